@@ -1,0 +1,151 @@
+"""Run a checkpoint on one series: labels on the source grid, scores for slices and study."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from worker.munet import checkpoint
+from worker.munet.card import LABELS, Card, Platt
+from worker.munet.device import resolve
+from worker.munet.labels import label_frame
+from worker.munet.network import MUNet
+
+BATCH = 64  # a usual study in one batch; a thin-slice study of 600 stays within memory
+STRONGEST = 32  # mask pixels that speak for a slice: 5 mm across at 256 x 256
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says of one series, in the order of its slices."""
+
+    labels: npt.NDArray[np.uint8]  # (slice, row, column) of the source: 0 none, 1 ... 5 the type
+    slice_probabilities: npt.NDArray[np.float32]  # (slice, 6)
+    probabilities: Mapping[str, float]  # each type and "any", for the study
+
+
+@dataclass(frozen=True)
+class Maps:
+    """The network's raw answer on its own grid."""
+
+    logits: npt.NDArray[np.float32]  # (slice, 6), not calibrated
+    any_map: npt.NDArray[np.float16]  # (slice, 256, 256) probability
+    types: npt.NDArray[np.uint8]  # (slice, 256, 256) likeliest type, 1 ... 5
+
+
+def to_input(pictures: Tensor) -> Tensor:
+    """8-bit grey to the network's 0 ... 1; the one place where this is done."""
+    return pictures.float().div(255)
+
+
+def calibrate(logits: npt.NDArray[np.float32], platt: Platt) -> npt.NDArray[np.float32]:
+    """Probabilities of (..., 6) logits."""
+    lines = logits * np.array(platt.slope) + np.array(platt.intercept)
+    return np.asarray(1 / (1 + np.exp(-np.clip(lines, -30, 30))), np.float32)
+
+
+def study_logits(logits: npt.NDArray[np.float32], top: int) -> npt.NDArray[np.float32]:
+    """Mean of each column's `top` highest slices, (slice, 6) to (6,)."""
+    return np.asarray(np.sort(logits, axis=0)[-top:].mean(axis=0), np.float32)
+
+
+class Predictor:
+    """A loaded checkpoint on a device, ready for any number of series.
+
+    Parameters
+    ----------
+    checkpoint
+        The .safetensors or .json file.
+    device
+        auto, cpu, cuda or cuda:1.
+
+    Raises
+    ------
+    CheckpointError, DeviceError
+        Nothing was loaded.
+    """
+
+    card: Card
+
+    def __init__(self, checkpoint_path: Path, device: str = "auto") -> None:
+        self.device = resolve(device)
+        network, self.card = checkpoint.read(checkpoint_path)
+        self.network: MUNet = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def predict(
+        self, hu: npt.NDArray[np.floating], positions_mm: npt.NDArray[np.floating]
+    ) -> Prediction:
+        """Find hemorrhage in one series.
+
+        Parameters
+        ----------
+        hu
+            (slice, row, column) HU, sorted along the normal.
+        positions_mm
+            (slice,) rising positions along the normal.
+
+        Raises
+        ------
+        ValueError
+            Wrong shapes, or positions that do not rise.
+        """
+        if hu.ndim != 3 or len(hu) == 0:
+            raise ValueError(f"HU must be (slice, row, column) with a slice or more: {hu.shape}")
+        maps = self.maps(hu, positions_mm)
+        return self.read(maps, (hu.shape[1], hu.shape[2]))
+
+    def maps(self, hu: npt.NDArray[np.floating], positions_mm: npt.NDArray[np.floating]) -> Maps:
+        """Run the network: its scores and maps on its own grid, before any threshold."""
+        preprocessing = self.card.preprocessing
+        pictures = preprocessing.pictures(hu, positions_mm)
+        return self.run(pictures, preprocessing.layout(positions_mm))
+
+    def run(self, pictures: npt.NDArray[np.uint8], layout: npt.NDArray[np.intp]) -> Maps:
+        """Run the network on prepared pictures (slice, 256, 256) and their channels (slice, 3)."""
+        parts = list(self._batches(pictures, layout))
+        return Maps(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+    def read(self, maps: Maps, shape: tuple[int, int]) -> Prediction:
+        """Apply calibration and the operating point; labels on frames of `shape`."""
+        scoring, point = self.card.scoring, self.card.operating_point
+        slices = calibrate(maps.logits, scoring.slice)
+        study = calibrate(study_logits(maps.logits, scoring.top), scoring.study)
+        labels = np.zeros((len(slices), *shape), np.uint8)
+        if study[-1] >= point.study_gate:
+            for index in np.flatnonzero(slices[:, -1] >= point.slice_gate):
+                any_map = maps.any_map[index].astype(np.float32)
+                labels[index] = label_frame(any_map, maps.types[index], point, shape)
+        return Prediction(labels, slices, dict(zip(LABELS, map(float, study), strict=True)))
+
+    @torch.inference_mode()
+    def _batches(
+        self, pictures: npt.NDArray[np.uint8], layout: npt.NDArray[np.intp]
+    ) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float16], npt.NDArray[np.uint8]]]:
+        for start in range(0, len(layout), BATCH):
+            batch = torch.from_numpy(pictures[layout[start : start + BATCH]]).to(self.device)
+            x = to_input(batch).contiguous(memory_format=torch.channels_last)
+            with torch.autocast(self.device.type, enabled=self.device.type == "cuda"):
+                masks, scores = self._forward(x)
+            yield (
+                scores.float().cpu().numpy(),
+                masks[:, -1].float().sigmoid().half().cpu().numpy(),
+                masks[:, :-1].argmax(dim=1).add(1).to(torch.uint8).cpu().numpy(),
+            )
+
+    def _forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mask logits (slice, 6, 256, 256) and scores (slice, 6), mirror image included."""
+        scoring = self.card.scoring
+        output = self.network(x)
+        masks, scores = output.masks[-1], output.scores
+        if scoring.flip:
+            mirrored = self.network(x.flip(-1))
+            masks = (masks + mirrored.masks[-1].flip(-1)) / 2
+            scores = (scores + mirrored.scores) / 2
+        if scoring.mask_weight:
+            strongest = masks.flatten(2).topk(STRONGEST, dim=-1).values.mean(dim=-1)
+            scores = scores + scoring.mask_weight * strongest
+        return masks, scores

@@ -1,0 +1,82 @@
+"""From HU to the network's input, for training and serving alike.
+
+The order is the paper's: window to 8 bit, resize, CLAHE; thin slices are averaged before it.
+Every parameter is in `Preprocessing`, which the checkpoint's JSON stores, so a model is always fed
+as it was trained.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from worker.munet.clahe import equalise
+from worker.munet.resize import resize
+from worker.munet.slab import slabs
+from worker.munet.window import window
+
+Channels = Literal["gray", "neighbours"]
+
+
+def neighbours(positions_mm: npt.NDArray[np.floating], distance_mm: float) -> npt.NDArray[np.intp]:
+    """Index of the slice nearest to - distance, 0 and + distance of each slice, (slice, 3).
+
+    By position, not by index: the context of a 1 mm series is that of the 5 mm training data.
+    """
+    positions = np.asarray(positions_mm, np.float64)
+    wanted = positions[:, None] + distance_mm * np.array([-1.0, 0.0, 1.0])  # (slice, 3)
+    return np.asarray(np.abs(wanted[:, :, None] - positions).argmin(axis=-1))
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """All that decides what the network sees of a series."""
+
+    level_hu: float = 40.0
+    width_hu: float = 120.0
+    size: int = 256
+    clip_limit: float = 2.0
+    tiles: int = 8
+    slab_mm: float = 5.0
+    channels: Channels = "neighbours"
+    neighbour_mm: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Refuse settings that no network could have been trained with."""
+        if self.channels not in ("gray", "neighbours"):
+            raise ValueError(f"channels are gray or neighbours, not {self.channels!r}")
+        if self.size < 32 or self.size % 32:
+            raise ValueError(f"the network's five halvings need a multiple of 32, not {self.size}")
+        if min(self.width_hu, self.slab_mm, self.neighbour_mm, self.tiles) <= 0:
+            raise ValueError(f"window, slab, neighbours and tiles must be above 0: {self}")
+
+    def pictures(
+        self, hu: npt.NDArray[np.floating], positions_mm: npt.NDArray[np.floating]
+    ) -> npt.NDArray[np.uint8]:
+        """One enhanced picture for each slice, (slice, size, size).
+
+        Parameters
+        ----------
+        hu
+            (slice, row, column) HU, sorted along the normal.
+        positions_mm
+            (slice,) rising positions along the normal.
+        """
+        made = np.empty((len(hu), self.size, self.size), np.uint8)
+        for index, frame in enumerate(slabs(hu, positions_mm, self.slab_mm)):
+            grey = window(frame, self.level_hu, self.width_hu)
+            made[index] = equalise(resize(grey, self.size), self.clip_limit, self.tiles)
+        return made
+
+    def layout(self, positions_mm: npt.NDArray[np.floating]) -> npt.NDArray[np.intp]:
+        """Which pictures make the three channels of each slice, (slice, 3)."""
+        if self.channels == "neighbours":
+            return neighbours(positions_mm, self.neighbour_mm)
+        return np.repeat(np.arange(len(positions_mm))[:, None], 3, axis=1)
+
+    def __call__(
+        self, hu: npt.NDArray[np.floating], positions_mm: npt.NDArray[np.floating]
+    ) -> npt.NDArray[np.uint8]:
+        """Return the network's input as 8-bit grey, (slice, 3, size, size)."""
+        return self.pictures(hu, positions_mm)[self.layout(positions_mm)]
