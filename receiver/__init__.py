@@ -1,0 +1,1 @@
+"""The DICOM front door: associations, durable files, the catalogue and what to analyse."""

@@ -1,0 +1,1 @@
+"""What every part agrees on: settings, tables, states, messages, subtypes and errors."""

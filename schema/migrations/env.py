@@ -1,0 +1,21 @@
+"""Alembic's entry: run the migrations on the connection that `schema.database` hands in."""
+
+from alembic import context
+
+from schema.tables import Base, UtcDateTime
+
+
+def render_item(kind: str, item: object, _context: object) -> str | bool:
+    """Write our own types as what they are in the database: a migration outlives our classes."""
+    return "sa.DateTime(timezone=True)" if isinstance(item, UtcDateTime) else False
+
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    target_metadata=Base.metadata,
+    render_item=render_item,
+    render_as_batch=connection.dialect.name == "sqlite",
+)
+with context.begin_transaction():
+    context.run_migrations()

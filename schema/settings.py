@@ -1,0 +1,150 @@
+"""All settings: environment variables with the prefix TRIAGE_, or the same names in `.env`.
+
+Read once at the entry point and passed down. `deploy/example.env` documents each with its default.
+"""
+
+import hashlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+from dotenv import dotenv_values
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from schema.callers import Caller, parse_callers
+from schema.errors import SettingsError
+
+PREFIX = "TRIAGE_"
+UNIX_SOCKET_PATH_LIMIT = 100  # sun_path holds 108 bytes on Linux
+LOOPBACK = "*@127.0.0.0/8,*@::1"
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Settings(BaseSettings):
+    """Every setting of every part; the attribute is the variable without its prefix."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    home: Path = Path("var")
+    database_url: str | None = None
+    broker_url: str | None = None
+    storage_dir: Path | None = None
+    log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
+
+    dicom_host: str = "127.0.0.1"
+    dicom_port: Port = 11112
+    ae_title: Annotated[str, Field(pattern=r"^[A-Z0-9_ ]{1,16}$")] = "IHSNET"
+    callers: Annotated[tuple[Caller, ...] | None, NoDecode] = None
+    max_associations: Annotated[int, Field(ge=1, le=1000)] = 64
+    min_free_mb: Annotated[int, Field(ge=0)] = 512
+
+    series_quiet_s: Seconds = 5
+    series_silence_s: Seconds = 20
+    series_cap_s: Seconds = 600
+    sweep_s: Seconds = 1
+    ring_again_s: Seconds = 30
+
+    worklist_host: str = "127.0.0.1"
+    worklist_port: Port = 8080
+
+    model: Path | None = None
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    rules: Path | None = None
+    lease_s: Seconds = 30
+    max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    time_limit_s: Annotated[int, Field(ge=1, le=3000)] = 600
+    destinations: Path | None = None
+
+    @field_validator("callers", mode="before")
+    @classmethod
+    def _read_callers(cls, value: object) -> object:
+        return parse_callers(value) if isinstance(value, str) else value
+
+    @field_validator("destinations")
+    @classmethod
+    def _refuse_destinations(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            raise ValueError("delivery to PACS and RIS is not built yet; unset it")
+        return value
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the database is the embedded default, which migrates itself."""
+        return self.database_url is None
+
+    @property
+    def database(self) -> str:
+        """SQLAlchemy URL of the database."""
+        return self.database_url or f"sqlite:///{self.home.resolve() / 'triage.sqlite3'}"
+
+    @property
+    def broker_socket(self) -> Path:
+        """Unix socket of the private Redis."""
+        path = self.home.resolve() / "redis.sock"
+        if len(os.fsencode(path)) <= UNIX_SOCKET_PATH_LIMIT:
+            return path
+        digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"ihsnet-{os.getuid()}-{digest}.sock"
+
+    @property
+    def broker(self) -> str:
+        """Celery URL of the broker."""
+        return self.broker_url or f"redis+socket://{self.broker_socket}"
+
+    @property
+    def storage(self) -> Path:
+        """Folder that holds the received and the written objects."""
+        return (self.storage_dir or self.home / "storage").resolve()
+
+    @property
+    def allowed_callers(self) -> tuple[Caller, ...]:
+        """Who may send: the setting; loopback in the embedded default; else nobody."""
+        if self.callers is not None:
+            return self.callers
+        return parse_callers(LOOPBACK) if self.embedded else ()
+
+
+def read_settings() -> Settings:
+    """Read the environment and `.env`.
+
+    Raises
+    ------
+    SettingsError
+        If a TRIAGE_ name is unknown or a value is bad; the message is one line.
+    """
+    _refuse_unknown_names()
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = PREFIX + str(first["loc"][0]).upper()
+        raise SettingsError(f"{name}: {first['msg']}; see deploy/example.env") from error
+
+
+def _refuse_unknown_names() -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    given = {*os.environ, *dotenv_values(".env")}
+    unknown = sorted(name for name in given if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise SettingsError(f"{unknown[0]}: no such setting; see deploy/example.env")
+
+
+def settings_or_exit() -> Settings:
+    """Read the settings for a program's entry point; a bad one ends it with one line."""
+    try:
+        return read_settings()
+    except SettingsError as error:
+        stop(error)
+
+
+def stop(error: Exception) -> NoReturn:
+    """End the program with one line on standard error and status 2."""
+    print(f"ihsnet-triage: {error}", file=sys.stderr)
+    raise SystemExit(2) from None

@@ -1,0 +1,80 @@
+"""States and outcomes, and the one table of moves between states."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TypeVar
+
+from schema.errors import IllegalMoveError
+
+
+class StudyState(StrEnum):
+    """Where a study is on its way from the scanner to the worklist."""
+
+    RECEIVING = "RECEIVING"
+    READY = "READY"
+    RUNNING = "RUNNING"
+    DONE = "DONE"
+
+
+class SeriesState(StrEnum):
+    """Whether a series still arrives, and whether it was chosen for analysis."""
+
+    RECEIVING = "RECEIVING"
+    SELECTED = "SELECTED"
+    REJECTED = "REJECTED"
+
+
+class JobState(StrEnum):
+    """Where an analysis job stands; the database is the queue of record."""
+
+    READY = "READY"
+    RUNNING = "RUNNING"
+    DONE = "DONE"
+    FAILED = "FAILED"
+    SUPERSEDED = "SUPERSEDED"
+
+
+class Outcome(StrEnum):
+    """What a study ends with; NOT_ANALYSED and FAILED are never shown as negative."""
+
+    POSITIVE = "POSITIVE"
+    NEGATIVE = "NEGATIVE"
+    INDETERMINATE = "INDETERMINATE"
+    NOT_ANALYSED = "NOT_ANALYSED"
+    FAILED = "FAILED"
+
+
+MOVES: Mapping[StrEnum, frozenset[StrEnum]] = MappingProxyType(
+    {
+        # A late instance reopens a study or a series; a job is never reopened once it ended.
+        StudyState.RECEIVING: frozenset({StudyState.READY, StudyState.DONE}),
+        StudyState.READY: frozenset({StudyState.RUNNING, StudyState.DONE, StudyState.RECEIVING}),
+        StudyState.RUNNING: frozenset({StudyState.DONE, StudyState.READY, StudyState.RECEIVING}),
+        StudyState.DONE: frozenset({StudyState.RECEIVING, StudyState.READY, StudyState.RUNNING}),
+        SeriesState.RECEIVING: frozenset({SeriesState.SELECTED, SeriesState.REJECTED}),
+        SeriesState.SELECTED: frozenset({SeriesState.RECEIVING}),
+        SeriesState.REJECTED: frozenset({SeriesState.RECEIVING}),
+        JobState.READY: frozenset({JobState.RUNNING, JobState.SUPERSEDED, JobState.FAILED}),
+        JobState.RUNNING: frozenset({JobState.DONE, JobState.FAILED, JobState.READY}),
+        JobState.DONE: frozenset(),
+        JobState.FAILED: frozenset(),
+        JobState.SUPERSEDED: frozenset(),
+    }
+)
+
+
+S = TypeVar("S", bound=StrEnum)
+
+
+def move(current: S, target: S) -> S:
+    """Return `target` if the table allows the move; staying in place is always allowed.
+
+    Raises
+    ------
+    IllegalMoveError
+        If the table of moves does not lead from `current` to `target`.
+    """
+    if target != current and target not in MOVES[current]:
+        raise IllegalMoveError(f"{type(current).__name__}: no move from {current} to {target}")
+    return target

@@ -1,0 +1,212 @@
+"""The tables: study, series, instance and association; job, finding and result object.
+
+Typed SQLAlchemy 2 models for SQLite and PostgreSQL. Times are UTC. Paths are relative to the
+storage folder, so that it may move.
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Dialect,
+    Enum,
+    ForeignKey,
+    MetaData,
+    String,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.types import TypeDecorator
+
+from schema.states import JobState, Outcome, SeriesState, StudyState
+
+UID_LENGTH = 64  # VR UI, PS3.5 section 6.2
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time, stored as UTC; SQLite forgets the zone, so it is put back."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Turn any aware time into UTC."""
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give the zone back that SQLite dropped."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Names every constraint, so that migrations can find it again."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own declaration
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON,
+        # Text rather than the database's own enumeration: a new state needs no migration.
+        StrEnum: Enum(StrEnum, native_enum=False, length=16),
+    }
+
+
+class Study(Base):
+    """A study as the worklist shows it; the last columns are settled from its jobs."""
+
+    __tablename__ = "study"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH), unique=True)
+    patient_id: Mapped[str]
+    patient_name: Mapped[str]
+    accession_number: Mapped[str]
+    study_date: Mapped[str]
+    study_description: Mapped[str]
+    received_at: Mapped[datetime]
+
+    state: Mapped[StudyState] = mapped_column(default=StudyState.RECEIVING, index=True)
+    outcome: Mapped[Outcome | None]
+    reason: Mapped[str | None]
+    priority: Mapped[int] = mapped_column(default=0)
+    priority_reason: Mapped[str | None]
+    ready_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    model: Mapped[str | None]
+    revision: Mapped[int] = mapped_column(default=1)
+
+    series: Mapped[list["Series"]] = relationship(back_populates="study", order_by="Series.id")
+
+
+class Association(Base):
+    """One association (PS3.8) that delivered objects; its end is evidence that a series is whole."""
+
+    __tablename__ = "association"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    calling_ae: Mapped[str]
+    peer: Mapped[str]
+    opened_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+
+
+class Series(Base):
+    """A series; its clock moves with every instance and survives a restart."""
+
+    __tablename__ = "series"
+    __table_args__ = (UniqueConstraint("study_id", "series_instance_uid"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id"), index=True)
+    series_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH))
+    modality: Mapped[str]
+    description: Mapped[str]
+    first_instance_at: Mapped[datetime]
+    last_instance_at: Mapped[datetime]
+
+    state: Mapped[SeriesState] = mapped_column(default=SeriesState.RECEIVING, index=True)
+    score: Mapped[float | None]
+    reason: Mapped[str | None]
+    revision: Mapped[int] = mapped_column(default=1)
+
+    study: Mapped[Study] = relationship(back_populates="series")
+    instances: Mapped[list["Instance"]] = relationship(
+        back_populates="series", order_by="Instance.id"
+    )
+    jobs: Mapped[list["Job"]] = relationship(back_populates="series", order_by="Job.id")
+
+
+class Instance(Base):
+    """One stored SOP instance; other content under the same UID is kept as the next version."""
+
+    __tablename__ = "instance"
+    __table_args__ = (UniqueConstraint("series_id", "sop_instance_uid", "version"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    series_id: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
+    association_id: Mapped[int | None] = mapped_column(ForeignKey("association.id"))
+    sop_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH), index=True)
+    sop_class_uid: Mapped[str] = mapped_column(String(UID_LENGTH))
+    transfer_syntax_uid: Mapped[str] = mapped_column(String(UID_LENGTH))
+    version: Mapped[int] = mapped_column(default=1)
+    path: Mapped[str] = mapped_column(unique=True)
+    size_bytes: Mapped[int]
+    sha256: Mapped[str] = mapped_column(String(64))
+    received_at: Mapped[datetime]
+
+    series: Mapped[Series] = relationship(back_populates="instances")
+    association: Mapped[Association | None] = relationship()
+
+
+class Job(Base):
+    """The analysis of one revision of one series: lease, fencing token, attempts and result."""
+
+    __tablename__ = "job"
+    __table_args__ = (UniqueConstraint("series_id", "revision"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    series_id: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
+    revision: Mapped[int]
+    state: Mapped[JobState] = mapped_column(default=JobState.READY, index=True)
+    created_at: Mapped[datetime]
+    rung_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    token: Mapped[int] = mapped_column(default=0)
+    owner: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
+
+    outcome: Mapped[Outcome | None]
+    reason: Mapped[str | None]
+    priority: Mapped[int] = mapped_column(default=0)
+    priority_reason: Mapped[str | None]
+    rule_version: Mapped[str | None]
+    model: Mapped[str | None]
+    model_sha256: Mapped[str | None] = mapped_column(String(64))
+    measured: Mapped[dict[str, Any] | None]
+    timings_s: Mapped[dict[str, Any] | None]
+
+    series: Mapped[Series] = relationship(back_populates="jobs")
+    findings: Mapped[list["Finding"]] = relationship(order_by="Finding.id")
+    objects: Mapped[list["ResultObject"]] = relationship(order_by="ResultObject.id")
+
+
+class Finding(Base):
+    """What the model says of one type of hemorrhage, or of any, in one job."""
+
+    __tablename__ = "finding"
+    __table_args__ = (UniqueConstraint("job_id", "subtype"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), index=True)
+    subtype: Mapped[str] = mapped_column(String(8))
+    probability: Mapped[float]
+    volume_ml: Mapped[float]
+    present: Mapped[bool]
+
+
+class ResultObject(Base):
+    """A DICOM object that a job wrote; its UID is derived from what is in it."""
+
+    __tablename__ = "result_object"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(8))
+    sop_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH), index=True)
+    path: Mapped[str]
+    sha256: Mapped[str] = mapped_column(String(64))

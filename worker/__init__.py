@@ -1,0 +1,1 @@
+"""The analysis: a series in, findings, a priority and DICOM objects out."""

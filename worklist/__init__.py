@@ -1,0 +1,1 @@
+"""What people read: the prioritised list and the explanation of each outcome."""
