@@ -1,6 +1,6 @@
 """Run a checkpoint on one series: labels on the source grid, scores for slices and study."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from worker.munet import checkpoint
-from worker.munet.card import LABELS, Card, Platt
+from worker.munet.card import LABELS, Card, Platt, Scoring
 from worker.munet.device import resolve
 from worker.munet.labels import label_frame
 from worker.munet.network import MUNet
@@ -51,6 +51,51 @@ def calibrate(logits: npt.NDArray[np.float32], platt: Platt) -> npt.NDArray[np.f
 def study_logits(logits: npt.NDArray[np.float32], top: int) -> npt.NDArray[np.float32]:
     """Mean of each column's `top` highest slices, (slice, 6) to (6,)."""
     return np.asarray(np.sort(logits, axis=0)[-top:].mean(axis=0), np.float32)
+
+
+@torch.inference_mode()
+def run(
+    network: MUNet,
+    pictures: npt.NDArray[np.uint8],
+    layout: npt.NDArray[np.intp],
+    scoring: Scoring,
+    device: torch.device,
+) -> Maps:
+    """Run a network in eval mode over pictures (slice, rows, columns), in bounded batches.
+
+    Parameters
+    ----------
+    layout
+        (slice, 3): which pictures are the channels of each slice.
+    """
+    parts = []
+    for start in range(0, len(layout), BATCH):
+        batch = torch.from_numpy(pictures[layout[start : start + BATCH]]).to(device)
+        x = to_input(batch).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, enabled=device.type == "cuda"):
+            masks, scores = forward(network, x, scoring)
+        parts.append(
+            (
+                scores.float().cpu().numpy(),
+                masks[:, -1].float().sigmoid().half().cpu().numpy(),
+                masks[:, :-1].argmax(dim=1).add(1).to(torch.uint8).cpu().numpy(),
+            )
+        )
+    return Maps(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def forward(network: MUNet, x: Tensor, scoring: Scoring) -> tuple[Tensor, Tensor]:
+    """Mask logits (slice, 6, rows, columns) and scores (slice, 6), mirror image included."""
+    output = network(x)
+    masks, scores = output.masks[-1], output.scores
+    if scoring.flip:
+        mirrored = network(x.flip(-1))
+        masks = (masks + mirrored.masks[-1].flip(-1)) / 2
+        scores = (scores + mirrored.scores) / 2
+    if scoring.mask_weight:
+        strongest = masks.flatten(2).topk(STRONGEST, dim=-1).values.mean(dim=-1)
+        scores = scores + scoring.mask_weight * strongest
+    return masks, scores
 
 
 class Predictor:
@@ -106,8 +151,7 @@ class Predictor:
 
     def run(self, pictures: npt.NDArray[np.uint8], layout: npt.NDArray[np.intp]) -> Maps:
         """Run the network on prepared pictures (slice, 256, 256) and their channels (slice, 3)."""
-        parts = list(self._batches(pictures, layout))
-        return Maps(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        return run(self.network, pictures, layout, self.card.scoring, self.device)
 
     def read(self, maps: Maps, shape: tuple[int, int]) -> Prediction:
         """Apply calibration and the operating point; labels on frames of `shape`."""
@@ -120,32 +164,3 @@ class Predictor:
                 any_map = maps.any_map[index].astype(np.float32)
                 labels[index] = label_frame(any_map, maps.types[index], point, shape)
         return Prediction(labels, slices, dict(zip(LABELS, map(float, study), strict=True)))
-
-    @torch.inference_mode()
-    def _batches(
-        self, pictures: npt.NDArray[np.uint8], layout: npt.NDArray[np.intp]
-    ) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float16], npt.NDArray[np.uint8]]]:
-        for start in range(0, len(layout), BATCH):
-            batch = torch.from_numpy(pictures[layout[start : start + BATCH]]).to(self.device)
-            x = to_input(batch).contiguous(memory_format=torch.channels_last)
-            with torch.autocast(self.device.type, enabled=self.device.type == "cuda"):
-                masks, scores = self._forward(x)
-            yield (
-                scores.float().cpu().numpy(),
-                masks[:, -1].float().sigmoid().half().cpu().numpy(),
-                masks[:, :-1].argmax(dim=1).add(1).to(torch.uint8).cpu().numpy(),
-            )
-
-    def _forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mask logits (slice, 6, 256, 256) and scores (slice, 6), mirror image included."""
-        scoring = self.card.scoring
-        output = self.network(x)
-        masks, scores = output.masks[-1], output.scores
-        if scoring.flip:
-            mirrored = self.network(x.flip(-1))
-            masks = (masks + mirrored.masks[-1].flip(-1)) / 2
-            scores = (scores + mirrored.scores) / 2
-        if scoring.mask_weight:
-            strongest = masks.flatten(2).topk(STRONGEST, dim=-1).values.mean(dim=-1)
-            scores = scores + scoring.mask_weight * strongest
-        return masks, scores

@@ -1,0 +1,149 @@
+"""One frozen configuration for a whole training run, read from a TOML preset."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+from worker.munet.network import NetworkConfig
+from worker.munet.preprocessing import Preprocessing
+
+T = TypeVar("T")
+PRESETS = Path(__file__).with_name("presets")
+
+
+class ConfigError(ValueError):
+    """A preset or an option has a name or a value that no run can use."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """L = focal + lambda * masks over four branches (equations 4 and 5).
+
+    `cross_entropy` is what the paper has not: a weighted term beside Dice without which the type
+    maps of so few patients never leave zero. 0 is the paper's loss.
+    """
+
+    gamma: float = 2.0
+    alpha: float = 0.25
+    lambda_masks: float = 1.0
+    cross_entropy: float = 0.0
+    positive_weight: float = 1.0
+    branches: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)  # X2 ... X5
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How far a training picture may differ from its slice. All zero is none."""
+
+    mirror: bool = False
+    rotate_deg: float = 0.0
+    scale: float = 0.0
+    shift: float = 0.0  # of the side
+    shear: float = 0.0
+    contrast: float = 0.0
+    noise: float = 0.0
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What an epoch is made of.
+
+    Positive slices are drawn with the inverse root of their rarest type's frequency; healthy ones
+    with a weight that grows with the network's last score for them, so that hard ones come often.
+    """
+
+    slices: int = 0  # a epoch; 0 takes every slice once
+    positive_share: float = 0.5
+    hard_healthy: float = 1.0
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """Adam and its learning rate."""
+
+    rate: float = 1e-4
+    weight_decay: float = 0.0
+    schedule: Literal["plateau", "cosine"] = "plateau"
+    patience: int = 4  # epochs without a better validation loss before the rate halves
+    average: float = 0.0  # decay of the exponential moving average of the weights a step; 0 is none
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Some epochs at one picture size."""
+
+    size: int = 256
+    epochs: int = 60
+    batch: int = 32
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A whole run."""
+
+    name: str
+    seed: int = 0
+    stages: tuple[Stage, ...] = (Stage(),)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    loss: Loss = field(default_factory=Loss)
+    augment: Augment = field(default_factory=Augment)
+    sampling: Sampling = field(default_factory=Sampling)
+    optimiser: Optimiser = field(default_factory=Optimiser)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all stages."""
+        return sum(stage.epochs for stage in self.stages)
+
+    def stage_of(self, epoch: int) -> Stage:
+        """Return the stage that an epoch, counted from 0, belongs to."""
+        for stage in self.stages:
+            if epoch < stage.epochs:
+                return stage
+            epoch -= stage.epochs
+        raise ConfigError(f"{self.name} has no epoch {epoch + self.epochs}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for the run's folder and the checkpoint's card."""
+        return asdict(self)
+
+
+def load_config(preset: str) -> RunConfig:
+    """Read a preset by name, or a TOML file by path.
+
+    Raises
+    ------
+    ConfigError
+        No such preset, or a value that no run can use.
+    """
+    path = Path(preset) if preset.endswith(".toml") else PRESETS / f"{preset}.toml"
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+        return build(RunConfig, {"name": path.stem, **values})
+    except OSError as error:
+        known = sorted(p.stem for p in PRESETS.glob("*.toml"))
+        raise ConfigError(f"{path}: {error.strerror}; presets are {known}") from error
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def build(kind: type[T], values: Mapping[str, Any]) -> T:
+    """Build a dataclass from plain values; what is left out keeps its default."""
+    assert is_dataclass(kind)
+    types = {f.name: f.type for f in fields(kind)}
+    unknown = sorted(values.keys() - types.keys())
+    if unknown:
+        raise ConfigError(f"{kind.__name__} has no {unknown}; it has {sorted(types)}")
+    return cast("T", kind(**{name: _value(types[name], v) for name, v in values.items()}))
+
+
+def _value(kind: Any, value: Any) -> Any:
+    if isinstance(kind, type) and is_dataclass(kind):
+        return build(kind, value)
+    if isinstance(value, list):
+        nested = kind.__args__[0]
+        return tuple(_value(nested, item) for item in value)
+    return float(value) if kind is float else value

@@ -1,0 +1,106 @@
+"""The loss of equations 4 and 5: focal on the scores, Dice on four mask branches.
+
+A slice with several types has one mask for all of them, so its type maps are unknown: they are
+left out of the loss, while its "any" map and all of its scores count.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from trainer.config import Loss
+from worker.munet.network import Output
+
+SMOOTH = 1.0  # one pixel: an empty map against an empty mask is right, not undefined
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the slices of a batch hold."""
+
+    mask: Tensor  # (slice, rows, columns) float, 1 is blood of any type
+    types: Tensor  # (slice, 5) float
+
+    @property
+    def scores(self) -> Tensor:
+        """Types and "any", (slice, 6)."""
+        return torch.cat((self.types, self.types.amax(dim=1, keepdim=True)), dim=1)
+
+    @property
+    def known(self) -> Tensor:
+        """Whether each map of a slice is known, (slice, 6): unknown are types of mixed slices."""
+        single = (self.types.sum(dim=1, keepdim=True) <= 1).float()
+        return torch.cat((single.expand_as(self.types), torch.ones_like(single)), dim=1)
+
+    def maps(self) -> Tensor:
+        """Return the mask below each of the slice's types and "any", (slice, 6, rows, columns)."""
+        return self.scores[:, :, None, None] * self.mask[:, None]
+
+
+def focal(logits: Tensor, target: Tensor, gamma: float, alpha: float) -> Tensor:
+    """Mean focal loss of independent yes-no scores (L_fl of equation 4).
+
+    Parameters
+    ----------
+    logits, target
+        (slice, 6).
+    gamma
+        How much an easy score is discounted; 0 is cross-entropy.
+    alpha
+        Weight of "yes"; "no" weighs 1 - alpha.
+    """
+    entropy = binary_cross_entropy_with_logits(logits, target, reduction="none")
+    right = torch.exp(-entropy)  # probability given to what is true
+    weight = alpha * target + (1 - alpha) * (1 - target)
+    return (weight * (1 - right) ** gamma * entropy).mean()
+
+
+def dice(probability: Tensor, target: Tensor) -> Tensor:
+    """Soft Dice (equation 5) over the last two dimensions."""
+    both = (probability * target).sum((-2, -1))
+    return (2 * both + SMOOTH) / (probability.sum((-2, -1)) + target.sum((-2, -1)) + SMOOTH)
+
+
+def dice_loss(probability: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """1 - Dice: by slice where the mask has blood, and over the batch so that healthy ones count.
+
+    Parameters
+    ----------
+    probability, target
+        (slice, 6, rows, columns).
+    known
+        (slice, 6).
+    """
+    slices = 1 - dice(probability, target)  # (slice, 6)
+    bloody = known * (target.sum((-2, -1)) > 0)
+    by_slice = (slices * bloody).sum() / bloody.sum().clamp(min=1)
+    counted = known[:, :, None, None]
+    flat = (probability * counted).transpose(0, 1).flatten(1)[:, None]  # (6, 1, pixels)
+    over_batch = 1 - dice(flat, (target * counted).transpose(0, 1).flatten(1)[:, None])
+    return (by_slice + over_batch.mean()) / 2
+
+
+def mask_loss(logits: Tensor, target: Target, config: Loss) -> Tensor:
+    """Return the loss of one branch, logits (slice, 6, rows, columns)."""
+    maps, known = target.maps(), target.known
+    loss = dice_loss(logits.sigmoid(), maps, known)
+    if config.cross_entropy:
+        entropy = binary_cross_entropy_with_logits(
+            logits,
+            maps,
+            weight=known[:, :, None, None],
+            pos_weight=torch.tensor(config.positive_weight),
+        )
+        loss = loss + config.cross_entropy * entropy
+    return loss
+
+
+def total_loss(output: Output, target: Target, config: Loss) -> Tensor:
+    """Equation 4 over a batch."""
+    loss = focal(output.scores, target.scores, config.gamma, config.alpha)
+    for weight, logits in zip(config.branches, output.masks, strict=True):
+        if weight:
+            loss = loss + config.lambda_masks * weight * mask_loss(logits, target, config)
+    return loss

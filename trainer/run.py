@@ -1,0 +1,95 @@
+"""The state of a training run: all that a resumed run needs to give the same numbers.
+
+Random numbers need no storing: every epoch draws its own from the seed and the epoch's number.
+"""
+
+import copy
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from trainer.config import ConfigError, RunConfig
+from worker.munet.network import MUNet
+
+STATE = "state.pt"
+
+
+@dataclass
+class Run:
+    """Networks, optimiser and history between two epochs."""
+
+    config: RunConfig
+    network: MUNet
+    average: MUNet  # the moving average, the one that is judged and kept
+    optimiser: torch.optim.Optimizer
+    hardness: Tensor  # (slice,) last "any" probability of each slice
+    epoch: int = 0
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, config: RunConfig, slices: int) -> "Run":
+        """Make a fresh run over a release of so many slices."""
+        torch.manual_seed(config.seed)
+        network = MUNet(config.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        settings = config.optimiser
+        optimiser = torch.optim.AdamW(
+            network.parameters(), settings.rate, weight_decay=settings.weight_decay
+        )
+        return cls(config, network, copy.deepcopy(network), optimiser, torch.full((slices,), 0.5))
+
+    def save(self, folder: Path) -> None:
+        """Write the state in one step: a kill leaves the last epoch's or this one's."""
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f"{STATE}.part"
+        torch.save(
+            {
+                "config": repr(self.config),
+                "network": self.network.state_dict(),
+                "average": self.average.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "hardness": self.hardness,
+                "epoch": self.epoch,
+                "step": self.step,
+                "history": self.history,
+            },
+            part,
+        )
+        part.replace(folder / STATE)
+
+    @classmethod
+    def resume(cls, config: RunConfig, slices: int, folder: Path) -> "Run":
+        """Take up a stored run, or start one where none is stored.
+
+        Raises
+        ------
+        ConfigError
+            The stored run had another configuration.
+        """
+        run = cls.start(config, slices)
+        if not (folder / STATE).exists():
+            return run
+        stored = torch.load(folder / STATE, weights_only=True)
+        if stored["config"] != repr(config) or len(stored["hardness"]) != slices:
+            raise ConfigError(f"{folder}: holds a run with other settings; use another folder")
+        run.network.load_state_dict(stored["network"])
+        run.average.load_state_dict(stored["average"])
+        run.optimiser.load_state_dict(stored["optimiser"])
+        run.hardness, run.history = stored["hardness"], stored["history"]
+        run.epoch, run.step = stored["epoch"], stored["step"]
+        return run
+
+    def follow(self, decay: float) -> None:
+        """Move the average a step towards the network."""
+        with torch.no_grad():
+            for slow, fast in zip(_values(self.average), _values(self.network), strict=True):
+                if slow.is_floating_point():
+                    slow.lerp_(fast, 1 - decay)
+                else:
+                    slow.copy_(fast)
+
+
+def _values(network: nn.Module) -> list[Tensor]:
+    return [*network.parameters(), *network.buffers()]
