@@ -1,0 +1,136 @@
+import hashlib
+import json
+
+import pytest
+import torch
+
+from worker.munet import checkpoint
+from worker.munet.card import Card, OperatingPoint, Scoring
+from worker.munet.errors import CheckpointError
+from worker.munet.network import MUNet, NetworkConfig
+from worker.munet.preprocessing import Preprocessing
+
+
+@pytest.fixture
+def pair(tmp_path):
+    config = NetworkConfig(width=4)
+    card = Card(
+        "tiny",
+        "",
+        config,
+        Preprocessing(),
+        Scoring(),
+        {"balanced": OperatingPoint()},
+        "balanced",
+        training={"patients": [1, 2]},
+    )
+    path = tmp_path / "tiny.safetensors"
+    checkpoint.write(path, MUNet(config).state_dict(), card)
+    return path
+
+
+def change(path, **values):
+    card_path = path.with_suffix(".json")
+    card = json.loads(card_path.read_text())
+    for name, value in values.items():
+        *way, last = name.split("__")
+        place = card
+        for step in way:
+            place = place[step]
+        place[last] = value
+    card_path.write_text(json.dumps(card))
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".json"])
+def test_either_file_loads_the_pair(pair, suffix):
+    network, card = checkpoint.read(pair.with_suffix(suffix))
+    assert card.name == "tiny"
+    assert not network.training
+
+
+def test_weights_come_back_as_they_were_written(tmp_path, pair):
+    network, card = checkpoint.read(pair)
+    checkpoint.write(tmp_path / "again.safetensors", network.state_dict(), card)
+    assert (tmp_path / "again.safetensors").read_bytes() == pair.read_bytes()
+
+
+def test_the_card_comes_back_as_it_was_written(pair):
+    card = checkpoint.read_card(pair)
+    assert Card.from_json(json.loads(json.dumps(card.to_json()))) == card
+
+
+def test_no_part_file_stays_behind(pair):
+    assert sorted(p.name for p in pair.parent.iterdir()) == ["tiny.json", "tiny.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"sha256": "0" * 64},
+        {"format": "ihsnet-munet/99"},
+        {"classes": ["EDH", "IPH", "IVH", "SDH", "SAH"]},
+        {"network__width": 8},
+        {"network__fpn": False},
+        {"network__width": "4"},
+        {"network__unheard_of": 1},
+        {"unheard_of": 1},
+        {"chosen": "other"},
+        {"operating_points": {}},
+        {"operating_points__balanced__mask": 2.0},
+        {"operating_points__balanced__types": [0.5]},
+        {"scoring__slice__slope": [-1.0] * 6},
+        {"preprocessing__size": 100},
+        {"preprocessing": None},
+    ],
+    ids=lambda values: "-".join(values),
+)
+def test_a_mismatch_is_refused_by_name(pair, values):
+    change(pair, **values)
+    with pytest.raises(CheckpointError, match=r"tiny\.(json|safetensors)"):
+        checkpoint.read(pair)
+
+
+def test_a_missing_key_is_refused(pair):
+    card = json.loads(pair.with_suffix(".json").read_text())
+    del card["preprocessing"]
+    pair.with_suffix(".json").write_text(json.dumps(card))
+    with pytest.raises(CheckpointError, match="missing"):
+        checkpoint.read(pair)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".json"])
+def test_a_missing_file_is_named(pair, suffix):
+    pair.with_suffix(suffix).unlink()
+    with pytest.raises(CheckpointError, match=f"tiny\\{suffix}: No such file"):
+        checkpoint.read(pair)
+
+
+def test_a_flipped_bit_in_the_weights_is_refused(pair):
+    data = bytearray(pair.read_bytes())
+    data[-1] ^= 1
+    pair.write_bytes(data)
+    with pytest.raises(CheckpointError, match="sha256"):
+        checkpoint.read(pair)
+
+
+def test_weights_that_are_no_safetensors_are_refused(pair, tmp_path):
+    network, card = checkpoint.read(pair)
+    other = tmp_path / "other.safetensors"
+    torch.save(network.state_dict(), other)
+    checkpoint.write(tmp_path / "third.safetensors", {}, card)
+    (tmp_path / "third.json").replace(tmp_path / "other.json")
+    change(other, sha256=hashlib.sha256(other.read_bytes()).hexdigest())
+    with pytest.raises(CheckpointError, match="does not fit"):
+        checkpoint.read(other)
+
+
+def test_json_that_is_cut_off_is_refused(pair):
+    text = pair.with_suffix(".json").read_text()
+    pair.with_suffix(".json").write_text(text[: len(text) // 2])
+    with pytest.raises(CheckpointError, match=r"tiny\.json"):
+        checkpoint.read(pair)
+
+
+def test_another_kind_of_file_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match=r"model\.pth"):
+        checkpoint.read(tmp_path / "model.pth")

@@ -1,0 +1,148 @@
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from worker.munet import checkpoint, inference
+from worker.munet.card import LABELS, Card, OperatingPoint, Platt, Scoring
+from worker.munet.device import resolve
+from worker.munet.errors import DeviceError
+from worker.munet.inference import Maps, Predictor, calibrate, study_logits
+from worker.munet.labels import label_frame
+from worker.munet.network import MUNet, NetworkConfig
+from worker.munet.preprocessing import Preprocessing
+
+SHIPPED = Path(inference.__file__).with_name("weights") / "munet.safetensors"
+
+
+@pytest.fixture
+def predictor(tmp_path):
+    torch.manual_seed(0)
+    config = NetworkConfig(width=4)
+    card = Card(
+        "tiny",
+        "",
+        config,
+        Preprocessing(size=64),
+        Scoring(flip=True, mask_weight=0.5, top=2),
+        {"balanced": OperatingPoint(mask=0.4, seed=0.4)},
+        "balanced",
+    )
+    checkpoint.write(tmp_path / "tiny.safetensors", MUNet(config).state_dict(), card)
+    return Predictor(tmp_path / "tiny.safetensors", "cpu")
+
+
+@pytest.fixture
+def series():
+    rng = np.random.default_rng(0)
+    return rng.normal(40, 40, (5, 50, 80)).astype(np.float32), np.arange(5) * 5.0
+
+
+def test_a_prediction_lies_on_the_source_grid(predictor, series):
+    found = predictor.predict(*series)
+    assert found.labels.shape == series[0].shape
+    assert found.labels.dtype == np.uint8
+    assert found.slice_probabilities.shape == (5, 6)
+    assert tuple(found.probabilities) == LABELS
+
+
+def test_batches_do_not_change_a_prediction(predictor, series, monkeypatch):
+    whole = predictor.predict(*series)
+    monkeypatch.setattr(inference, "BATCH", 2)
+    parts = predictor.predict(*series)
+    assert np.allclose(whole.slice_probabilities, parts.slice_probabilities, atol=1e-5)
+    assert (whole.labels != parts.labels).mean() < 1e-3
+
+
+def test_with_flip_a_mirrored_head_gets_mirrored_maps_and_the_same_scores(predictor, series):
+    pictures = predictor.card.preprocessing.pictures(*series)
+    layout = predictor.card.preprocessing.layout(series[1])
+    plain = predictor.run(pictures, layout)
+    mirrored = predictor.run(np.ascontiguousarray(pictures[..., ::-1]), layout)
+    assert np.allclose(plain.logits, mirrored.logits, atol=1e-4)
+    assert np.allclose(plain.any_map, mirrored.any_map[..., ::-1], atol=2e-3)
+
+
+def test_a_stack_without_slices_is_refused(predictor):
+    with pytest.raises(ValueError, match="HU must be"):
+        predictor.predict(np.zeros((0, 4, 4), np.float32), np.zeros(0))
+
+
+def test_the_study_score_is_the_mean_of_the_highest_slices():
+    logits = np.array([[0.0], [4.0], [2.0]], np.float32)
+    assert study_logits(logits, 2).tolist() == [3.0]
+
+
+def test_calibration_is_a_line_through_a_sigmoid():
+    platt = Platt((2.0,) * 6, (-1.0,) * 6)
+    assert calibrate(np.full((1, 6), 0.5, np.float32), platt) == pytest.approx(0.5)
+
+
+def raw_maps(logit):
+    any_map = np.zeros((1, 64, 64), np.float16)
+    any_map[0, 20:40, 20:40] = 0.9
+    return Maps(np.full((1, 6), logit, np.float32), any_map, np.full((1, 64, 64), 3, np.uint8))
+
+
+def test_a_slice_below_its_gate_has_no_label(predictor):
+    gated = replace(predictor.card.operating_point, slice_gate=0.5)
+    predictor.card = replace(predictor.card, operating_points={"balanced": gated})
+    assert predictor.read(raw_maps(-1.0), (64, 64)).labels.max() == 0
+    assert predictor.read(raw_maps(1.0), (64, 64)).labels.sum() == 3 * 400
+
+
+def test_a_study_below_its_gate_has_no_label(predictor):
+    gated = replace(predictor.card.operating_point, study_gate=0.5)
+    predictor.card = replace(predictor.card, operating_points={"balanced": gated})
+    assert predictor.read(raw_maps(-1.0), (64, 64)).labels.max() == 0
+
+
+def frame(point):
+    any_map = np.zeros((64, 64), np.float32)
+    any_map[10:20, 10:20] = 0.6
+    any_map[40:43, 40:43] = 0.95
+    types = np.full((64, 64), 1, np.uint8)
+    types[40:43, 40:43] = 5
+    return label_frame(any_map, types, point, (64, 64))
+
+
+def test_each_pixel_takes_its_likeliest_type():
+    assert np.unique(frame(OperatingPoint())).tolist() == [0, 1, 5]
+
+
+def test_a_component_below_the_minimum_size_goes():
+    assert np.unique(frame(OperatingPoint(minimum_px=10))).tolist() == [0, 1]
+
+
+def test_a_component_without_a_certain_pixel_goes():
+    assert np.unique(frame(OperatingPoint(seed=0.8))).tolist() == [0, 5]
+
+
+def test_auto_finds_a_device():
+    assert resolve("auto").type in ("cpu", "cuda")
+
+
+@pytest.mark.parametrize("name", ["tpu", "", "cuda:99", "meta"])
+def test_a_device_that_is_not_there_is_refused(name):
+    with pytest.raises(DeviceError, match=name or "device"):
+        resolve(name)
+
+
+def test_the_shipped_checkpoint_loads_and_is_small_enough():
+    network, card = checkpoint.read(SHIPPED)
+    assert SHIPPED.stat().st_size <= 16 * 2**20
+    assert network(torch.zeros(1, 3, 256, 256)).scores.shape == (1, len(LABELS))
+    assert card.operating_point.mask > 0
+
+
+def test_inference_needs_no_queue_database_or_dicom():
+    code = (
+        "import sys, worker.munet.inference;"
+        "print([m for m in ('celery', 'sqlalchemy', 'pynetdicom', 'schema') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"

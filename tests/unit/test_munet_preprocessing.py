@@ -1,0 +1,146 @@
+import numpy as np
+import pytest
+
+from worker.munet.clahe import equalise
+from worker.munet.preprocessing import Preprocessing, neighbours
+from worker.munet.resize import Placement, resize, restore
+from worker.munet.slab import extents, slab_weights, slabs
+from worker.munet.window import window
+
+
+def test_the_brain_window_has_exact_ends_and_middle():
+    hu = np.array([-1000.0, -20.0, 40.0, 100.0, 3000.0, np.nan])
+    assert window(hu, 40, 120).tolist() == [0, 0, 128, 255, 255, 0]
+
+
+def test_the_window_rounds_to_the_nearest_grey():
+    assert window(np.array([-19.9, -19.6]), 40, 120).tolist() == [0, 1]
+
+
+def test_a_window_without_width_is_refused():
+    with pytest.raises(ValueError, match="width 0"):
+        window(np.zeros(1), 40, 0)
+
+
+def test_a_wide_frame_is_centred_between_bands_of_air():
+    square = resize(np.full((100, 200), 9, np.uint8), 256)
+    assert square[:64].max() == square[192:].max() == 0
+    assert square[64:192].min() == 9
+
+
+@pytest.mark.parametrize("shape", [(512, 512), (400, 650), (650, 400), (100, 90), (256, 256)])
+def test_a_pixel_comes_back_onto_itself(shape):
+    frame = np.zeros(shape, np.uint8)
+    row, column = shape[0] // 4, shape[1] // 3
+    frame[row - 8 : row + 9, column - 8 : column + 9] = 255
+    back = restore(resize(frame, 256).astype(np.float32) / 255, *shape, smooth=True)
+    rows, columns = np.nonzero(back >= 0.5)
+    assert back.shape == shape
+    assert rows.mean() == pytest.approx(row, abs=0.6)
+    assert columns.mean() == pytest.approx(column, abs=0.6)
+
+
+def test_labels_come_back_without_new_values():
+    labels = np.zeros((256, 256), np.uint8)
+    labels[100:150, 100:150] = 5
+    assert set(np.unique(restore(labels, 512, 300, smooth=False))) == {0, 5}
+
+
+def test_an_empty_frame_has_no_place():
+    with pytest.raises(ValueError, match="can't place"):
+        Placement.of(0, 10, 256)
+
+
+def test_clahe_keeps_a_flat_picture_flat():
+    assert np.unique(equalise(np.full((64, 64), 100, np.uint8), 2.0, 8)).size == 1
+
+
+def test_clahe_with_limit_0_is_the_picture_itself():
+    picture = np.arange(4096, dtype=np.uint8).reshape(64, 64)
+    assert equalise(picture, 0, 8) is picture
+
+
+def faint_step():
+    return np.tile(np.repeat(np.array([100, 101], np.uint8), 4), (64, 8))
+
+
+def test_clahe_without_clipping_spreads_a_step_over_the_whole_scale():
+    # Half of a tile's 64 pixels lie at or below the lower grey: 255 * 32/64.
+    assert np.unique(equalise(faint_step(), 256.0, 8)).tolist() == [128, 255]
+
+
+def test_clahe_clips_what_a_grey_may_add():
+    # Limit 40 leaves 40 * 64/256 = 10 of each grey's 32 pixels; of the other 44 every fifth grey
+    # gets one: 21 up to the lower grey. 255 * 31/64 and 255 * 41/64.
+    assert np.unique(equalise(faint_step(), 40.0, 8)).tolist() == [124, 163]
+
+
+def test_slices_reach_half_way_to_their_neighbours():
+    assert extents(np.array([0.0, 2.0, 6.0])).tolist() == [[-1, 1], [1, 4], [4, 8]]
+
+
+def test_a_5_mm_series_passes_the_slab_untouched():
+    hu = np.random.default_rng(0).normal(size=(6, 4, 4)).astype(np.float32)
+    positions = np.arange(6) * 5.0 + np.array([0, 1, -1, 1, 0, 1]) * 1e-3
+    assert np.array_equal(np.stack(list(slabs(hu, positions, 5.0))), hu)
+
+
+def test_1_mm_slices_become_the_mean_of_five():
+    hu = np.arange(9, dtype=np.float32)[:, None, None] ** 2
+    made = np.stack(list(slabs(hu, np.arange(9) * 1.0, 5.0)))[:, 0, 0]
+    assert made[4] == pytest.approx(np.mean([4, 9, 16, 25, 36]))
+
+
+def test_uneven_gaps_weigh_slices_by_their_millimetres():
+    # Around 2.5 mm the slab covers 0 ... 5: half of the first slice's lower neighbour is missing.
+    indices, weights = slab_weights(np.array([0.0, 2.5, 5.0, 10.0]), 5.0)[1]
+    assert indices.tolist() == [0, 1, 2]
+    assert weights == pytest.approx([1.25 / 5, 2.5 / 5, 1.25 / 5])
+
+
+def test_a_slice_beside_a_gap_is_not_mixed_with_the_far_side():
+    indices, weights = slab_weights(np.array([0.0, 5.0, 15.0, 20.0]), 5.0)[1]
+    assert indices.tolist() == [1]
+    assert weights == pytest.approx([1.0])
+
+
+def test_positions_that_do_not_rise_are_refused():
+    with pytest.raises(ValueError, match="rise"):
+        slab_weights(np.array([0.0, 5.0, 5.0]), 5.0)
+
+
+def test_a_position_for_each_slice_is_needed():
+    with pytest.raises(ValueError, match="3 slices came with 2 positions"):
+        list(slabs(np.zeros((3, 2, 2)), np.arange(2.0), 5.0))
+
+
+def test_neighbours_are_found_by_millimetres():
+    assert neighbours(np.arange(0, 12, 1.0), 5.0)[6].tolist() == [1, 6, 11]
+
+
+def test_the_first_and_last_slice_are_their_own_neighbours():
+    found = neighbours(np.array([0.0, 5.0, 10.0]), 5.0)
+    assert found.tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 2]]
+
+
+def test_gray_channels_are_three_times_the_slice():
+    hu = np.random.default_rng(0).normal(40, 30, (3, 40, 40))
+    made = Preprocessing(channels="gray", size=64)(hu, np.arange(3) * 5.0)
+    assert made.shape == (3, 3, 64, 64)
+    assert np.array_equal(made[:, 0], made[:, 1])
+    assert np.array_equal(made[:, 1], made[:, 2])
+
+
+def test_neighbour_channels_are_below_this_and_above():
+    hu = np.random.default_rng(0).normal(40, 30, (3, 40, 40))
+    made = Preprocessing(size=64)(hu, np.arange(3) * 5.0)
+    assert np.array_equal(made[1, 0], made[0, 1])
+    assert np.array_equal(made[1, 2], made[2, 1])
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"size": 100}, {"channels": "rgb"}, {"width_hu": 0.0}, {"slab_mm": -1.0}]
+)
+def test_impossible_preprocessing_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"must|need|are"):
+        Preprocessing(**wrong)

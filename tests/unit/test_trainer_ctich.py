@@ -1,0 +1,184 @@
+import hashlib
+import importlib.util
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trainer.cache import fingerprint, prepare, small_mask
+from trainer.ctich import DataError, hounsfield, read_mask, read_release, read_series
+from worker.munet.preprocessing import Preprocessing
+
+HEADER = (
+    "PatientNumber,SliceNumber,Intraventricular,Intraparenchymal,Subarachnoid,Epidural,Subdural,"
+    "No_Hemorrhage,Fracture_Yes_No\n"
+)
+SHARED = Path(os.environ.get("TRIAGE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+needs_shared = pytest.mark.skipif(
+    not (SHARED / "ct-ich").is_dir(),
+    reason="needs CT-ICH: set TRIAGE_TEST_DATA to the folder that holds ct-ich",
+)
+
+
+@pytest.fixture
+def release(tmp_path):
+    """Three slices of patient 7, the second with an epidural bleed, and a row of an absent one."""
+    rows = "7,1,0,0,0,0,0,1,0\n7,2,0,0,0,1,0,0,0\n7,3,0,0,0,0,0,1,1\n8,1,0,0,0,0,0,1,0\n"
+    (tmp_path / "hemorrhage_diagnosis.csv").write_text("\ufeff" + HEADER + rows)
+    rng = np.random.default_rng(0)
+    for window in ("brain", "bone"):
+        folder = tmp_path / "Patients_CT" / "007" / window
+        folder.mkdir(parents=True)
+        for number in (1, 2, 3):
+            picture = rng.integers(0, 256, (64, 64), np.uint8)
+            Image.fromarray(picture).save(folder / f"{number}.jpg")
+    mask = np.zeros((64, 64), np.uint8)
+    mask[16:32, 16:48] = 255
+    Image.fromarray(mask).save(tmp_path / "Patients_CT" / "007" / "brain" / "2_HGE_Seg.jpg")
+    return tmp_path
+
+
+def test_patients_whose_folder_is_absent_are_no_problem(release):
+    found = read_release(release)
+    assert found.patients == (7,)
+    assert found.problems == ()
+
+
+def test_types_stand_in_the_order_of_the_classes(release):
+    assert [s.types for s in read_release(release).of(7)] == [
+        (False,) * 5,
+        (True, False, False, False, False),
+        (False,) * 5,
+    ]
+
+
+def test_slices_lie_5_mm_apart_from_the_lowest_up(release):
+    hu, positions = read_series(read_release(release).of(7))
+    assert hu.shape == (3, 64, 64)
+    assert positions.tolist() == [0.0, 5.0, 10.0]
+
+
+def test_a_mask_is_cut_at_127(release):
+    mask = read_mask(read_release(release).of(7)[1])
+    assert mask.sum() == 16 * 32
+
+
+@pytest.mark.parametrize(
+    ("lost", "named"),
+    [
+        ("brain/1.jpg", "007/brain/1.jpg: missing"),
+        ("bone/3.jpg", "007/bone/3.jpg: missing"),
+        ("brain/2_HGE_Seg.jpg", "007/brain/2_HGE_Seg.jpg: missing"),
+    ],
+)
+def test_a_missing_file_is_named(release, lost, named):
+    (release / "Patients_CT" / "007" / lost).unlink()
+    (problem,) = read_release(release).problems
+    assert named in problem.replace(os.sep, "/")
+
+
+def test_a_slice_without_its_bone_picture_is_read_from_the_brain_picture(release):
+    (release / "Patients_CT" / "007" / "bone" / "3.jpg").unlink()
+    hu, _ = read_series(read_release(release).of(7))
+    assert -1000 <= hu[2].min() < hu[2].max() == 100
+
+
+def test_a_mask_on_a_slice_that_the_table_calls_healthy_is_named(release):
+    folder = release / "Patients_CT" / "007" / "brain"
+    (folder / "3_HGE_Seg.jpg").write_bytes((folder / "2_HGE_Seg.jpg").read_bytes())
+    (problem,) = read_release(release).problems
+    assert "3_HGE_Seg.jpg: exists" in problem
+
+
+def test_a_picture_that_the_table_does_not_know_is_named(release):
+    folder = release / "Patients_CT" / "007" / "brain"
+    (folder / "9.jpg").write_bytes((folder / "1.jpg").read_bytes())
+    (problem,) = read_release(release).problems
+    assert "9.jpg: not in the label table" in problem
+
+
+def test_a_damaged_picture_is_named(release):
+    (release / "Patients_CT" / "007" / "brain" / "1.jpg").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"1\.jpg"):
+        read_series(read_release(release).of(7))
+
+
+def test_a_folder_without_a_table_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"hemorrhage_diagnosis\.csv"):
+        read_release(tmp_path)
+
+
+def test_hu_come_from_the_window_that_shows_them():
+    brain = np.array([[0, 0, 2, 128, 253, 255]], np.uint8)
+    bone = np.array([[0, 1, 60, 75, 40, 255]], np.uint8)
+    # air, air, below the brain window, inside it, above it but never under 100, bone
+    assert hounsfield(brain, bone).tolist() == [[-1000, -1000, -147, 40, 100, 2300]]
+
+
+def test_a_mask_pixel_is_blood_when_half_of_it_is():
+    mask = np.zeros((64, 64), np.bool_)
+    mask[:33] = True
+    assert small_mask(mask, 32)[:16].all()
+    assert not small_mask(mask, 32)[17:].any()
+
+
+def test_a_cache_holds_what_the_preprocessing_makes(release, tmp_path):
+    preprocessing = Preprocessing(size=64)
+    prepared = prepare(read_release(release), preprocessing, tmp_path / "cache")
+    series = read_series(read_release(release).of(7))
+    assert np.array_equal(prepared.pictures[prepared.layout], preprocessing(*series))
+    assert prepared.masks.sum(axis=(1, 2)).tolist() == [0, 512, 0]
+    assert prepared.positive.tolist() == [False, True, False]
+
+
+def test_a_second_preparation_reads_the_cache(release, tmp_path, monkeypatch):
+    first = prepare(read_release(release), Preprocessing(size=64), tmp_path)
+    monkeypatch.setattr("trainer.cache._write", lambda *_: pytest.fail("made again"))
+    again = prepare(read_release(release), Preprocessing(size=64, channels="gray"), tmp_path)
+    assert np.array_equal(first.pictures, again.pictures)
+    assert again.layout.tolist() == [[0, 0, 0], [1, 1, 1], [2, 2, 2]]
+
+
+def test_other_preprocessing_is_another_cache(release):
+    slices = read_release(release).slices
+    one, two = Preprocessing(clip_limit=2.0), Preprocessing(clip_limit=0.0)
+    assert fingerprint(slices, one) != fingerprint(slices, two)
+
+
+@needs_shared
+def test_the_one_file_that_the_shared_copy_lacks_is_named():
+    assert [p.split(":")[0] for p in read_release(SHARED / "ct-ich").problems] == [
+        str(Path("Patients_CT/084/bone/36.jpg"))
+    ]
+
+
+@needs_shared
+@pytest.mark.parametrize("patient", [84, 91])
+def test_a_dicom_series_and_the_jpgs_are_the_same_input(patient):
+    tool = SHARED.parent / "tools" / "ctich_to_dicom.py"
+    if not tool.exists():
+        pytest.skip("needs ctich_to_dicom.py beside the data")
+    spec = importlib.util.spec_from_file_location("ctich_to_dicom", tool)
+    maker = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(maker)
+    release = read_release(SHARED / "ct-ich")
+    slices = release.of(patient)
+    folder = SHARED / "ct-ich" / "Patients_CT" / f"{patient:03d}"
+    made = [
+        maker.dataset(patient, s.number, maker.read_slice(folder, s.number, 650), 0.0)
+        for s in slices
+    ]
+    stored = [
+        np.frombuffer(ds.PixelData, "<i2").reshape(650, 650).astype(np.float32)
+        * float(ds.RescaleSlope)
+        + float(ds.RescaleIntercept)
+        for ds in made
+    ]
+    positions = np.array([float(ds.ImagePositionPatient[2]) for ds in made])
+    digests = [
+        hashlib.sha256(Preprocessing()(*series).tobytes()).hexdigest()
+        for series in ((np.stack(stored), positions), read_series(slices))
+    ]
+    assert digests[0] == digests[1]

@@ -1,0 +1,203 @@
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from trainer import fit as fit_module
+from trainer.augment import augment, moves
+from trainer.cache import Prepared
+from trainer.config import (
+    Augment,
+    ConfigError,
+    Loss,
+    Optimiser,
+    RunConfig,
+    Sampling,
+    Stage,
+    build,
+    load_config,
+)
+from trainer.fit import fit, halvings, load_batch, rate
+from trainer.run import Run
+from trainer.sampling import draw, positive_weights
+from trainer.splits import Split
+from worker.munet.network import NetworkConfig
+
+TINY = RunConfig(
+    "tiny",
+    stages=(Stage(32, 2, 4), Stage(64, 2, 4)),
+    network=NetworkConfig(width=4),
+    augment=Augment(mirror=True, rotate_deg=10, scale=0.1, shift=0.1, contrast=0.1, noise=0.05),
+    sampling=Sampling(slices=12),
+    loss=Loss(cross_entropy=1.0),
+    optimiser=Optimiser(rate=1e-3, schedule="cosine", average=0.9),
+)
+SPLIT = Split((1, 2, 3), (4, 5))
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    """Five heads of four slices; a bright square is a bleed, patients 3 and 5 are healthy."""
+    rng = np.random.default_rng(0)
+    patients = np.repeat([1, 2, 3, 4, 5], 4)
+    types, masks = np.zeros((20, 5), np.bool_), np.zeros((20, 64, 64), np.bool_)
+    for row, kind in ((1, 0), (2, 0), (5, 4), (13, 1)):
+        types[row, kind] = True
+        masks[row, 10:30, 20:40] = True
+    pictures = rng.integers(60, 100, (20, 64, 64)).astype(np.uint8)
+    pictures[masks] += 100
+    layout = np.repeat(np.arange(20)[:, None], 3, axis=1)
+    return Prepared(patients, np.tile([1, 2, 3, 4], 5), types, pictures, masks, layout)
+
+
+def quiet():
+    return Console(file=io.StringIO())
+
+
+def weights(run):
+    return torch.cat([p.detach().flatten() for p in run.average.parameters()])
+
+
+def test_a_killed_run_goes_on_to_the_same_numbers(prepared, tmp_path, monkeypatch):
+    whole = fit(TINY, prepared, SPLIT, tmp_path / "whole", quiet())
+    step, steps = fit_module.train_step, []
+
+    def killed(*arguments):
+        steps.append(1)
+        if len(steps) == 5:
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit_module, "train_step", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fit(TINY, prepared, SPLIT, tmp_path / "killed", quiet())
+    torch.rand(7)  # another process has another random state
+    resumed = fit(TINY, prepared, SPLIT, tmp_path / "killed", quiet())
+    assert torch.equal(weights(whole), weights(resumed))
+    losses = [[h["loss"] for h in run.history] for run in (whole, resumed)]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == TINY.epochs
+
+
+def test_a_run_of_other_settings_is_not_taken_up(prepared, tmp_path):
+    Run.start(TINY, len(prepared)).save(tmp_path)
+    with pytest.raises(ConfigError, match="other settings"):
+        Run.resume(replace(TINY, seed=1), len(prepared), tmp_path)
+
+
+def test_a_save_leaves_no_part_file(prepared, tmp_path):
+    Run.start(TINY, len(prepared)).save(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
+
+
+def test_training_lowers_the_loss(prepared, tmp_path):
+    longer = replace(TINY, stages=(Stage(32, 12, 4),))
+    history = fit(longer, prepared, SPLIT, tmp_path, quiet()).history
+    assert history[-1]["loss"] < 0.9 * history[0]["loss"]
+
+
+def test_validation_patients_are_never_drawn(prepared, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        fit_module,
+        "load_batch",
+        lambda p, batch, size: seen.extend(batch) or load_batch(p, batch, size),
+    )
+    fit(TINY, prepared, SPLIT, tmp_path, quiet())
+    assert set(prepared.patients[seen]) <= set(SPLIT.train)
+
+
+def test_a_batch_holds_pictures_masks_and_types(prepared):
+    pictures, target = load_batch(prepared, np.array([0, 1]), 32)
+    assert pictures.shape == (2, 3, 32, 32)
+    assert target.mask.sum((1, 2)).tolist() == [0, 100]
+    assert target.types.tolist() == [[0] * 5, [1, 0, 0, 0, 0]]
+
+
+def test_half_of_an_epoch_is_positive(prepared):
+    rows = np.arange(20)
+    drawn = draw(prepared, rows, np.zeros(20), Sampling(slices=100), np.random.default_rng(0))
+    assert prepared.positive[drawn].sum() == 50
+
+
+def test_without_a_number_an_epoch_is_every_slice_once(prepared):
+    drawn = draw(prepared, np.arange(20), np.zeros(20), Sampling(), np.random.default_rng(0))
+    assert sorted(drawn) == list(range(20))
+
+
+def test_a_healthy_slice_that_scored_high_is_drawn_more_often(prepared):
+    hardness = np.zeros(20, np.float32)
+    hardness[0] = 1
+    config = Sampling(slices=2000, positive_share=0, hard_healthy=9)
+    drawn = draw(prepared, np.arange(20), hardness, config, np.random.default_rng(0))
+    counts = np.bincount(drawn, minlength=20)
+    assert counts[0] == pytest.approx(10 * counts[3], rel=0.5)
+
+
+def test_a_type_four_times_as_rare_weighs_twice():
+    types = np.zeros((5, 5), np.bool_)
+    types[:4, 0] = types[4, 1] = True
+    assert positive_weights(types).tolist() == [0.5, 0.5, 0.5, 0.5, 1.0]
+
+
+def test_no_augmentation_changes_nothing():
+    pictures, masks = torch.rand(2, 3, 16, 16), (torch.rand(2, 16, 16) > 0.5).float()
+    changed, moved = augment(pictures, masks, Augment(), torch.Generator())
+    assert torch.allclose(changed, pictures, atol=1e-5)
+    assert torch.equal(moved, masks)
+
+
+def test_picture_and_mask_move_together():
+    masks = torch.zeros(8, 32, 32)
+    masks[:, 6:14, 4:10] = 1
+    pictures = masks[:, None].repeat(1, 3, 1, 1)
+    config = Augment(mirror=True, rotate_deg=20, scale=0.2, shift=0.1, shear=0.1)
+    changed, moved = augment(pictures, masks, config, torch.Generator().manual_seed(0))
+    assert torch.equal((changed[:, 0] >= 0.5).float(), moved)
+    assert not torch.equal(moved, masks)
+
+
+def test_mirroring_alone_is_a_flip_of_columns():
+    matrix = moves(64, Augment(mirror=True), torch.Generator().manual_seed(0))
+    assert sorted({tuple(m.flatten().tolist()) for m in matrix}) == [
+        (-1, 0, 0, 0, 1, 0),
+        (1, 0, 0, 0, 1, 0),
+    ]
+
+
+def test_the_rate_halves_after_each_plateau():
+    settings = Optimiser(patience=2)
+    assert halvings([5, 4, 4, 4, 3, 3, 3], settings) == 2
+    assert halvings([5, 4, 3, 2, 1], settings) == 0
+
+
+def test_the_cosine_ends_at_a_hundredth():
+    config = replace(TINY, optimiser=replace(TINY.optimiser, rate=1.0))
+    assert rate(config, [], config.epochs / 2) == pytest.approx(0.51)
+    assert rate(config, [], config.epochs) == pytest.approx(0.01)
+
+
+def test_stages_follow_one_another():
+    assert [TINY.stage_of(epoch).size for epoch in range(4)] == [32, 32, 64, 64]
+
+
+def test_the_paper_preset_is_table_5():
+    paper = load_config("paper")
+    assert paper.stages == (Stage(size=256, epochs=60, batch=32),)
+    assert (paper.optimiser.rate, paper.optimiser.schedule) == (1e-4, "plateau")
+    assert paper.network == NetworkConfig(width=64)
+    assert paper.loss.cross_entropy == 0
+
+
+def test_an_unknown_preset_is_answered_with_the_known_ones():
+    with pytest.raises(ConfigError, match=r"paper.*small"):
+        load_config("large")
+
+
+def test_an_unknown_setting_is_refused():
+    with pytest.raises(ConfigError, match="has no"):
+        build(RunConfig, {"name": "x", "network": {"depth": 4}})

@@ -1,0 +1,100 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from trainer.config import Loss
+from trainer.losses import Target, dice, dice_loss, focal, mask_loss, total_loss
+from worker.munet.network import Output
+
+
+def test_focal_without_gamma_and_alpha_is_half_the_cross_entropy():
+    logits, truth = torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, 0.0]])
+    entropy = (math.log(2) + math.log(1 + math.exp(2))) / 2
+    assert focal(logits, truth, gamma=0, alpha=0.5).item() == pytest.approx(entropy / 2)
+
+
+def test_focal_discounts_an_easy_score_by_its_square():
+    # p = 0.9 given to the truth: 0.25 * (1 - 0.9)^2 * -ln 0.9
+    logits = torch.tensor([[math.log(9)]])
+    expected = 0.25 * 0.01 * -math.log(0.9)
+    assert focal(logits, torch.ones(1, 1), 2, 0.25).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_dice_of_half_an_overlap():
+    found, truth = torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([[0.0, 1.0, 1.0]])
+    assert dice(found, truth).item() == pytest.approx((2 * 1 + 1) / (2 + 2 + 1))
+
+
+def test_dice_of_nothing_against_nothing_is_1():
+    assert dice(torch.zeros(2, 2), torch.zeros(2, 2)).item() == 1
+
+
+def one_slice(types, blood=True):
+    mask = torch.zeros(1, 4, 4)
+    mask[0, :2] = float(blood)
+    return Target(mask, torch.tensor([types], dtype=torch.float32))
+
+
+EDH, MIXED, NONE = [1, 0, 0, 0, 0], [0, 1, 1, 0, 0], [0, 0, 0, 0, 0]
+
+
+def test_the_mask_stands_in_its_types_map_and_in_any():
+    assert one_slice(EDH).maps().sum((0, 2, 3)).tolist() == [8, 0, 0, 0, 0, 8]
+
+
+def test_the_type_maps_of_a_mixed_slice_are_unknown():
+    assert one_slice(MIXED).known.tolist() == [[0, 0, 0, 0, 0, 1]]
+
+
+def test_a_mixed_slice_scores_each_of_its_types_and_any():
+    assert one_slice(MIXED).scores.tolist() == [[0, 1, 1, 0, 0, 1]]
+
+
+@pytest.mark.parametrize("config", [Loss(), Loss(cross_entropy=1.0, positive_weight=4.0)])
+def test_type_maps_of_a_mixed_slice_get_no_gradient(config):
+    logits = torch.zeros(1, 6, 4, 4, requires_grad=True)
+    mask_loss(logits, one_slice(MIXED), config).backward()
+    assert logits.grad[:, :5].abs().max() == 0
+    assert logits.grad[:, 5].abs().min() > 0
+
+
+def test_healthy_slices_push_masks_down():
+    logits = torch.zeros(1, 6, 4, 4, requires_grad=True)
+    mask_loss(logits, one_slice(NONE, blood=False), Loss()).backward()
+    assert (logits.grad > 0).all()
+
+
+def test_a_perfect_mask_costs_next_to_nothing():
+    target = one_slice(EDH)
+    logits = (target.maps() * 2 - 1) * 20
+    config = Loss(cross_entropy=1.0, positive_weight=4.0)
+    assert mask_loss(logits, target, config).item() == pytest.approx(0, abs=1e-5)
+
+
+def test_dice_loss_of_an_empty_answer_by_hand():
+    target = one_slice(EDH)
+    # By slice: EDH and any each 1 - 1/(8+1). Over the batch the same two, and four maps at 0.
+    expected = (8 / 9 + 2 * (8 / 9) / 6) / 2
+    found = dice_loss(torch.zeros(1, 6, 4, 4), target.maps(), target.known)
+    assert found.item() == pytest.approx(expected)
+
+
+def test_all_four_branches_count():
+    target = one_slice(EDH)
+    output = Output((torch.zeros(1, 6, 4, 4),) * 4, torch.zeros(1, 6))
+    scores = total_loss(output, target, Loss(lambda_masks=0))
+    one = total_loss(output, target, Loss(branches=(0, 0, 0, 1))) - scores
+    four = total_loss(output, target, Loss()) - scores
+    assert four.item() == pytest.approx(4 * one.item())
+
+
+def test_lambda_weighs_the_masks():
+    target = one_slice(EDH)
+    output = Output((torch.zeros(1, 6, 4, 4),) * 4, torch.zeros(1, 6))
+    by_lambda = [
+        total_loss(output, target, replace(Loss(), lambda_masks=value)).item()
+        for value in (0, 1, 2)
+    ]
+    assert by_lambda[2] - by_lambda[1] == pytest.approx(by_lambda[1] - by_lambda[0])

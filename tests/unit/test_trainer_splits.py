@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+from trainer.cache import Prepared
+from trainer.splits import PAPER_TEST, LeakError, Split, folds, hold_out
+
+
+def heads(types_by_patient):
+    """Two slices a patient, the second with the patient's types."""
+    patients = np.repeat(list(types_by_patient), 2)
+    types = np.zeros((len(patients), 5), np.bool_)
+    for row, found in zip(range(1, len(patients), 2), types_by_patient.values(), strict=True):
+        types[row, found] = True
+    empty = np.zeros((len(patients), 8, 8))
+    layout = np.repeat(np.arange(len(patients))[:, None], 3, axis=1)
+    return Prepared(
+        patients,
+        np.tile([1, 2], len(types_by_patient)),
+        types,
+        empty.astype(np.uint8),
+        empty.astype(np.bool_),
+        layout,
+    )
+
+
+def test_a_patient_on_both_sides_raises():
+    with pytest.raises(LeakError, match="52"):
+        Split((52, 53), (52,))
+
+
+def test_held_out_patients_are_not_trained_on():
+    assert hold_out({1, 2, 3}, {2, 99}) == Split((1, 3), (2,))
+
+
+def test_the_paper_tests_nine_patients():
+    assert PAPER_TEST == (49, 50, 51, 70, 79, 80, 87, 88, 89)
+
+
+def test_every_patient_is_judged_in_exactly_one_fold():
+    prepared = heads({n: [n % 5] if n < 25 else [] for n in range(40)})
+    judged = [p for split in folds(prepared, 5, 0) for p in split.validation]
+    assert sorted(judged) == list(range(40))
+
+
+def test_a_type_of_five_patients_stands_in_each_of_five_folds():
+    prepared = heads({n: [4] if n < 5 else [] for n in range(20)})
+    assert [sum(p < 5 for p in s.validation) for s in folds(prepared, 5, 0)] == [1] * 5
+
+
+def test_a_seed_gives_the_same_folds_again():
+    prepared = heads({n: [n % 5] for n in range(15)})
+    assert folds(prepared, 3, 7) == folds(prepared, 3, 7)
