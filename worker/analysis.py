@@ -1,0 +1,151 @@
+"""One series from files to a priority and a Segmentation, top to bottom."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from schema.errors import PermanentError
+from worker.findings import Finding, measure
+from worker.priority import Priority, prioritise
+from worker.rules import Rules
+from worker.segmentation import Algorithm, WrittenObject, write_segmentation
+from worker.slices import SourceSeries, read_series
+
+
+class Card(Protocol):
+    """What a model says of itself."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def sha256(self) -> str:
+        """The digest of its weights."""
+
+
+class Prediction(Protocol):
+    """What a model says of one series."""
+
+    @property
+    def labels(self) -> npt.NDArray[np.uint8]:
+        """(slice, row, column) of the source: 0 none, else a segment number."""
+
+    @property
+    def probabilities(self) -> Mapping[str, float]:
+        """The study's score for each type and for `any`."""
+
+
+class Predictor(Protocol):
+    """A model that is ready: `worker.munet.inference.Predictor`, or another with its shape."""
+
+    @property
+    def card(self) -> Card:
+        """What it says of itself."""
+
+    def predict(
+        self, hu: npt.NDArray[np.floating], positions_mm: npt.NDArray[np.floating]
+    ) -> Prediction:
+        """Find hemorrhage in (slice, row, column) HU at rising positions."""
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """What an analysis leaves behind.
+
+    Attributes
+    ----------
+    findings
+        `any` first, then the five types.
+    priority
+        The level with its reason, and the outcome.
+    objects
+        Files that are on disk; none for a study without a mask.
+    model, model_sha256
+        Name and weights of what drew the masks.
+    timings_s
+        Seconds by step, in order: read, predict, measure, prioritise, write.
+    tilt_degrees, gaps
+        What is unusual about the stack, in words for `gaps`.
+    """
+
+    findings: tuple[Finding, ...]
+    priority: Priority
+    objects: tuple[WrittenObject, ...]
+    model: str
+    model_sha256: str
+    timings_s: Mapping[str, float]
+    tilt_degrees: float
+    gaps: tuple[str, ...]
+
+
+class Stopwatch:
+    """Seconds spent in each named step."""
+
+    def __init__(self) -> None:
+        self.timings_s: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time one step."""
+        start = perf_counter()
+        yield
+        self.timings_s[name] = perf_counter() - start
+
+
+def analyse(paths: Sequence[Path], predictor: Predictor, rules: Rules, folder: Path) -> Analysis:
+    """Analyse one series.
+
+    Parameters
+    ----------
+    paths
+        Its files, in any order.
+    predictor
+        The model.
+    rules
+        The thresholds of the priority.
+    folder
+        Where result objects go; the same for every run of this series.
+
+    Raises
+    ------
+    TransientError
+        A file is missing.
+    PermanentError
+        The series cannot be analysed, or the model's answer makes no sense; the message says why.
+    """
+    watch = Stopwatch()
+    with watch.step("read"):
+        source = read_series(paths)
+    with watch.step("predict"):
+        prediction = predictor.predict(source.volume.hu, source.volume.positions_mm)
+    with watch.step("measure"):
+        findings = _measure(source, prediction, predictor.card)
+    with watch.step("prioritise"):
+        priority = prioritise(findings, rules)
+    with watch.step("write"):
+        algorithm = Algorithm(predictor.card.name, predictor.card.sha256)
+        seg = write_segmentation(source, prediction.labels, algorithm, folder)
+    return Analysis(
+        findings=findings,
+        priority=priority,
+        objects=(seg,) if seg else (),
+        model=predictor.card.name,
+        model_sha256=predictor.card.sha256,
+        timings_s=watch.timings_s,
+        tilt_degrees=source.volume.tilt_degrees,
+        gaps=tuple(map(str, source.volume.gaps)),
+    )
+
+
+def _measure(source: SourceSeries, prediction: Prediction, card: Card) -> tuple[Finding, ...]:
+    try:
+        return measure(source.volume, prediction.labels, prediction.probabilities)
+    except ValueError as error:
+        raise PermanentError(f"model {card.name}: {error}; check the checkpoint") from error

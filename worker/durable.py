@@ -1,0 +1,64 @@
+"""Write a result file once: complete and on disk, or not at all."""
+
+import errno
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+from schema.errors import StorageFullError, TransientError
+
+FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+GROUP_MAY_READ: Final = 0o640  # the page and delivery may run as users of their own
+
+
+def write_once(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Write a file under its final name, unless it is there already.
+
+    The bytes are synced before they get their name, and the name before this returns. The name is
+    given by a hard link, which, unlike a rename, never replaces the file of another worker.
+
+    Parameters
+    ----------
+    path
+        The final name; its folder is made when missing.
+    write
+        Writes the content to an open file.
+
+    Raises
+    ------
+    StorageFullError
+        No space is left.
+    TransientError
+        The storage did not take the file for another reason.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _write(path, write)
+    except OSError as error:
+        kind = StorageFullError if error.errno in FULL else TransientError
+        raise kind(f"{path}: {error.strerror or error}; check the storage") from error
+
+
+def _write(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".part-") as file:
+        write(cast("BinaryIO", file))
+        file.flush()
+        os.fchmod(file.fileno(), GROUP_MAY_READ)
+        os.fsync(file.fileno())
+        try:
+            path.hardlink_to(file.name)
+        except FileExistsError:
+            return  # another worker was first with the same result
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,188 @@
+"""Write the masks as one DICOM Segmentation on the frames that they were drawn on (PS3.3 A.51)."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final, Literal
+
+import highdicom as hd
+import numpy as np
+import numpy.typing as npt
+from pydicom import dcmwrite
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code as SRCode
+from pydicom.uid import ExplicitVRLittleEndian
+
+from schema.subtypes import CATEGORY, HEMORRHAGE, SUBTYPES, Code, Subtype
+from worker.durable import write_once
+from worker.slices import SourceSeries
+from worker.uids import software_version, stable_uid
+
+ARTIFICIAL_INTELLIGENCE: Final = SRCode("123110", "DCM", "Artificial Intelligence")  # CID 7162
+MANUFACTURER: Final = "IHSNet"
+MODEL_NAME: Final = "IHSNet Triage"
+SERIES_NUMBER: Final = 9001
+SERIES_DESCRIPTION: Final = "AI hemorrhage masks, research, not for diagnosis"
+CONTENT_DESCRIPTION: Final = "AI masks of hemorrhage: research, not for diagnosis"
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """What drew the masks: the model's name and the SHA-256 of its weights."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class WrittenObject:
+    """A result that is on disk."""
+
+    kind: Literal["SEG", "SR", "SC"]
+    sop_instance_uid: str
+    path: Path
+    sha256: str  # of the file
+
+
+def write_segmentation(
+    source: SourceSeries, labels: npt.NDArray[np.uint8], algorithm: Algorithm, folder: Path
+) -> WrittenObject | None:
+    """Write one BINARY Segmentation, or none for a study without a mask.
+
+    All five types are described even where only one has voxels, so that a segment number means the
+    same type in every object; the label of an empty one says so. Frames without voxels are left
+    out. The UIDs follow from the source, the model and the masks, and a file that is there already
+    stays as it is: call it with the same folder and a re-run finds its own result.
+
+    Parameters
+    ----------
+    source
+        The series that the masks were drawn on.
+    labels
+        (slice, row, column) uint8 in the order of the volume: segment numbers of
+        `schema.subtypes`, 0 for none.
+    algorithm
+        What drew them.
+    folder
+        Where to write; made when missing. The file is named by a hash, by nothing that a sender
+        chose.
+
+    Returns
+    -------
+    WrittenObject or None
+        None when `labels` are empty: an empty object looks like a loading error in a viewer.
+
+    Raises
+    ------
+    ValueError
+        Labels of another shape than the volume.
+    TransientError
+        The storage is full or does not answer.
+    """
+    if labels.shape != source.volume.hu.shape:
+        raise ValueError(f"labels {labels.shape} are not on the source {source.volume.hu.shape}")
+    if not labels.any():
+        return None
+    identity = _identity(source, labels, algorithm)
+    sop_instance_uid = stable_uid("SEG", *identity)
+    path = folder / f"{hashlib.sha256(sop_instance_uid.encode()).hexdigest()}.dcm"
+
+    def write(file: BinaryIO) -> None:
+        seg = _segmentation(source, labels, algorithm, sop_instance_uid)
+        dcmwrite(file, seg, enforce_file_format=True)
+
+    write_once(path, write)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return WrittenObject("SEG", sop_instance_uid, path, digest)
+
+
+def tracking_uid(study_instance_uid: str, subtype: Subtype) -> str:
+    """Return the Tracking UID of a type's finding in a study, shared by SEG and SR."""
+    return stable_uid("tracking", study_instance_uid, subtype.key)
+
+
+def _identity(
+    source: SourceSeries, labels: npt.NDArray[np.uint8], algorithm: Algorithm
+) -> tuple[str | bytes, ...]:
+    """All that makes this object differ from another; the same again after a restart."""
+    frames = zip(source.volume.sop_instance_uids, source.volume.frame_numbers, strict=True)
+    return (
+        source.study_instance_uid,
+        source.series_instance_uid,
+        algorithm.sha256,
+        software_version(),
+        "/".join(f"{uid}:{number}" for uid, number in frames),
+        str(labels.shape),
+        hashlib.sha256(labels.tobytes()).digest(),
+    )
+
+
+def _segmentation(
+    source: SourceSeries,
+    labels: npt.NDArray[np.uint8],
+    algorithm: Algorithm,
+    sop_instance_uid: str,
+) -> Dataset:
+    study, series = source.study_instance_uid, source.series_instance_uid
+    return hd.seg.Segmentation(
+        source_images=source.headers,
+        pixel_array=_in_source_order(source, labels),
+        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=[
+            _segment(subtype, bool((labels == subtype.segment_number).any()), study, algorithm)
+            for subtype in SUBTYPES
+        ],
+        series_instance_uid=stable_uid("SEG series", study, series, algorithm.sha256),
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=sop_instance_uid,
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=MODEL_NAME,
+        software_versions=software_version(),
+        device_serial_number=algorithm.sha256[:16],  # no device: the weights tell two apart
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        omit_empty_frames=True,
+        content_label="ICH_AI",
+        content_description=CONTENT_DESCRIPTION,
+        series_description=SERIES_DESCRIPTION,
+    )
+
+
+def _in_source_order(source: SourceSeries, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Put labels in the order of the source's frames, which highdicom pairs them with.
+
+    The headers of single frames are in the volume's order already; a multi-frame object keeps its
+    own, which may run the other way.
+    """
+    if not source.is_multi_frame:
+        return labels
+    in_file = np.empty_like(labels)
+    in_file[np.array(source.volume.frame_numbers) - 1] = labels
+    return in_file
+
+
+def _segment(
+    subtype: Subtype, present: bool, study_instance_uid: str, algorithm: Algorithm
+) -> hd.seg.SegmentDescription:
+    return hd.seg.SegmentDescription(
+        segment_number=subtype.segment_number,
+        segment_label=subtype.name if present else f"{subtype.name} (none found)",
+        segmented_property_category=_code(CATEGORY),
+        segmented_property_type=_code(HEMORRHAGE),
+        anatomic_regions=[_code(subtype.region)],
+        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=hd.AlgorithmIdentificationSequence(
+            name=algorithm.name,
+            version=software_version(),
+            family=ARTIFICIAL_INTELLIGENCE,
+            source=MANUFACTURER,
+            parameters={"model_sha256": algorithm.sha256},
+        ),
+        tracking_uid=tracking_uid(study_instance_uid, subtype),
+        tracking_id=subtype.name,
+        display_color=hd.color.CIELabColor.from_rgb(*subtype.rgb),
+    )
+
+
+def _code(code: Code) -> SRCode:
+    return SRCode(code.value, code.scheme, code.meaning)

@@ -1,0 +1,185 @@
+"""Read the files of one series into a volume that keeps the scanner's geometry."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+
+from schema.errors import (
+    GeometryError,
+    PixelError,
+    SourceFileMissingError,
+    UnreadableObjectError,
+    UnsuitableSeriesError,
+)
+from worker.frames import Frame, frames_of, positions_mm, stacked, tilt_degrees
+from worker.header import MALFORMED, completed, name_of, uid
+from worker.pixels import READABLE, check_size, check_voxels, hounsfield
+from worker.volume import Volume, check_positions
+
+SHARED: Final = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPClassUID")
+
+
+@dataclass(frozen=True, eq=False)
+class SourceSeries:
+    """A series as it was received: its volume, and the headers that results refer to.
+
+    Attributes
+    ----------
+    volume
+        The slices in HU, sorted along the normal.
+    headers
+        One for each slice in the volume's order, or the single one of a multi-frame object. They
+        hold no Pixel Data, and every type 2 attribute that highdicom copies.
+    """
+
+    volume: Volume
+    headers: tuple[Dataset, ...]
+
+    @property
+    def is_multi_frame(self) -> bool:
+        """Whether all slices come from one Enhanced CT object."""
+        return len(self.headers) == 1
+
+    @property
+    def study_instance_uid(self) -> str:
+        """The study that all slices belong to."""
+        return str(self.headers[0].StudyInstanceUID)
+
+    @property
+    def series_instance_uid(self) -> str:
+        """The series that all slices belong to."""
+        return str(self.headers[0].SeriesInstanceUID)
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """A file, its header and its frames in the order of the file."""
+
+    path: Path
+    header: Dataset
+    frames: tuple[Frame, ...]
+
+
+def read_series(paths: Sequence[Path]) -> SourceSeries:
+    """Read a series, in any order of its files.
+
+    Headers are read and checked before any pixel is decoded, so what cannot be analysed is refused
+    within the time of a directory listing.
+
+    Parameters
+    ----------
+    paths
+        One file for each SOP instance.
+
+    Raises
+    ------
+    SourceFileMissingError
+        A file is not there (yet); worth another try.
+    UnreadableObjectError
+        A file is no DICOM, or lacks a UID.
+    GeometryError
+        The slices form no stack: mixed, doubled or non-finite geometry.
+    PixelError
+        The pixels of a slice cannot be decoded or are no Hounsfield units.
+    """
+    if not paths:
+        raise GeometryError("a series without files; send it again")
+    sources = [_read_header(path) for path in paths]
+    size = _check_alike(sources)
+    frames = stacked(tuple(frame for source in sources for frame in source.frames))
+    positions = positions_mm(frames)
+    check_positions(positions, [frame.name for frame in frames])
+    volume = Volume(
+        hu=_read_pixels(sources, frames, size),
+        positions_mm=positions,
+        spacing_mm=frames[0].spacing_mm,
+        tilt_degrees=tilt_degrees(frames),
+        sop_instance_uids=tuple(frame.sop_instance_uid for frame in frames),
+        frame_numbers=tuple(frame.number for frame in frames),
+    )
+    return SourceSeries(volume, _in_order(sources, frames))
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Say of a file that is missing or no DICOM what it is.
+
+    The name is safe to show: the receiver derives it from the UID, never from the patient.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise SourceFileMissingError(
+            f"{path.name}: {error.strerror or error}; check that the storage is mounted"
+        ) from error
+    except (InvalidDicomError, *MALFORMED) as error:
+        raise UnreadableObjectError(
+            f"{path.name}: no DICOM that can be read ({type(error).__name__}); send it again"
+        ) from error
+
+
+def _read_header(path: Path) -> _Source:
+    with _reading(path):
+        syntax = read_file_meta_info(path).get("TransferSyntaxUID")
+        if syntax not in READABLE:
+            name = getattr(syntax, "name", "missing")
+            raise PixelError(f"{path.name}: transfer syntax {name}; send it without loss")
+        with path.open("rb") as file:
+            header = dcmread(file, stop_before_pixels=True)
+    check_size(header)
+    for keyword in SHARED:
+        uid(header, keyword)
+    return _Source(path, header, frames_of(header))
+
+
+def _check_alike(sources: Sequence[_Source]) -> tuple[int, int]:
+    """Return rows and columns, the same for all sources of one stack."""
+    first = sources[0].header
+    seen = {str(first.SOPInstanceUID)}
+    for source in sources[1:]:
+        if source.header.SOPInstanceUID in seen:
+            raise GeometryError(f"{name_of(source.header)}: is in two files; send it once")
+        seen.add(str(source.header.SOPInstanceUID))
+        for keyword in (*SHARED, "Rows", "Columns"):
+            if source.header.get(keyword) != first.get(keyword):
+                raise GeometryError(
+                    f"{name_of(first)} and {name_of(source.header)} differ in {keyword}; send each"
+                    " reconstruction as its own series"
+                )
+    if len(sources) > 1 and any(len(source.frames) > 1 for source in sources):
+        raise UnsuitableSeriesError(
+            f"{name_of(first)}: one of {len(sources)} multi-frame objects; this system reads a"
+            " series of single frames or one multi-frame object"
+        )
+    check_voxels(sum(len(s.frames) for s in sources) * first.Rows * first.Columns, name_of(first))
+    return int(first.Rows), int(first.Columns)
+
+
+def _read_pixels(
+    sources: Sequence[_Source], frames: Sequence[Frame], size: tuple[int, int]
+) -> npt.NDArray[np.float32]:
+    """Decode every frame into its place in the stack, (slice, row, column) HU."""
+    place = {frame: index for index, frame in enumerate(frames)}
+    hu = np.empty((len(frames), *size), np.float32)
+    for source in sources:
+        with _reading(source.path), source.path.open("rb") as file:
+            ds = dcmread(file)
+        for frame, picture in zip(source.frames, hounsfield(ds, source.frames), strict=True):
+            hu[place[frame]] = picture
+    return hu
+
+
+def _in_order(sources: Sequence[_Source], frames: Sequence[Frame]) -> tuple[Dataset, ...]:
+    """Headers in the order of the stack, ready for highdicom; one for a multi-frame object."""
+    headers = {source.frames[0].sop_instance_uid: completed(source.header) for source in sources}
+    order = dict.fromkeys(frame.sop_instance_uid for frame in frames)
+    return tuple(headers[sop_instance_uid] for sop_instance_uid in order)
