@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     series_silence_s: Seconds = 20
     series_cap_s: Seconds = 600
     sweep_s: Seconds = 1
-    ring_again_s: Seconds = 30
+    ring_again_s: Seconds = 10
 
     worklist_host: str = "127.0.0.1"
     worklist_port: Port = 8080
@@ -146,5 +146,5 @@ def settings_or_exit() -> Settings:
 
 def stop(error: Exception) -> NoReturn:
     """End the program with one line on standard error and status 2."""
-    print(f"ihsnet-triage: {error}", file=sys.stderr)
+    sys.stderr.write(f"ihsnet-triage: {error}\n")
     raise SystemExit(2) from None

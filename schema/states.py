@@ -45,24 +45,37 @@ class Outcome(StrEnum):
     FAILED = "FAILED"
 
 
-MOVES: Mapping[StrEnum, frozenset[StrEnum]] = MappingProxyType(
+# One table a kind of state: StrEnum members of two kinds with one name are equal.
+MOVES: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = MappingProxyType(
     {
-        # A late instance reopens a study or a series; a job is never reopened once it ended.
-        StudyState.RECEIVING: frozenset({StudyState.READY, StudyState.DONE}),
-        StudyState.READY: frozenset({StudyState.RUNNING, StudyState.DONE, StudyState.RECEIVING}),
-        StudyState.RUNNING: frozenset({StudyState.DONE, StudyState.READY, StudyState.RECEIVING}),
-        StudyState.DONE: frozenset({StudyState.RECEIVING, StudyState.READY, StudyState.RUNNING}),
-        SeriesState.RECEIVING: frozenset({SeriesState.SELECTED, SeriesState.REJECTED}),
-        SeriesState.SELECTED: frozenset({SeriesState.RECEIVING}),
-        SeriesState.REJECTED: frozenset({SeriesState.RECEIVING}),
-        JobState.READY: frozenset({JobState.RUNNING, JobState.SUPERSEDED, JobState.FAILED}),
-        JobState.RUNNING: frozenset({JobState.DONE, JobState.FAILED, JobState.READY}),
-        JobState.DONE: frozenset(),
-        JobState.FAILED: frozenset(),
-        JobState.SUPERSEDED: frozenset(),
+        # A late instance or a second series takes a study back.
+        StudyState: {
+            StudyState.RECEIVING: frozenset({StudyState.READY, StudyState.DONE}),
+            StudyState.READY: frozenset(
+                {StudyState.RUNNING, StudyState.DONE, StudyState.RECEIVING}
+            ),
+            StudyState.RUNNING: frozenset(
+                {StudyState.DONE, StudyState.READY, StudyState.RECEIVING}
+            ),
+            StudyState.DONE: frozenset(
+                {StudyState.RECEIVING, StudyState.READY, StudyState.RUNNING}
+            ),
+        },
+        SeriesState: {
+            SeriesState.RECEIVING: frozenset({SeriesState.SELECTED, SeriesState.REJECTED}),
+            SeriesState.SELECTED: frozenset({SeriesState.RECEIVING}),
+            SeriesState.REJECTED: frozenset({SeriesState.RECEIVING}),
+        },
+        # A job never comes back once it ended: the next revision is a new one.
+        JobState: {
+            JobState.READY: frozenset({JobState.RUNNING, JobState.SUPERSEDED}),
+            JobState.RUNNING: frozenset({JobState.DONE, JobState.FAILED, JobState.READY}),
+            JobState.DONE: frozenset(),
+            JobState.FAILED: frozenset(),
+            JobState.SUPERSEDED: frozenset(),
+        },
     }
 )
-
 
 S = TypeVar("S", bound=StrEnum)
 
@@ -75,6 +88,6 @@ def move(current: S, target: S) -> S:
     IllegalMoveError
         If the table of moves does not lead from `current` to `target`.
     """
-    if target != current and target not in MOVES[current]:
+    if target != current and target not in MOVES[type(current)][current]:
         raise IllegalMoveError(f"{type(current).__name__}: no move from {current} to {target}")
     return target

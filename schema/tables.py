@@ -90,7 +90,7 @@ class Study(Base):
 
 
 class Association(Base):
-    """One association (PS3.8) that delivered objects; its end is evidence that a series is whole."""
+    """An association (PS3.8) that delivered objects; its end is evidence that a series is whole."""
 
     __tablename__ = "association"
 
@@ -127,6 +127,15 @@ class Series(Base):
     )
     jobs: Mapped[list["Job"]] = relationship(back_populates="series", order_by="Job.id")
 
+    def newest_instances(self) -> list["Instance"]:
+        """Give the newest version of each SOP instance, in the order of arrival."""
+        newest = {one.sop_instance_uid: one for one in sorted(self.instances, key=_version)}
+        return sorted(newest.values(), key=lambda one: one.id)
+
+
+def _version(instance: "Instance") -> int:
+    return instance.version
+
 
 class Instance(Base):
     """One stored SOP instance; other content under the same UID is kept as the next version."""
@@ -161,7 +170,7 @@ class Job(Base):
     revision: Mapped[int]
     state: Mapped[JobState] = mapped_column(default=JobState.READY, index=True)
     created_at: Mapped[datetime]
-    rung_at: Mapped[datetime | None]
+    due_at: Mapped[datetime]
     attempts: Mapped[int] = mapped_column(default=0)
     token: Mapped[int] = mapped_column(default=0)
     owner: Mapped[str | None]

@@ -1,11 +1,13 @@
 """Alembic's entry: run the migrations on the connection that `schema.database` hands in."""
 
+from typing import Any, Literal
+
 from alembic import context
 
 from schema.tables import Base, UtcDateTime
 
 
-def render_item(kind: str, item: object, _context: object) -> str | bool:
+def render_item(_kind: str, item: object, _context: Any) -> str | Literal[False]:
     """Write our own types as what they are in the database: a migration outlives our classes."""
     return "sa.DateTime(timezone=True)" if isinstance(item, UtcDateTime) else False
 

@@ -1,0 +1,66 @@
+"""The keeper: once a second it takes in what arrived, decides what is whole, and rings."""
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from receiver.bell import Doorbell
+from receiver.catalogue import Catalogue
+from receiver.inbox import Inbox
+from receiver.planner import Planner
+from receiver.readiness import Patience
+from receiver.selection import load_rules
+from schema.database import Database
+from schema.errors import TransientError
+from schema.settings import Settings
+
+log = structlog.get_logger()
+
+
+class Keeper:
+    """Runs the receiver's rounds until it is told to stop; a failed step is tried in the next."""
+
+    def __init__(self, settings: Settings, database: Database, inbox: Inbox) -> None:
+        self._pause_s = settings.sweep_s
+        self._catalogue = Catalogue(database, settings.storage)
+        planner = Planner(database, settings.storage, Patience.of(settings), load_rules())
+        doorbell = Doorbell(settings, database)
+        self._inbox = inbox
+        self._steps: dict[str, Callable[[], int]] = {
+            "catalogue": self._catalogue.take_in,
+            "plan": planner.plan,
+            "ring": doorbell.ring_due,
+        }
+        self._failing: set[str] = set()
+
+    def recover(self) -> None:
+        """Close what an earlier run left open, before the port opens."""
+        self._inbox.close_abandoned()
+        self._catalogue.close_all_associations()
+
+    def run(self, stopped: threading.Event) -> None:
+        """Make rounds until `stopped` is set."""
+        while not stopped.wait(self._pause_s):
+            self.make_round()
+
+    def make_round(self) -> None:
+        """Do each step once; one that fails holds up none of the others."""
+        for name, step in self._steps.items():
+            try:
+                step()
+                self._report_recovery(name)
+            except Exception as error:  # noqa: BLE001 - the edge: the loop must outlive anything
+                self._report_failure(name, error)
+
+    def _report_failure(self, name: str, error: Exception) -> None:
+        """Log the first failure of a kind, not one a second all night."""
+        if name not in self._failing:
+            self._failing.add(name)
+            details = None if isinstance(error, TransientError) else error  # a bug shows where
+            log.error("step fails, will try again", step=name, reason=str(error), exc_info=details)
+
+    def _report_recovery(self, name: str) -> None:
+        if name in self._failing:
+            self._failing.discard(name)
+            log.info("step works again", step=name)

@@ -1,0 +1,32 @@
+"""The DIMSE statuses that we answer, and which error becomes which."""
+
+from enum import IntEnum
+
+from schema.errors import StorageFullError, UnreadableObjectError
+
+
+class IdentityMismatchError(UnreadableObjectError):
+    """The dataset's UIDs are not those of the C-STORE request that carried it."""
+
+
+class Status(IntEnum):
+    """Status (0000,0900) of a C-STORE response (PS3.4 table B.2-1, PS3.7 annex C)."""
+
+    SUCCESS = 0x0000
+    PROCESSING_FAILURE = 0x0110  # PS3.7 C.5.16
+    OUT_OF_RESOURCES = 0xA700  # PS3.4 B.2.3: the sender keeps its copy and may retry
+    DATASET_DOES_NOT_MATCH = 0xA900  # PS3.4 B.2.3
+    CANNOT_UNDERSTAND = 0xC000  # PS3.4 B.2.3
+
+
+def status_of(error: Exception) -> Status:
+    """Give the status that tells the sender what became of its object; nothing was kept."""
+    match error:
+        case StorageFullError():
+            return Status.OUT_OF_RESOURCES
+        case IdentityMismatchError():
+            return Status.DATASET_DOES_NOT_MATCH
+        case UnreadableObjectError():
+            return Status.CANNOT_UNDERSTAND
+        case _:
+            return Status.PROCESSING_FAILURE

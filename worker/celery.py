@@ -1,0 +1,52 @@
+"""The Celery app, so that `celery -A worker worker` finds it; the one module that acts on import.
+
+Each option is here for a reason that somebody measured; the database is the queue of record, and
+what comes over the broker is only a bell.
+"""
+
+from celery import Celery
+from celery.signals import setup_logging
+from kombu import Queue
+
+from schema.broker import ensure_broker
+from schema.errors import TriageError
+from schema.log import set_up_log
+from schema.messages import ANALYSE, DELIVER_QUEUE, TRIAGE_QUEUE
+from schema.settings import settings_or_exit, stop
+
+HARD_LIMIT_GRACE_S = 30
+VISIBILITY_TIMEOUT_S = 3600  # far above the hard time limit, or a slow task runs twice
+
+settings = settings_or_exit()
+try:
+    ensure_broker(settings)
+except TriageError as error:
+    stop(error)
+
+app = Celery("worker", broker=settings.broker, include=["worker.tasks"])
+app.conf.update(
+    task_queues=[Queue(TRIAGE_QUEUE), Queue(DELIVER_QUEUE)],
+    task_default_queue=TRIAGE_QUEUE,
+    task_routes={ANALYSE: {"queue": TRIAGE_QUEUE}},
+    task_serializer="json",
+    accept_content=["json"],
+    task_ignore_result=True,
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,  # a killed child's bell rings again at once
+    worker_prefetch_multiplier=1,
+    worker_concurrency=1,  # one study at a time for each GPU
+    worker_pool_start_method="spawn",  # CUDA cannot be used in a forked child
+    worker_max_tasks_per_child=100,
+    task_soft_time_limit=settings.time_limit_s,
+    task_time_limit=settings.time_limit_s + HARD_LIMIT_GRACE_S,
+    worker_soft_shutdown_timeout=settings.time_limit_s,
+    broker_transport_options={"visibility_timeout": VISIBILITY_TIMEOUT_S},
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,  # a night without Redis must not end the worker
+    worker_cancel_long_running_tasks_on_connection_loss=False,  # the lease decides, not the broker
+)
+
+
+@setup_logging.connect
+def _set_up_log(**_: object) -> None:
+    set_up_log(settings)

@@ -1,0 +1,137 @@
+"""Claiming a job: a lease that a heartbeat extends and a fencing token that a result must show.
+
+However often a bell rings, one worker holds the job; whoever lost it cannot write.
+"""
+
+import os
+import socket
+import threading
+from dataclasses import dataclass
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, cast
+
+import structlog
+from sqlalchemy import CursorResult, and_, or_, update
+from sqlalchemy.orm import Session
+
+from schema.database import Database, read_clock
+from schema.errors import LeaseLostError, TransientError
+from schema.settings import Settings
+from schema.settle import settle
+from schema.states import JobState, Outcome, move
+from schema.tables import Job
+
+log = structlog.get_logger()
+
+BEATS_PER_LEASE = 3
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to work on a job while its token is the newest."""
+
+    job_id: int
+    token: int
+    attempt: int
+
+
+def claim(database: Database, job_id: int, settings: Settings) -> Lease | None:
+    """Claim a job, or return None where there is nothing to do.
+
+    A job that was begun `TRIAGE_MAX_ATTEMPTS` times and never ended is given up: it may be what
+    kills the workers.
+    """
+    with database.transaction() as session:
+        now = read_clock(session)
+        lapsed = and_(Job.state == JobState.RUNNING, Job.lease_until < now)
+        claimed = _changes(
+            session,
+            update(Job)
+            .where(Job.id == job_id, or_(Job.state == JobState.READY, lapsed))
+            .values(
+                state=JobState.RUNNING,
+                token=Job.token + 1,
+                attempts=Job.attempts + 1,
+                owner=f"{socket.gethostname()}:{os.getpid()}",
+                started_at=now,
+                lease_until=now + timedelta(seconds=settings.lease_s),
+            ),
+        )
+        if not claimed:
+            return None
+        job = session.get_one(Job, job_id)
+        if job.attempts > settings.max_attempts:
+            _give_up(session, job, settings.max_attempts)
+            return None
+        settle(session, job.series.study)
+        return Lease(job.id, job.token, job.attempts)
+
+
+def _give_up(session: Session, job: Job, max_attempts: int) -> None:
+    why = job.last_error or "the worker died in the middle of it"
+    job.state = move(job.state, JobState.FAILED)
+    job.attempts = max_attempts
+    job.outcome = Outcome.FAILED
+    job.reason = job.priority_reason = f"given up after {max_attempts} attempts: {why}"
+    job.finished_at = read_clock(session)
+    settle(session, job.series.study)
+    log.error("job given up", job=job.id, reason=job.reason)
+
+
+def hold(session: Session, lease: Lease) -> Job:
+    """Give the job for writing, inside the transaction that writes.
+
+    Raises
+    ------
+    LeaseLostError
+        If another worker took the job over.
+    """
+    # An update, not a read: it locks the row until the result is committed.
+    held = _changes(session, update(Job).where(_is_held(lease)).values(token=Job.token))
+    if not held:
+        raise LeaseLostError(f"job {lease.job_id}: attempt {lease.attempt} lost its lease")
+    return session.get_one(Job, lease.job_id)
+
+
+class Heartbeat:
+    """Extends a lease from a thread for as long as the work in the `with` block lasts."""
+
+    def __init__(self, database: Database, lease: Lease, settings: Settings) -> None:
+        self._database = database
+        self._lease = lease
+        self._lease_s = settings.lease_s
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._stopped.wait(self._lease_s / BEATS_PER_LEASE):
+            try:
+                self._extend()
+            except TransientError as error:
+                log.warning("heartbeat missed", job=self._lease.job_id, reason=str(error))
+
+    def _extend(self) -> None:
+        with self._database.transaction() as session:
+            until = read_clock(session) + timedelta(seconds=self._lease_s)
+            _changes(session, update(Job).where(_is_held(self._lease)).values(lease_until=until))
+
+
+def _is_held(lease: Lease) -> Any:
+    return and_(Job.id == lease.job_id, Job.token == lease.token, Job.state == JobState.RUNNING)
+
+
+def _changes(session: Session, statement: Any) -> int:
+    return cast(CursorResult[Any], session.execute(statement)).rowcount

@@ -1,0 +1,87 @@
+"""Write what became of a job, under its fencing token and in one transaction."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+
+from schema.database import Database, read_clock
+from schema.errors import TransientError
+from schema.settings import Settings
+from schema.settle import settle
+from schema.states import JobState, Outcome, move
+from schema.tables import Finding, Job, ResultObject
+from worker.analysis import Analysis
+from worker.lease import Lease, hold
+
+log = structlog.get_logger()
+
+LONGEST_PAUSE_S = 300
+
+
+def record(database: Database, lease: Lease, analysis: Analysis, storage: Path) -> None:
+    """Store an analysis: findings, priority and objects; the study is settled with it.
+
+    Raises
+    ------
+    LeaseLostError
+        If another worker took the job over; nothing is stored.
+    """
+    with database.transaction() as session:
+        job = hold(session, lease)
+        job.state = move(job.state, JobState.DONE)
+        job.outcome = analysis.priority.outcome
+        job.reason = job.priority_reason = analysis.priority.reason
+        job.priority = analysis.priority.level
+        job.rule_version = analysis.priority.rule_version
+        job.measured = dict(analysis.priority.measured)
+        job.model, job.model_sha256 = analysis.model, analysis.model_sha256
+        job.timings_s = dict(analysis.timings_s)
+        job.finished_at = read_clock(session)
+        _replace_results(job, analysis, storage)
+        settle(session, job.series.study)
+
+
+def _replace_results(job: Job, analysis: Analysis, storage: Path) -> None:
+    job.findings = [
+        Finding(
+            subtype=finding.subtype,
+            probability=finding.probability,
+            volume_ml=finding.volume_ml,
+            present=finding.present,
+        )
+        for finding in analysis.findings
+    ]
+    job.objects = [
+        ResultObject(
+            kind=written.kind,
+            sop_instance_uid=written.sop_instance_uid,
+            path=str(written.path.relative_to(storage)),
+            sha256=written.sha256,
+        )
+        for written in analysis.objects
+    ]
+
+
+def record_end(database: Database, lease: Lease, outcome: Outcome, reason: str) -> None:
+    """Store that a job ended without an analysis: NOT_ANALYSED or FAILED, with the reason."""
+    with database.transaction() as session:
+        job = hold(session, lease)
+        job.state = move(job.state, JobState.FAILED)
+        job.outcome = outcome
+        job.reason = job.priority_reason = job.last_error = reason
+        job.finished_at = read_clock(session)
+        settle(session, job.series.study)
+    log.warning("job ended without an analysis", job=lease.job_id, outcome=outcome, reason=reason)
+
+
+def give_back(database: Database, lease: Lease, error: TransientError, settings: Settings) -> None:
+    """Put a job back in the queue for another attempt, later each time."""
+    with database.transaction() as session:
+        job = hold(session, lease)
+        pause_s = min(settings.ring_again_s * 2 ** (lease.attempt - 1), LONGEST_PAUSE_S)
+        job.state = move(job.state, JobState.READY)
+        job.due_at = read_clock(session) + timedelta(seconds=pause_s)
+        job.last_error = str(error)
+        settle(session, job.series.study)
+    log.warning("job given back", job=lease.job_id, pause_s=pause_s, reason=str(error))
