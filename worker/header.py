@@ -10,7 +10,10 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from pydicom.charset import python_encoding
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
 from pydicom.valuerep import DA, TM
 
 from schema.errors import GeometryError, PixelError, UnreadableObjectError
@@ -28,7 +31,7 @@ MALFORMED: Final = (
 )
 
 # Type 2 in the Patient, General Study and Frame of Reference modules (PS3.3 C.7.1.1, C.7.2.1,
-# C.7.4.1) and in CT Image; emergency patients lack them.
+# C.7.4.1); emergency patients lack them.
 MAY_BE_MISSING: Final = (
     "PatientName",
     "PatientID",
@@ -44,6 +47,7 @@ MAY_BE_MISSING: Final = (
 DATES_AND_TIMES: Final[Mapping[str, type]] = MappingProxyType(
     {"PatientBirthDate": DA, "StudyDate": DA, "StudyTime": TM}
 )
+UTF_8: Final = "ISO_IR 192"
 SEXES: Final = ("M", "F", "O")
 LARGEST: Final = 1e9  # beyond any position, spacing or rescale; keeps later sums finite
 
@@ -123,24 +127,57 @@ def numbers(ds: Dataset, keyword: str, count: int, where: str) -> npt.NDArray[np
 
 
 def completed(ds: Dataset) -> Dataset:
-    """Return the header with every type 2 attribute present and readable, "" where unknown.
+    """Return the header as highdicom needs it to make an object of the same patient and study.
 
-    highdicom copies these into the objects that it makes and stops at one that is missing; a
-    birth date that is no date must not keep a bleed from the worklist.
+    Every type 2 attribute is present, "" where unknown. What is empty or cannot be read is gone:
+    highdicom copies it, and a weight that is no number must not keep a bleed from the worklist.
     """
+    for tag in list(ds.keys()):
+        if not _is_readable(ds, tag):
+            del ds[tag]
     for keyword in MAY_BE_MISSING:
-        if keyword not in ds or not _is_readable(ds, keyword):
+        if keyword not in ds:
             setattr(ds, keyword, "")
     if "SliceThickness" not in ds:
         ds.SliceThickness = None  # type 2 in CT Image (PS3.3 C.8.2.1)
+    if ds.get("PatientIdentityRemoved") == "YES" and "DeidentificationMethod" not in ds:
+        ds.DeidentificationMethod = "not stated by the sender"  # type 1C (PS3.3 C.7.1.1)
     return ds
 
 
-def _is_readable(ds: Dataset, keyword: str) -> bool:
+def _is_readable(ds: Dataset, tag: BaseTag) -> bool:
     try:
-        value = ds.get(keyword)
-        if keyword in DATES_AND_TIMES:
-            DATES_AND_TIMES[keyword](value)
+        element = ds[tag]
+        if element.is_empty:
+            return False
+        if element.keyword in DATES_AND_TIMES:
+            DATES_AND_TIMES[element.keyword](element.value)
     except MALFORMED:
         return False
-    return keyword != "PatientSex" or value in SEXES
+    return element.keyword != "PatientSex" or element.value in SEXES
+
+
+def without_name(header: Dataset) -> Dataset:
+    """Return a copy for highdicom that lacks the patient's name.
+
+    highdicom warns of names with one component by printing them; no name may reach a log. It also
+    refuses character sets that are in daily use (ISO_IR 6, Korean, Chinese). `restore_name` puts
+    both back.
+    """
+    copy = Dataset()
+    copy.update(header)
+    copy.file_meta = header.file_meta
+    # New elements: assigning to the copy's would change the header's, which it shares.
+    copy["PatientName"] = DataElement("PatientName", "PN", "")
+    copy["SpecificCharacterSet"] = DataElement("SpecificCharacterSet", "CS", UTF_8)
+    return copy
+
+
+def restore_name(result: Dataset, header: Dataset) -> None:
+    """Give a result its patient's name, in the sender's character set where that is known."""
+    result.PatientName = header.PatientName
+    names = text(header, "SpecificCharacterSet")
+    if not names:
+        del result.SpecificCharacterSet
+    elif set(names) <= python_encoding.keys():
+        result.SpecificCharacterSet = list(names)

@@ -9,12 +9,14 @@ import highdicom as hd
 import numpy as np
 import numpy.typing as npt
 from pydicom import dcmwrite
+from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code as SRCode
 from pydicom.uid import ExplicitVRLittleEndian
 
 from schema.subtypes import CATEGORY, HEMORRHAGE, SUBTYPES, Code, Subtype
 from worker.durable import write_once
+from worker.header import restore_name, without_name
 from worker.slices import SourceSeries
 from worker.uids import software_version, stable_uid
 
@@ -88,8 +90,9 @@ def write_segmentation(
     path = folder / f"{hashlib.sha256(sop_instance_uid.encode()).hexdigest()}.dcm"
 
     def write(file: BinaryIO) -> None:
-        seg = _segmentation(source, labels, algorithm, sop_instance_uid)
-        dcmwrite(file, seg, enforce_file_format=True)
+        with disable_value_validation():  # pydicom's warnings print values of the patient
+            seg = _segmentation(source, labels, algorithm, sop_instance_uid)
+            dcmwrite(file, seg, enforce_file_format=True)
 
     write_once(path, write)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -124,8 +127,8 @@ def _segmentation(
     sop_instance_uid: str,
 ) -> Dataset:
     study, series = source.study_instance_uid, source.series_instance_uid
-    return hd.seg.Segmentation(
-        source_images=source.headers,
+    seg = hd.seg.Segmentation(
+        source_images=[without_name(source.headers[0]), *source.headers[1:]],
         pixel_array=_in_source_order(source, labels),
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[
@@ -146,6 +149,8 @@ def _segmentation(
         content_description=CONTENT_DESCRIPTION,
         series_description=SERIES_DESCRIPTION,
     )
+    restore_name(seg, source.headers[0])
+    return seg
 
 
 def _in_source_order(source: SourceSeries, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from pydicom import dcmread
+from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
@@ -93,6 +94,11 @@ def read_series(paths: Sequence[Path]) -> SourceSeries:
     """
     if not paths:
         raise GeometryError("a series without files; send it again")
+    with disable_value_validation():  # values are checked here; pydicom's warnings print them
+        return _read_series(paths)
+
+
+def _read_series(paths: Sequence[Path]) -> SourceSeries:
     sources = [_read_header(path) for path in paths]
     size = _check_alike(sources)
     frames = stacked(tuple(frame for source in sources for frame in source.frames))
