@@ -1,0 +1,96 @@
+"""Why a study got its outcome: every series, every job, and what decided."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from schema.states import JobState, Outcome, SeriesState
+from worklist.entries import Entry, FindingRow, ObjectRow
+
+
+@dataclass(frozen=True)
+class Resent:
+    """An instance that arrived again with other content; every version is kept."""
+
+    sop_instance_uid: str
+    versions: int
+
+
+@dataclass(frozen=True)
+class JobAccount:
+    """One analysis of one revision of a series.
+
+    Attributes
+    ----------
+    shown
+        Whether this job decided what the worklist shows.
+    measured, timings_s
+        The values that decided, and seconds by step, as the worker stored them.
+    """
+
+    id: int
+    revision: int
+    state: JobState
+    shown: bool
+    attempts: int
+    owner: str | None
+    lease_until: datetime | None
+    created_at: datetime
+    due_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    last_error: str | None
+    outcome: Outcome | None
+    reason: str | None
+    priority: int
+    priority_reason: str | None
+    rule_version: str | None
+    measured: dict[str, Any]
+    timings_s: dict[str, Any]
+    model: str | None
+    model_sha256: str | None
+    findings: tuple[FindingRow, ...]
+    objects: tuple[ObjectRow, ...]
+
+
+@dataclass(frozen=True)
+class SeriesAccount:
+    """One series: its score, or the reason for its rejection.
+
+    Attributes
+    ----------
+    instances
+        Different SOP instances; a re-sent one counts once.
+    resent
+        The instances that came again with other content.
+    """
+
+    series_instance_uid: str
+    modality: str
+    description: str
+    state: SeriesState
+    score: float | None
+    reason: str | None
+    revision: int
+    instances: int
+    resent: tuple[Resent, ...]
+    first_instance_at: datetime
+    last_instance_at: datetime
+    jobs: tuple[JobAccount, ...]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A study's row on the worklist and all that led to it.
+
+    Attributes
+    ----------
+    ready_after_s, finished_after_s
+        Seconds from the first image; None until then.
+    """
+
+    read_at: datetime
+    entry: Entry
+    ready_after_s: float | None
+    finished_after_s: float | None
+    series: tuple[SeriesAccount, ...]

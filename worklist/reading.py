@@ -1,0 +1,157 @@
+"""The queries behind the list and the explanation: a fixed number for any number of studies."""
+
+from collections import defaultdict
+from datetime import datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.sql.base import ExecutableOption
+
+from schema.database import Database, read_clock
+from schema.tables import Instance, Job, Series, Study
+from worklist.entries import Worklist
+from worklist.explanation import Explanation, JobAccount, Resent, SeriesAccount
+from worklist.order import most_urgent_first
+from worklist.rows import deciding_job, make_entry, make_findings, make_objects
+
+
+def read_worklist(database: Database, storage: Path) -> Worklist:
+    """Read all studies, most urgent first.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        If the database does not answer.
+    """
+    with database.reading() as session:
+        now = read_clock(session)
+        studies = session.scalars(sa.select(Study).options(*_with_results())).all()
+        entries = [make_entry(study, now, storage) for study in studies]
+    return Worklist(now, most_urgent_first(entries))
+
+
+def read_explanation(database: Database, storage: Path, uid: str) -> Explanation | None:
+    """Read all that led to the outcome of one study; None if nobody sent it.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        If the database does not answer.
+    """
+    chosen = sa.select(Study).where(Study.study_instance_uid == uid).options(*_with_results())
+    with database.reading() as session:
+        now = read_clock(session)
+        study = session.scalars(chosen).one_or_none()
+        return None if study is None else _explain(session, study, now, storage)
+
+
+def check_database(database: Database) -> None:
+    """Ask the database for one row.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        If it does not answer.
+    """
+    with database.reading() as session:
+        session.execute(sa.select(Study.id).limit(1))
+
+
+def _with_results() -> tuple[ExecutableOption, ...]:
+    jobs = selectinload(Study.series).selectinload(Series.jobs)
+    return jobs.selectinload(Job.findings), jobs.selectinload(Job.objects)
+
+
+def _explain(session: Session, study: Study, now: datetime, storage: Path) -> Explanation:
+    counts, resent = _count_instances(session, study), _find_resent(session, study)
+    shown = deciding_job(study.series)
+    return Explanation(
+        read_at=now,
+        entry=make_entry(study, now, storage),
+        ready_after_s=_seconds(study.received_at, study.ready_at),
+        finished_after_s=_seconds(study.received_at, study.finished_at),
+        series=tuple(
+            _account_series(
+                series,
+                counts.get(series.id, 0),
+                tuple(resent[series.id]),
+                tuple(_account_job(job, job is shown, storage) for job in series.jobs),
+            )
+            for series in study.series
+        ),
+    )
+
+
+def _count_instances(session: Session, study: Study) -> dict[int, int]:
+    number = sa.func.count(sa.distinct(Instance.sop_instance_uid))
+    query = sa.select(Instance.series_id, number).join(Series)
+    rows = session.execute(query.where(Series.study_id == study.id).group_by(Instance.series_id))
+    return {series_id: count for series_id, count in rows}  # noqa: C416 - a Row is typed, dict() not
+
+
+def _find_resent(session: Session, study: Study) -> dict[int, list[Resent]]:
+    versions = sa.func.count(Instance.id)
+    query = (
+        sa.select(Instance.series_id, Instance.sop_instance_uid, versions)
+        .join(Series)
+        .where(Series.study_id == study.id)
+        .group_by(Instance.series_id, Instance.sop_instance_uid)
+        .having(versions > 1)
+        .order_by(Instance.sop_instance_uid)
+    )
+    found: dict[int, list[Resent]] = defaultdict(list)
+    for series_id, uid, count in session.execute(query):
+        found[series_id].append(Resent(uid, count))
+    return found
+
+
+def _account_series(
+    series: Series, instances: int, resent: tuple[Resent, ...], jobs: tuple[JobAccount, ...]
+) -> SeriesAccount:
+    return SeriesAccount(
+        series_instance_uid=series.series_instance_uid,
+        modality=series.modality,
+        description=series.description,
+        state=series.state,
+        score=series.score,
+        reason=series.reason,
+        revision=series.revision,
+        instances=instances,
+        resent=resent,
+        first_instance_at=series.first_instance_at,
+        last_instance_at=series.last_instance_at,
+        jobs=jobs,
+    )
+
+
+def _account_job(job: Job, shown: bool, storage: Path) -> JobAccount:
+    return JobAccount(
+        id=job.id,
+        revision=job.revision,
+        state=job.state,
+        shown=shown,
+        attempts=job.attempts,
+        owner=job.owner,
+        lease_until=job.lease_until,
+        created_at=job.created_at,
+        due_at=job.due_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        last_error=job.last_error,
+        outcome=job.outcome,
+        reason=job.reason,
+        priority=job.priority,
+        priority_reason=job.priority_reason,
+        rule_version=job.rule_version,
+        measured=dict(job.measured or {}),
+        timings_s=dict(job.timings_s or {}),
+        model=job.model,
+        model_sha256=job.model_sha256,
+        findings=make_findings(job),
+        objects=make_objects(job, storage),
+    )
+
+
+def _seconds(start: datetime, end: datetime | None) -> float | None:
+    return None if end is None else (end - start).total_seconds()

@@ -1,0 +1,76 @@
+"""Rows of the database made into entries."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from schema.settle import NONE_FOUND, NOT_ANALYSED, deciding, newest_ended
+from schema.states import JobState, StudyState
+from schema.subtypes import ANY, KEYS
+from schema.tables import Job, Series, Study
+from worklist.entries import LATE_AFTER_S, Entry, FindingRow, ObjectRow
+
+SUBTYPE_ORDER = (ANY, *KEYS)
+
+
+def make_entry(study: Study, now: datetime, storage: Path) -> Entry:
+    """Make the row of one study whose series, jobs, findings and objects are loaded.
+
+    A study that is analysed again shows no outcome, and no "none found" of the earlier revision;
+    a level that moved it up stays.
+    """
+    done = study.state is StudyState.DONE
+    sinking = not done and study.priority == NONE_FOUND
+    job = deciding_job(study.series)
+    return Entry(
+        study_instance_uid=study.study_instance_uid,
+        accession_number=study.accession_number,
+        patient_id=study.patient_id,
+        patient_name=study.patient_name,
+        study_date=study.study_date,
+        study_description=study.study_description,
+        state=study.state,
+        outcome=study.outcome if done else None,
+        earlier_outcome=job.outcome if job and not done else None,
+        reason=study.reason,
+        priority=NOT_ANALYSED if sinking else study.priority,
+        priority_reason=None if sinking else study.priority_reason,
+        received_at=study.received_at,
+        ready_at=study.ready_at,
+        finished_at=study.finished_at,
+        age_s=(now - study.received_at).total_seconds(),
+        late=not done and (now - _last_arrival(study)).total_seconds() > LATE_AFTER_S,
+        model=study.model,
+        revision=study.revision,
+        findings=make_findings(job),
+        objects=make_objects(job, storage),
+    )
+
+
+def deciding_job(series: Sequence[Series]) -> Job | None:
+    """Pick the job that decided the study's outcome, by the rule that settled it."""
+    return deciding([job for one in series if (job := newest_ended(one)) is not None])
+
+
+def _last_arrival(study: Study) -> datetime:
+    # A late image starts the wait anew, or every reopened study would count as forgotten.
+    return max([study.received_at, *(series.last_instance_at for series in study.series)])
+
+
+def make_findings(job: Job | None) -> tuple[FindingRow, ...]:
+    """List what a finished job says, in the order of the contract: any, then the five types."""
+    if job is None or job.state is not JobState.DONE:
+        return ()
+    rows = [
+        FindingRow(one.subtype, one.probability, one.volume_ml, one.present) for one in job.findings
+    ]
+    return tuple(sorted(rows, key=lambda row: SUBTYPE_ORDER.index(row.subtype)))
+
+
+def make_objects(job: Job | None, storage: Path) -> tuple[ObjectRow, ...]:
+    """List the objects of a finished job with their absolute paths."""
+    if job is None or job.state is not JobState.DONE:
+        return ()
+    return tuple(
+        ObjectRow(one.kind, one.sop_instance_uid, storage / one.path) for one in job.objects
+    )
