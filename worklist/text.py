@@ -1,0 +1,161 @@
+"""The list and the explanation as text for a terminal or a pipe."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from worklist.entries import Entry, Worklist
+from worklist.explanation import Explanation, JobAccount, SeriesAccount
+from worklist.verdicts import judge, name_findings, name_level
+from worklist.words import calendar_date, clock, duration, flatten, printable
+
+PIPE_WIDTH = 160  # a pipe has no width of its own, and 80 columns would break every UID
+STYLES = {
+    "positive": "bold red",
+    "uncertain": "yellow",
+    "negative": "",
+    "unread": "magenta",
+    "failed": "magenta",
+    "pending": "cyan",
+}
+
+
+def print_worklist(worklist: Worklist) -> None:
+    """Print one row for each study, most urgent first."""
+    console = _console()
+    if not worklist.entries:
+        console.print("No study was received yet.")
+        return
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for title in ("Priority", "Outcome", "Findings", "Study", "Received"):
+        # A UID that is broken over two lines can't be searched for or copied out of a pipe.
+        whole = title == "Study" and not console.is_terminal
+        table.add_column(title, overflow="fold", no_wrap=whole)
+    for entry in worklist.entries:
+        table.add_row(*_list_cells(entry))
+    console.print(table)
+    console.print("Research software, not a medical device. Scores are not calibrated.")
+
+
+def _list_cells(entry: Entry) -> tuple[Text, ...]:
+    verdict = judge(entry)
+    outcome = Text(verdict.words, style=STYLES[verdict.key])
+    outcome.append("".join(f"\n{line}" for line in _reasons(entry)), style="not bold dim")
+    patient = f"patient {printable(entry.patient_id) or 'without ID'}"
+    accession = f", accession {printable(entry.accession_number)}" if entry.accession_number else ""
+    waiting = "\nwaiting too long" if entry.late else ""
+    return (
+        Text(name_level(entry.priority), style=STYLES[verdict.key]),
+        outcome,
+        Text("\n".join(name_findings(entry)) or "-"),
+        Text(f"{patient}{accession}\n{printable(entry.study_instance_uid)}"),
+        Text(f"{clock(entry.received_at)}\n{duration(entry.age_s)} ago{waiting}"),
+    )
+
+
+def _reasons(entry: Entry) -> Iterable[str]:
+    said = (judge(entry).note, printable(entry.reason), printable(entry.priority_reason))
+    return dict.fromkeys(line for line in said if line)  # a reason often is said twice
+
+
+def print_explanation(explanation: Explanation) -> None:
+    """Print the outcome, then every series with its jobs."""
+    console, entry = _console(), explanation.entry
+    verdict = judge(entry)
+    console.print(Text(f"{name_level(entry.priority)}: {verdict.words}", STYLES[verdict.key]))
+    _print_fields(console, 2, _study_fields(explanation))
+    for number, series in enumerate(explanation.series, 1):
+        described = printable(series.description) or "without description"
+        console.print(Text(f"\nSeries {number}: {described}", "bold"))
+        _print_fields(console, 2, _series_fields(series))
+        for job in series.jobs:
+            console.print(Text(f"\n  Job {job.id}, revision {job.revision}: {job.state}", "bold"))
+            _print_fields(console, 4, _job_fields(job))
+
+
+def _study_fields(explanation: Explanation) -> dict[str, str]:
+    entry = explanation.entry
+    return {
+        "why": "; ".join(_reasons(entry)),
+        "state": f"{entry.state}, revision {entry.revision}",
+        "study": f"{printable(entry.study_instance_uid)} {printable(entry.study_description)}",
+        "study date": calendar_date(entry.study_date),
+        "patient": printable(entry.patient_id),
+        "accession": printable(entry.accession_number),
+        "received": f"{clock(entry.received_at)}, {duration(entry.age_s)} ago",
+        "ready": _moment(clock(entry.ready_at), explanation.ready_after_s),
+        "finished": _moment(clock(entry.finished_at), explanation.finished_after_s),
+        "model": printable(entry.model),
+    }
+
+
+def _moment(at: str, after_s: float | None) -> str:
+    return "" if after_s is None else f"{at}, {after_s:.1f} s after the first image"
+
+
+def _series_fields(series: SeriesAccount) -> dict[str, str]:
+    resent = ", ".join(
+        f"{printable(one.sop_instance_uid)} ({one.versions} versions)" for one in series.resent
+    )
+    return {
+        "state": f"{series.state}, revision {series.revision}",
+        "score": "none" if series.score is None else f"{series.score:g}",
+        "reason": printable(series.reason),
+        "series": f"{printable(series.modality)} {printable(series.series_instance_uid)}",
+        "instances": str(series.instances),
+        "re-sent": resent,
+        "arrived": f"{clock(series.first_instance_at)} to {clock(series.last_instance_at)}",
+    }
+
+
+def _job_fields(job: JobAccount) -> dict[str, str]:
+    findings = (
+        f"{one.subtype} {'present' if one.present else 'absent'},"
+        f" score {one.probability:.2f}, {one.volume_ml:.1f} mL"
+        for one in job.findings
+    )
+    return {
+        "outcome": str(job.outcome or ""),
+        "priority": f"{name_level(job.priority)} {printable(job.priority_reason)}",
+        "reason": printable(job.reason),
+        "shown": "decides what the list shows" if job.shown else "",
+        "attempts": str(job.attempts),
+        "owner": printable(job.owner),
+        "lease until": clock(job.lease_until),
+        "created": clock(job.created_at),
+        "started": clock(job.started_at),
+        "finished": clock(job.finished_at),
+        "last error": printable(job.last_error),
+        "rule": printable(job.rule_version),
+        "measured": _pairs(job.measured),
+        "findings": "\n".join(findings),
+        "model": f"{printable(job.model)} {printable(job.model_sha256)}".strip(),
+        "seconds": _pairs(job.timings_s),
+        "objects": "\n".join(f"{one.kind} {one.path}" for one in job.objects),
+        "delivered": _pairs({one.kind: one.delivered for one in job.objects if one.delivered}),
+    }
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in flatten(values))
+
+
+def _print_fields(console: Console, indent: int, fields: Mapping[str, str]) -> None:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in fields.items():
+        if value.strip():
+            grid.add_row(Text(" " * indent + name, "dim"), Text(value))
+    console.print(grid)
+
+
+def _console() -> Console:
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    return console

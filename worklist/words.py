@@ -1,0 +1,61 @@
+"""Text of the network made fit for a screen: times, ages and what a scanner wrote."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+def printable(text: str | None) -> str:
+    """Replace control and direction characters: a terminal or a browser would obey them."""
+    return "".join(one if one.isprintable() else REPLACEMENT for one in text or "")
+
+
+def person_name(name: str) -> str:
+    """Write a PN (PS3.5 section 6.2) as a person reads it: DOE^JANE becomes DOE, JANE."""
+    alphabetic = name.partition("=")[0]
+    family, _, rest = alphabetic.partition("^")
+    given = " ".join(rest.replace("^", " ").split())
+    return ", ".join(part for part in (printable(family).strip(), printable(given)) if part)
+
+
+def calendar_date(date: str) -> str:
+    """Write a DA (PS3.5 section 6.2) with dashes; leave anything else as it came."""
+    if len(date) == 8 and date.isascii() and date.isdigit():
+        return f"{date[:4]}-{date[4:6]}-{date[6:]}"
+    return printable(date)
+
+
+def clock(moment: datetime | None) -> str:
+    """Write a point in time to the second, in UTC."""
+    return "" if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as a person would say them; never negative, clocks differ a little."""
+    whole = max(0, int(seconds))
+    if whole < MINUTE:
+        return f"{whole} s"
+    if whole < HOUR:
+        return f"{whole // MINUTE} min"
+    if whole < DAY:
+        return f"{whole // HOUR} h {whole % HOUR // MINUTE:02} min"
+    return f"{whole // DAY} d {whole % DAY // HOUR} h"
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Write nested values as names with dots, numbers to four digits."""
+    for name, value in values.items():
+        path = f"{prefix}{printable(str(name))}"
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{path}.")
+        else:
+            yield path, _value(value)
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "not measured"
+    return f"{value:.4g}" if isinstance(value, float) else printable(str(value))
