@@ -1,0 +1,176 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schema.database import open_database
+from schema.settings import Settings
+from schema.states import Outcome, StudyState
+from schema.tables import Study
+
+WITHIN_S = 60
+
+
+def environment(home: Path, **settings: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if "TRIAGE_" not in name}
+    return inherited | {"TRIAGE_HOME": str(home)} | settings
+
+
+def run(home: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "worklist", *arguments],
+        env=environment(home, **settings),
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
+    )
+
+
+def add_study(home: Path, **columns: Any) -> None:
+    values: dict[str, Any] = {
+        "study_instance_uid": "1.2.3",
+        "patient_id": "049",
+        "patient_name": "DOE^JANE",
+        "accession_number": "A1",
+        "study_date": "20260301",
+        "study_description": "Head",
+        "received_at": datetime.now(UTC),
+        "state": StudyState.DONE,
+        "outcome": Outcome.NOT_ANALYSED,
+        "reason": "only a localizer",
+    }
+    database = open_database(Settings(home=home))
+    with database.transaction() as session:
+        session.add(Study(**values | columns))
+    database.engine.dispose()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "worklist"],
+        env=environment(tmp_path, TRIAGE_WORKLIST_PORT="0"),
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        yield process
+        process.kill()
+
+
+def address(server: subprocess.Popen[str]) -> str:
+    assert server.stderr is not None
+    for line in server.stderr:
+        if found := re.search(r"http://[\d.:]+/", line):
+            return found.group()
+    pytest.fail("the page did not start")
+
+
+def test_the_list_of_a_new_system_is_an_empty_array(tmp_path: Path) -> None:
+    assert json.loads(run(tmp_path, "list", "--json").stdout) == []
+
+
+def test_the_list_prints_the_contract_as_json(tmp_path: Path) -> None:
+    add_study(tmp_path)
+    (entry,) = json.loads(run(tmp_path, "list", "--json").stdout)
+    assert (entry["study_instance_uid"], entry["outcome"]) == ("1.2.3", "NOT_ANALYSED")
+    assert (entry["findings"], entry["objects"]) == ([], [])
+
+
+def test_the_piped_table_is_plain_text_with_the_reason(tmp_path: Path) -> None:
+    add_study(tmp_path)
+    printed = run(tmp_path, "list").stdout
+    assert "\x1b" not in printed
+    assert "Not analysed" in printed
+    assert "only a localizer" in printed
+
+
+def test_a_long_uid_is_not_broken_in_a_pipe(tmp_path: Path) -> None:
+    uid = "1.2." + "3" * 60
+    add_study(tmp_path, study_instance_uid=uid, reason="a long reason " * 20)
+    assert uid in run(tmp_path, "list").stdout
+
+
+def test_a_name_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+    add_study(tmp_path, patient_id="\x1b[2J", reason="[red]x[/red]")
+    printed = run(tmp_path, "list").stdout
+    assert "\x1b" not in printed
+    assert "[red]x[/red]" in printed
+
+
+def test_a_patient_name_is_not_printed(tmp_path: Path) -> None:
+    add_study(tmp_path)
+    assert "DOE" not in run(tmp_path, "list").stdout + run(tmp_path, "explain", "1.2.3").stdout
+
+
+def test_a_study_is_explained_as_text(tmp_path: Path) -> None:
+    add_study(tmp_path)
+    assert "only a localizer" in run(tmp_path, "explain", "1.2.3").stdout
+
+
+def test_a_study_is_explained_as_json(tmp_path: Path) -> None:
+    add_study(tmp_path)
+    explained = json.loads(run(tmp_path, "explain", "1.2.3", "--json").stdout)
+    assert (explained["reason"], explained["series"]) == ("only a localizer", [])
+
+
+def test_an_unknown_study_is_one_line_and_status_1(tmp_path: Path) -> None:
+    ended = run(tmp_path, "explain", "9.9")
+    assert ended.returncode == 1
+    assert ended.stderr == "ihsnet-triage: no study 9.9 was received\n"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"TRIAGE_WORKLIST_PORT": "http"},
+        {"TRIAGE_WORKLIST_PRT": "8080"},
+        {"TRIAGE_DATABASE_URL": "sqlite:////nowhere/at/all.sqlite3"},
+        {"TRIAGE_DATABASE_URL": "nonsense"},
+        {"TRIAGE_DATABASE_URL": "postgresql+psycopg://x@127.0.0.1:1/none"},
+        {"TRIAGE_HOME": "/dev/null/home"},
+    ],
+)
+def test_a_bad_setting_is_one_line_and_status_2(tmp_path: Path, settings: dict[str, str]) -> None:
+    ended = run(tmp_path, "list", **settings)
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_the_list_starts_without_a_web_server(tmp_path: Path) -> None:
+    code = "import sys, worklist.__main__; print({'uvicorn', 'starlette'} & {*sys.modules})"
+    imported = subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path, text=True)
+    assert imported == "set()\n"
+
+
+def test_the_page_is_served(server: subprocess.Popen[str]) -> None:
+    with urllib.request.urlopen(address(server) + "healthz", timeout=WITHIN_S) as answer:
+        assert answer.read() == b"ok\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_page_cleanly(server: subprocess.Popen[str], number: int) -> None:
+    address(server)
+    server.send_signal(number)
+    assert server.wait(WITHIN_S) == 0
+
+
+def test_a_taken_port_is_one_line_and_status_2(
+    server: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    taken = address(server).rstrip("/").rpartition(":")[2]
+    ended = run(tmp_path, TRIAGE_WORKLIST_PORT=taken)
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1

@@ -1,0 +1,227 @@
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from schema.database import Database, open_database
+from schema.settings import Settings
+from schema.states import Outcome, SeriesState, StudyState
+from schema.tables import Series, Study
+from worklist.page import make_app
+
+SCRIPT = "<script>alert(1)</script>"
+PAGES = ["/", "/study/1.2.3", "/study/9.9", "/nowhere", "/api/worklist", "/healthz"]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = open_database(Settings(home=tmp_path))
+    yield opened
+    opened.engine.dispose()
+
+
+class Client:
+    """Asks the application itself, without a port."""
+
+    def __init__(self, database: Database) -> None:
+        app = make_app(database, Path("/storage"))
+        self.transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+
+    def get(self, path: str) -> httpx.Response:
+        return asyncio.run(self._get(path))
+
+    async def _get(self, path: str) -> httpx.Response:
+        async with httpx.AsyncClient(transport=self.transport, base_url="http://page") as client:
+            return await client.get(path)
+
+
+@pytest.fixture
+def client(database: Database) -> Client:
+    return Client(database)
+
+
+def add_study(database: Database, **columns: Any) -> None:
+    values: dict[str, Any] = {
+        "study_instance_uid": "1.2.3",
+        "patient_id": "049",
+        "patient_name": "DOE^JANE",
+        "accession_number": "A1",
+        "study_date": "20260301",
+        "study_description": "Head",
+        "received_at": datetime.now(UTC),
+        "state": StudyState.DONE,
+        "outcome": Outcome.NEGATIVE,
+        "priority": 4,
+    }
+    with database.transaction() as session:
+        session.add(Study(**values | columns))
+
+
+def lose_the_tables(database: Database) -> None:
+    with database.transaction() as session:
+        session.execute(sa.text("ALTER TABLE study RENAME TO elsewhere"))
+
+
+def test_the_list_names_the_patient_as_a_person_reads_it(
+    database: Database, client: Client
+) -> None:
+    add_study(database)
+    assert "DOE, JANE" in client.get("/").text
+
+
+def test_an_empty_list_says_that_nothing_arrived(client: Client) -> None:
+    assert "No study was received yet" in client.get("/").text
+
+
+def test_none_found_says_what_it_does_not_exclude(database: Database, client: Client) -> None:
+    add_study(database)
+    assert "Does not exclude hemorrhage" in client.get("/").text
+
+
+def test_not_analysed_does_not_say_none_found(database: Database, client: Client) -> None:
+    add_study(database, outcome=Outcome.NOT_ANALYSED, priority=0, reason="only a localizer")
+    page = client.get("/").text
+    assert "Not analysed" in page
+    assert "only a localizer" in page
+    assert "None found" not in page
+
+
+def test_a_study_that_waits_too_long_is_marked(database: Database, client: Client) -> None:
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    add_study(database, state=StudyState.READY, outcome=None, priority=0, received_at=long_ago)
+    assert "Waiting too long" in client.get("/").text
+
+
+@pytest.mark.parametrize("path", ["/", "/study/1.2.3", "/study/9.9"])
+def test_every_page_says_that_it_is_no_medical_device(
+    database: Database, client: Client, path: str
+) -> None:
+    add_study(database)
+    assert "not a medical device" in client.get(path).text
+
+
+@pytest.mark.parametrize("path", ["/", "/study/1.2.3"])
+def test_every_page_shows_when_it_was_refreshed(
+    database: Database, client: Client, path: str
+) -> None:
+    add_study(database)
+    assert "Last refreshed <time" in client.get(path).text
+
+
+@pytest.mark.parametrize("path", ["/", "/study/1.2.3"])
+@pytest.mark.parametrize(
+    "column",
+    ["patient_name", "patient_id", "accession_number", "study_description", "reason", "study_date"],
+)
+def test_a_script_in_what_a_scanner_wrote_is_escaped(
+    database: Database, client: Client, path: str, column: str
+) -> None:
+    add_study(database, **{column: SCRIPT})
+    page = client.get(path).text
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_a_script_in_a_series_description_is_escaped(database: Database, client: Client) -> None:
+    add_study(database)
+    with database.transaction() as session:
+        study = session.scalars(sa.select(Study)).one()
+        now = datetime.now(UTC)
+        study.series.append(
+            Series(
+                series_instance_uid="1.2.3.1",
+                modality="CT",
+                description=SCRIPT,
+                first_instance_at=now,
+                last_instance_at=now,
+                state=SeriesState.REJECTED,
+                reason=SCRIPT,
+            )
+        )
+    page = client.get("/study/1.2.3").text
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") == 2
+
+
+def test_a_script_in_the_address_is_escaped(client: Client) -> None:
+    assert "<script" not in client.get("/study/%3Cscript%3E").text
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_answer_forbids_scripts(client: Client, path: str) -> None:
+    policy = client.get(path).headers["content-security-policy"]
+    assert policy.startswith("default-src 'none';")
+    assert "script-src" not in policy
+    assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_no_answer_is_kept_in_a_cache(client: Client, path: str) -> None:
+    assert client.get(path).headers["cache-control"] == "no-store"
+
+
+def test_the_pages_bring_no_script_or_inline_style(database: Database, client: Client) -> None:
+    add_study(database)
+    pages = client.get("/").text + client.get("/study/1.2.3").text
+    assert "<script" not in pages
+    assert "style=" not in pages
+
+
+def test_the_style_sheet_is_served(client: Client) -> None:
+    assert client.get("/static/style.css").headers["content-type"].startswith("text/css")
+
+
+def test_the_api_answers_the_list(database: Database, client: Client) -> None:
+    add_study(database)
+    (entry,) = client.get("/api/worklist").json()
+    assert entry["study_instance_uid"] == "1.2.3"
+    assert entry["outcome"] == "NEGATIVE"
+
+
+def test_the_api_explains_a_study(database: Database, client: Client) -> None:
+    add_study(database)
+    explained = client.get("/api/study/1.2.3").json()
+    assert (explained["patient_id"], explained["series"]) == ("049", [])
+
+
+@pytest.mark.parametrize("path", ["/study/9.9", "/api/study/9.9", "/nowhere"])
+def test_an_unknown_address_is_not_found(client: Client, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_a_page_that_answers_is_healthy(client: Client) -> None:
+    assert client.get("/healthz").text == "ok\n"
+
+
+@pytest.mark.parametrize("path", ["/", "/study/1.2.3", "/api/worklist", "/healthz"])
+def test_an_unreadable_database_is_no_empty_list(
+    database: Database, client: Client, path: str
+) -> None:
+    lose_the_tables(database)
+    assert client.get(path).status_code == 503
+
+
+def test_an_unreadable_database_tells_what_to_do(database: Database, client: Client) -> None:
+    lose_the_tables(database)
+    assert "Read all studies in their normal order" in client.get("/").text
+
+
+def test_a_state_that_this_version_does_not_know_is_no_empty_list(
+    database: Database, client: Client
+) -> None:
+    add_study(database)
+    with database.transaction() as session:
+        session.execute(sa.text("UPDATE study SET state = 'FUTURE'"))
+    assert client.get("/").status_code == 503
+
+
+def test_an_answer_about_an_outage_has_the_security_headers(
+    database: Database, client: Client
+) -> None:
+    lose_the_tables(database)
+    assert "content-security-policy" in client.get("/").headers
