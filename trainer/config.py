@@ -44,6 +44,7 @@ class Augment:
     shear: float = 0.0
     contrast: float = 0.0
     noise: float = 0.0
+    paste: float = 0.0  # share of healthy slices that get the blood of another patient
 
 
 @dataclass(frozen=True)

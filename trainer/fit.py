@@ -11,18 +11,16 @@ import numpy.typing as npt
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor
-from torch.nn.functional import interpolate
 
 from trainer.augment import augment
+from trainer.batches import Batch, Bleeds, load_batch
 from trainer.cache import Prepared
-from trainer.config import Optimiser, RunConfig, Stage
+from trainer.config import Optimiser, RunConfig
 from trainer.losses import Target, total_loss
 from trainer.run import Run
 from trainer.sampling import draw
 from trainer.splits import Split
 from trainer.validation import validate
-from worker.munet.inference import to_input
 
 WARM_UP = 0.03  # of a cosine run: batch statistics settle before the full rate
 
@@ -71,24 +69,23 @@ def train_epoch(
     chosen = draw(prepared, rows, run.hardness.numpy(), config.sampling, rng)
     cuts = range(stage.batch, len(chosen), stage.batch)
     batches = [batch for batch in np.split(chosen, cuts) if len(batch) > 1]  # one has no statistics
+    bleeds = Bleeds(prepared, rows, config.augment.paste, rng)
     run.network.train()
     losses = []
     for index, batch in enumerate(batches):
         for group in run.optimiser.param_groups:
             group["lr"] = rate(config, run.history, epoch + index / len(batches))
-        losses.append(train_step(run, prepared, batch, stage, generator))
+        loaded = load_batch(prepared, batch, stage.size, bleeds)
+        losses.append(train_step(run, batch, loaded, generator))
         report(epoch + (index + 1) / len(batches))
     run.history.append({"epoch": epoch, "loss": float(np.mean(losses))})
 
 
-def train_step(
-    run: Run, prepared: Prepared, batch: npt.NDArray[np.intp], stage: Stage, rng: torch.Generator
-) -> float:
+def train_step(run: Run, rows: npt.NDArray[np.intp], batch: Batch, rng: torch.Generator) -> float:
     """Learn from one batch; return its loss."""
-    pictures, target = load_batch(prepared, batch, stage.size)
-    pictures, mask = augment(pictures, target.mask, run.config.augment, rng)
+    pictures, mask = augment(batch.pictures, batch.target.mask, run.config.augment, rng)
     output = run.network(pictures.contiguous(memory_format=torch.channels_last))
-    loss = total_loss(output, Target(mask, target.types), run.config.loss)
+    loss = total_loss(output, Target(mask, batch.target.types), run.config.loss)
     run.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(run.network.parameters(), 5.0)
@@ -96,19 +93,9 @@ def train_step(
     run.step += 1
     # A young average that still remembers the first random weights would hide early progress.
     run.follow(min(run.config.optimiser.average, run.step / (run.step + 10)))
-    run.hardness[torch.from_numpy(batch)] = output.scores[:, -1].detach().sigmoid()
+    scores = output.scores[:, -1].detach().sigmoid()
+    run.hardness[torch.from_numpy(rows[batch.genuine])] = scores[torch.from_numpy(batch.genuine)]
     return float(loss.detach())
-
-
-def load_batch(prepared: Prepared, batch: npt.NDArray[np.intp], size: int) -> tuple[Tensor, Target]:
-    """Gather pictures (slice, 3, size, size) and what they hold."""
-    pictures = to_input(torch.from_numpy(prepared.pictures[prepared.layout[batch]]))
-    mask = torch.from_numpy(prepared.masks[batch]).float()
-    types = torch.from_numpy(prepared.types[batch]).float()
-    if size != pictures.shape[-1]:
-        pictures = interpolate(pictures, (size, size), mode="area")
-        mask = interpolate(mask[:, None], (size, size), mode="area")[:, 0]
-    return pictures, Target(mask, types)
 
 
 def rate(config: RunConfig, history: list[dict[str, float]], epoch: float) -> float:

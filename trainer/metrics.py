@@ -61,3 +61,17 @@ class Overlap:
     def mean_dice(self) -> float:
         """Mean over the slices with blood."""
         return float(np.mean(self.slices)) if self.slices else math.nan
+
+
+def intraclass(truth: npt.NDArray[np.floating], found: npt.NDArray[np.floating]) -> float:
+    """ICC(A,1) of two raters, absolute agreement (McGraw and Wong 1996); NaN below two cases."""
+    count = len(truth)
+    if count < 2:
+        return math.nan
+    table = np.stack((truth, found), axis=1)
+    grand = table.mean()
+    rows = 2 * ((table.mean(axis=1) - grand) ** 2).sum() / (count - 1)
+    columns = count * ((table.mean(axis=0) - grand) ** 2).sum()
+    total = ((table - grand) ** 2).sum()
+    error = (total - rows * (count - 1) - columns) / (count - 1)
+    return ratio(rows - error, rows + error + 2 * (columns - error) / count)

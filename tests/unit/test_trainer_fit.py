@@ -8,6 +8,7 @@ from rich.console import Console
 
 from trainer import fit as fit_module
 from trainer.augment import augment, moves
+from trainer.batches import Bleeds, load_batch
 from trainer.cache import Prepared
 from trainer.config import (
     Augment,
@@ -20,7 +21,7 @@ from trainer.config import (
     build,
     load_config,
 )
-from trainer.fit import fit, halvings, load_batch, rate
+from trainer.fit import fit, halvings, rate
 from trainer.run import Run
 from trainer.sampling import draw, positive_weights
 from trainer.splits import Split
@@ -95,27 +96,31 @@ def test_a_save_leaves_no_part_file(prepared, tmp_path):
 
 
 def test_training_lowers_the_loss(prepared, tmp_path):
-    longer = replace(TINY, stages=(Stage(32, 12, 4),))
+    quick = replace(TINY.optimiser, rate=1e-2)
+    longer = replace(TINY, stages=(Stage(32, 12, 4),), optimiser=quick)
     history = fit(longer, prepared, SPLIT, tmp_path, quiet()).history
     assert history[-1]["loss"] < 0.9 * history[0]["loss"]
 
 
 def test_validation_patients_are_never_drawn(prepared, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(
-        fit_module,
-        "load_batch",
-        lambda p, batch, size: seen.extend(batch) or load_batch(p, batch, size),
-    )
+
+    def spy(prepared, rows, size, bleeds):
+        seen.extend([*rows, *bleeds.donors])
+        return load_batch(prepared, rows, size, bleeds)
+
+    monkeypatch.setattr(fit_module, "load_batch", spy)
     fit(TINY, prepared, SPLIT, tmp_path, quiet())
     assert set(prepared.patients[seen]) <= set(SPLIT.train)
 
 
 def test_a_batch_holds_pictures_masks_and_types(prepared):
-    pictures, target = load_batch(prepared, np.array([0, 1]), 32)
-    assert pictures.shape == (2, 3, 32, 32)
-    assert target.mask.sum((1, 2)).tolist() == [0, 100]
-    assert target.types.tolist() == [[0] * 5, [1, 0, 0, 0, 0]]
+    none = Bleeds(prepared, np.arange(20), 0.0, np.random.default_rng(0))
+    batch = load_batch(prepared, np.array([0, 1]), 32, none)
+    assert batch.pictures.shape == (2, 3, 32, 32)
+    assert batch.target.mask.sum((1, 2)).tolist() == [0, 100]
+    assert batch.target.types.tolist() == [[0] * 5, [1, 0, 0, 0, 0]]
+    assert batch.genuine.tolist() == [True, True]
 
 
 def test_half_of_an_epoch_is_positive(prepared):

@@ -93,8 +93,8 @@ def test_all_four_branches_count():
 def test_lambda_weighs_the_masks():
     target = one_slice(EDH)
     output = Output((torch.zeros(1, 6, 4, 4),) * 4, torch.zeros(1, 6))
-    by_lambda = [
-        total_loss(output, target, replace(Loss(), lambda_masks=value)).item()
-        for value in (0, 1, 2)
-    ]
-    assert by_lambda[2] - by_lambda[1] == pytest.approx(by_lambda[1] - by_lambda[0])
+    none, one, two = (
+        total_loss(output, target, replace(Loss(), lambda_masks=value)).item() for value in range(3)
+    )
+    assert two - one == pytest.approx(one - none)
+    assert one > none

@@ -1,0 +1,150 @@
+"""Figures of a checkpoint in the shape of the contract (`design.md`, "Trainer").
+
+Two protocols that never share a table: `segmentation` by type and `classification` are the
+paper's, on slices with exactly one type of hemorrhage; `any`, `slice_any` and `study_any` are the
+clinical ones, on every slice of every patient.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import confusion_matrix
+
+from trainer.judge import Study
+from trainer.metrics import auc, intraclass, ratio, sensitivity, specificity
+from worker.munet.card import CLASSES, Card
+
+RESAMPLES = 2000
+
+
+def evaluate(studies: Sequence[Study], card: Card) -> dict[str, Any]:
+    """Put all figures of some judged patients together."""
+    return {
+        "model": {"name": card.name, "sha256": card.sha256},
+        "patients": [study.patient for study in studies],
+        "slices": sum(len(study.types) for study in studies),
+        "segmentation": segmentation(studies),
+        "classification": classification(studies),
+        "slice_any": slice_any(studies, card.operating_point.slice_any),
+        "study_any": study_any(studies, card.operating_point.study_any),
+    }
+
+
+def _column(studies: Sequence[Study], name: str) -> npt.NDArray[Any]:
+    return np.concatenate([getattr(study, name) for study in studies])
+
+
+def segmentation(studies: Sequence[Study]) -> dict[str, Any]:
+    """Dice and IoU (equations 11, 12) by type as means over slices, and any pooled over voxels."""
+    types, truth = _column(studies, "types"), _column(studies, "truth_px")
+    found, both = _column(studies, "found_px"), _column(studies, "both_px")
+    single = types.sum(axis=1) == 1
+    report: dict[str, Any] = {}
+    for index, name in enumerate(CLASSES):
+        rows = single & types[:, index]
+        report[name] = overlap(truth[rows], found[rows, index], both[rows, index])
+    present = [report[name] for name in CLASSES if report[name]["slices"]]
+    report["mean"] = {
+        key: float(np.mean([one[key] for one in present])) if present else math.nan
+        for key in ("dice", "iou")
+    }
+    bloody = types.any(axis=1)
+    report["any"] = {
+        "dice": ratio(2 * both[:, -1].sum(), truth.sum() + found[:, -1].sum()),
+        "iou": ratio(both[:, -1].sum(), truth.sum() + found[:, -1].sum() - both[:, -1].sum()),
+        "mean_dice": overlap(truth[bloody], found[bloody, -1], both[bloody, -1])["dice"],
+        "slices": int(bloody.sum()),
+    }
+    return report
+
+
+def overlap(
+    truth: npt.NDArray[np.int64], found: npt.NDArray[np.int64], both: npt.NDArray[np.int64]
+) -> dict[str, float]:
+    """Mean Dice and IoU over slices, and the agreement of areas, from pixel counts (slice,)."""
+    if not len(truth):
+        return {"dice": math.nan, "iou": math.nan, "icc": math.nan, "slices": 0}
+    whole = np.maximum(truth + found, 1)
+    return {
+        "dice": float(np.mean(2 * both / whole)),
+        "iou": float(np.mean(both / np.maximum(truth + found - both, 1))),
+        "icc": intraclass(truth.astype(float), found.astype(float)),
+        "slices": len(truth),
+    }
+
+
+def classification(studies: Sequence[Study]) -> dict[str, Any]:
+    """Return the paper's tables 9 to 11: argmax over five types, slices with one type."""
+    types = _column(studies, "types")
+    single = types.sum(axis=1) == 1
+    scores = _column(studies, "slice_probabilities")[single, : len(CLASSES)]
+    truth = types[single].argmax(axis=1)
+    called = scores.argmax(axis=1)
+    report: dict[str, Any] = {"accuracy": ratio(int((truth == called).sum()), len(truth))}
+    for index, name in enumerate(CLASSES):
+        report[name] = one_against_all(truth == index, called == index, scores[:, index])
+    numbers = range(len(CLASSES))
+    empty = np.zeros((len(CLASSES),) * 2, int)
+    matrix = confusion_matrix(truth, called, labels=list(numbers)) if len(truth) else empty
+    return report | {"confusion": matrix.tolist()}
+
+
+def one_against_all(
+    truth: npt.NDArray[np.bool_], called: npt.NDArray[np.bool_], score: npt.NDArray[np.floating]
+) -> dict[str, float]:
+    """Equations 7 to 10 for one type."""
+    right = int((truth & called).sum())
+    return {
+        "precision": ratio(right, int(called.sum())),
+        "recall": sensitivity(truth, called),
+        "f1": ratio(2 * right, int(truth.sum()) + int(called.sum())),
+        "specificity": specificity(truth, called),
+        "auc": auc(truth, score),
+    }
+
+
+def slice_any(studies: Sequence[Study], threshold: float) -> dict[str, float]:
+    """Any hemorrhage in a slice."""
+    truth = _column(studies, "positive")
+    return yes_or_no(truth, _column(studies, "slice_probabilities")[:, -1], threshold)
+
+
+def study_any(studies: Sequence[Study], threshold: float) -> dict[str, Any]:
+    """Any hemorrhage in a patient, with 95 % intervals by bootstrap over patients."""
+    truth = np.array([bool(study.positive.any()) for study in studies])
+    score = np.array([study.probabilities[-1] for study in studies])
+    figures = yes_or_no(truth, score, threshold)
+
+    def again(rows: npt.NDArray[np.intp]) -> dict[str, float]:
+        return yes_or_no(truth[rows], score[rows], threshold)
+
+    return figures | {"ci95": bootstrap(len(studies), again)}
+
+
+def yes_or_no(
+    truth: npt.NDArray[np.bool_], score: npt.NDArray[np.floating], threshold: float
+) -> dict[str, float]:
+    """AUC, and sensitivity and specificity at a threshold."""
+    called = score >= threshold
+    return {
+        "auc": auc(truth, score),
+        "sensitivity": sensitivity(truth, called),
+        "specificity": specificity(truth, called),
+    }
+
+
+def bootstrap(
+    patients: int, figures: Callable[[npt.NDArray[np.intp]], dict[str, float]], seed: int = 0
+) -> dict[str, list[float]]:
+    """95 % interval of each figure over patients drawn with replacement."""
+    rng = np.random.default_rng(seed)
+    drawn = [figures(rng.integers(0, patients, patients)) for _ in range(RESAMPLES)]
+    found = {}
+    for name in drawn[0]:
+        values = np.array([one[name] for one in drawn])
+        values = values[~np.isnan(values)]
+        found[name] = np.quantile(values, [0.025, 0.975]).tolist() if len(values) else []
+    return found

@@ -1,0 +1,74 @@
+"""Run a checkpoint over whole patients on the source grid and count what it found."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from trainer.ctich import (
+    PUBLISHED_SPACING_MM,
+    SLICE_INTERVAL_MM,
+    Release,
+    read_mask,
+    read_series,
+)
+from worker.munet.card import CLASSES, LABELS
+from worker.munet.inference import Predictor
+
+ML_PER_PIXEL = PUBLISHED_SPACING_MM**2 * SLICE_INTERVAL_MM / 1000
+
+
+@dataclass(frozen=True)
+class Study:
+    """One patient: what is there and what was found, in source pixels."""
+
+    patient: int
+    types: npt.NDArray[np.bool_]  # (slice, 5)
+    truth_px: npt.NDArray[np.int64]  # (slice,) blood
+    found_px: npt.NDArray[np.int64]  # (slice, 6) found, by type and any
+    both_px: npt.NDArray[np.int64]  # (slice, 6) found and there
+    slice_probabilities: npt.NDArray[np.float32]  # (slice, 6)
+    probabilities: npt.NDArray[np.float64]  # (6,)
+
+    @property
+    def positive(self) -> npt.NDArray[np.bool_]:
+        """Which slices hold blood, (slice,)."""
+        return np.asarray(self.types.any(axis=1))
+
+    @property
+    def volume_ml(self) -> tuple[float, float]:
+        """True and found volume."""
+        return self.truth_px.sum() * ML_PER_PIXEL, self.found_px[:, -1].sum() * ML_PER_PIXEL
+
+
+def judge(predictor: Predictor, release: Release, patients: Sequence[int]) -> Iterator[Study]:
+    """Predict one patient after the other, exactly as the worker would."""
+    for patient in patients:
+        slices = release.of(patient)
+        found = predictor.predict(*read_series(slices))
+        counts = [
+            count(read_mask(one), labels) for one, labels in zip(slices, found.labels, strict=True)
+        ]
+        truth, areas, both = (np.array(column) for column in zip(*counts, strict=True))
+        yield Study(
+            patient,
+            np.array([one.types for one in slices]),
+            truth,
+            areas,
+            both,
+            found.slice_probabilities,
+            np.array([found.probabilities[name] for name in LABELS]),
+        )
+
+
+def count(
+    truth: npt.NDArray[np.bool_], labels: npt.NDArray[np.uint8]
+) -> tuple[int, list[int], list[int]]:
+    """Pixels of blood, of each found label, and of both; the last label is any."""
+    found = [labels == index + 1 for index in range(len(CLASSES))] + [labels > 0]
+    return (
+        int(truth.sum()),
+        [int(one.sum()) for one in found],
+        [int((one & truth).sum()) for one in found],
+    )

@@ -1,0 +1,141 @@
+"""Choose calibration and thresholds on validation patients, and only there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_curve
+
+from trainer.cache import Prepared
+from trainer.metrics import Overlap
+from worker.munet.card import CLASSES, OperatingPoint, Platt, Scoring
+from worker.munet.device import resolve
+from worker.munet.inference import Maps, calibrate, run, study_logits
+from worker.munet.labels import components
+from worker.munet.network import OUTPUTS, MUNet
+
+MASKS, SEEDS, SIZES = (0.3, 0.4, 0.5, 0.6), (0.5, 0.7, 0.85, 0.95), (0, 8, 20)
+GATES = (0.0, 0.05, 0.1, 0.2, 0.3)
+TOP = 3  # 15 mm of a head
+STRENGTH = 1.0  # of the pull towards a flat line: a dozen patients can't pin down two numbers
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One validation patient and the network's raw answer."""
+
+    maps: Maps
+    types: npt.NDArray[np.bool_]  # (slice, 5)
+    masks: npt.NDArray[np.bool_]  # (slice, 256, 256)
+
+    @property
+    def truth(self) -> npt.NDArray[np.bool_]:
+        """Types and any, (slice, 6)."""
+        return np.column_stack((self.types, self.types.any(axis=1)))
+
+
+def look(
+    network: MUNet, prepared: Prepared, patients: Sequence[int], scoring: Scoring
+) -> list[Seen]:
+    """Run the network over whole patients."""
+    found = []
+    for patient in patients:
+        rows = prepared.where([patient])
+        layout = prepared.layout[rows] - rows[0]
+        maps = run(network, prepared.pictures[rows], layout, scoring, resolve("auto"))
+        found.append(Seen(maps, prepared.types[rows], prepared.masks[rows]))
+    return found
+
+
+def calibrated(seen: Sequence[Seen], scoring: Scoring) -> Scoring:
+    """Fit the lines that make probabilities of logits, for slices and for studies."""
+    slices = np.concatenate([one.maps.logits for one in seen])
+    studies = np.stack([study_logits(one.maps.logits, scoring.top) for one in seen])
+    return replace(
+        scoring,
+        calibrated=True,
+        slice=platt(slices, np.concatenate([one.truth for one in seen])),
+        study=platt(studies, np.stack([one.truth.any(axis=0) for one in seen])),
+    )
+
+
+def platt(logits: npt.NDArray[np.float32], truth: npt.NDArray[np.bool_]) -> Platt:
+    """Fit one rising line for each of the six columns; a column that can't tell keeps slope 1."""
+    lines = [_line(logits[:, column], truth[:, column]) for column in range(OUTPUTS)]
+    return Platt(*(tuple(column) for column in zip(*lines, strict=True)))
+
+
+def _line(logits: npt.NDArray[np.float32], truth: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    if truth.all() or not truth.any():
+        return 1.0, 0.0
+    fitted = LogisticRegression(C=STRENGTH).fit(logits[:, None], truth)
+    slope, intercept = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    return (slope, intercept) if slope > 0 else (1.0, 0.0)
+
+
+def choose(seen: Sequence[Seen], scoring: Scoring) -> OperatingPoint:
+    """Choose the balanced point: best masks, and thresholds where Youden's index is highest."""
+    slices = [calibrate(one.maps.logits, scoring.slice) for one in seen]
+    studies = np.stack(
+        [calibrate(study_logits(one.maps.logits, scoring.top), scoring.study) for one in seen]
+    )
+    truth = np.stack([one.truth.any(axis=0) for one in seen])
+    every = np.concatenate([one.truth[:, -1] for one in seen])
+    study_limit = youden(truth[:, -1], studies[:, -1])
+    point = OperatingPoint(
+        study_gate=study_limit / 2,
+        slice_any=youden(every, np.concatenate(slices)[:, -1]),
+        study_any=study_limit,
+        types=tuple(youden(truth[:, i], studies[:, i]) for i in range(len(CLASSES))),
+    )
+    return best_masks(seen, slices, studies[:, -1], point)
+
+
+def youden(truth: npt.NDArray[np.bool_], score: npt.NDArray[np.floating]) -> float:
+    """Threshold with the highest sensitivity + specificity, half-way to the next lower score."""
+    if truth.all() or not truth.any():
+        return 0.5
+    false, true, limits = roc_curve(truth, score, drop_intermediate=False)
+    best = int(np.argmax(true - false))
+    lower = score[score < limits[best]]
+    return float(np.clip((limits[best] + (lower.max() if len(lower) else 0.0)) / 2, 0.0, 1.0))
+
+
+def best_masks(
+    seen: Sequence[Seen],
+    slices: Sequence[npt.NDArray[np.float32]],
+    studies: npt.NDArray[np.floating],
+    point: OperatingPoint,
+) -> OperatingPoint:
+    """Search mask threshold, seed, size and gate for the highest Dice, pooled and by slice."""
+    grid = [
+        replace(point, mask=mask, seed=seed, minimum_px=size, slice_gate=gate)
+        for mask, seed, size, gate in product(MASKS, SEEDS, SIZES, GATES)
+        if seed >= mask
+    ]
+    return max(grid, key=lambda tried: mask_score(seen, slices, studies, tried))
+
+
+def mask_score(
+    seen: Sequence[Seen],
+    slices: Sequence[npt.NDArray[np.float32]],
+    studies: npt.NDArray[np.floating],
+    point: OperatingPoint,
+) -> float:
+    """Mean of pooled Dice and Dice by slice, on the network's grid."""
+    overlap = Overlap()
+    for one, scores, study in zip(seen, slices, studies, strict=True):
+        for index, mask in enumerate(one.masks):
+            shown = scores[index, -1] >= point.slice_gate and study >= point.study_gate
+            likely = shown and one.maps.any_map[index].max() >= point.seed
+            if likely or mask.any():
+                found = _found(one.maps.any_map[index], point) if likely else mask & False
+                overlap.add(mask, found)
+    return (overlap.dice + overlap.mean_dice) / 2
+
+
+def _found(any_map: npt.NDArray[np.float16], point: OperatingPoint) -> npt.NDArray[np.bool_]:
+    return components(any_map.astype(np.float32), point)
