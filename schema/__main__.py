@@ -41,8 +41,8 @@ def check() -> None:
 def run_broker() -> None:
     """Run the private Redis of the embedded default in the foreground."""
     settings = settings_or_exit()
-    command = broker.private_redis(settings)
-    os.execv(command[0], command)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    raise typer.Exit(broker.keep_broker(settings))
 
 
 def _probe_database(settings: Settings) -> str:

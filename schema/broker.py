@@ -1,7 +1,9 @@
 """The broker: whether it answers, how many bells wait, and the private Redis of the default."""
 
+import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -66,6 +68,22 @@ def ensure_broker(settings: Settings) -> None:
                 stderr=subprocess.DEVNULL,
             )
             _wait_until_it_answers(settings)
+
+
+def keep_broker(settings: Settings) -> int:
+    """Run the private Redis in the foreground until a signal ends it; return its exit status.
+
+    Takes over from one that a lone part started on demand, so that a supervisor holds the reins.
+    """
+    with FileLock(settings.home / "redis.lock"):
+        if _answers(settings):
+            with client(settings) as connection, suppress(redis.RedisError):
+                connection.shutdown()
+        server = subprocess.Popen(private_redis(settings), stdout=subprocess.DEVNULL)
+        _wait_until_it_answers(settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.terminate())
+    return server.wait()
 
 
 def private_redis(settings: Settings) -> list[str]:

@@ -6,7 +6,7 @@ what comes over the broker is only a bell.
 
 from celery import Celery
 from celery.signals import setup_logging
-from kombu import Queue
+from kombu.entity import Exchange, Queue
 
 from schema.broker import ensure_broker
 from schema.errors import TriageError
@@ -25,7 +25,10 @@ except TriageError as error:
 
 app = Celery("worker", broker=settings.broker, include=["worker.tasks"])
 app.conf.update(
-    task_queues=[Queue(TRIAGE_QUEUE), Queue(DELIVER_QUEUE)],
+    # With the default exchange both queues would get every bell.
+    task_queues=[
+        Queue(name, Exchange(name), routing_key=name) for name in (TRIAGE_QUEUE, DELIVER_QUEUE)
+    ],
     task_default_queue=TRIAGE_QUEUE,
     task_routes={ANALYSE: {"queue": TRIAGE_QUEUE}},
     task_serializer="json",

@@ -1,0 +1,187 @@
+"""Run the whole way once: start the parts, send the samples, wait, and show the worklist."""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from rich.console import Console
+
+from schema.settings import Settings, settings_or_exit
+
+SAMPLES = Path(__file__).parent / "samples"
+START_DEADLINE_S = 120
+ANALYSIS_DEADLINE_S = 300
+STOP_DEADLINE_S = 60
+POLL_S = 0.5
+
+console = Console(stderr=True)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A study in `samples/` and what must become of it."""
+
+    name: str
+    study_instance_uid: str
+    outcomes: tuple[str, ...]
+    priorities: tuple[int, ...]
+    has_seg: bool | None = None  # None: either
+
+    def is_met_by(self, study: dict[str, object]) -> bool:
+        """Compare one row of the worklist with what is expected."""
+        objects = study["objects"]
+        assert isinstance(objects, list)
+        seg = any(one["kind"] == "SEG" for one in objects)
+        return (
+            study["outcome"] in self.outcomes
+            and study["priority"] in self.priorities
+            and self.has_seg in (None, seg)
+        )
+
+
+def main() -> None:
+    """Run the demonstration."""
+    parser = argparse.ArgumentParser(prog="./deploy/demo", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="stop after printing the worklist")
+    once = parser.parse_args().once
+    settings = settings_or_exit()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    require_free_port("TRIAGE_DICOM_PORT", settings.dicom_host, settings.dicom_port)
+    require_free_port("TRIAGE_WORKLIST_PORT", settings.worklist_host, settings.worklist_port)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    log = settings.home / "demo.log"
+    try:
+        with running_parts(log):
+            met = demonstrate(settings, log)
+            if not once:
+                console.print("Ctrl-C stops everything.")
+                signal.pause()
+    except KeyboardInterrupt:
+        met = True
+    sys.exit(0 if met else 1)
+
+
+def demonstrate(settings: Settings, log: Path) -> bool:
+    """Send the samples and show what becomes of them; say whether it is what was expected."""
+    samples = read_samples()
+    with console.status("Starting receiver, worker and worklist"):
+        wait_for_port(settings.dicom_host, settings.dicom_port, log)
+        wait_for_port(settings.worklist_host, settings.worklist_port, log)
+    for sample in samples:
+        with console.status(f"Sending {sample.name} over DICOM"):
+            send(settings, SAMPLES / sample.name)
+    met = wait_for_outcomes(settings, samples, log)
+    run("worklist", "list")
+    print(f"\nObjects   {settings.storage}")
+    print(f"Page      http://{settings.worklist_host}:{settings.worklist_port}/")
+    print(f"Log       {log}")
+    print(f"Why       python -m worklist explain {samples[0].study_instance_uid}")
+    return met
+
+
+def read_samples() -> list[Sample]:
+    """Read what must become of each sample."""
+    table = tomllib.loads((SAMPLES / "expected.toml").read_text(encoding="utf-8"))
+    return [
+        Sample(
+            name,
+            row["study_instance_uid"],
+            tuple(row["outcomes"]),
+            tuple(row["priorities"]),
+            row.get("has_seg"),
+        )
+        for name, row in table.items()
+    ]
+
+
+@contextmanager
+def running_parts(log: Path) -> Iterator[None]:
+    """Run every part as `./deploy/up` does, with its output in the log."""
+    with log.open("ab") as output:
+        parts = subprocess.Popen(
+            ["deploy/up"], stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        yield
+    finally:
+        parts.terminate()
+        with console.status("Stopping"):
+            parts.wait(STOP_DEADLINE_S)
+
+
+def require_free_port(setting: str, host: str, port: int) -> None:
+    """End with one line if something else listens there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            sys.exit(f"ihsnet-triage: {host}:{port}: {error.strerror}; set {setting} to another")
+
+
+def wait_for_port(host: str, port: int, log: Path) -> None:
+    """Wait until a part listens."""
+    deadline = time.monotonic() + START_DEADLINE_S
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex((host, port)) == 0:
+                return
+        time.sleep(POLL_S)
+    sys.exit(f"ihsnet-triage: nothing listens on {host}:{port}; see {log}")
+
+
+def send(settings: Settings, folder: Path) -> None:
+    """Push a folder as a scanner would, with pynetdicom's own storescu."""
+    to = (settings.dicom_host, str(settings.dicom_port), str(folder))
+    run("pynetdicom", "storescu", "-q", "-cx", "-r", "-aec", settings.ae_title, *to)
+
+
+def wait_for_outcomes(settings: Settings, samples: list[Sample], log: Path) -> bool:
+    """Wait until every sample has its outcome; say whether it is the expected one."""
+    deadline = time.monotonic() + ANALYSIS_DEADLINE_S
+    with console.status("Waiting for the analysis"):
+        while time.monotonic() < deadline:
+            studies = {study["study_instance_uid"]: study for study in read_worklist(settings)}
+            found = [studies.get(sample.study_instance_uid) for sample in samples]
+            if all(study and study["state"] == "DONE" for study in found):
+                return report(samples, studies)
+            time.sleep(POLL_S)
+    console.print(f"Not every sample is done after {ANALYSIS_DEADLINE_S} s; see {log}")
+    return False
+
+
+def report(samples: list[Sample], studies: dict[object, dict[str, object]]) -> bool:
+    """Name every sample that did not get the outcome that is expected of it."""
+    unmet = [one for one in samples if not one.is_met_by(studies[one.study_instance_uid])]
+    for sample in unmet:
+        console.print(f"{sample.name}: expected {sample}")
+    return not unmet
+
+
+def read_worklist(settings: Settings) -> list[dict[str, object]]:
+    """Ask the worklist for its list."""
+    url = f"http://{settings.worklist_host}:{settings.worklist_port}/api/worklist"
+    with urllib.request.urlopen(url) as answer:
+        return cast(list[dict[str, object]], json.load(answer))
+
+
+def run(module: str, *arguments: str) -> None:
+    """Run one of our programs, or a library's."""
+    subprocess.run([sys.executable, "-m", module, *arguments], check=True)
+
+
+if __name__ == "__main__":
+    os.chdir(Path(__file__).parent.parent)
+    main()
