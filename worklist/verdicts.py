@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from schema.settle import NONE_FOUND, urgency
 from schema.states import Outcome, StudyState
 from worklist.entries import Entry
 
@@ -52,6 +53,13 @@ WAITING: Mapping[StudyState, Verdict] = MappingProxyType(
         StudyState.RUNNING: Verdict("pending", "Analysis running", "No result yet."),
     }
 )
+# A level is only ever raised: it outlives a newer revision that found nothing or failed.
+CONFLICT = Verdict(
+    "uncertain",
+    "Conflicting results",
+    "Suspicion in earlier images, none found in the newest. Needs review.",
+)
+RAISED_EARLIER = "No result for the newest images, but suspicion in earlier ones. Needs review."
 STILL_STANDS = frozenset({Outcome.POSITIVE, Outcome.INDETERMINATE})
 WITH_FINDINGS = frozenset({"positive", "uncertain"})
 LEVELS: Mapping[int, str] = MappingProxyType(
@@ -65,11 +73,20 @@ def judge(entry: Entry) -> Verdict:
     While a study is analysed again, an earlier suspicion stays and an earlier "none found" goes.
     """
     if entry.state is StudyState.DONE:
-        return OUTCOMES[entry.outcome]
+        return _judge_done(entry)
     if entry.earlier_outcome in STILL_STANDS:
         return replace(OUTCOMES[entry.earlier_outcome], note=AGAIN)
     waiting = WAITING[entry.state]
     return replace(waiting, note=f"No result yet. {AGAIN}") if entry.earlier_outcome else waiting
+
+
+def _judge_done(entry: Entry) -> Verdict:
+    plain = OUTCOMES[entry.outcome]
+    if entry.outcome in STILL_STANDS or urgency(entry.priority) == NONE_FOUND:
+        return plain
+    if entry.outcome is Outcome.NEGATIVE:
+        return CONFLICT
+    return replace(plain, note=RAISED_EARLIER)
 
 
 def name_findings(entry: Entry) -> tuple[str, ...]:
@@ -90,7 +107,7 @@ def name_level(priority: int) -> str:
 
 
 def count_verdicts(entries: Iterable[Entry]) -> dict[Verdict, int]:
-    """Count studies by what a person reads, in the order of the tables above."""
-    plain = (*OUTCOMES.values(), *WAITING.values())
+    """Count studies by what a person reads: conflicts, then outcomes, then what still waits."""
+    plain = (CONFLICT, *OUTCOMES.values(), *WAITING.values())
     counts = Counter(judge(entry).words for entry in entries)
     return {verdict: counts[verdict.words] for verdict in plain if counts[verdict.words]}

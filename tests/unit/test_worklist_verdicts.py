@@ -73,6 +73,15 @@ def test_none_found_goes_while_more_images_are_analysed() -> None:
     assert judge(again(Outcome.NEGATIVE)).words == "Waiting for analysis"
 
 
+def test_none_found_after_an_earlier_suspicion_is_a_conflict() -> None:
+    assert judge(replace(ENTRY, priority=1)).words == "Conflicting results"
+
+
+@pytest.mark.parametrize("outcome", WITHOUT_RESULT)
+def test_a_failure_after_an_earlier_suspicion_needs_review(outcome: Outcome | None) -> None:
+    assert "Needs review" in judge(replace(done(outcome), priority=2)).note
+
+
 def test_a_finding_is_named_with_its_volume() -> None:
     assert name_findings(done(Outcome.POSITIVE)) == ("IPH 31.0 mL",)
 
