@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from worklist.entries import Entry, Worklist
+from worklist.entries import Entry, FindingRow, Worklist
 from worklist.explanation import Explanation, JobAccount, SeriesAccount
 from worklist.verdicts import judge, name_findings, name_level
 from worklist.words import calendar_date, clock, duration, flatten, printable
@@ -113,11 +113,6 @@ def _series_fields(series: SeriesAccount) -> dict[str, str]:
 
 
 def _job_fields(job: JobAccount) -> dict[str, str]:
-    findings = (
-        f"{one.subtype} {'present' if one.present else 'absent'},"
-        f" score {one.probability:.2f}, {one.volume_ml:.1f} mL"
-        for one in job.findings
-    )
     return {
         "outcome": str(job.outcome or ""),
         "priority": f"{name_level(job.priority)} {printable(job.priority_reason)}",
@@ -132,12 +127,18 @@ def _job_fields(job: JobAccount) -> dict[str, str]:
         "last error": printable(job.last_error),
         "rule": printable(job.rule_version),
         "measured": _pairs(job.measured),
-        "findings": "\n".join(findings),
+        "findings": "\n".join(_finding(one) for one in job.findings),
         "model": f"{printable(job.model)} {printable(job.model_sha256)}".strip(),
         "seconds": _pairs(job.timings_s),
         "objects": "\n".join(f"{one.kind} {one.path}" for one in job.objects),
         "delivered": _pairs({one.kind: one.delivered for one in job.objects if one.delivered}),
     }
+
+
+def _finding(one: FindingRow) -> str:
+    # What lies below the threshold has no volume to act on.
+    said = f"present, {one.volume_ml:.1f} mL" if one.present else "not found"
+    return f"{one.subtype} {said}, score {one.probability:.2f} (not calibrated)"
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
