@@ -12,7 +12,7 @@ from rich.progress import track
 
 from trainer.ctich import Release, Slice, read_mask, read_series
 from worker.munet.preprocessing import Preprocessing
-from worker.munet.resize import resize
+from worker.munet.resize import Box, resize
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,10 @@ def _write(path: Path, release: Release, preprocessing: Preprocessing) -> None:
     pictures, masks = [], []
     for patient in track(release.patients, "Preparing patients"):
         slices = release.of(patient)
-        pictures.append(preprocessing.pictures(*read_series(slices)))
-        masks += [small_mask(read_mask(one), preprocessing.size) for one in slices]
+        hu, positions = read_series(slices)
+        box = preprocessing.box(hu)
+        pictures.append(preprocessing.pictures(hu, positions, box))
+        masks += [small_mask(read_mask(one), box, preprocessing.size) for one in slices]
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     with part.open("wb") as file:
@@ -92,9 +94,9 @@ def _write(path: Path, release: Release, preprocessing: Preprocessing) -> None:
     part.replace(path)
 
 
-def small_mask(mask: npt.NDArray[np.bool_], size: int) -> npt.NDArray[np.bool_]:
+def small_mask(mask: npt.NDArray[np.bool_], box: Box, size: int) -> npt.NDArray[np.bool_]:
     """Bring a mask to the network's grid: a pixel is blood when half of it is."""
-    return resize(mask.astype(np.uint8) * 255, size) >= 128
+    return resize(mask.astype(np.uint8) * 255, box, size) >= 128
 
 
 def _layout(

@@ -15,6 +15,7 @@ from worker.munet.inference import Maps, Predictor, calibrate, study_logits
 from worker.munet.labels import label_frame
 from worker.munet.network import MUNet, NetworkConfig
 from worker.munet.preprocessing import Preprocessing
+from worker.munet.resize import Box
 
 SHIPPED = Path(inference.__file__).with_name("weights") / "munet.safetensors"
 
@@ -59,7 +60,7 @@ def test_batches_do_not_change_a_prediction(predictor, series, monkeypatch):
 
 
 def test_with_flip_a_mirrored_head_gets_mirrored_maps_and_the_same_scores(predictor, series):
-    pictures = predictor.card.preprocessing.pictures(*series)
+    pictures = predictor.card.preprocessing.pictures(*series, Box.whole(50, 80))
     layout = predictor.card.preprocessing.layout(series[1])
     plain = predictor.run(pictures, layout)
     mirrored = predictor.run(np.ascontiguousarray(pictures[..., ::-1]), layout)
@@ -91,14 +92,14 @@ def raw_maps(logit):
 def test_a_slice_below_its_gate_has_no_label(predictor):
     gated = replace(predictor.card.operating_point, slice_gate=0.5)
     predictor.card = replace(predictor.card, operating_points={"balanced": gated})
-    assert predictor.read(raw_maps(-1.0), (64, 64)).labels.max() == 0
-    assert predictor.read(raw_maps(1.0), (64, 64)).labels.sum() == 3 * 400
+    assert predictor.read(raw_maps(-1.0), Box(0, 0, 64), (64, 64)).labels.max() == 0
+    assert predictor.read(raw_maps(1.0), Box(0, 0, 64), (64, 64)).labels.sum() == 3 * 400
 
 
 def test_a_study_below_its_gate_has_no_label(predictor):
     gated = replace(predictor.card.operating_point, study_gate=0.5)
     predictor.card = replace(predictor.card, operating_points={"balanced": gated})
-    assert predictor.read(raw_maps(-1.0), (64, 64)).labels.max() == 0
+    assert predictor.read(raw_maps(-1.0), Box(0, 0, 64), (64, 64)).labels.max() == 0
 
 
 def frame(point):
@@ -107,7 +108,7 @@ def frame(point):
     any_map[40:43, 40:43] = 0.95
     types = np.full((64, 64), 1, np.uint8)
     types[40:43, 40:43] = 5
-    return label_frame(any_map, types, point, (64, 64))
+    return label_frame(any_map, types, point, Box(0, 0, 64), (64, 64))
 
 
 def test_each_pixel_takes_its_likeliest_type():

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from worker.munet.clahe import equalise
+from worker.munet.head import head_box
 from worker.munet.preprocessing import Preprocessing, neighbours
-from worker.munet.resize import Placement, resize, restore
+from worker.munet.resize import Box, resize, restore
 from worker.munet.slab import extents, slab_weights, slabs
 from worker.munet.window import window
 
@@ -23,17 +24,20 @@ def test_a_window_without_width_is_refused():
 
 
 def test_a_wide_frame_is_centred_between_bands_of_air():
-    square = resize(np.full((100, 200), 9, np.uint8), 256)
-    assert square[:64].max() == square[192:].max() == 0
-    assert square[64:192].min() == 9
+    square = resize(np.full((100, 200), 9, np.uint8), Box.whole(100, 200), 256)
+    assert square[:63].max() == square[193:].max() == 0
+    assert square[65:191].min() == 9
 
 
-@pytest.mark.parametrize("shape", [(512, 512), (400, 650), (650, 400), (100, 90), (256, 256)])
-def test_a_pixel_comes_back_onto_itself(shape):
+@pytest.mark.parametrize("shape", [(512, 512), (400, 650), (650, 401), (100, 90), (256, 256)])
+@pytest.mark.parametrize("box", [None, Box(-10, 5, 80), Box(20, -15, 320)])
+def test_a_pixel_comes_back_onto_itself(shape, box):
+    box = box or Box.whole(*shape)
+    row, column = 45, 40
     frame = np.zeros(shape, np.uint8)
-    row, column = shape[0] // 4, shape[1] // 3
     frame[row - 8 : row + 9, column - 8 : column + 9] = 255
-    back = restore(resize(frame, 256).astype(np.float32) / 255, *shape, smooth=True)
+    square = resize(frame, box, 256).astype(np.float32) / 255
+    back = restore(square, box, *shape, smooth=True)
     rows, columns = np.nonzero(back >= 0.5)
     assert back.shape == shape
     assert rows.mean() == pytest.approx(row, abs=0.6)
@@ -43,12 +47,51 @@ def test_a_pixel_comes_back_onto_itself(shape):
 def test_labels_come_back_without_new_values():
     labels = np.zeros((256, 256), np.uint8)
     labels[100:150, 100:150] = 5
-    assert set(np.unique(restore(labels, 512, 300, smooth=False))) == {0, 5}
+    back = restore(labels, Box.whole(512, 300), 512, 300, smooth=False)
+    assert set(np.unique(back)) == {0, 5}
 
 
-def test_an_empty_frame_has_no_place():
-    with pytest.raises(ValueError, match="can't place"):
-        Placement.of(0, 10, 256)
+def test_outside_the_box_nothing_is_found():
+    back = restore(np.ones((64, 64), np.float32), Box(10, 20, 30), 100, 100, smooth=True)
+    assert back.sum() == 900
+    assert back[10:40, 20:50].min() == 1
+
+
+def test_an_empty_frame_has_no_box():
+    with pytest.raises(ValueError, match="no pixels"):
+        Box.whole(0, 10)
+
+
+def skull(rows=200, columns=200):
+    hu = np.full((4, rows, columns), -1000.0)
+    hu[:, 60:140, 50:120] = 800
+    hu[:, 66:134, 56:114] = 30
+    return hu
+
+
+def test_the_head_fills_its_box():
+    assert head_box(skull()) == Box(56, 41, 88)
+
+
+def test_a_metal_rail_beside_the_head_does_not_widen_the_box():
+    hu = skull()
+    hu[:, 190:192, 100:140] = 2000
+    assert head_box(hu) == Box(56, 41, 88)
+
+
+def test_what_one_slice_in_twenty_shows_does_not_widen_the_box():
+    hu = np.concatenate([skull()] * 5)
+    hu[0, 10:60, 80:90] = 800
+    assert head_box(hu) == Box(56, 41, 88)
+
+
+@pytest.mark.parametrize("hu", [np.full((4, 80, 100), -1000.0), skull(900, 900)])
+def test_without_a_head_the_whole_frame_is_seen(hu):
+    assert head_box(hu) == Box.whole(*hu.shape[1:])
+
+
+def test_the_papers_crop_is_the_whole_frame():
+    assert Preprocessing(crop="frame").box(skull()) == Box(0, 0, 200)
 
 
 def test_clahe_keeps_a_flat_picture_flat():
@@ -139,7 +182,8 @@ def test_neighbour_channels_are_below_this_and_above():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"size": 100}, {"channels": "rgb"}, {"width_hu": 0.0}, {"slab_mm": -1.0}]
+    "wrong",
+    [{"size": 100}, {"channels": "rgb"}, {"crop": "body"}, {"width_hu": 0.0}, {"slab_mm": -1.0}],
 )
 def test_impossible_preprocessing_is_refused(wrong):
     with pytest.raises(ValueError, match=r"must|need|are"):

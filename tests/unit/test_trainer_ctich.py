@@ -10,6 +10,7 @@ from PIL import Image
 from trainer.cache import fingerprint, prepare, small_mask
 from trainer.ctich import DataError, hounsfield, read_mask, read_release, read_series
 from worker.munet.preprocessing import Preprocessing
+from worker.munet.resize import Box
 
 HEADER = (
     "PatientNumber,SliceNumber,Intraventricular,Intraparenchymal,Subarachnoid,Epidural,Subdural,"
@@ -120,12 +121,12 @@ def test_hu_come_from_the_window_that_shows_them():
 def test_a_mask_pixel_is_blood_when_half_of_it_is():
     mask = np.zeros((64, 64), np.bool_)
     mask[:33] = True
-    assert small_mask(mask, 32)[:16].all()
-    assert not small_mask(mask, 32)[17:].any()
+    assert small_mask(mask, Box.whole(64, 64), 32)[:16].all()
+    assert not small_mask(mask, Box.whole(64, 64), 32)[17:].any()
 
 
 def test_a_cache_holds_what_the_preprocessing_makes(release, tmp_path):
-    preprocessing = Preprocessing(size=64)
+    preprocessing = Preprocessing(size=64, crop="frame")
     prepared = prepare(read_release(release), preprocessing, tmp_path / "cache")
     series = read_series(read_release(release).of(7))
     assert np.array_equal(prepared.pictures[prepared.layout], preprocessing(*series))

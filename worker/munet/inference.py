@@ -14,6 +14,7 @@ from worker.munet.card import LABELS, Card, Platt, Scoring
 from worker.munet.device import resolve
 from worker.munet.labels import label_frame
 from worker.munet.network import MUNet
+from worker.munet.resize import Box
 
 BATCH = 64  # a usual study in one batch; a thin-slice study of 600 stays within memory
 STRONGEST = 32  # mask pixels that speak for a slice: 5 mm across at 256 x 256
@@ -140,20 +141,17 @@ class Predictor:
         """
         if hu.ndim != 3 or len(hu) == 0:
             raise ValueError(f"HU must be (slice, row, column) with a slice or more: {hu.shape}")
-        maps = self.maps(hu, positions_mm)
-        return self.read(maps, (hu.shape[1], hu.shape[2]))
-
-    def maps(self, hu: npt.NDArray[np.floating], positions_mm: npt.NDArray[np.floating]) -> Maps:
-        """Run the network: its scores and maps on its own grid, before any threshold."""
         preprocessing = self.card.preprocessing
-        pictures = preprocessing.pictures(hu, positions_mm)
-        return self.run(pictures, preprocessing.layout(positions_mm))
+        box = preprocessing.box(hu)
+        pictures = preprocessing.pictures(hu, positions_mm, box)
+        maps = self.run(pictures, preprocessing.layout(positions_mm))
+        return self.read(maps, box, (hu.shape[1], hu.shape[2]))
 
     def run(self, pictures: npt.NDArray[np.uint8], layout: npt.NDArray[np.intp]) -> Maps:
         """Run the network on prepared pictures (slice, 256, 256) and their channels (slice, 3)."""
         return run(self.network, pictures, layout, self.card.scoring, self.device)
 
-    def read(self, maps: Maps, shape: tuple[int, int]) -> Prediction:
+    def read(self, maps: Maps, box: Box, shape: tuple[int, int]) -> Prediction:
         """Apply calibration and the operating point; labels on frames of `shape`."""
         scoring, point = self.card.scoring, self.card.operating_point
         slices = calibrate(maps.logits, scoring.slice)
@@ -162,5 +160,5 @@ class Predictor:
         if study[-1] >= point.study_gate:
             for index in np.flatnonzero(slices[:, -1] >= point.slice_gate):
                 any_map = maps.any_map[index].astype(np.float32)
-                labels[index] = label_frame(any_map, maps.types[index], point, shape)
+                labels[index] = label_frame(any_map, maps.types[index], point, box, shape)
         return Prediction(labels, slices, dict(zip(LABELS, map(float, study), strict=True)))

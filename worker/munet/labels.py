@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.munet.card import OperatingPoint
-from worker.munet.resize import restore
+from worker.munet.resize import Box, restore
 
 
 def components(any_map: npt.NDArray[np.float32], point: OperatingPoint) -> npt.NDArray[np.bool_]:
@@ -24,6 +24,7 @@ def label_frame(
     any_map: npt.NDArray[np.float32],
     types: npt.NDArray[np.uint8],
     point: OperatingPoint,
+    box: Box,
     shape: tuple[int, int],
 ) -> npt.NDArray[np.uint8]:
     """Label one frame of the source: 0 none, 1 ... 5 the type.
@@ -36,6 +37,8 @@ def label_frame(
         (256, 256) likeliest type of each pixel, 1 ... 5.
     point
         Thresholds.
+    box
+        The part of the frame that the network saw.
     shape
         Rows and columns of the source frame.
     """
@@ -45,5 +48,5 @@ def label_frame(
     # Outside the kept components the map goes to 0, yet keeps its slope at their edge, so that
     # the outline on the source grid is as smooth as the map allows.
     near = cv2.dilate(kept.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
-    fine = restore(np.where(near, any_map, np.float32(0)), *shape, smooth=True)
-    return np.where(fine >= point.mask, restore(types, *shape, smooth=False), np.uint8(0))
+    fine = restore(np.where(near, any_map, np.float32(0)), box, *shape, smooth=True)
+    return np.where(fine >= point.mask, restore(types, box, *shape, smooth=False), np.uint8(0))

@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.munet.clahe import equalise
-from worker.munet.resize import resize
+from worker.munet.head import head_box
+from worker.munet.resize import Box, resize
 from worker.munet.slab import slabs
 from worker.munet.window import window
 
 Channels = Literal["gray", "neighbours"]
+Crop = Literal["frame", "head"]
 
 
 def neighbours(positions_mm: npt.NDArray[np.floating], distance_mm: float) -> npt.NDArray[np.intp]:
@@ -35,6 +37,7 @@ class Preprocessing:
 
     level_hu: float = 40.0
     width_hu: float = 120.0
+    crop: Crop = "head"
     size: int = 256
     clip_limit: float = 2.0
     tiles: int = 8
@@ -46,13 +49,19 @@ class Preprocessing:
         """Refuse settings that no network could have been trained with."""
         if self.channels not in ("gray", "neighbours"):
             raise ValueError(f"channels are gray or neighbours, not {self.channels!r}")
+        if self.crop not in ("frame", "head"):
+            raise ValueError(f"pictures are cut to the frame or the head, not {self.crop!r}")
         if self.size < 32 or self.size % 32:
             raise ValueError(f"the network's five halvings need a multiple of 32, not {self.size}")
         if min(self.width_hu, self.slab_mm, self.neighbour_mm, self.tiles) <= 0:
             raise ValueError(f"window, slab, neighbours and tiles must be above 0: {self}")
 
+    def box(self, hu: npt.NDArray[np.floating]) -> Box:
+        """Return the part of every frame that the network sees."""
+        return head_box(hu) if self.crop == "head" else Box.whole(hu.shape[1], hu.shape[2])
+
     def pictures(
-        self, hu: npt.NDArray[np.floating], positions_mm: npt.NDArray[np.floating]
+        self, hu: npt.NDArray[np.floating], positions_mm: npt.NDArray[np.floating], box: Box
     ) -> npt.NDArray[np.uint8]:
         """One enhanced picture for each slice, (slice, size, size).
 
@@ -62,11 +71,13 @@ class Preprocessing:
             (slice, row, column) HU, sorted along the normal.
         positions_mm
             (slice,) rising positions along the normal.
+        box
+            The part of every frame to show; `box()` finds it.
         """
         made = np.empty((len(hu), self.size, self.size), np.uint8)
         for index, frame in enumerate(slabs(hu, positions_mm, self.slab_mm)):
             grey = window(frame, self.level_hu, self.width_hu)
-            made[index] = equalise(resize(grey, self.size), self.clip_limit, self.tiles)
+            made[index] = equalise(resize(grey, box, self.size), self.clip_limit, self.tiles)
         return made
 
     def layout(self, positions_mm: npt.NDArray[np.floating]) -> npt.NDArray[np.intp]:
@@ -79,4 +90,4 @@ class Preprocessing:
         self, hu: npt.NDArray[np.floating], positions_mm: npt.NDArray[np.floating]
     ) -> npt.NDArray[np.uint8]:
         """Return the network's input as 8-bit grey, (slice, 3, size, size)."""
-        return self.pictures(hu, positions_mm)[self.layout(positions_mm)]
+        return self.pictures(hu, positions_mm, self.box(hu))[self.layout(positions_mm)]
