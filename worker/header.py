@@ -11,10 +11,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from pydicom.charset import python_encoding
+from pydicom.config import RAISE
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
-from pydicom.valuerep import DA, TM
+from pydicom.valuerep import DA, TM, validate_value
 
 from schema.errors import GeometryError, PixelError, UnreadableObjectError
 
@@ -48,6 +49,8 @@ DATES_AND_TIMES: Final[Mapping[str, type]] = MappingProxyType(
     {"PatientBirthDate": DA, "StudyDate": DA, "StudyTime": TM}
 )
 UTF_8: Final = "ISO_IR 192"
+CHECKED: Final = ("AS", "DA", "TM")
+NUMERIC: Final = ("DS", "IS")
 SEXES: Final = ("M", "F", "O")
 LARGEST: Final = 1e9  # beyond any position, spacing or rescale; keeps later sums finite
 
@@ -138,23 +141,26 @@ def completed(ds: Dataset) -> Dataset:
     for keyword in MAY_BE_MISSING:
         if keyword not in ds:
             setattr(ds, keyword, "")
-    if "SliceThickness" not in ds:
-        ds.SliceThickness = None  # type 2 in CT Image (PS3.3 C.8.2.1)
     if ds.get("PatientIdentityRemoved") == "YES" and "DeidentificationMethod" not in ds:
         ds.DeidentificationMethod = "not stated by the sender"  # type 1C (PS3.3 C.7.1.1)
     return ds
 
 
 def _is_readable(ds: Dataset, tag: BaseTag) -> bool:
+    """Tell whether an element has a value of its own kind; pydicom keeps "much" as a weight."""
     try:
         element = ds[tag]
-        if element.is_empty:
-            return False
+        if element.VR in CHECKED:
+            validate_value(element.VR, str(element.value), RAISE)
         if element.keyword in DATES_AND_TIMES:
-            DATES_AND_TIMES[element.keyword](element.value)
+            DATES_AND_TIMES[element.keyword](element.value)  # what highdicom does with it
     except MALFORMED:
         return False
-    return element.keyword != "PatientSex" or element.value in SEXES
+    if element.VR in NUMERIC and isinstance(element.value, str):
+        return False
+    if element.keyword == "PatientSex" and element.value not in SEXES:
+        return False
+    return not element.is_empty
 
 
 def without_name(header: Dataset) -> Dataset:

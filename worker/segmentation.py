@@ -128,7 +128,7 @@ def _segmentation(
 ) -> Dataset:
     study, series = source.study_instance_uid, source.series_instance_uid
     seg = hd.seg.Segmentation(
-        source_images=[without_name(source.headers[0]), *source.headers[1:]],
+        source_images=_lent(source),
         pixel_array=_in_source_order(source, labels),
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[
@@ -151,6 +151,15 @@ def _segmentation(
     )
     restore_name(seg, source.headers[0])
     return seg
+
+
+def _lent(source: SourceSeries) -> list[Dataset]:
+    """Headers for highdicom, which takes name and slice thickness from the first."""
+    first = without_name(source.headers[0])
+    if not source.is_multi_frame and "SliceThickness" not in first:
+        # May be empty in a CT, never in a Segmentation (PS3.3 C.8.2.1, C.7.6.16.2.1).
+        first.SliceThickness = round(float(np.median(source.volume.slice_heights_mm)), 3)
+    return [first, *source.headers[1:]]
 
 
 def _in_source_order(source: SourceSeries, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -13,6 +13,7 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
+from pydicom.uid import UID
 
 from schema.errors import (
     GeometryError,
@@ -135,10 +136,13 @@ def _reading(path: Path) -> Iterator[None]:
 
 def _read_header(path: Path) -> _Source:
     with _reading(path):
-        syntax = read_file_meta_info(path).get("TransferSyntaxUID")
+        # Before the header itself: one of a deflated object may inflate without end.
+        syntax = UID(read_file_meta_info(path).TransferSyntaxUID)
         if syntax not in READABLE:
-            name = getattr(syntax, "name", "missing")
-            raise PixelError(f"{path.name}: transfer syntax {name}; send it without loss")
+            raise PixelError(
+                f"{path.name}: transfer syntax {syntax.name} is deflated, lossy or no CT's; send it"
+                " uncompressed or without loss"
+            )
         with path.open("rb") as file:
             header = dcmread(file, stop_before_pixels=True)
     check_size(header)
@@ -179,6 +183,9 @@ def _read_pixels(
     for source in sources:
         with _reading(source.path), source.path.open("rb") as file:
             ds = dcmread(file)
+        if ds.get("SOPInstanceUID") != source.header.SOPInstanceUID:
+            # pydicom keeps nothing of an object whose compressed pixels end early.
+            raise PixelError(f"{name_of(source.header)}: its Pixel Data ends early; send it again")
         for frame, picture in zip(source.frames, hounsfield(ds, source.frames), strict=True):
             hu[place[frame]] = picture
     return hu

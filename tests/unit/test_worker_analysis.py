@@ -1,0 +1,149 @@
+"""The whole line: files in, priority and Segmentation out."""
+
+import errno
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from pydicom.uid import UID
+
+from schema.errors import PermanentError, SourceFileMissingError, StorageFullError, TransientError
+from schema.states import Outcome
+from schema.subtypes import KEYS
+from tests.phantoms import FEW_MM, SPHERE_ML, WATER_HU, Phantom, ThresholdPredictor
+from worker import durable
+from worker.analysis import Predictor, analyse
+from worker.durable import write_once
+from worker.priority import load_rules
+from worker.uids import stable_uid
+
+RULES = load_rules()
+HEALTHY = {"RescaleIntercept": -1024 - 70}  # the sphere is water, the head is fat
+
+
+def test_a_bleed_of_65_ml_is_critical_and_segmented(tmp_path: Path) -> None:
+    paths = Phantom(tilt_degrees=15).write(tmp_path)
+    analysis = analyse(paths, ThresholdPredictor(), RULES, tmp_path / "out")
+    assert (analysis.priority.level, analysis.priority.outcome) == (1, Outcome.POSITIVE)
+    assert analysis.findings[1].volume_ml == pytest.approx(SPHERE_ML, rel=0.02)
+    assert [written.kind for written in analysis.objects] == ["SEG"]
+
+
+def test_a_healthy_head_is_negative_without_an_object(tmp_path: Path) -> None:
+    paths = Phantom(changes=HEALTHY).write(tmp_path)
+    analysis = analyse(paths, ThresholdPredictor(), RULES, tmp_path / "out")
+    assert (analysis.priority.level, analysis.priority.outcome) == (4, Outcome.NEGATIVE)
+    assert analysis.objects == ()
+
+
+def test_an_analysis_says_what_drew_it_and_how_long_it_took(tmp_path: Path) -> None:
+    paths = Phantom(FEW_MM).write(tmp_path)
+    analysis = analyse(paths, ThresholdPredictor(), RULES, tmp_path / "out")
+    assert (analysis.model, analysis.model_sha256) == ("threshold", "ab" * 32)
+    assert list(analysis.timings_s) == ["read", "predict", "measure", "prioritise", "write"]
+    assert min(analysis.timings_s.values()) >= 0
+
+
+def test_an_analysis_says_what_is_unusual_about_the_stack(tmp_path: Path) -> None:
+    paths = Phantom([0.0, 5.0, 10.0, 25.0, 30.0], tilt_degrees=10).write(tmp_path)
+    analysis = analyse(paths, ThresholdPredictor(), RULES, tmp_path / "out")
+    assert analysis.tilt_degrees == pytest.approx(10, abs=1e-4)
+    assert analysis.gaps == ("14.8 mm after slice 3 where 4.9 mm is usual",)
+
+
+def test_the_model_gets_the_slices_from_below(tmp_path: Path) -> None:
+    seen = {}
+
+    class Recorder(ThresholdPredictor):
+        def predict(self, hu: np.ndarray, positions_mm: np.ndarray) -> SimpleNamespace:
+            seen["positions_mm"], seen["middle"] = positions_mm, hu[0, 32, 5]
+            return super().predict(hu, positions_mm)
+
+    analyse(Phantom(FEW_MM, reversed=True).write(tmp_path), Recorder(), RULES, tmp_path / "out")
+    assert seen["positions_mm"] == pytest.approx(FEW_MM)
+    assert seen["middle"] == WATER_HU
+
+
+def test_a_model_whose_answer_makes_no_sense_ends_the_study(tmp_path: Path) -> None:
+    class Broken(ThresholdPredictor):
+        def predict(self, hu: np.ndarray, positions_mm: np.ndarray) -> SimpleNamespace:
+            answer = super().predict(hu, positions_mm)
+            answer.probabilities["SDH"] = float("nan")
+            return answer
+
+    with pytest.raises(PermanentError, match="model threshold: SDH: probability nan"):
+        analyse(Phantom(FEW_MM).write(tmp_path), Broken(), RULES, tmp_path / "out")
+
+
+def test_a_missing_file_leaves_no_object(tmp_path: Path) -> None:
+    paths = Phantom(FEW_MM).write(tmp_path)
+    paths[0].unlink()
+    with pytest.raises(SourceFileMissingError):
+        analyse(paths, ThresholdPredictor(), RULES, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("subtype", KEYS)
+def test_every_type_reaches_the_reading_list(subtype: str, tmp_path: Path) -> None:
+    paths = Phantom(FEW_MM).write(tmp_path)
+    analysis = analyse(paths, ThresholdPredictor(subtype), RULES, tmp_path / "out")
+    assert analysis.priority.level in (1, 2)
+    assert subtype in analysis.priority.reason
+
+
+def test_the_networks_predictor_has_the_shape_that_the_line_calls() -> None:
+    inference = pytest.importorskip("worker.munet.inference")
+    accepts: type[Predictor] = inference.Predictor
+    assert {"card", "predict"} <= accepts.__annotations__.keys() | vars(accepts).keys()
+
+
+def test_a_file_is_written_once(tmp_path: Path) -> None:
+    path = tmp_path / "result"
+    write_once(path, lambda file: file.write(b"first"))  # type: ignore[arg-type,return-value]
+    write_once(path, lambda file: file.write(b"second"))  # type: ignore[arg-type,return-value]
+    assert path.read_bytes() == b"first"
+
+
+def test_a_file_that_another_worker_finished_meanwhile_stays(tmp_path: Path) -> None:
+    path = tmp_path / "result"
+
+    def slowly(file: object) -> None:
+        path.write_bytes(b"theirs")
+
+    write_once(path, slowly)
+    assert path.read_bytes() == b"theirs"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
+    def fail(file: object) -> None:
+        raise ValueError("half-way")
+
+    with pytest.raises(ValueError, match="half-way"):
+        write_once(tmp_path / "result", fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(errno.ENOSPC, StorageFullError), (errno.EIO, TransientError)]
+)
+def test_a_storage_that_takes_nothing_is_worth_another_try(
+    number: int, error: type[TransientError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(handle: int) -> None:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(durable.os, "fsync", refuse)
+    with pytest.raises(error, match="check the storage"):
+        write_once(tmp_path / "result", lambda file: None)
+
+
+def test_a_uid_depends_on_its_parts_alone() -> None:
+    assert stable_uid("a", "b") == stable_uid("a", "b") != stable_uid("ab")
+
+
+def test_a_uid_is_valid() -> None:
+    uid = UID(stable_uid("a"))
+    assert uid.is_valid
+    assert len(uid) <= 64
