@@ -60,13 +60,8 @@ def ensure_broker(settings: Settings) -> None:
     settings.home.mkdir(parents=True, exist_ok=True)
     with FileLock(settings.home / "redis.lock"):
         if not _answers(settings):
-            subprocess.Popen(  # outlives this process: other parts use it too
-                private_redis(settings),
-                start_new_session=True,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
+            # Outlives this process: other parts use it too.
+            subprocess.run([*private_redis(settings), "--daemonize", "yes"], check=True)
             _wait_until_it_answers(settings)
 
 

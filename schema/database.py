@@ -84,11 +84,16 @@ def open_database(settings: Settings) -> Database:
     DatabaseUnavailableError
         If the database does not answer or its migrations are behind.
     """
-    database = connect(settings)
     if settings.embedded:
         upgrade(settings)
-        return database
-    if not is_current(database):
+    database = connect(settings)
+    try:
+        current = is_current(database)
+    except DatabaseUnavailableError:
+        database.engine.dispose()
+        raise
+    if not current:
+        database.engine.dispose()
         raise DatabaseUnavailableError(
             "database: not at the newest migration; run python -m schema upgrade"
         )
@@ -131,17 +136,17 @@ def upgrade(settings: Settings) -> None:
         return
     settings.home.mkdir(parents=True, exist_ok=True)
     with FileLock(settings.home / "migration.lock"):
-        if not is_current(connect(settings)):
-            _upgrade(settings)
+        _upgrade(settings)
 
 
 def _upgrade(settings: Settings) -> None:
     database = connect(settings)
     try:
-        with database.engine.begin() as connection:
-            config = alembic_config()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        if not is_current(database):
+            with database.engine.begin() as connection:
+                config = alembic_config()
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
     except sa.exc.OperationalError as error:
         raise DatabaseUnavailableError(f"database: {error.orig}") from error
     finally:

@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from schema.database import (
+    Database,
+    alembic_config,
+    connect,
+    is_current,
+    open_database,
+    upgrade,
+)
+from schema.errors import DatabaseUnavailableError
+from schema.settings import Settings
+from schema.tables import Base, Study
+from tests.rows import LONG_AGO, add_study
+
+
+def test_the_migrations_make_exactly_the_tables(database: Database) -> None:
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_the_migrations_can_be_taken_back(database: Database) -> None:
+    with database.engine.begin() as connection:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+    assert not is_current(database)
+
+
+def test_a_second_upgrade_changes_nothing(settings: Settings, database: Database) -> None:
+    upgrade(settings)
+    assert is_current(database)
+
+
+def test_times_come_back_as_utc(database: Database) -> None:
+    with database.transaction() as session:
+        add_study(session)
+    with database.reading() as session:
+        assert session.scalars(sa.select(Study.received_at)).one() == LONG_AGO
+
+
+def test_the_clock_moves(database: Database) -> None:
+    assert database.now() < database.now()
+
+
+def test_an_error_in_a_transaction_leaves_nothing(database: Database) -> None:
+    def fail() -> None:
+        with database.transaction() as session:
+            add_study(session)
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError):
+        fail()
+    with database.reading() as session:
+        assert session.scalars(sa.select(Study)).all() == []
+
+
+def test_a_database_that_is_away_is_a_transient_error_in_one_line(tmp_path: Path) -> None:
+    url = "postgresql+psycopg://nobody@127.0.0.1:1/none"
+    settings = Settings(_env_file=None, home=tmp_path, database_url=url)
+    with pytest.raises(DatabaseUnavailableError, match="database: connection"):
+        open_database(settings)
+
+
+def test_a_database_without_migrations_is_refused_with_what_to_do(
+    new_postgresql_url: str, tmp_path: Path
+) -> None:
+    settings = Settings(_env_file=None, home=tmp_path, database_url=new_postgresql_url)
+    with pytest.raises(DatabaseUnavailableError, match="python -m schema upgrade"):
+        open_database(settings)
+    connect(settings).engine.dispose()
+
+
+def test_readers_do_not_wait_for_a_writer(database: Database) -> None:
+    with database.transaction() as writer:
+        add_study(writer)
+        with database.reading() as reader:
+            assert reader.scalars(sa.select(Study)).all() == []
