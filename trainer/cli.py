@@ -1,16 +1,26 @@
 """Command line of the trainer: each verb parses, calls one function and prints its outcome."""
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import track
 
 from trainer.cache import prepare as prepare_release
 from trainer.config import ConfigError, load_config
 from trainer.ctich import DataError, read_release
+from trainer.evaluate import evaluate
 from trainer.fit import fit as fit_run
-from trainer.splits import LeakError, hold_out
+from trainer.judge import judge
+from trainer.run import described
+from trainer.ship import finished, ship
+from trainer.splits import SplitError, hold_out, judged_patients
+from worker.munet.errors import CheckpointError, DeviceError
+from worker.munet.inference import Predictor
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 console = Console()
@@ -38,17 +48,60 @@ def fit(
     cache: Cache = CACHE,
 ) -> None:
     """Train a network, keeping the named patients for validation."""
-    try:
+    with told():
         config = load_config(preset)
         release = read_release(data)
         split = hold_out(release.patients, numbers(held_out))
         prepared = prepare_release(release, config.preprocessing, cache)
         fit_run(config, prepared, split, run, console)
-    except (ConfigError, DataError, LeakError) as error:
+
+
+@app.command("ship")
+def ship_command(
+    data: Data,
+    run: Annotated[Path, typer.Option(help="A finished run's folder.")],
+    out: Annotated[Path, typer.Option(help="The checkpoint's .safetensors.")],
+    cache: Cache = CACHE,
+) -> None:
+    """Write a finished run as a checkpoint, thresholds and figures from its validation patients."""
+    with told():
+        release = read_release(data)
+        prepared = prepare_release(release, described(run)[0].preprocessing, cache)
+        card = ship(finished(run, len(prepared)), prepared, release, out)
+        console.print_json(json.dumps(card.metrics))
+
+
+@app.command("evaluate")
+def evaluate_command(
+    data: Data,
+    model: Annotated[Path, typer.Option(help="A checkpoint, either of its two files.")],
+    patients: Patients = "",
+    split: Annotated[str, typer.Option(help="paper-test: table 3's test patients.")] = "",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Where the figures go.")] = None,
+    device: str = "auto",
+) -> None:
+    """Judge a checkpoint on patients, by the paper's protocol and by the clinical one."""
+    with told():
+        release = read_release(data)
+        chosen = judged_patients(release.patients, numbers(patients), split)
+        predictor = Predictor(model, device)
+        shown = track(judge(predictor, release, chosen), "Judging", len(chosen), console=console)
+        text = json.dumps(evaluate(list(shown), predictor.card), indent=1)
+        if json_file:
+            json_file.write_text(text + "\n", "utf-8")
+        console.print_json(text)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn what a person can put right into one line and an exit code."""
+    try:
+        yield
+    except (ConfigError, DataError, SplitError, CheckpointError, DeviceError) as error:
         console.print(f"[red]{error}", soft_wrap=True)
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
-        console.print(f"Stopped; the same command goes on from the last epoch in {run}.")
+        console.print("Stopped. The same command goes on from the last finished epoch.")
         raise typer.Exit(130) from error
 
 

@@ -30,6 +30,7 @@ class Loss:
     lambda_masks: float = 1.0
     cross_entropy: float = 0.0
     positive_weight: float = 1.0
+    any_weight: float = 1.0  # of the "any" map against one type's
     branches: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)  # X2 ... X5
 
 

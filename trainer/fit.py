@@ -17,7 +17,7 @@ from trainer.batches import Batch, Bleeds, load_batch
 from trainer.cache import Prepared
 from trainer.config import Optimiser, RunConfig
 from trainer.losses import Target, total_loss
-from trainer.run import Run
+from trainer.run import Run, describe
 from trainer.sampling import draw
 from trainer.splits import Split
 from trainer.validation import validate
@@ -39,6 +39,7 @@ def fit(config: RunConfig, prepared: Prepared, split: Split, folder: Path, conso
         The folder holds a run with other settings.
     """
     run = Run.resume(config, len(prepared), folder)
+    describe(folder, config, split)
     rows = prepared.where(split.train)
     with _progress(console) as progress:
         bar = progress.add_task(config.name, total=config.epochs, completed=run.epoch)

@@ -63,37 +63,36 @@ def dice(probability: Tensor, target: Tensor) -> Tensor:
     return (2 * both + SMOOTH) / (probability.sum((-2, -1)) + target.sum((-2, -1)) + SMOOTH)
 
 
-def dice_loss(probability: Tensor, target: Tensor, known: Tensor) -> Tensor:
+def dice_loss(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """1 - Dice: by slice where the mask has blood, and over the batch so that healthy ones count.
 
     Parameters
     ----------
     probability, target
         (slice, 6, rows, columns).
-    known
-        (slice, 6).
+    weight
+        (slice, 6); 0 where a map is unknown.
     """
     slices = 1 - dice(probability, target)  # (slice, 6)
-    bloody = known * (target.sum((-2, -1)) > 0)
-    by_slice = (slices * bloody).sum() / bloody.sum().clamp(min=1)
-    counted = known[:, :, None, None]
+    bloody = weight * (target.sum((-2, -1)) > 0)
+    by_slice = (slices * bloody).sum() / bloody.sum().clamp(min=1e-6)
+    counted = (weight > 0).float()[:, :, None, None]
     flat = (probability * counted).transpose(0, 1).flatten(1)[:, None]  # (6, 1, pixels)
     over_batch = 1 - dice(flat, (target * counted).transpose(0, 1).flatten(1)[:, None])
-    return (by_slice + over_batch.mean()) / 2
+    share = weight.amax(dim=0)
+    return (by_slice + (over_batch * share).sum() / share.sum()) / 2
 
 
 def mask_loss(logits: Tensor, target: Target, config: Loss) -> Tensor:
     """Return the loss of one branch, logits (slice, 6, rows, columns)."""
-    maps, known = target.maps(), target.known
-    loss = dice_loss(logits.sigmoid(), maps, known)
+    maps = target.maps()
+    weight = target.known * torch.tensor([1.0] * 5 + [config.any_weight])
+    loss = dice_loss(logits.sigmoid(), maps, weight)
     if config.cross_entropy:
         entropy = binary_cross_entropy_with_logits(
-            logits,
-            maps,
-            weight=known[:, :, None, None],
-            pos_weight=torch.tensor(config.positive_weight),
-        )
-        loss = loss + config.cross_entropy * entropy
+            logits, maps, pos_weight=torch.tensor(config.positive_weight), reduction="none"
+        ).mean((-2, -1))
+        loss = loss + config.cross_entropy * (entropy * weight).sum() / weight.sum()
     return loss
 
 

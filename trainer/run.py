@@ -4,16 +4,19 @@ Random numbers need no storing: every epoch draws its own from the seed and the 
 """
 
 import copy
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from trainer.config import ConfigError, RunConfig
+from trainer.config import ConfigError, RunConfig, build
+from trainer.splits import Split
 from worker.munet.network import MUNet
 
 STATE = "state.pt"
+RECORD = "run.json"
 
 
 @dataclass
@@ -93,3 +96,22 @@ class Run:
 
 def _values(network: nn.Module) -> list[Tensor]:
     return [*network.parameters(), *network.buffers()]
+
+
+def describe(folder: Path, config: RunConfig, split: Split) -> None:
+    """Write down what a run's folder holds, for later verbs and for people."""
+    folder.mkdir(parents=True, exist_ok=True)
+    values = {"config": config.to_json(), "train": split.train, "validation": split.validation}
+    part = folder / f"{RECORD}.part"
+    part.write_text(json.dumps(values, indent=1) + "\n", "utf-8")
+    part.replace(folder / RECORD)
+
+
+def described(folder: Path) -> tuple[RunConfig, Split]:
+    """Read a run's configuration and its patients."""
+    try:
+        values = json.loads((folder / RECORD).read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{folder / RECORD}: {error.strerror}; is this a run?") from error
+    config = build(RunConfig, values["config"])
+    return config, Split(tuple(values["train"]), tuple(values["validation"]))

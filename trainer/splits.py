@@ -11,7 +11,11 @@ from trainer.cache import Prepared
 PAPER_TEST = (49, 50, 51, 70, 79, 80, 87, 88, 89)  # table 3
 
 
-class LeakError(ValueError):
+class SplitError(ValueError):
+    """The patients asked for can't be had."""
+
+
+class LeakError(SplitError):
     """A patient stands in two parts of a split: every figure from it would be worthless."""
 
 
@@ -33,6 +37,25 @@ def hold_out(present: Collection[int], held: Collection[int]) -> Split:
     """Hold the named patients out, so far as they are present, and train on the others."""
     validation = tuple(sorted(set(held) & set(present)))
     return Split(tuple(sorted(set(present) - set(held))), validation)
+
+
+def judged_patients(
+    present: Collection[int], named: Collection[int], split: str
+) -> tuple[int, ...]:
+    """Whom to judge: the named, a split's, or everybody.
+
+    Raises
+    ------
+    SplitError
+        Nobody of them is here, or the split is unknown.
+    """
+    if split not in ("", "paper-test"):
+        raise SplitError(f"split {split!r} is unknown; paper-test is the one with a name")
+    wanted = set(named) or (set(PAPER_TEST) if split else set(present))
+    absent = sorted(set(named) - set(present))
+    if absent or not wanted & set(present):
+        raise SplitError(f"patients {absent or sorted(wanted)} are not in this CT-ICH folder")
+    return tuple(sorted(wanted & set(present)))
 
 
 def folds(prepared: Prepared, count: int, seed: int) -> list[Split]:

@@ -1,0 +1,232 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from trainer.cli import app
+from trainer.evaluate import bootstrap, evaluate, overlap
+from trainer.judge import ML_PER_PIXEL, Study, count
+from trainer.metrics import Overlap, auc, intraclass, sensitivity, specificity
+from trainer.operating import platt, youden
+from trainer.splits import SplitError, judged_patients
+from worker.munet.card import CLASSES, Card, OperatingPoint, Scoring
+from worker.munet.inference import calibrate
+from worker.munet.network import NetworkConfig
+from worker.munet.preprocessing import Preprocessing
+
+HEADER = (
+    "PatientNumber,SliceNumber,Intraventricular,Intraparenchymal,Subarachnoid,Epidural,Subdural,"
+    "No_Hemorrhage,Fracture_Yes_No"
+)
+CARD = Card(
+    "tiny",
+    "0" * 64,
+    NetworkConfig(width=4),
+    Preprocessing(),
+    Scoring(),
+    {"balanced": OperatingPoint()},
+    "balanced",
+)
+
+
+def study(patient, types, truth, found, both, probability):
+    """One patient; found and both are pixels of the first type, which is also any."""
+    slices = len(truth)
+    areas, common = np.zeros((slices, 6), int), np.zeros((slices, 6), int)
+    areas[:, 0] = areas[:, 5] = found
+    common[:, 0] = common[:, 5] = both
+    scores = np.zeros((slices, 6))
+    scores[:, 0] = scores[:, 5] = probability
+    kinds = np.zeros((slices, 5), np.bool_)
+    for row, name in enumerate(types):
+        if name:
+            kinds[row, CLASSES.index(name)] = True
+    return Study(patient, kinds, np.array(truth), areas, common, scores, scores.max(axis=0))
+
+
+BLEED = study(1, ["EDH", "EDH", None], [100, 50, 0], [100, 0, 10], [80, 0, 0], [0.9, 0.4, 0.6])
+HEALTHY = study(2, [None, None], [0, 0], [0, 0], [0, 0], [0.1, 0.2])
+
+
+@pytest.fixture(scope="module")
+def report():
+    return evaluate([BLEED, HEALTHY], CARD)
+
+
+def test_the_report_has_the_contracts_keys(report):
+    assert list(report) == [
+        "model",
+        "patients",
+        "slices",
+        "segmentation",
+        "classification",
+        "slice_any",
+        "study_any",
+    ]
+    assert list(report["segmentation"]) == [*CLASSES, "mean", "any"]
+    assert list(report["classification"]) == ["accuracy", *CLASSES, "confusion"]
+
+
+def test_dice_by_type_is_the_mean_over_its_slices(report):
+    assert report["segmentation"]["EDH"]["dice"] == pytest.approx((0.8 + 0) / 2)
+    assert report["segmentation"]["EDH"]["iou"] == pytest.approx((80 / 120 + 0) / 2)
+    assert report["segmentation"]["EDH"]["slices"] == 2
+
+
+def test_any_dice_is_pooled_over_every_voxel_and_counts_false_ones(report):
+    assert report["segmentation"]["any"]["dice"] == pytest.approx(2 * 80 / (150 + 110))
+
+
+def test_a_type_that_nobody_has_counts_in_no_mean(report):
+    assert math.isnan(report["segmentation"]["SAH"]["dice"])
+    assert report["segmentation"]["mean"]["dice"] == report["segmentation"]["EDH"]["dice"]
+
+
+def test_slices_are_called_at_the_cards_operating_point(report):
+    assert report["slice_any"]["sensitivity"] == pytest.approx(1 / 2)
+    assert report["slice_any"]["specificity"] == pytest.approx(2 / 3)
+
+
+def test_a_study_is_called_by_its_own_probability(report):
+    assert report["study_any"]["sensitivity"] == 1
+    assert report["study_any"]["specificity"] == 1
+
+
+def test_the_confusion_counts_single_type_slices_only(report):
+    assert np.sum(report["classification"]["confusion"]) == 2
+
+
+def test_pixels_are_counted_by_type_and_any():
+    truth = np.array([[True, True, False]])
+    labels = np.array([[1, 5, 5]], np.uint8)
+    assert count(truth, labels) == (2, [1, 0, 0, 0, 2, 3], [1, 0, 0, 0, 1, 2])
+
+
+def test_a_published_pixel_is_half_a_microlitre():
+    assert pytest.approx(0.33 * 0.33 * 5 / 1000) == ML_PER_PIXEL
+
+
+def test_overlap_of_nothing_is_not_a_number():
+    none = np.zeros(0, int)
+    assert math.isnan(overlap(none, none, none)["dice"])
+
+
+def test_overlap_adds_up_pixels_and_averages_slices():
+    both = Overlap()
+    half = np.array([True, True, False, False])
+    both.add(half, np.array([True, False, True, False]))
+    both.add(half & False, half)
+    assert both.dice == pytest.approx(2 * 1 / (2 + 4))
+    assert both.iou == pytest.approx(1 / 5)
+    assert both.mean_dice == pytest.approx(0.5)
+
+
+def test_auc_counts_pairs_in_the_right_order():
+    truth = np.array([False, False, True, True])
+    assert auc(truth, np.array([0.1, 0.4, 0.35, 0.8])) == 0.75
+    assert math.isnan(auc(np.array([True]), np.array([0.5])))
+
+
+def test_sensitivity_and_specificity_by_hand():
+    truth, called = np.array([True, True, False, False]), np.array([True, False, True, False])
+    assert (sensitivity(truth, called), specificity(truth, called)) == (0.5, 0.5)
+
+
+def test_raters_who_agree_have_an_icc_of_1_and_a_constant_error_lowers_it():
+    sizes = np.array([1.0, 2.0, 3.0, 4.0])
+    assert intraclass(sizes, sizes) == pytest.approx(1)
+    # Rows: MS 10/3; columns: MS 8; error 0: (10/3) / (10/3 + 2 * 8 / 4).
+    assert intraclass(sizes, sizes + 2) == pytest.approx((10 / 3) / (10 / 3 + 4))
+
+
+def test_the_bootstrap_draws_patients():
+    interval = bootstrap(50, lambda rows: {"mean": float(rows.mean())})["mean"]
+    assert interval[0] < 24.5 < interval[1]
+
+
+def test_youden_parts_what_can_be_parted():
+    truth = np.array([False, False, True, True])
+    assert youden(truth, np.array([0.1, 0.3, 0.7, 0.9])) == pytest.approx(0.5)
+
+
+def test_platt_makes_frequencies_of_logits():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (4000, 6)).astype(np.float32)
+    truth = rng.random((4000, 6)) < 1 / (1 + np.exp(-(0.5 * logits - 1)))
+    fitted = platt(logits, truth)
+    assert fitted.slope == pytest.approx([0.5] * 6, abs=0.1)
+    assert calibrate(logits, fitted).mean() == pytest.approx(truth.mean(), abs=0.01)
+
+
+def test_a_column_of_one_kind_keeps_its_logits():
+    fitted = platt(np.ones((3, 6), np.float32), np.zeros((3, 6), np.bool_))
+    assert fitted.slope == (1.0,) * 6
+
+
+def test_the_papers_test_patients_are_judged_where_present():
+    assert judged_patients({49, 52}, (), "paper-test") == (49,)
+
+
+def test_everybody_is_judged_when_nobody_is_named():
+    assert judged_patients({3, 1}, (), "") == (1, 3)
+
+
+@pytest.mark.parametrize(("named", "split"), [((9,), ""), ((), "other"), ((), "paper-test")])
+def test_patients_that_are_not_here_are_refused(named, split):
+    with pytest.raises(SplitError):
+        judged_patients({1, 2}, named, split)
+
+
+@pytest.fixture
+def release(tmp_path):
+    """Four patients of three slices; 1 and 3 have a bright square for an epidural bleed."""
+    rng = np.random.default_rng(0)
+    rows = [HEADER]
+    for patient in (1, 2, 3, 4):
+        for number in (1, 2, 3):
+            sick = patient in (1, 3) and number == 2
+            rows.append(f"{patient},{number},0,0,0,{int(sick)},0,{int(not sick)},0")
+            picture = rng.integers(60, 100, (64, 64)).astype(np.uint8)
+            mask = np.zeros((64, 64), np.uint8)
+            mask[10:30, 20:40] = 255 * sick
+            folder = tmp_path / "data" / "Patients_CT" / f"{patient:03d}"
+            for window in ("brain", "bone"):
+                (folder / window).mkdir(parents=True, exist_ok=True)
+                changed = np.where(mask > 0, np.uint8(200), picture)
+                Image.fromarray(changed).save(folder / window / f"{number}.jpg")
+            if sick:
+                Image.fromarray(mask).save(folder / "brain" / f"{number}_HGE_Seg.jpg")
+    (tmp_path / "data" / "hemorrhage_diagnosis.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path / "data"
+
+
+def test_one_command_each_trains_ships_and_judges(tmp_path, release):
+    preset = tmp_path / "tiny.toml"
+    preset.write_text(
+        "[[stages]]\nsize = 32\nepochs = 1\nbatch = 4\n[network]\nwidth = 4\n"
+        "[preprocessing]\nsize = 64\ncrop = 'frame'\n"
+    )
+    run, model, figures = tmp_path / "run", tmp_path / "m.safetensors", tmp_path / "m-figures.json"
+    data = ["--data", str(release), "--cache", str(tmp_path / "cache")]
+    verbs = [
+        ["fit", *data, "--run", str(run), "--preset", str(preset), "--held-out", "3,4"],
+        ["ship", *data, "--run", str(run), "--out", str(model)],
+        ["evaluate", *data[:2], "--model", str(model), "--patients", "3", "--json", str(figures)],
+    ]
+    for verb in verbs:
+        done = CliRunner().invoke(app, verb)
+        assert done.exit_code == 0, done.output
+    card = json.loads(model.with_suffix(".json").read_text())
+    assert card["training"]["patients"] == [1, 2]
+    assert card["metrics"]["validation"]["patients"] == [3, 4]
+    assert json.loads(figures.read_text())["model"]["sha256"] == card["sha256"]
+
+
+def test_a_wrong_folder_is_one_line_and_exit_code_2(tmp_path):
+    done = CliRunner().invoke(app, ["fit", "--data", str(tmp_path), "--run", str(tmp_path / "r")])
+    assert done.exit_code == 2
+    assert "hemorrhage_diagnosis.csv" in done.output
+    assert "Traceback" not in done.output
