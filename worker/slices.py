@@ -124,11 +124,11 @@ def _reading(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        raise SourceFileMissingError(
-            f"{path.name}: {error.strerror or error}; check that the storage is mounted"
-        ) from error
     except (InvalidDicomError, *MALFORMED) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's, not pydicom's
+            raise SourceFileMissingError(
+                f"{path.name}: {error.strerror}; check that the storage is mounted"
+            ) from error
         raise UnreadableObjectError(
             f"{path.name}: no DICOM that can be read ({type(error).__name__}); send it again"
         ) from error

@@ -199,3 +199,13 @@ def test_a_huge_number_of_voxels_is_refused(tmp_path: Path) -> None:
     changes = {"Rows": 4096, "Columns": 4096, "NumberOfFrames": 1999}
     with pytest.raises(PixelError, match="voxels, the limit is"):
         read_series(Phantom(FEW_MM, changes=changes).write(tmp_path))
+
+
+def test_a_damaged_rle_frame_does_not_end_the_worker(tmp_path: Path) -> None:
+    paths = [recoded(path, RLELossless) for path in Phantom(FEW_MM).write(tmp_path)]
+    data = bytearray(paths[0].read_bytes())
+    start = data.rindex(b"\xfe\xff\x00\xe0") + 8 + 64  # the first run, behind the RLE header
+    data[start] = 127  # a run of 128 values where fewer are left
+    paths[0].write_bytes(data)
+    with pytest.raises(PixelError, match=r"1\.2\.3\.1\.1: cannot be decoded"):
+        read_series(paths)

@@ -1,11 +1,15 @@
 """Reading a series: order, geometry, and what is refused."""
 
+import contextlib
 import os
 import random
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit
 
@@ -13,6 +17,7 @@ from schema.errors import (
     GeometryError,
     PixelError,
     SourceFileMissingError,
+    TriageError,
     UnreadableObjectError,
     UnsuitableSeriesError,
 )
@@ -202,6 +207,29 @@ def test_no_message_names_the_patient(tmp_path: Path) -> None:
     with pytest.raises(GeometryError) as caught:
         read_series(Phantom([0.0, 5.0, 5.0]).write(tmp_path))
     assert "Phantom" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def intact(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return Phantom(FEW_MM, size=16).write(tmp_path_factory.mktemp("intact"))
+
+
+damage = st.lists(st.tuples(st.integers(0, 1700), st.binary(max_size=8)), min_size=1, max_size=4)
+
+
+@pytest.mark.filterwarnings("ignore")  # pydicom warns of every second file, rightly
+@given(damage)
+def test_a_damaged_file_is_read_or_refused_but_never_a_crash(
+    intact: list[Path], places: list[tuple[int, bytes]]
+) -> None:
+    content = bytearray(intact[0].read_bytes())
+    for place, replacement in places:
+        content[place : place + max(1, len(replacement))] = replacement
+    with tempfile.NamedTemporaryFile(suffix=".dcm") as file:
+        file.write(content)
+        file.flush()
+        with contextlib.suppress(TriageError):
+            read_series([Path(file.name), *intact[1:]])
 
 
 def ge_series() -> list[Path]:

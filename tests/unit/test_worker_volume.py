@@ -1,5 +1,8 @@
 """Geometry: what a stack is, how high a slice is, how much a mask holds."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -103,3 +106,11 @@ def test_heights_are_the_same_from_either_end(steps_mm: list[float]) -> None:
     upwards = slice_heights_mm(np.cumsum([0, *steps_mm]))
     downwards = slice_heights_mm(np.cumsum([0, *steps_mm[::-1]]))
     assert upwards == pytest.approx(downwards[::-1])
+
+
+def test_the_trainer_can_use_a_volume_without_dicom() -> None:
+    code = "import sys, worker.volume; print(sorted({'pydicom', 'highdicom'} & sys.modules.keys()))"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout == "[]\n"
