@@ -7,15 +7,17 @@ import hashlib
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from schema.callers import Caller, parse_callers
 from schema.errors import SettingsError
+from schema.peers import PeerAddress, PeerCertificate, parse_addresses, parse_certificates
 
 PREFIX = "TRIAGE_"
 UNIX_SOCKET_PATH_LIMIT = 100  # sun_path holds 108 bytes on Linux
@@ -44,6 +46,26 @@ class Settings(BaseSettings):
     callers: Annotated[tuple[Caller, ...] | None, NoDecode] = None
     max_associations: Annotated[int, Field(ge=1, le=1000)] = 64
     min_free_mb: Annotated[int, Field(ge=0)] = 512
+    associations_per_peer: Annotated[int, Field(ge=1, le=1000)] = 32
+    associations_per_minute: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1200
+    max_object_mb: Annotated[int, Field(ge=1)] = 2048
+
+    dicom_plain: bool = True
+    tls_port: Port | None = None
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_ca: Path | None = None
+    caller_certificates: Annotated[tuple[PeerCertificate, ...] | None, NoDecode] = None
+    commitment_peers: Annotated[tuple[PeerAddress, ...] | None, NoDecode] = None
+
+    stow_token: Annotated[SecretStr | None, Field(min_length=16)] = None
+    stow_host: str = "127.0.0.1"
+    stow_port: Port = 8081
+    stow_max_mb: Annotated[int, Field(ge=1)] = 4096
+
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port | None = None
+    retention_days: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
 
     series_quiet_s: Seconds = 5
     series_silence_s: Seconds = 20
@@ -60,12 +82,24 @@ class Settings(BaseSettings):
     lease_s: Seconds = 30
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
     time_limit_s: Annotated[int, Field(ge=1, le=3000)] = 600
+    decode_memory_mb: Annotated[int, Field(ge=512)] = 2048
+    decode_limit_s: Seconds = 30
     destinations: Path | None = None
 
     @field_validator("callers", mode="before")
     @classmethod
     def _read_callers(cls, value: object) -> object:
         return parse_callers(value) if isinstance(value, str) else value
+
+    @field_validator("caller_certificates", mode="before")
+    @classmethod
+    def _read_certificates(cls, value: object) -> object:
+        return _table(parse_certificates, value)
+
+    @field_validator("commitment_peers", mode="before")
+    @classmethod
+    def _read_addresses(cls, value: object) -> object:
+        return _table(parse_addresses, value)
 
     @field_validator("destinations")
     @classmethod
@@ -109,6 +143,16 @@ class Settings(BaseSettings):
         if self.callers is not None:
             return self.callers
         return parse_callers(LOOPBACK) if self.embedded else ()
+
+
+def _table(parse: Callable[[str], object], value: object) -> object:
+    """Parse a setting's text; a bad one is named with its setting, as pydantic's own errors are."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse(value)
+    except SettingsError as error:
+        raise ValueError(str(error)) from error
 
 
 def read_settings() -> Settings:
