@@ -1,6 +1,7 @@
 """Synthetic CT series: a head of water with a bright sphere, scanned in every awkward way."""
 
 import copy
+import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from pydicom import dcmread
 from pydicom.config import IGNORE
 from pydicom.datadict import dictionary_VR
@@ -228,6 +230,15 @@ def write(datasets: Sequence[Dataset], folder: Path) -> list[Path]:
     for ds, path in zip(datasets, paths, strict=True):
         ds.save_as(path, enforce_file_format=True)
     return paths
+
+
+def ge_series() -> list[Path]:
+    """Find the real GE head series with tilt and uneven steps, or skip the test."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("IHSNET_TEST_DATA", default)) / "ge-head-ct"
+    if not folder.is_dir():
+        pytest.skip("the GE head series is not here; set IHSNET_TEST_DATA to its parent folder")
+    return sorted(folder.glob("*.dcm"))
 
 
 def recoded(path: Path, transfer_syntax_uid: str) -> Path:

@@ -20,6 +20,7 @@ from tests.phantoms import (
     REGULAR_MM,
     THIN_THEN_THICK_MM,
     Phantom,
+    ge_series,
     write,
 )
 from worker.segmentation import Algorithm, WrittenObject, write_segmentation
@@ -126,6 +127,10 @@ def test_the_validator_finds_no_error_for_an_emergency_patient(tmp_path: Path) -
 def test_the_validator_finds_no_error_for_a_multi_frame_source(tmp_path: Path) -> None:
     source = read_series(Phantom(FEW_MM).write_enhanced(tmp_path))
     assert dciodvfy_errors(written(source, tmp_path / "out").path) == []
+
+
+def test_the_validator_finds_no_error_for_a_real_series(tmp_path: Path) -> None:
+    assert dciodvfy_errors(written(read_series(ge_series()), tmp_path).path) == []
 
 
 def test_no_mask_makes_no_object(tmp_path: Path) -> None:

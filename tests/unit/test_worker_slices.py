@@ -1,7 +1,6 @@
 """Reading a series: order, geometry, and what is refused."""
 
 import contextlib
-import os
 import random
 import tempfile
 from pathlib import Path
@@ -30,6 +29,7 @@ from tests.phantoms import (
     THIN_THEN_THICK_MM,
     Phantom,
     element,
+    ge_series,
     write,
 )
 from worker.slices import read_series
@@ -230,14 +230,6 @@ def test_a_damaged_file_is_read_or_refused_but_never_a_crash(
         file.flush()
         with contextlib.suppress(TriageError):
             read_series([Path(file.name), *intact[1:]])
-
-
-def ge_series() -> list[Path]:
-    default = Path(__file__).parents[2].parent / "shared" / "data"
-    folder = Path(os.environ.get("IHSNET_TEST_DATA", default)) / "ge-head-ct"
-    if not folder.is_dir():
-        pytest.skip("the GE head series is not here; set IHSNET_TEST_DATA to its parent folder")
-    return sorted(folder.glob("*.dcm"))
 
 
 def test_a_real_ge_series_keeps_its_tilt() -> None:
