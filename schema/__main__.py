@@ -10,7 +10,12 @@ from schema import broker, database
 from schema.errors import DatabaseUnavailableError, TriageError
 from schema.settings import Settings, settings_or_exit, stop
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # it prints locals, and a local may be a patient's
+    help=__doc__,
+)
 
 
 @app.command()

@@ -1,0 +1,93 @@
+"""What holds for the tree as a whole; the table of allowed imports itself is import-linter's."""
+
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OURS = ("schema", "receiver", "worker", "worklist", "trainer")
+ACT_ON_IMPORT = {"worker.celery", "worker.tasks"}  # Celery finds its app by importing them
+
+
+def modules(package: str) -> list[str]:
+    """Name every module of a package that may be imported without consequences."""
+    paths = (ROOT / package).rglob("*.py")
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths}
+    idle = {name.removesuffix(".__init__") for name in names if "migrations" not in name}
+    return sorted(name for name in idle - ACT_ON_IMPORT if not name.endswith("__main__"))
+
+
+def run(code: str, folder: Path) -> str:
+    """Run code in an interpreter and a folder of its own; give what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("package", OURS)
+def test_the_package_name_belongs_to_our_distribution(package: str) -> None:
+    assert set(packages_distributions()[package]) == {"ihsnet-triage"}
+
+
+@pytest.mark.parametrize("package", OURS)
+def test_importing_every_module_opens_and_writes_nothing(package: str, tmp_path: Path) -> None:
+    imports = "\n".join(f"import {name}" for name in modules(package))
+    watch = f"""
+import sys
+def refuse(event, args):
+    if event in ("socket.connect", "socket.bind", "sqlite3.connect", "subprocess.Popen"):
+        raise RuntimeError(f"import did {{event}} {{args}}")
+import schema.settings
+{"import torch, cv2, highdicom" if package in ("worker", "trainer") else ""}
+sys.addaudithook(refuse)
+{imports}
+"""
+    run(watch, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden"),
+    [
+        ("schema", ("torch", "celery", "pynetdicom", "highdicom", "receiver", "worker")),
+        ("receiver", ("torch", "highdicom", "worker", "trainer")),
+        ("worklist", ("torch", "worker", "receiver")),
+        ("worker.munet", ("celery", "sqlalchemy", "pynetdicom", "schema", "worker.celery")),
+    ],
+)
+def test_a_host_that_runs_one_part_loads_nothing_of_the_others(
+    package: str, forbidden: tuple[str, ...], tmp_path: Path
+) -> None:
+    folder = package.replace(".", "/")
+    names = [name for name in modules(folder.split("/")[0]) if name.startswith(package)]
+    code = "\n".join(f"import {name}" for name in names)
+    loaded = run(f"{code}\nimport sys\nprint(*sys.modules)", tmp_path).split()
+    assert set(forbidden).isdisjoint(loaded)
+
+
+def test_the_start_scripts_stop_with_one_line_without_a_python(tmp_path: Path) -> None:
+    (tmp_path / "deploy").mkdir()
+    for name in ("environment.sh", "test", "constraints.txt"):
+        (tmp_path / "deploy" / name).write_bytes((ROOT / "deploy" / name).read_bytes())
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for tool in ("bash", "dirname", "cat"):
+        (tools / tool).symlink_to(f"/usr/bin/{tool}")
+    done = subprocess.run(
+        ["/usr/bin/bash", "deploy/test"],
+        cwd=tmp_path,
+        env={"PATH": str(tools)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "ihsnet-triage: Python 3.11 to 3.13 is needed and none was found;"
+        " install it and run this again\n"
+    )
