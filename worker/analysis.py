@@ -15,7 +15,7 @@ from worker.findings import Finding, measure
 from worker.priority import Priority, prioritise
 from worker.rules import Rules
 from worker.segmentation import Algorithm, WrittenObject, write_segmentation
-from worker.slices import SourceSeries, read_series
+from worker.slices import Decoder, SourceSeries, read_series
 
 
 class Card(Protocol):
@@ -99,7 +99,13 @@ class Stopwatch:
         self.timings_s[name] = perf_counter() - start
 
 
-def analyse(paths: Sequence[Path], predictor: Predictor, rules: Rules, folder: Path) -> Analysis:
+def analyse(
+    paths: Sequence[Path],
+    predictor: Predictor,
+    rules: Rules,
+    folder: Path,
+    decoder: Decoder | None = None,
+) -> Analysis:
     """Analyse one series.
 
     Parameters
@@ -112,6 +118,8 @@ def analyse(paths: Sequence[Path], predictor: Predictor, rules: Rules, folder: P
         The thresholds of the priority.
     folder
         Where result objects go; the same for every run of this series.
+    decoder
+        What turns a file into frames, see `read_series`.
 
     Raises
     ------
@@ -122,7 +130,7 @@ def analyse(paths: Sequence[Path], predictor: Predictor, rules: Rules, folder: P
     """
     watch = Stopwatch()
     with watch.step("read"):
-        source = read_series(paths)
+        source = read_series(paths, decoder)
     with watch.step("predict"):
         prediction = predictor.predict(source.volume.hu, source.volume.positions_mm)
     with watch.step("measure"):

@@ -1,6 +1,6 @@
 """Read the files of one series into a volume that keeps the scanner's geometry."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from worker.header import MALFORMED, completed, name_of, uid
 from worker.pixels import READABLE, check_size, check_voxels, hounsfield
 from worker.volume import Volume, check_positions
 
+Decoder = Callable[[Path, str, tuple[int, int]], Iterator[npt.NDArray[np.float32]]]
 SHARED: Final = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPClassUID")
 
 
@@ -71,7 +72,7 @@ class _Source:
     frames: tuple[Frame, ...]
 
 
-def read_series(paths: Sequence[Path]) -> SourceSeries:
+def read_series(paths: Sequence[Path], decoder: Decoder | None = None) -> SourceSeries:
     """Read a series, in any order of its files.
 
     Headers are read and checked before any pixel is decoded, so what cannot be analysed is refused
@@ -81,6 +82,8 @@ def read_series(paths: Sequence[Path]) -> SourceSeries:
     ----------
     paths
         One file for each SOP instance.
+    decoder
+        What turns a file into frames; `decode` in this very process unless another is given.
 
     Raises
     ------
@@ -96,17 +99,17 @@ def read_series(paths: Sequence[Path]) -> SourceSeries:
     if not paths:
         raise GeometryError("a series without files; send it again")
     with disable_value_validation():  # values are checked here; pydicom's warnings print them
-        return _read_series(paths)
+        return _read_series(paths, decoder or decode)
 
 
-def _read_series(paths: Sequence[Path]) -> SourceSeries:
+def _read_series(paths: Sequence[Path], decoder: Decoder) -> SourceSeries:
     sources = [_read_header(path) for path in paths]
     size = _check_alike(sources)
     frames = stacked(tuple(frame for source in sources for frame in source.frames))
     positions = positions_mm(frames)
     check_positions(positions, [frame.name for frame in frames])
     volume = Volume(
-        hu=_read_pixels(sources, frames, size),
+        hu=_read_pixels(sources, frames, size, decoder),
         positions_mm=positions,
         spacing_mm=frames[0].spacing_mm,
         tilt_degrees=tilt_degrees(frames),
@@ -175,20 +178,39 @@ def _check_alike(sources: Sequence[_Source]) -> tuple[int, int]:
 
 
 def _read_pixels(
-    sources: Sequence[_Source], frames: Sequence[Frame], size: tuple[int, int]
+    sources: Sequence[_Source], frames: Sequence[Frame], size: tuple[int, int], decoder: Decoder
 ) -> npt.NDArray[np.float32]:
     """Decode every frame into its place in the stack, (slice, row, column) HU."""
     place = {frame: index for index, frame in enumerate(frames)}
     hu = np.empty((len(frames), *size), np.float32)
     for source in sources:
-        with _reading(source.path), source.path.open("rb") as file:
-            ds = dcmread(file)
-        if ds.get("SOPInstanceUID") != source.header.SOPInstanceUID:
-            # pydicom keeps nothing of an object whose compressed pixels end early.
-            raise PixelError(f"{name_of(source.header)}: its Pixel Data ends early; send it again")
-        for frame, picture in zip(source.frames, hounsfield(ds, source.frames), strict=True):
+        pictures = decoder(source.path, str(source.header.SOPInstanceUID), size)
+        for frame, picture in zip(source.frames, pictures, strict=True):
             hu[place[frame]] = picture
     return hu
+
+
+def decode(
+    path: Path, sop_instance_uid: str, _size: tuple[int, int] | None = None
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield an object's frames in HU, in the order of the file, each (row, column) float32.
+
+    Raises
+    ------
+    SourceFileMissingError, UnreadableObjectError
+        The file is not there, or no DICOM.
+    PixelError
+        Its pixels cannot be decoded.
+    """
+    with disable_value_validation():
+        with _reading(path), path.open("rb") as file:
+            ds = dcmread(file)
+        if ds.get("SOPInstanceUID") != sop_instance_uid:
+            # pydicom keeps nothing of an object whose compressed pixels end early.
+            raise PixelError(
+                f"SOP instance {sop_instance_uid}: its Pixel Data ends early; send it again"
+            )
+        yield from hounsfield(ds, frames_of(ds))
 
 
 def _in_order(sources: Sequence[_Source], frames: Sequence[Frame]) -> tuple[Dataset, ...]:

@@ -21,6 +21,7 @@ from schema.tables import Job
 from worker.analysis import Analysis, analyse
 from worker.celery import app, settings
 from worker.lease import Heartbeat, Lease, claim
+from worker.limits import DecoderProcess
 from worker.munet.inference import Predictor
 from worker.priority import load_rules
 from worker.results import give_back, record, record_end
@@ -74,7 +75,8 @@ def _analyse(database: Database, lease: Lease) -> Analysis:
     with database.reading() as session:
         instances = session.get_one(Job, lease.job_id).series.newest_instances()
         paths = [settings.storage / instance.path for instance in instances]
-    return analyse(paths, _predictor(), load_rules(settings.rules), settings.storage / RESULTS)
+    rules, results = load_rules(settings.rules), settings.storage / RESULTS
+    return analyse(paths, _predictor(), rules, results, _decoder())
 
 
 @cache
@@ -87,7 +89,13 @@ def _predictor() -> Predictor:
     return Predictor(settings.model or SHIPPED_MODEL, settings.device)
 
 
+@cache
+def _decoder() -> DecoderProcess:
+    return DecoderProcess(settings.decode_memory_mb, settings.decode_limit_s)
+
+
 @worker_process_init.connect
 def _warm_up(**_: object) -> None:
     """Load the model when the child starts, not when the first bleed waits for it."""
+    _decoder().start()
     _predictor()

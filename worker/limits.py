@@ -1,0 +1,149 @@
+"""Decode pixels in a process of their own, with limits on its memory and its time.
+
+A native decoder that meets hostile bytes may ask for all memory, run for ever or crash. Here it
+takes a small process with it and the study that it came with; the model beside us, which needs far
+more address space than any limit could leave it, stays up for the next study.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Final, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from schema import errors
+from schema.errors import PixelError, TriageError
+
+MEGABYTE: Final = 2**20
+LONGEST_LINE: Final = 65536
+FRAME: Final = b"frame\n"
+END: Final = b"end\n"
+DEATH_S: Final = 5.0  # between a process's last byte and its exit status
+
+
+class DecoderProcess:
+    """Decodes one object after the other; a process that died is replaced with the next object."""
+
+    def __init__(self, memory_mb: int, limit_s: float) -> None:
+        self._memory_mb = memory_mb
+        self._limit_s = limit_s
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "DecoderProcess":
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        """Start the process unless it runs; its imports are then done before a study waits."""
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "worker.decoder", str(self._memory_mb * MEGABYTE),
+                 str(self._limit_s)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,  # decoders print what they read
+                env=_environment(),
+            )  # fmt: skip
+        return self._process
+
+    def stop(self) -> None:
+        """End the process; nothing in it is worth waiting for."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        for pipe in (process.stdin, process.stdout):
+            with suppress(OSError):
+                cast("IO[bytes]", pipe).close()
+        process.wait()
+
+    def __call__(
+        self, path: Path, sop_instance_uid: str, size: tuple[int, int]
+    ) -> Iterator[npt.NDArray[np.float32]]:
+        """Yield an object's frames in HU, each (row, column) float32.
+
+        Raises
+        ------
+        TriageError
+            What `worker.slices.decode` raises there.
+        PixelError
+            The decoder took more memory or time than it may, or crashed.
+        """
+        try:
+            yield from self._frames(path, sop_instance_uid, size)
+        except BaseException:
+            # A frame may be half-read, whether by a time limit or a caller that wants no more.
+            self.stop()
+            raise
+
+    def _frames(
+        self, path: Path, sop_instance_uid: str, size: tuple[int, int]
+    ) -> Iterator[npt.NDArray[np.float32]]:
+        request = json.dumps([str(path), sop_instance_uid]).encode() + b"\n"
+        try:
+            self._ask(request)
+            while (line := self._line(sop_instance_uid)) == FRAME:
+                yield self._picture(sop_instance_uid, size)
+        except BrokenPipeError as error:
+            raise self._death(sop_instance_uid) from error
+        if line != END:
+            raise _sent_error(line)
+
+    def _ask(self, request: bytes) -> None:
+        pipe = cast("IO[bytes]", self.start().stdin)
+        pipe.write(request)
+        pipe.flush()
+
+    def _line(self, sop_instance_uid: str) -> bytes:
+        pipe = cast("IO[bytes]", self.start().stdout)
+        line = pipe.readline(LONGEST_LINE)
+        if not line.endswith(b"\n"):
+            raise self._death(sop_instance_uid)
+        return line
+
+    def _picture(self, sop_instance_uid: str, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+        pipe = cast("IO[bytes]", self.start().stdout)
+        picture = np.frombuffer(pipe.read(size[0] * size[1] * 4), np.float32)
+        if picture.size != size[0] * size[1]:
+            raise self._death(sop_instance_uid)
+        return picture.reshape(size)
+
+    def _death(self, sop_instance_uid: str) -> PixelError:
+        try:
+            status = self.start().wait(DEATH_S)
+        except subprocess.TimeoutExpired:
+            status = 0  # it lives and talks nonsense
+        return PixelError(f"SOP instance {sop_instance_uid}: {self._cause(status)}; send it again")
+
+    def _cause(self, status: int) -> str:
+        if status == -signal.SIGALRM:
+            return f"a frame is not decoded within TRIAGE_DECODE_LIMIT_S={self._limit_s:g}"
+        return f"the decoder crashed on it (exit status {status})"
+
+
+def _sent_error(line: bytes) -> TriageError:
+    """Rebuild the error that the decoder names, one of ours and nothing else."""
+    name, message = json.loads(line)
+    kind = getattr(errors, name, PixelError)
+    return kind(message) if issubclass(kind, TriageError) else PixelError(message)
+
+
+def _environment() -> dict[str, str]:
+    """Give the decoder no setting: it needs none, and some hold passwords."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TRIAGE_")}
+    return kept | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # threads take memory
