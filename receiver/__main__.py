@@ -6,9 +6,10 @@ import threading
 import structlog
 import typer
 
+from receiver.acceptors import AcceptorPool
 from receiver.inbox import Inbox
 from receiver.keeper import Keeper
-from receiver.server import StorageScp
+from receiver.storage import MEGABYTE
 from schema.broker import ensure_broker
 from schema.database import wait_for_database
 from schema.errors import TriageError
@@ -18,7 +19,6 @@ from schema.settings import Settings, settings_or_exit, stop
 log = structlog.get_logger()
 
 DATABASE_DEADLINE_S = 30
-MEGABYTE = 1_000_000
 
 
 def main() -> None:
@@ -44,13 +44,15 @@ def serve(settings: Settings, stopped: threading.Event) -> None:
     database = wait_for_database(settings, DATABASE_DEADLINE_S)
     ensure_broker(settings)
     inbox = Inbox(settings.storage, settings.min_free_mb * MEGABYTE)
+    pool = AcceptorPool(settings, inbox)
     keeper = Keeper(settings, database, inbox)
     keeper.recover()
-    server = StorageScp(settings, inbox).start()
-    host, port = server.server_address[:2]
-    log.info("receiver listens", host=host, port=port, ae_title=settings.ae_title)
-    keeper.run(stopped)
-    server.shutdown()
+    try:
+        host, port = pool.start()
+        log.info("receiver listens", host=host, port=port, ae_title=settings.ae_title)
+        keeper.run(stopped)
+    finally:
+        pool.stop()
     keeper.make_round()  # what was acknowledged last is catalogued before we go
     log.info("receiver stopped")
 

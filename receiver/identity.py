@@ -1,10 +1,12 @@
 """Who an object says it is: the four UIDs, read before it is answered for."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Final
 
+from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
@@ -16,6 +18,11 @@ from schema.errors import UnreadableObjectError
 UID_PATTERN: Final = re.compile(r"[0-9]+(\.[0-9]+)+")
 UID_MAX_LENGTH: Final = 64  # PS3.5 section 9.1
 SERIES_INSTANCE_UID: Final = Tag(0x0020, 0x000E)
+TAGS: Final = [
+    Tag(0x0008, 0x0016), Tag(0x0008, 0x0018), Tag(0x0020, 0x000D), SERIES_INSTANCE_UID,
+]  # fmt: skip
+# Nothing large stands before these elements, unless a private group does.
+HEAD_BYTES: Final = (64 * 1024, 4 * 1024 * 1024)
 
 
 @dataclass(frozen=True)
@@ -44,38 +51,57 @@ def require_uid(name: str, value: str) -> None:
         raise UnreadableObjectError(f"{name} is not a UID")
 
 
-def read_identity(encoded: bytes, transfer_syntax_uid: str) -> Identity:
-    """Read the identifying UIDs of an encoded dataset and nothing behind them.
+def read_identity(head: Callable[[int], bytes], length: int, transfer_syntax_uid: str) -> Identity:
+    """Read the identifying UIDs of an encoded dataset from its beginning.
+
+    Parameters
+    ----------
+    head
+        Gives that many bytes of the dataset's beginning.
+    length
+        How many bytes the whole dataset has.
 
     Raises
     ------
     UnreadableObjectError
-        If the bytes are no dataset, or a UID is missing or malformed.
+        If the bytes are no dataset, or a UID is missing, malformed or too far behind.
     """
-    syntax = UID(transfer_syntax_uid)
+    for size in HEAD_BYTES:
+        behind: list[BaseTag] = []
+        ds = _parse(head(size), UID(transfer_syntax_uid), behind)
+        if behind or size >= length:  # else the head may end in the middle of a UID
+            return _identity(ds)
+    raise UnreadableObjectError(f"no Series Instance UID in the first {HEAD_BYTES[-1]} bytes")
+
+
+def _parse(encoded: bytes, syntax: UID, behind: list[BaseTag]) -> Dataset:
+    """Parse up to the Series Instance UID; note in `behind` that a later element was seen."""
+
+    def is_behind(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+        if tag > SERIES_INSTANCE_UID:
+            behind.append(tag)
+        return bool(behind)
+
+    stream = BytesIO(encoded)
     try:
-        ds = read_dataset(
-            BytesIO(encoded),
+        return read_dataset(
+            stream,
             syntax.is_implicit_VR,
             syntax.is_little_endian,
-            stop_when=_is_behind_the_series_uid,
-            specific_tags=[
-                Tag("SOPClassUID"),
-                Tag("SOPInstanceUID"),
-                Tag("StudyInstanceUID"),
-                SERIES_INSTANCE_UID,
-            ],
+            stop_when=is_behind,
+            specific_tags=list(TAGS),
         )
-        return Identity(
-            str(ds.SOPClassUID),
-            str(ds.SOPInstanceUID),
-            str(ds.StudyInstanceUID),
-            str(ds.SeriesInstanceUID),
-        )
-    except UnreadableObjectError:
-        raise
     except Exception as error:
+        if stream.tell() >= len(encoded):
+            return Dataset()  # torn at the end of the head: the caller tries a longer one
         raise UnreadableObjectError(f"dataset cannot be read: {type(error).__name__}") from error
+
+
+def _identity(ds: Dataset) -> Identity:
+    uids = [ds.get(tag) for tag in TAGS]
+    if any(element is None for element in uids):
+        raise UnreadableObjectError("SOP class, instance, study or series UID is missing")
+    return Identity(*(str(element.value) for element in uids))
 
 
 def require_match(identity: Identity, sop_class_uid: str, sop_instance_uid: str) -> None:
@@ -88,7 +114,3 @@ def require_match(identity: Identity, sop_class_uid: str, sop_instance_uid: str)
     """
     if (identity.sop_class_uid, identity.sop_instance_uid) != (sop_class_uid, sop_instance_uid):
         raise IdentityMismatchError("dataset and C-STORE request name different objects")
-
-
-def _is_behind_the_series_uid(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return bool(tag > SERIES_INSTANCE_UID)

@@ -1,108 +1,86 @@
-"""The storage SCP: thin handlers that parse, keep the object and answer with a status.
+"""The storage SCP of one acceptor process: a thread for each connection, and who is let in."""
 
-C-ECHO (PS3.4 annex A) and C-STORE (PS3.4 annex B) over associations that only known callers open.
-"""
-
+import socket
 import threading
-from typing import Final, cast
+from typing import Final
 
 import structlog
-from pynetdicom import AE, _config, evt
-from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import A_ASSOCIATE
-from pynetdicom.transport import ThreadedAssociationServer
 
-from receiver.contexts import supported_contexts
-from receiver.identity import read_identity, require_match
-from receiver.inbox import AssociationFolder, Inbox
-from receiver.statuses import Status, status_of
-from schema.callers import is_allowed
-from schema.errors import TriageError
+from receiver.access import LOCAL_LIMIT, AccessRules, Knock, Rejection, refuse
+from receiver.association import Association
+from receiver.inbox import Inbox
+from receiver.storage import MEGABYTE
 from schema.settings import Settings
 
 log = structlog.get_logger()
 
-ACSE_TIMEOUT_S: Final = 5  # an idle socket must not keep a place for long
-REJECTED_PERMANENT: Final = 0x01  # PS3.8 table 9-21
-SOURCE_SERVICE_USER: Final = 0x01
-CALLING_AE_NOT_RECOGNIZED: Final = 0x03
+STOP_DEADLINE_S: Final = 2.0
 
 
 class StorageScp:
-    """Keeps every object of every association in the inbox before it answers."""
+    """Serves the connections that one process takes from the shared port."""
 
     def __init__(self, settings: Settings, inbox: Inbox) -> None:
-        self._settings = settings
+        self._rules = AccessRules.of(settings)
+        self._max_object_bytes = settings.max_object_mb * MEGABYTE
+        # The processes share the port fairly, so each takes its share of the associations.
+        self._limit = -(-settings.max_associations // settings.acceptor_count)
         self._inbox = inbox
-        self._folders: dict[Association, AssociationFolder] = {}
         self._lock = threading.Lock()
+        self._waiting: dict[Association, threading.Thread] = {}  # no request yet, oldest first
+        self._established: dict[Association, threading.Thread] = {}
 
-    def start(self) -> ThreadedAssociationServer:
-        """Listen; associations are served by threads of their own."""
-        _config.LOG_HANDLER_LEVEL = "none"  # it would log datasets
-        ae = AE(self._settings.ae_title)
-        ae.supported_contexts = supported_contexts()
-        ae.require_called_aet = True
-        ae.maximum_associations = self._settings.max_associations
-        ae.maximum_pdu_size = 0  # unlimited: fewer, larger reads
-        ae.acse_timeout = ACSE_TIMEOUT_S
-        address = (self._settings.dicom_host, self._settings.dicom_port)
-        handlers: list[evt.EventHandlerType] = [
-            (evt.EVT_REQUESTED, self.on_requested),
-            (evt.EVT_C_ECHO, lambda _event: Status.SUCCESS),
-            (evt.EVT_C_STORE, self.on_store),
-            (evt.EVT_RELEASED, self.on_closed),
-            (evt.EVT_ABORTED, self.on_closed),
-            (evt.EVT_CONN_CLOSE, self.on_closed),
-        ]
-        server = ae.start_server(address, block=False, evt_handlers=handlers)
-        return cast(ThreadedAssociationServer, server)  # None only if it blocks
-
-    def on_requested(self, event: evt.Event) -> None:
-        """Reject a caller that is not on the list (PS3.8 section 9.3.4)."""
-        assoc = event.assoc
-        ae_title = cast(A_ASSOCIATE, assoc.requestor.primitive).calling_ae_title.strip()
-        address = assoc.requestor.address
-        if not is_allowed(self._settings.allowed_callers, ae_title, address):
-            log.warning("association rejected", calling_ae=ae_title, peer=address)
-            assoc.acse.send_reject(
-                REJECTED_PERMANENT, SOURCE_SERVICE_USER, CALLING_AE_NOT_RECOGNIZED
+    def listen(self, listener: socket.socket) -> None:
+        """Take connections until the process ends; each is served by a thread of its own."""
+        while True:
+            connection, address = listener.accept()
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            association = Association(
+                connection, str(address[0]), self._inbox, self._admit, self._max_object_bytes
             )
+            thread = threading.Thread(target=self._serve, args=(association,), daemon=True)
+            with self._lock:
+                self._waiting[association] = thread
+            thread.start()
+            self._make_room()
 
-    def on_store(self, event: evt.Event) -> int:
-        """Answer a C-STORE request; success means that the object is on disk."""
+    def stop(self) -> None:
+        """End all associations: what was acknowledged is on disk, the sender has the rest."""
+        with self._lock:
+            open_ones = self._waiting | self._established
+        for association in open_ones:
+            association.stop()
+        for thread in open_ones.values():
+            thread.join(STOP_DEADLINE_S)
+
+    def _serve(self, association: Association) -> None:
         try:
-            self._keep(event)
-        except Exception as error:  # noqa: BLE001 - the edge: every error becomes a status
-            status = status_of(error)
-            reason = str(error) if isinstance(error, TriageError) else repr(error)
-            log.error("object refused", status=f"0x{status:04X}", reason=reason)
-            return status
-        return Status.SUCCESS
+            association.run()
+        except Exception as error:  # one association never ends another
+            log.error("association failed", peer=association.address, exc_info=error)
+        finally:
+            with self._lock:
+                self._waiting.pop(association, None)
+                self._established.pop(association, None)
 
-    def on_closed(self, event: evt.Event) -> None:
-        """Note that an association is over, in whatever way."""
+    def _make_room(self) -> None:
+        """Hang up on whoever has said nothing for longest, so that idle sockets lock nobody out."""
         with self._lock:
-            folder = self._folders.pop(event.assoc, None)
-        if folder is not None:
-            folder.close()
+            silent = list(self._waiting)[: -self._limit]
+        for association in silent:
+            association.stop()
 
-    def _keep(self, event: evt.Event) -> None:
-        self._inbox.require_space()
-        dataset = event.encoded_dataset(include_meta=False)
-        identity = read_identity(dataset, event.context.transfer_syntax)
-        request = cast(C_STORE, event.request)
-        require_match(
-            identity, str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
+    def _admit(self, association: Association, request: A_ASSOCIATE) -> Rejection | None:
+        knock = Knock(
+            request.calling_ae_title.strip(), request.called_ae_title.strip(), association.address
         )
-        self._folder(event.assoc).keep(event.encoded_dataset())
+        rejection = refuse(knock, self._rules)
+        return rejection or self._establish(association)
 
-    def _folder(self, assoc: Association) -> AssociationFolder:
+    def _establish(self, association: Association) -> Rejection | None:
         with self._lock:
-            if assoc not in self._folders:
-                requestor = assoc.requestor
-                self._folders[assoc] = self._inbox.open_association(
-                    requestor.ae_title.strip(), str(requestor.address)
-                )
-            return self._folders[assoc]
+            if len(self._established) >= self._limit:
+                return LOCAL_LIMIT
+            self._established[association] = self._waiting.pop(association)
+        return None

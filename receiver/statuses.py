@@ -2,18 +2,24 @@
 
 from enum import IntEnum
 
-from schema.errors import StorageFullError, UnreadableObjectError
+from schema.errors import PermanentError, StorageFullError, UnreadableObjectError
 
 
 class IdentityMismatchError(UnreadableObjectError):
     """The dataset's UIDs are not those of the C-STORE request that carried it."""
 
 
+class SopClassNotSupportedError(PermanentError):
+    """The request names another SOP class than the presentation context that carried it."""
+
+
 class Status(IntEnum):
-    """Status (0000,0900) of a C-STORE response (PS3.4 table B.2-1, PS3.7 annex C)."""
+    """Status (0000,0900) of a response (PS3.4 table B.2-1, PS3.7 annex C)."""
 
     SUCCESS = 0x0000
     PROCESSING_FAILURE = 0x0110  # PS3.7 C.5.16
+    SOP_CLASS_NOT_SUPPORTED = 0x0122  # PS3.7 C.5.6
+    UNRECOGNIZED_OPERATION = 0x0211  # PS3.7 C.5.11
     OUT_OF_RESOURCES = 0xA700  # PS3.4 B.2.3: the sender keeps its copy and may retry
     DATASET_DOES_NOT_MATCH = 0xA900  # PS3.4 B.2.3
     CANNOT_UNDERSTAND = 0xC000  # PS3.4 B.2.3
@@ -26,6 +32,8 @@ def status_of(error: Exception) -> Status:
             return Status.OUT_OF_RESOURCES
         case IdentityMismatchError():
             return Status.DATASET_DOES_NOT_MATCH
+        case SopClassNotSupportedError():
+            return Status.SOP_CLASS_NOT_SUPPORTED
         case UnreadableObjectError():
             return Status.CANNOT_UNDERSTAND
         case _:

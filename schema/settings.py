@@ -44,7 +44,8 @@ class Settings(BaseSettings):
     dicom_port: Port = 11112
     ae_title: Annotated[str, Field(pattern=r"^[A-Z0-9_ ]{1,16}$")] = "IHSNET"
     callers: Annotated[tuple[Caller, ...] | None, NoDecode] = None
-    max_associations: Annotated[int, Field(ge=1, le=1000)] = 64
+    acceptors: Annotated[int, Field(ge=1, le=64)] | None = None
+    max_associations: Annotated[int, Field(ge=1, le=1000)] = 128
     min_free_mb: Annotated[int, Field(ge=0)] = 512
     associations_per_peer: Annotated[int, Field(ge=1, le=1000)] = 32
     associations_per_minute: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1200
@@ -117,6 +118,11 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """SQLAlchemy URL of the database."""
         return self.database_url or f"sqlite:///{self.home.resolve() / 'triage.sqlite3'}"
+
+    @property
+    def acceptor_count(self) -> int:
+        """How many processes take connections: the setting; else one a core, two at least."""
+        return self.acceptors or min(max(os.cpu_count() or 1, 2), 8)
 
     @property
     def broker_socket(self) -> Path:

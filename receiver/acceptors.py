@@ -1,0 +1,131 @@
+"""The acceptor processes: they share one port, and one that dies is started again at once.
+
+Python runs one thread at a time, so several processes take the connections. They wait on one
+listening socket, which the kernel hands round: whoever is idle gets the next connection, and the
+port stays open while a process is started again.
+"""
+
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from receiver.inbox import Inbox
+from schema.errors import SettingsError
+from schema.settings import Settings
+
+log = structlog.get_logger()
+
+BACKLOG: Final = 256
+RESTART_PAUSE_S: Final = 1.0  # only for one that dies as soon as it starts
+STOP_DEADLINE_S: Final = 5.0
+LOCK: Final = "receiver.lock"
+LOCK_DEADLINE_S: Final = 10.0
+
+
+class AcceptorPool:
+    """Starts the acceptor processes and keeps them running."""
+
+    def __init__(self, settings: Settings, inbox: Inbox) -> None:
+        self._settings = settings
+        self._inbox = inbox
+        self._lock = hold_storage(settings.storage)
+        self._stopping = threading.Event()
+        self._starting = threading.Lock()
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._watchers: list[threading.Thread] = []
+        self._listener: socket.socket | None = None
+
+    def start(self) -> tuple[str, int]:
+        """Open the port and start the processes; return the address."""
+        self._listener = open_port(self._settings.dicom_host, self._settings.dicom_port)
+        for _ in range(self._settings.acceptor_count):
+            watcher = threading.Thread(target=self._keep_running, args=(self._listener,))
+            self._watchers.append(watcher)
+            watcher.start()
+        host, port = self._listener.getsockname()[:2]
+        return str(host), int(port)
+
+    def stop(self) -> None:
+        """Close the port and end the processes."""
+        with self._starting:
+            self._stopping.set()
+            for process in self._processes:
+                process.terminate()
+        deadline = time.monotonic() + STOP_DEADLINE_S
+        for watcher in self._watchers:
+            watcher.join(max(deadline - time.monotonic(), 0))
+        for process in list(self._processes):
+            process.kill()
+        if self._listener is not None:
+            self._listener.close()
+
+    def _keep_running(self, listener: socket.socket) -> None:
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            name = f"{uuid.uuid4().hex[:8]}-"
+            process = self._start(name, listener)
+            if process is None:
+                return
+            status = process.wait()
+            self._forget(process)
+            self._inbox.close_abandoned(name)
+            if not self._stopping.is_set():
+                log.error("acceptor died, starting another", status=status)
+            if time.monotonic() - started < RESTART_PAUSE_S:
+                self._stopping.wait(RESTART_PAUSE_S)
+
+    def _start(self, name: str, listener: socket.socket) -> subprocess.Popen[bytes] | None:
+        command = [sys.executable, "-m", "receiver.acceptor", name, str(listener.fileno())]
+        with self._starting:
+            if self._stopping.is_set():
+                return None
+            # Standard input is a pipe that we never write to: it closes when we die, however.
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, pass_fds=(listener.fileno(), self._lock)
+            )
+            self._processes.add(process)
+            return process
+
+    def _forget(self, process: subprocess.Popen[bytes]) -> None:
+        self._processes.discard(process)
+        if process.stdin is not None:
+            process.stdin.close()
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    """Listen on a port; 0 for any that is free."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=BACKLOG)
+
+
+def hold_storage(storage: Path) -> int:
+    """Claim the inbox for this receiver and its acceptors; return the lock's descriptor.
+
+    The acceptors inherit it, so that it is free only when the last of an earlier receiver's is
+    gone: one that still wrote while the next receiver cleans up could lose its association's end.
+
+    Raises
+    ------
+    SettingsError
+        If another receiver works on the same storage.
+    """
+    descriptor = os.open(storage / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + LOCK_DEADLINE_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise SettingsError(f"another receiver works on {storage}") from None
+            time.sleep(0.05)
+        else:
+            return descriptor
