@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -34,12 +35,18 @@ def record(database: Database, lease: Lease, analysis: Analysis, storage: Path) 
         job.reason = job.priority_reason = analysis.priority.reason
         job.priority = analysis.priority.level
         job.rule_version = analysis.priority.rule_version
-        job.measured = dict(analysis.priority.measured)
+        job.measured = _measured(analysis)
         job.model, job.model_sha256 = analysis.model, analysis.model_sha256
         job.timings_s = dict(analysis.timings_s)
         job.finished_at = read_clock(session)
         _replace_results(job, analysis, storage)
         settle(session, job.series.study)
+
+
+def _measured(analysis: Analysis) -> dict[str, Any]:
+    """Give what decided, and what is unusual about the stack that it was measured on."""
+    geometry = {"tilt_degrees": round(analysis.tilt_degrees, 1), "gaps": ", ".join(analysis.gaps)}
+    return dict(analysis.priority.measured) | geometry
 
 
 def _replace_results(job: Job, analysis: Analysis, storage: Path) -> None:
