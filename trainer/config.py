@@ -62,6 +62,18 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class Smote:
+    """How many slices of each type training shall have (table 4); 0 leaves a type as it is."""
+
+    EDH: int = 0
+    IPH: int = 0
+    IVH: int = 0
+    SAH: int = 0
+    SDH: int = 0
+    neighbours: int = 5
+
+
+@dataclass(frozen=True)
 class Optimiser:
     """Adam and its learning rate."""
 
@@ -93,6 +105,7 @@ class RunConfig:
     loss: Loss = field(default_factory=Loss)
     augment: Augment = field(default_factory=Augment)
     sampling: Sampling = field(default_factory=Sampling)
+    smote: Smote = field(default_factory=Smote)
     optimiser: Optimiser = field(default_factory=Optimiser)
 
     @property

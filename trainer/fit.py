@@ -19,6 +19,7 @@ from trainer.config import Optimiser, RunConfig
 from trainer.losses import Target, total_loss
 from trainer.run import Run, describe
 from trainer.sampling import draw
+from trainer.smote import oversample
 from trainer.splits import Split
 from trainer.validation import validate
 
@@ -38,9 +39,9 @@ def fit(config: RunConfig, prepared: Prepared, split: Split, folder: Path, conso
     ConfigError
         The folder holds a run with other settings.
     """
+    prepared, rows = oversample(prepared, prepared.where(split.train), config.smote, config.seed)
     run = Run.resume(config, len(prepared), folder)
     describe(folder, config, split)
-    rows = prepared.where(split.train)
     with _progress(console) as progress:
         bar = progress.add_task(config.name, total=config.epochs, completed=run.epoch)
         while run.epoch < config.epochs:

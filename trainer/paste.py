@@ -99,7 +99,7 @@ def _moved(picture: Picture, matrix: npt.NDArray[np.float64]) -> Picture:
 
 
 def donors(prepared: Prepared, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """Those slices whose blood is of one type and large enough to see."""
-    single = prepared.types[rows].sum(axis=1) == 1
+    """Those slices of patients whose blood is of one type and large enough to see."""
+    single = (prepared.types[rows].sum(axis=1) == 1) & (prepared.patients[rows] > 0)
     large = prepared.masks[rows].sum(axis=(1, 2)) >= LEAST_PX
     return rows[np.flatnonzero(single & large)]

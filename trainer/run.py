@@ -49,7 +49,7 @@ class Run:
         part = folder / f"{STATE}.part"
         torch.save(
             {
-                "config": repr(self.config),
+                "config": json.dumps(self.config.to_json()),
                 "network": self.network.state_dict(),
                 "average": self.average.state_dict(),
                 "optimiser": self.optimiser.state_dict(),
@@ -75,7 +75,8 @@ class Run:
         if not (folder / STATE).exists():
             return run
         stored = torch.load(folder / STATE, weights_only=True)
-        if stored["config"] != repr(config) or len(stored["hardness"]) != slices:
+        same = build(RunConfig, json.loads(stored["config"])) == config
+        if not same or len(stored["hardness"]) != slices:
             raise ConfigError(f"{folder}: holds a run with other settings; use another folder")
         run.network.load_state_dict(stored["network"])
         run.average.load_state_dict(stored["average"])
