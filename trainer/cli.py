@@ -9,16 +9,18 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import track
+from rich.table import Table
 
 from trainer.cache import prepare as prepare_release
 from trainer.config import ConfigError, load_config
-from trainer.ctich import DataError, read_release
+from trainer.ctich import DataError, Release, read_release
 from trainer.evaluate import evaluate
 from trainer.fit import fit as fit_run
 from trainer.judge import judge
 from trainer.run import described
 from trainer.ship import finished, ship
 from trainer.splits import SplitError, hold_out, judged_patients
+from worker.munet.card import CLASSES
 from worker.munet.errors import CheckpointError, DeviceError
 from worker.munet.inference import Predictor
 
@@ -37,6 +39,23 @@ def numbers(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is no comma-separated list of patients") from error
+
+
+@app.command()
+def prepare(
+    data: Data,
+    preset: Annotated[str, typer.Option(help="A preset's name or a TOML file.")] = "small",
+    cache: Cache = CACHE,
+) -> None:
+    """Check a CT-ICH folder, print what it holds, name what is wrong, and write the cache."""
+    with told():
+        config = load_config(preset)
+        release = read_release(data)
+        console.print(summary(release))
+        for problem in release.problems:
+            console.print(f"[yellow]{problem}", soft_wrap=True)
+        prepared = prepare_release(release, config.preprocessing, cache)
+        console.print(f"{len(prepared)} slices prepared in {cache}")
 
 
 @app.command()
@@ -90,6 +109,20 @@ def evaluate_command(
         if json_file:
             json_file.write_text(text + "\n", "utf-8")
         console.print_json(text)
+
+
+def summary(release: Release) -> Table:
+    """Patients and slices by type."""
+    table = Table("", "patients", "slices")
+    healthy = [p for p in release.patients if not any(s.positive for s in release.of(p))]
+    table.add_row("all", str(len(release.patients)), str(len(release.slices)))
+    table.add_row("healthy", str(len(healthy)), str(sum(len(release.of(p)) for p in healthy)))
+    for index, name in enumerate(CLASSES):
+        found = [s.patient for s in release.slices if s.types[index]]
+        table.add_row(name, str(len(set(found))), str(len(found)))
+    mixed = [s.patient for s in release.slices if sum(s.types) > 1]
+    table.add_row("several types", str(len(set(mixed))), str(len(mixed)))
+    return table
 
 
 @contextmanager

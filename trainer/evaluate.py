@@ -28,8 +28,8 @@ def evaluate(studies: Sequence[Study], card: Card) -> dict[str, Any]:
         "slices": sum(len(study.types) for study in studies),
         "segmentation": segmentation(studies),
         "classification": classification(studies),
-        "slice_any": slice_any(studies, card.operating_point.slice_any),
-        "study_any": study_any(studies, card.operating_point.study_any),
+        "slice_any": slice_any(studies),
+        "study_any": study_any(studies),
     }
 
 
@@ -106,29 +106,30 @@ def one_against_all(
     }
 
 
-def slice_any(studies: Sequence[Study], threshold: float) -> dict[str, float]:
-    """Any hemorrhage in a slice."""
+def slice_any(studies: Sequence[Study]) -> dict[str, float]:
+    """Any hemorrhage in a slice, called at each study's own operating point."""
+    score = [study.slice_probabilities[:, -1] for study in studies]
+    called = [s >= study.point.slice_any for s, study in zip(score, studies, strict=True)]
     truth = _column(studies, "positive")
-    return yes_or_no(truth, _column(studies, "slice_probabilities")[:, -1], threshold)
+    return yes_or_no(truth, np.concatenate(score), np.concatenate(called))
 
 
-def study_any(studies: Sequence[Study], threshold: float) -> dict[str, Any]:
+def study_any(studies: Sequence[Study]) -> dict[str, Any]:
     """Any hemorrhage in a patient, with 95 % intervals by bootstrap over patients."""
     truth = np.array([bool(study.positive.any()) for study in studies])
     score = np.array([study.probabilities[-1] for study in studies])
-    figures = yes_or_no(truth, score, threshold)
+    called = np.array([study.probabilities[-1] >= study.point.study_any for study in studies])
 
     def again(rows: npt.NDArray[np.intp]) -> dict[str, float]:
-        return yes_or_no(truth[rows], score[rows], threshold)
+        return yes_or_no(truth[rows], score[rows], called[rows])
 
-    return figures | {"ci95": bootstrap(len(studies), again)}
+    return yes_or_no(truth, score, called) | {"ci95": bootstrap(len(studies), again)}
 
 
 def yes_or_no(
-    truth: npt.NDArray[np.bool_], score: npt.NDArray[np.floating], threshold: float
+    truth: npt.NDArray[np.bool_], score: npt.NDArray[np.floating], called: npt.NDArray[np.bool_]
 ) -> dict[str, float]:
-    """AUC, and sensitivity and specificity at a threshold."""
-    called = score >= threshold
+    """AUC, and sensitivity and specificity of what was called."""
     return {
         "auc": auc(truth, score),
         "sensitivity": sensitivity(truth, called),

@@ -13,7 +13,7 @@ from trainer.ctich import (
     read_mask,
     read_series,
 )
-from worker.munet.card import CLASSES, LABELS
+from worker.munet.card import CLASSES, LABELS, OperatingPoint
 from worker.munet.inference import Predictor
 
 ML_PER_PIXEL = PUBLISHED_SPACING_MM**2 * SLICE_INTERVAL_MM / 1000
@@ -30,6 +30,7 @@ class Study:
     both_px: npt.NDArray[np.int64]  # (slice, 6) found and there
     slice_probabilities: npt.NDArray[np.float32]  # (slice, 6)
     probabilities: npt.NDArray[np.float64]  # (6,)
+    point: OperatingPoint  # at which it was judged
 
     @property
     def positive(self) -> npt.NDArray[np.bool_]:
@@ -59,6 +60,7 @@ def judge(predictor: Predictor, release: Release, patients: Sequence[int]) -> It
             both,
             found.slice_probabilities,
             np.array([found.probabilities[name] for name in LABELS]),
+            predictor.card.operating_point,
         )
 
 

@@ -44,7 +44,9 @@ def study(patient, types, truth, found, both, probability):
     for row, name in enumerate(types):
         if name:
             kinds[row, CLASSES.index(name)] = True
-    return Study(patient, kinds, np.array(truth), areas, common, scores, scores.max(axis=0))
+    return Study(
+        patient, kinds, np.array(truth), areas, common, scores, scores.max(axis=0), OperatingPoint()
+    )
 
 
 BLEED = study(1, ["EDH", "EDH", None], [100, 50, 0], [100, 0, 10], [80, 0, 0], [0.9, 0.4, 0.6])
