@@ -1,35 +1,48 @@
 """What the catalogue and the selection need to know of an object, read without its pixels."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pydicom import dcmread
+from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from receiver.identity import Identity
+from receiver.values import items, number, numbers, text, values, whole
 from schema.errors import UnreadableObjectError
 
-TEXT_LIMIT: Final = 256
-TAGS: Final = (
-    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID",
-    "PatientID", "PatientName", "AccessionNumber", "StudyDate", "StudyDescription",
-    "Modality", "SeriesDescription", "ProtocolName", "BodyPartExamined", "ImageType",
-    "ConvolutionKernel", "ContrastBolusAgent", "BurnedInAnnotation", "NumberOfFrames",
-    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
-    "Rows", "Columns", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+TAGS: Final = tuple(
+    Tag(keyword) for keyword in (
+        "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID",
+        "PatientID", "PatientName", "AccessionNumber", "StudyDate", "StudyDescription",
+        "Modality", "SeriesDescription", "ProtocolName", "BodyPartExamined", "ImageType",
+        "ConvolutionKernel", "ContrastBolusAgent", "ContrastBolusRoute", "ContrastBolusVolume",
+        "ContrastBolusAgentSequence", "BurnedInAnnotation", "QualityControlImage",
+        "MultienergyCTAcquisition", "RescaleType", "KVP", "AcquisitionDateTime", "AcquisitionDate",
+        "AcquisitionTime", "AcquisitionNumber", "InstanceNumber", "NumberOfFrames",
+        "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
+        "Rows", "Columns", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    )
 )  # fmt: skip
+Vector = tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Header:
-    """One object's identity, labels and geometry; what is absent is empty or None.
+    """One object's identity, labels and geometry; what is absent is empty, 0 or None.
 
     Attributes
     ----------
-    position_mm, orientation
+    kernel
+        Convolution Kernel, several values joined by a backslash; of an Enhanced CT its group.
+    contrast_agent
+        Agent, volume and route as far as given, in one text.
+    acquired
+        Sorts objects in the order of their acquisition: date and time, acquisition and instance
+        number.
+    positions_mm, orientations
         Image Position and Image Orientation (Patient), one pair for each frame (PS3.3 C.7.6.2).
     spacing_mm
         Pixel Spacing: row, column.
@@ -50,9 +63,16 @@ class Header:
     kernel: str
     contrast_agent: str
     burned_in: str
-    positions_mm: tuple[tuple[float, ...], ...]
-    orientations: tuple[tuple[float, ...], ...]
-    spacing_mm: tuple[float, ...]
+    quality_control: str
+    multi_energy: str
+    rescale_type: str
+    kvp: float | None
+    acquired: tuple[str, int, int]
+    rows: int
+    columns: int
+    positions_mm: tuple[Vector, ...]
+    orientations: tuple[Vector, ...]
+    spacing_mm: Vector
     slice_thickness_mm: float | None
 
 
@@ -62,51 +82,95 @@ def read_header(path: Path) -> Header:
     Raises
     ------
     UnreadableObjectError
-        If the file is no DICOM object or its header cannot be parsed.
+        If the file is no DICOM object or lacks one of its UIDs; any other attribute may be missing.
     """
     try:
-        ds = dcmread(path, stop_before_pixels=True, specific_tags=list(TAGS))
-        return _header(ds)
+        with disable_value_validation():  # a warning would print the value
+            ds = dcmread(path, stop_before_pixels=True, specific_tags=list(TAGS))
+            return make_header(ds)
     except UnreadableObjectError:
         raise
     except Exception as error:
         raise UnreadableObjectError(f"header cannot be read: {type(error).__name__}") from error
 
 
-def _header(ds: Dataset) -> Header:
+def make_header(ds: Dataset) -> Header:
+    """Take the header out of a dataset with its file meta information.
+
+    Raises
+    ------
+    UnreadableObjectError
+        If a UID is missing or malformed.
+    """
     frames = _frames(ds)
+    first = frames[0]
     return Header(
         identity=Identity(
-            _text(ds, "SOPClassUID"), _text(ds, "SOPInstanceUID"),
-            _text(ds, "StudyInstanceUID"), _text(ds, "SeriesInstanceUID"),
+            text(ds, "SOPClassUID"), text(ds, "SOPInstanceUID"),
+            text(ds, "StudyInstanceUID"), text(ds, "SeriesInstanceUID"),
         ),
         transfer_syntax_uid=str(ds.file_meta.TransferSyntaxUID),
-        patient_id=_text(ds, "PatientID"),
-        patient_name=_text(ds, "PatientName"),
-        accession_number=_text(ds, "AccessionNumber"),
-        study_date=_text(ds, "StudyDate"),
-        study_description=_text(ds, "StudyDescription"),
-        modality=_text(ds, "Modality"),
-        series_description=_text(ds, "SeriesDescription"),
-        protocol_name=_text(ds, "ProtocolName"),
-        body_part=_text(ds, "BodyPartExamined"),
-        image_type=tuple(str(value) for value in _values(ds, "ImageType")),
-        kernel="\\".join(str(value) for value in _values(ds, "ConvolutionKernel")),
-        contrast_agent=_text(ds, "ContrastBolusAgent"),
-        burned_in=_text(ds, "BurnedInAnnotation"),
-        positions_mm=tuple(_numbers(frame, "ImagePositionPatient") for frame in frames),
-        orientations=tuple(_numbers(frame, "ImageOrientationPatient") for frame in frames),
-        spacing_mm=_numbers(frames[0], "PixelSpacing") if frames else (),
-        slice_thickness_mm=next(iter(_numbers(frames[0], "SliceThickness")), None),
+        patient_id=text(ds, "PatientID"),
+        patient_name=text(ds, "PatientName"),
+        accession_number=text(ds, "AccessionNumber"),
+        study_date=text(ds, "StudyDate"),
+        study_description=text(ds, "StudyDescription"),
+        modality=text(ds, "Modality"),
+        series_description=text(ds, "SeriesDescription"),
+        protocol_name=text(ds, "ProtocolName"),
+        body_part=text(ds, "BodyPartExamined") or _meaning(first, "AnatomicRegionSequence"),
+        image_type=_image_type(ds, first),
+        kernel=text(first, "ConvolutionKernel") or text(first, "ConvolutionKernelGroup"),
+        contrast_agent=_contrast_agent(ds),
+        burned_in=text(ds, "BurnedInAnnotation"),
+        quality_control=text(ds, "QualityControlImage"),
+        multi_energy=text(ds, "MultienergyCTAcquisition"),
+        rescale_type=text(first, "RescaleType"),
+        kvp=number(first, "KVP"),
+        acquired=_acquired(ds),
+        rows=whole(ds, "Rows"),
+        columns=whole(ds, "Columns"),
+        positions_mm=tuple(numbers(frame, "ImagePositionPatient", 3) for frame in frames),
+        orientations=tuple(numbers(frame, "ImageOrientationPatient", 6) for frame in frames),
+        spacing_mm=numbers(first, "PixelSpacing", 2),
+        slice_thickness_mm=number(first, "SliceThickness"),
     )  # fmt: skip
+
+
+def _image_type(ds: Dataset, first: Dataset) -> tuple[str, ...]:
+    """Give Image Type, or Frame Type where an Enhanced CT says MIXED (PS3.3 C.8.16.1)."""
+    own = tuple(str(value).upper() for value in values(ds, "ImageType"))
+    frame = tuple(str(value).upper() for value in values(first, "FrameType"))
+    return frame if frame and ("MIXED" in own or not own) else own
+
+
+def _contrast_agent(ds: Dataset) -> str:
+    volume_ml = number(ds, "ContrastBolusVolume") or 0
+    given = (
+        text(ds, "ContrastBolusAgent") or _meaning(ds, "ContrastBolusAgentSequence"),
+        f"{volume_ml:g} mL" if volume_ml > 0 else "",
+        text(ds, "ContrastBolusRoute"),
+    )
+    return " ".join(filter(None, given))
+
+
+def _acquired(ds: Dataset) -> tuple[str, int, int]:
+    moment = text(ds, "AcquisitionDateTime") or (
+        text(ds, "AcquisitionDate") + text(ds, "AcquisitionTime")
+    )
+    return moment, whole(ds, "AcquisitionNumber"), whole(ds, "InstanceNumber")
+
+
+def _meaning(ds: Dataset, keyword: str) -> str:
+    return next((text(code, "CodeMeaning") for code in items(ds, keyword)), "")
 
 
 def _frames(ds: Dataset) -> list[Dataset]:
     """Flatten the functional groups (PS3.3 C.7.6.16) into one dataset a frame."""
-    shared = _flatten(next(iter(_values(ds, "SharedFunctionalGroupsSequence")), Dataset()))
-    per_frame = _values(ds, "PerFrameFunctionalGroupsSequence")
+    per_frame = items(ds, "PerFrameFunctionalGroupsSequence")
     if not per_frame:
         return [ds]
+    shared = _flatten(next(iter(items(ds, "SharedFunctionalGroupsSequence")), Dataset()))
     return [_merge(shared, _flatten(groups)) for groups in per_frame]
 
 
@@ -123,23 +187,3 @@ def _merge(shared: Dataset, frame: Dataset) -> Dataset:
     merged.update(shared)
     merged.update(frame)
     return merged
-
-
-def _text(ds: Dataset, keyword: str) -> str:
-    """Give an attribute as one line of text; PostgreSQL refuses NUL, a log refuses line ends."""
-    value = ds.get(keyword)
-    text = "" if value is None else str(value)
-    return "".join(char for char in text if char.isprintable()).strip()[:TEXT_LIMIT]
-
-
-def _values(ds: Dataset, keyword: str) -> Sequence[Any]:
-    value = ds.get(keyword)
-    if value is None or value == "":
-        return ()
-    return (value,) if isinstance(value, str | int | float) else tuple(value)
-
-
-def _numbers(ds: Dataset, keyword: str) -> tuple[float, ...]:
-    """Give an attribute's numbers; none of them if one is not finite."""
-    numbers = tuple(float(value) for value in _values(ds, keyword))
-    return numbers if all(math.isfinite(number) for number in numbers) else ()

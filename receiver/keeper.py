@@ -10,7 +10,7 @@ from receiver.catalogue import Catalogue
 from receiver.inbox import Inbox
 from receiver.planner import Planner
 from receiver.readiness import Patience
-from receiver.selection import load_rules
+from receiver.rules import load_rules
 from schema.database import Database
 from schema.errors import TransientError
 from schema.settings import Settings

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from receiver.header import read_header
 from receiver.readiness import Patience, SeriesClock, is_ready
-from receiver.selection import Judgement, SelectionRules, judge
+from receiver.rules import SelectionRules
+from receiver.selection import Judgement, judge
 from schema.database import Database, read_clock
 from schema.errors import UnreadableObjectError
 from schema.settle import settle

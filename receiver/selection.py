@@ -1,166 +1,176 @@
 """Which series to analyse: a score, or the reason why not; a decision of values alone."""
 
-import math
-import re
-import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
-from receiver.contexts import ANALYSED
+from receiver.anatomy import other_anatomy
+from receiver.geometry import dot
 from receiver.header import Header
+from receiver.labels import LABEL_CHECKS
+from receiver.rules import SelectionRules
+from receiver.scoring import name_points, points_of
+from receiver.stacks import Stack, split
 
-RULES: Final = Path(__file__).with_name("selection.toml")
-Vector = tuple[float, ...]
+NOTHING_LEFT_OUT: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict on one series: a score to be compared, or None with the reason against it."""
+    """The verdict on one series.
+
+    Attributes
+    ----------
+    score
+        To be compared within a study; None for a series that is not analysed.
+    reason
+        What a stranger should read: how the score came about, or why there is none.
+    left_out
+        SOP Instance UID of each object that the analysis does not use, with the reason.
+    """
 
     score: float | None
     reason: str
+    left_out: Mapping[str, str] = field(default_factory=lambda: NOTHING_LEFT_OUT)
 
 
 @dataclass(frozen=True)
-class SelectionRules:
-    """The limits and weights of `selection.toml`."""
+class _Candidate:
+    """A stack with the reason against it, if there is one.
 
-    version: str
-    reject: dict[str, Any]
-    score: dict[str, Any]
+    Attributes
+    ----------
+    unwanted
+        Its labels or its direction say that nobody would look for a bleed there.
+    """
 
-
-def load_rules(path: Path = RULES) -> SelectionRules:
-    """Read the rule file."""
-    return SelectionRules(**tomllib.loads(path.read_text(encoding="utf-8")))
+    stack: Stack
+    reason: str | None
+    unwanted: bool
 
 
 def judge(headers: Sequence[Header], rules: SelectionRules) -> Judgement:
     """Judge one series by the headers of all its objects."""
     if not headers:
         return Judgement(None, "no readable object")
-    for check in CHECKS:
-        reason = check(headers, rules.reject)
-        if reason:
-            return Judgement(None, reason)
-    return Judgement(_score(headers, rules.score), "eligible")
+    candidates = [_examine(stack, rules) for stack in split(headers)]
+    eligible = [one.stack for one in candidates if one.reason is None]
+    if not eligible:
+        return Judgement(None, _rejection(candidates))
+    best = max(eligible, key=lambda stack: (_score(stack, rules), -_order(stack, eligible)))
+    unread = _unread(best, candidates)
+    if unread > rules.stack.max_unread_fraction * (best.images + unread):
+        return Judgement(
+            None,
+            f"{best.images} axial images form a stack, {unread} more do not fit it and lie outside:"
+            " part of the head would go unread",
+        )
+    return _accept(best, headers, candidates, rules)
 
 
-def _not_ct(headers: Sequence[Header], _limits: dict[str, Any]) -> str | None:
-    other = next((one for one in headers if one.identity.sop_class_uid not in ANALYSED), None)
-    if other is not None:
-        return f"not a CT image (SOP class {other.identity.sop_class_uid})"
-    modality = headers[0].modality
-    return None if modality == "CT" else f"modality is {modality or 'missing'}, not CT"
+def _examine(stack: Stack, rules: SelectionRules) -> _Candidate:
+    checks = (*LABEL_CHECKS, other_anatomy)
+    reason = next((found for check in checks if (found := check(stack.first, rules))), None)
+    reason = reason or _not_axial(stack, rules)
+    if reason:
+        return _Candidate(stack, reason, unwanted=True)
+    return _Candidate(stack, _time_series(stack, rules) or _size(stack, rules), unwanted=False)
 
 
-def _not_a_slice(headers: Sequence[Header], limits: dict[str, Any]) -> str | None:
-    values = {value.upper() for one in headers for value in one.image_type}
-    for unwanted in limits["image_type_values"]:
-        if unwanted in values:
-            return f"image type {unwanted}"
-    if headers[0].image_type[:1] == ("DERIVED",):
-        for unwanted in limits["derived_values"]:
-            if unwanted in values:
-                return f"derived image, {unwanted}"
-    if headers[0].image_type[1:2] == ("SECONDARY",) and "AXIAL" not in values:
-        return "secondary image, not axial"
-    if any(one.burned_in.upper() == "YES" for one in headers):
-        return "burned-in annotation"
-    return None
-
-
-def _contrast(headers: Sequence[Header], limits: dict[str, Any]) -> str | None:
-    agent = next((one.contrast_agent for one in headers if one.contrast_agent), "")
-    if agent and agent.upper() not in ("NONE", "NO"):
-        return "contrast agent given"
-    names = f"{headers[0].series_description} {headers[0].protocol_name}"
-    if re.search(limits["without_contrast_words"], names, re.IGNORECASE):
-        return None
-    found = re.search(limits["contrast_words"], names, re.IGNORECASE)
-    return f"contrast study by its name ({found[0]})" if found else None
-
-
-def _sharp_kernel(headers: Sequence[Header], limits: dict[str, Any]) -> str | None:
-    kernel = headers[0].kernel
-    sharp = re.search(limits["sharp_kernels"], kernel, re.IGNORECASE)
-    return f"sharp kernel {kernel}" if sharp else None
-
-
-def _geometry(headers: Sequence[Header], limits: dict[str, Any]) -> str | None:
-    positions = [one for header in headers for one in header.positions_mm]
-    orientations = [one for header in headers for one in header.orientations]
-    if any(len(one) != 3 for one in positions) or any(len(one) != 6 for one in orientations):
-        return "a slice has no finite position or orientation"
-    normal = _normal(orientations[0])
-    if normal is None:
-        return "impossible orientation"
-    tilt = math.degrees(math.acos(min(1.0, abs(normal[2]))))
-    if tilt > limits["max_tilt_degrees"]:
+def _not_axial(stack: Stack, rules: SelectionRules) -> str | None:
+    if stack.normal is None or not stack.places_mm:
+        return None  # says nothing about where it lies; `_size` refuses it
+    tilt = stack.degrees_off_axis
+    if tilt > rules.stack.max_tilt_degrees:
         return f"not axial (slice normal {tilt:.0f} degrees off the patient's long axis)"
-    return _stack(sorted({round(_dot(one, normal), 2) for one in positions}), limits)
-
-
-def _stack(places_mm: Sequence[float], limits: dict[str, Any]) -> str | None:
-    if len(places_mm) < limits["min_slices"]:
-        return f"{len(places_mm)} slice positions, fewer than {limits['min_slices']}"
-    extent_mm = places_mm[-1] - places_mm[0]
-    if extent_mm < limits["min_extent_mm"]:
-        return f"covers {extent_mm:.0f} mm, less than {limits['min_extent_mm']:.0f} mm"
-    if extent_mm > limits["max_extent_mm"]:
-        return f"covers {extent_mm:.0f} mm, more than {limits['max_extent_mm']:.0f} mm"
     return None
 
 
-def _spacing(headers: Sequence[Header], limits: dict[str, Any]) -> str | None:
-    for header in headers:
-        low, high = limits["min_spacing_mm"], limits["max_spacing_mm"]
-        if len(header.spacing_mm) != 2 or not all(low <= one <= high for one in header.spacing_mm):
-            return f"pixel spacing outside {low} to {high} mm"
+def _time_series(stack: Stack, rules: SelectionRules) -> str | None:
+    if stack.passes > rules.stack.max_images_per_position:
+        return f"a time series: {stack.passes} images at most of its positions"
     return None
 
 
-CHECKS: Final = (_not_ct, _not_a_slice, _contrast, _sharp_kernel, _geometry, _spacing)
+def _size(stack: Stack, rules: SelectionRules) -> str | None:
+    limits = rules.stack
+    if not stack.places_mm:
+        return "no usable position or orientation"
+    if len(stack.places_mm) < stack.images:
+        return "several frames at one position"
+    low, high = limits.min_spacing_mm, limits.max_spacing_mm
+    spacing_mm = stack.first.spacing_mm
+    if len(spacing_mm) != 2 or not all(low <= one <= high for one in spacing_mm):
+        return f"pixel spacing outside {low:g} to {high:g} mm"
+    if stack.images < limits.min_slices:
+        return f"{stack.images} slice positions, fewer than {limits.min_slices}"
+    if stack.extent_mm < limits.min_extent_mm:
+        return f"covers {stack.extent_mm:.0f} mm, less than {limits.min_extent_mm:g} mm"
+    if stack.extent_mm > limits.max_extent_mm:
+        return f"covers {stack.extent_mm:.0f} mm, more than {limits.max_extent_mm:g} mm"
+    return None
 
 
-def _score(headers: Sequence[Header], weights: dict[str, Any]) -> float:
-    first = headers[0]
-    names = f"{first.body_part} {first.series_description} {first.study_description}"
-    low, high = weights["preferred_thickness_mm"]
-    thickness_mm = _slice_interval(headers)
-    score = weights["base"] + weights["per_slice"] * len(headers)
-    score += weights["soft_kernel"] * _matches(weights["soft_kernels"], first.kernel)
-    score += weights["head"] * _matches(weights["head_words"], names)
-    score += weights["original"] * (first.image_type[:1] == ("ORIGINAL",))
-    score += weights["axial"] * (first.image_type[2:3] == ("AXIAL",))
-    score += weights["preferred_thickness"] * (low <= thickness_mm <= high)
-    return float(round(score, 3))
+def _score(stack: Stack, rules: SelectionRules) -> float:
+    return sum(points_of(stack, rules).values())
 
 
-def _matches(pattern: str, text: str) -> bool:
-    return re.search(pattern, text, re.IGNORECASE) is not None
+def _order(stack: Stack, stacks: Sequence[Stack]) -> int:
+    """Place a stack by its acquisition: of two time points, contrast only comes with the second."""
+    return sorted(stacks, key=lambda one: one.first.acquired).index(stack)
 
 
-def _slice_interval(headers: Sequence[Header]) -> float:
-    normal = _normal(headers[0].orientations[0]) or (0.0, 0.0, 1.0)
-    places = sorted(_dot(one, normal) for header in headers for one in header.positions_mm)
-    steps = sorted(after - before for before, after in pairwise(places))
-    return round(steps[len(steps) // 2], 2)
+def _rejection(candidates: Sequence[_Candidate]) -> str:
+    """Give the reason against the largest stack, one that shows a head if there is any."""
+    wanted = [one for one in candidates if not one.unwanted] or candidates
+    return wanted[0].reason or ""
 
 
-def _normal(orientation: Vector) -> Vector | None:
-    """Cross the row and column cosines (PS3.3 C.7.6.2.1.1); None if they are not a frame."""
-    row, column = orientation[:3], orientation[3:]
-    normal = (
-        row[1] * column[2] - row[2] * column[1],
-        row[2] * column[0] - row[0] * column[2],
-        row[0] * column[1] - row[1] * column[0],
-    )
-    return normal if abs(math.hypot(*normal) - 1) < 0.01 else None
+def _unread(best: Stack, candidates: Sequence[_Candidate]) -> int:
+    """Count the axial images outside of the stack that is analysed: they may show a bleed."""
+    margin_mm = best.extent_mm / max(len(best.places_mm) - 1, 1)
+    low, high = best.places_mm[0] - margin_mm, best.places_mm[-1] + margin_mm
+    normal = best.normal or (0.0, 0.0, 1.0)
+    others = [one.stack for one in candidates if not one.unwanted and one.stack is not best]
+    positions = [at for stack in others for one in stack.headers for at in one.positions_mm]
+    return sum(len(at) != 3 or not low <= dot(at, normal) <= high for at in positions)
 
 
-def _dot(a: Vector, b: Vector) -> float:
-    return sum(x * y for x, y in zip(a, b, strict=True))
+def _accept(
+    best: Stack, headers: Sequence[Header], candidates: Sequence[_Candidate], rules: SelectionRules
+) -> Judgement:
+    left_out = {
+        header.identity.sop_instance_uid: one.reason or "at a position that is analysed already"
+        for one in candidates
+        if one.stack is not best
+        for header in one.stack.headers
+    }
+    below = _below_the_head(best, rules)
+    left_out |= {one.identity.sop_instance_uid: "below the head" for one in below}
+    points = points_of(best, rules)
+    if left_out:
+        points["images left out"] = rules.score.left_out
+    if below:
+        points["longer than a head"] = rules.score.longer_than_head
+    score = round(sum(points.values()), 3)
+    return Judgement(score, _account(points, left_out, len(headers)), left_out)
+
+
+def _below_the_head(stack: Stack, rules: SelectionRules) -> list[Header]:
+    """List the slices of head and neck in one series that lie too far down to show brain."""
+    if stack.extent_mm <= rules.stack.head_extent_mm or len(stack.headers) == 1:
+        return []
+    normal = stack.normal or (0.0, 0.0, 1.0)
+    lowest_mm = stack.places_mm[-1] - rules.stack.head_extent_mm
+    return [one for one in stack.headers if dot(one.positions_mm[0], normal) < lowest_mm]
+
+
+def _account(points: Mapping[str, float], left_out: Mapping[str, str], total: int) -> str:
+    text = f"eligible: {name_points(points)}"
+    if not left_out:
+        return text
+    counts: dict[str, int] = {}
+    for reason in left_out.values():
+        counts[reason] = counts.get(reason, 0) + 1
+    listed = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+    return f"{text}; {len(left_out)} of {total} objects left out: {listed}"

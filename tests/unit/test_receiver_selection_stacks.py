@@ -1,0 +1,159 @@
+"""Series with oddities: what is mixed, doubled or missing in them."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset
+
+from receiver.rules import load_rules
+from receiver.selection import Judgement, judge
+from tests.phantoms import element
+from tests.series import datasets, headers
+
+RULES = load_rules()
+HEAD = {"desc": "Head 5.0", "kernel": "H31s", "type": "ORIGINAL\\PRIMARY\\AXIAL", "part": "HEAD"}
+UIDS = {"SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"}
+KEYWORDS = sorted(
+    {element.keyword for element in datasets(HEAD)[0]}
+    | {"StudyDescription", "ProtocolName", "ContrastBolusAgent"} - UIDS
+)
+
+
+def judged(*parts: Sequence[Dataset]) -> Judgement:
+    objects = [ds for part in parts for ds in part]
+    for number, ds in enumerate(objects):
+        ds.SOPInstanceUID = f"1.2.3.{number + 1}"
+    return judge(headers(objects), RULES)
+
+
+def test_a_localizer_among_the_slices_is_left_out() -> None:
+    scout = datasets(
+        HEAD | {"type": "ORIGINAL\\PRIMARY\\LOCALIZER", "plane": "sagittal", "count": 1}
+    )
+    judgement = judged(scout, datasets(HEAD))
+    assert judgement.score is not None
+    assert judgement.left_out == {"1.2.3.1": "image type LOCALIZER"}
+
+
+def test_an_unmarked_sagittal_image_among_the_slices_is_left_out() -> None:
+    judgement = judged(datasets(HEAD), datasets(HEAD | {"plane": "sagittal", "count": 2}))
+    assert set(judgement.left_out) == {"1.2.3.33", "1.2.3.34"}
+
+
+def test_a_capture_among_the_slices_is_left_out() -> None:
+    capture = datasets(HEAD | {"sop": "SecondaryCaptureImageStorage", "count": 1})
+    assert list(judged(datasets(HEAD), capture).left_out) == ["1.2.3.33"]
+
+
+def test_a_series_with_something_left_out_scores_less() -> None:
+    whole = judged(datasets(HEAD))
+    mixed = judged(datasets(HEAD), datasets(HEAD | {"plane": "sagittal", "count": 1}))
+    assert whole.score is not None
+    assert mixed.score == whole.score - 1
+
+
+def test_of_two_kernels_in_one_series_the_soft_one_is_analysed() -> None:
+    judgement = judged(datasets(HEAD | {"kernel": "H70h"}), datasets(HEAD))
+    assert set(judgement.left_out) == {f"1.2.3.{number}" for number in range(1, 33)}
+    assert set(judgement.left_out.values()) == {"sharp kernel H70h"}
+
+
+def test_of_two_time_points_the_first_is_analysed() -> None:
+    late = datasets(HEAD | {"attributes": {"AcquisitionTime": "120500"}})
+    early = datasets(HEAD | {"attributes": {"AcquisitionTime": "120000"}})
+    judgement = judged(late, early)
+    assert set(judgement.left_out) == {f"1.2.3.{number}" for number in range(1, 33)}
+
+
+def test_without_times_the_acquisition_number_tells_two_time_points_apart() -> None:
+    late = datasets(HEAD | {"attributes": {"AcquisitionNumber": 2}})
+    early = datasets(HEAD | {"attributes": {"AcquisitionNumber": 1}})
+    assert "1.2.3.1" in judged(late, early).left_out
+
+
+def test_three_time_points_are_a_time_series() -> None:
+    judgement = judged(*[datasets(HEAD) for _ in range(3)])
+    assert judgement.score is None
+    assert "3 images at most of its positions" in judgement.reason
+
+
+def test_one_doubled_slice_costs_nothing_but_itself() -> None:
+    judgement = judged(datasets(HEAD), datasets(HEAD)[:1])
+    assert judgement.score is not None
+    assert len(judgement.left_out) == 1
+
+
+def test_contrast_in_half_of_a_series_leaves_that_half_out() -> None:
+    judgement = judged(datasets(HEAD | {"agent": "Ultravist"}), datasets(HEAD))
+    assert set(judgement.left_out.values()) == {"contrast agent given"}
+
+
+def test_two_halves_at_two_angles_are_refused_since_half_the_head_would_go_unread() -> None:
+    base = datasets(HEAD | {"places_mm": [index * 5.0 for index in range(14)], "count": 14})
+    vertex = datasets(
+        HEAD | {"places_mm": [80 + index * 5.0 for index in range(14)], "count": 14, "tilt": 15.0}
+    )
+    judgement = judged(base, vertex)
+    assert judgement.score is None
+    assert "would go unread" in judgement.reason
+
+
+def test_an_odd_slice_within_the_stack_is_left_out() -> None:
+    odd = datasets(HEAD | {"places_mm": [52.5], "count": 1, "pixel_mm": 0.5})
+    assert list(judged(datasets(HEAD), odd).left_out) == ["1.2.3.33"]
+
+
+def test_one_odd_slice_in_thirty_may_lie_outside() -> None:
+    odd = datasets(HEAD | {"places_mm": [175.0], "count": 1, "pixel_mm": 0.5})
+    assert judged(datasets(HEAD), odd).score is not None
+
+
+def test_of_head_and_neck_in_one_series_the_slices_below_the_head_are_left_out() -> None:
+    judgement = judged(datasets(HEAD | {"count": 61}))  # 300 mm, rising: the first are the lowest
+    assert set(judgement.left_out) == {f"1.2.3.{number}" for number in range(1, 11)}
+
+
+def test_a_slice_without_a_position_is_left_out() -> None:
+    objects = datasets(HEAD)
+    del objects[3].ImagePositionPatient
+    assert judged(objects).left_out == {"1.2.3.4": "no usable position or orientation"}
+
+
+def test_positions_that_are_no_numbers_are_refused_with_a_reason() -> None:
+    objects = datasets(HEAD)
+    for ds in objects:
+        ds["ImagePositionPatient"] = element("ImagePositionPatient", ["nan", "0", "0"])
+    assert "no usable position" in judged(objects).reason
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_the_order_of_arrival_does_not_matter(descending: bool) -> None:
+    objects = datasets(HEAD)
+    ordered = sorted(objects, key=lambda ds: ds.InstanceNumber, reverse=descending)
+    assert judge(headers(ordered), RULES).score == judge(headers(objects), RULES).score
+
+
+@given(dropped=st.sets(st.sampled_from(KEYWORDS)), some=st.booleans())
+def test_any_missing_attribute_leaves_a_score_or_a_reason(dropped: set[str], some: bool) -> None:
+    objects = datasets(HEAD | {"count": 10, "step_mm": 10.0})
+    for ds in objects[:4] if some else objects:
+        for keyword in dropped - UIDS:
+            if keyword in ds:
+                delattr(ds, keyword)
+    judgement = judged(objects)
+    assert judgement.reason
+    assert judgement.score is None or judgement.score > 0
+
+
+@given(
+    keyword=st.sampled_from([one for one in KEYWORDS if one not in UIDS]),
+    value=st.sampled_from([b"\xff\xfe", b"", b"\\\\\\", b"1e400", b"nan\\nan\\nan", b"\x00" * 7]),
+)
+def test_any_garbled_attribute_leaves_a_score_or_a_reason(keyword: str, value: bytes) -> None:
+    objects = datasets(HEAD | {"count": 10, "step_mm": 10.0})
+    for ds in objects[:2]:
+        if keyword in ds:
+            ds[keyword]._value = value
+    assert judge(headers(objects), RULES).reason

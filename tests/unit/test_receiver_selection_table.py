@@ -1,0 +1,40 @@
+"""The table of headers: each row is a test, each study picks its winner in any order."""
+
+import tomllib
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from receiver.rules import load_rules
+from receiver.selection import Judgement, judge
+from tests.series import series
+
+TABLE = tomllib.loads(Path(__file__).with_name("series_table.toml").read_text("utf-8"))
+ROWS: dict[str, dict[str, Any]] = {row["name"]: row for row in TABLE["series"]}
+RULES = load_rules()
+
+
+def judged(name: str) -> Judgement:
+    return judge(series(ROWS[name]), RULES)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_series_is_chosen_or_refused_as_the_table_says(name: str) -> None:
+    judgement = judged(name)
+    assert ROWS[name]["expect"] in judgement.reason
+    assert (judgement.score is None) == (not judgement.reason.startswith("eligible"))
+
+
+@pytest.mark.parametrize("study", TABLE["study"], ids=lambda study: study["name"])
+def test_the_best_series_of_a_study_wins_in_any_order(study: dict[str, Any]) -> None:
+    scores = {name: judged(name).score for name in study["series"]}
+    for order in permutations(study["series"]):
+        eligible = [name for name in order if scores[name] is not None]
+        winner = max(eligible, key=lambda name: scores[name] or 0, default="")
+        assert winner == study["winner"], scores
+
+
+def test_the_table_has_sixty_rows_and_more() -> None:
+    assert len(ROWS) == len(TABLE["series"]) >= 60
