@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,6 +13,7 @@ from rich.table import Table
 
 from trainer.cache import prepare as prepare_release
 from trainer.config import ConfigError, load_config
+from trainer.crossval import crossval
 from trainer.ctich import DataError, Release, read_release
 from trainer.evaluate import evaluate
 from trainer.fit import fit as fit_run
@@ -86,7 +87,7 @@ def ship_command(
     with told():
         release = read_release(data)
         prepared = prepare_release(release, described(run)[0].preprocessing, cache)
-        card = ship(finished(run, len(prepared)), prepared, release, out)
+        card = ship(finished(run), prepared, release, out)
         console.print_json(json.dumps(card.metrics))
 
 
@@ -105,10 +106,34 @@ def evaluate_command(
         chosen = judged_patients(release.patients, numbers(patients), split)
         predictor = Predictor(model, device)
         shown = track(judge(predictor, release, chosen), "Judging", len(chosen), console=console)
-        text = json.dumps(evaluate(list(shown), predictor.card), indent=1)
-        if json_file:
-            json_file.write_text(text + "\n", "utf-8")
-        console.print_json(text)
+        card = predictor.card
+        report(evaluate(list(shown), card.name, card.sha256), json_file)
+
+
+@app.command("crossval")
+def crossval_command(
+    data: Data,
+    run: Annotated[Path, typer.Option(help="A folder for the folds; goes on where they stand.")],
+    preset: Annotated[str, typer.Option(help="A preset's name or a TOML file.")] = "small",
+    folds: Annotated[int, typer.Option(min=2)] = 5,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Where the figures go.")] = None,
+    cache: Cache = CACHE,
+) -> None:
+    """Judge a preset on every patient, each by a network that never saw them."""
+    with told():
+        config = load_config(preset)
+        release = read_release(data)
+        prepared = prepare_release(release, config.preprocessing, cache)
+        studies = crossval(config, prepared, release, run, folds, console)
+        report(evaluate(studies, f"{config.name}, {folds} folds", ""), json_file)
+
+
+def report(figures: dict[str, Any], json_file: Path | None) -> None:
+    """Print figures, and write them where asked to."""
+    text = json.dumps(figures, indent=1)
+    if json_file:
+        json_file.write_text(text + "\n", "utf-8")
+    console.print_json(text)
 
 
 def summary(release: Release) -> Table:

@@ -15,15 +15,15 @@ from sklearn.metrics import confusion_matrix
 
 from trainer.judge import Study
 from trainer.metrics import auc, intraclass, ratio, sensitivity, specificity
-from worker.munet.card import CLASSES, Card
+from worker.munet.card import CLASSES
 
 RESAMPLES = 2000
 
 
-def evaluate(studies: Sequence[Study], card: Card) -> dict[str, Any]:
+def evaluate(studies: Sequence[Study], name: str, sha256: str) -> dict[str, Any]:
     """Put all figures of some judged patients together."""
     return {
-        "model": {"name": card.name, "sha256": card.sha256},
+        "model": {"name": name, "sha256": sha256},
         "patients": [study.patient for study in studies],
         "slices": sum(len(study.types) for study in studies),
         "segmentation": segmentation(studies),

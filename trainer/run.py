@@ -5,7 +5,7 @@ Random numbers need no storing: every epoch draws its own from the seed and the 
 
 import copy
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from trainer.config import ConfigError, RunConfig, build
 from trainer.splits import Split
+from trainer.unet import plain_unet
 from worker.munet.network import MUNet
 
 STATE = "state.pt"
@@ -24,8 +25,8 @@ class Run:
     """Networks, optimiser and history between two epochs."""
 
     config: RunConfig
-    network: MUNet
-    average: MUNet  # the moving average, the one that is judged and kept
+    network: nn.Module
+    average: nn.Module  # the moving average, the one that is judged and kept
     optimiser: torch.optim.Optimizer
     hardness: Tensor  # (slice,) last "any" probability of each slice
     epoch: int = 0
@@ -36,7 +37,7 @@ class Run:
     def start(cls, config: RunConfig, slices: int) -> "Run":
         """Make a fresh run over a release of so many slices."""
         torch.manual_seed(config.seed)
-        network = MUNet(config.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = make_network(config)
         settings = config.optimiser
         optimiser = torch.optim.AdamW(
             network.parameters(), settings.rate, weight_decay=settings.weight_decay
@@ -95,6 +96,19 @@ class Run:
                     slow.copy_(fast)
 
 
+def make_network(config: RunConfig) -> nn.Module:
+    """Make the network that a run trains, with fresh weights."""
+    unet = config.architecture == "unet"
+    network = plain_unet(config.network) if unet else MUNet(config.network)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
+
+
+def baseline(config: RunConfig) -> RunConfig:
+    """Return the run that trains a plain U-Net in all else as this one trains MUNet."""
+    one_branch = replace(config.loss, branches=config.loss.branches[-1:])
+    return replace(config, name=f"{config.name}-unet", architecture="unet", loss=one_branch)
+
+
 def _values(network: nn.Module) -> list[Tensor]:
     return [*network.parameters(), *network.buffers()]
 
@@ -116,3 +130,13 @@ def described(folder: Path) -> tuple[RunConfig, Split]:
         raise ConfigError(f"{folder / RECORD}: {error.strerror}; is this a run?") from error
     config = build(RunConfig, values["config"])
     return config, Split(tuple(values["train"]), tuple(values["validation"]))
+
+
+def averaged(config: RunConfig, folder: Path) -> tuple[MUNet, list[dict[str, float]]]:
+    """Read a run's averaged network, in eval mode, and its history; nothing where none is."""
+    network = MUNet(config.network).eval()
+    if not (folder / STATE).exists():
+        return network, []
+    stored = torch.load(folder / STATE, weights_only=True)
+    network.load_state_dict(stored["average"])
+    return network, stored["history"]

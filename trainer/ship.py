@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from trainer.cache import Prepared
 from trainer.config import ConfigError, RunConfig
@@ -14,12 +15,11 @@ from trainer.evaluate import evaluate
 from trainer.judge import Study, judge
 from trainer.metrics import auc
 from trainer.operating import TOP, Seen, calibrated, choose, look
-from trainer.run import Run, described
+from trainer.run import averaged, described
 from trainer.splits import Split
 from worker.munet import checkpoint
 from worker.munet.card import Card, Scoring
 from worker.munet.inference import Predictor
-from worker.munet.network import MUNet
 
 WEIGHTS = (0.0, 0.25, 0.5, 1.0)  # of the mask's own evidence beside the classifier's
 CHOSEN_HERE = (
@@ -39,11 +39,11 @@ class Finished:
 
     config: RunConfig
     split: Split
-    network: MUNet
+    network: nn.Module
     history: list[dict[str, float]]
 
 
-def finished(folder: Path, slices: int) -> Finished:
+def finished(folder: Path) -> Finished:
     """Read a run that has trained all its epochs.
 
     Raises
@@ -52,12 +52,12 @@ def finished(folder: Path, slices: int) -> Finished:
         No run is here, or it has not come to its end.
     """
     config, split = described(folder)
-    run = Run.resume(config, slices, folder)
-    if run.epoch < config.epochs:
+    network, history = averaged(config, folder)
+    if len(history) < config.epochs:
         raise ConfigError(
-            f"{folder}: has trained {run.epoch} of {config.epochs} epochs; let `fit` go on first"
+            f"{folder}: has trained {len(history)} of {config.epochs} epochs; let `fit` go on"
         )
-    return Finished(config, split, run.average.eval(), run.history)
+    return Finished(config, split, network, history)
 
 
 def ship(run: Finished, prepared: Prepared, release: Release, target: Path) -> Card:
@@ -69,8 +69,23 @@ def ship(run: Finished, prepared: Prepared, release: Release, target: Path) -> C
         The checkpoint's .safetensors.
     """
     seen, scoring = best_scoring(run.network, prepared, run.split.validation)
+    card = card_of(run, seen, scoring)
+    written = checkpoint.write(target, run.network.state_dict(), card)
+    studies = list(judge(Predictor(target), release, run.split.validation))
+    figures = {
+        "note": CHOSEN_HERE,
+        **evaluate(studies, written.name, written.sha256),
+        "studies": by_study(studies),
+    }
+    return checkpoint.write(
+        target, run.network.state_dict(), replace(written, metrics={"validation": figures})
+    )
+
+
+def card_of(run: Finished, seen: Sequence[Seen], scoring: Scoring) -> Card:
+    """Describe a network, calibrated and given its thresholds on the patients in `seen`."""
     scoring = calibrated(seen, scoring)
-    card = Card(
+    return Card(
         name=run.config.name,
         sha256="",
         network=run.config.network,
@@ -80,16 +95,10 @@ def ship(run: Finished, prepared: Prepared, release: Release, target: Path) -> C
         chosen="balanced",
         training=training_record(run),
     )
-    written = checkpoint.write(target, run.network.state_dict(), card)
-    studies = list(judge(Predictor(target), release, run.split.validation))
-    figures = {"note": CHOSEN_HERE, **evaluate(studies, written), "studies": by_study(studies)}
-    return checkpoint.write(
-        target, run.network.state_dict(), replace(written, metrics={"validation": figures})
-    )
 
 
 def best_scoring(
-    network: MUNet, prepared: Prepared, patients: Sequence[int]
+    network: nn.Module, prepared: Prepared, patients: Sequence[int]
 ) -> tuple[list[Seen], Scoring]:
     """Choose how much the mask's own evidence counts, by the AUC of slices."""
     tried = []

@@ -12,23 +12,23 @@ from trainer.judge import ML_PER_PIXEL, Study, count
 from trainer.metrics import Overlap, auc, intraclass, sensitivity, specificity
 from trainer.operating import platt, youden
 from trainer.splits import SplitError, judged_patients
-from worker.munet.card import CLASSES, Card, OperatingPoint, Scoring
+from worker.munet.card import CLASSES, OperatingPoint
 from worker.munet.inference import calibrate
-from worker.munet.network import NetworkConfig
-from worker.munet.preprocessing import Preprocessing
 
+TINY = """
+[[stages]]
+size = 32
+epochs = 1
+batch = 4
+[network]
+width = 4
+[preprocessing]
+size = 64
+crop = "frame"
+"""
 HEADER = (
     "PatientNumber,SliceNumber,Intraventricular,Intraparenchymal,Subarachnoid,Epidural,Subdural,"
     "No_Hemorrhage,Fracture_Yes_No"
-)
-CARD = Card(
-    "tiny",
-    "0" * 64,
-    NetworkConfig(width=4),
-    Preprocessing(),
-    Scoring(),
-    {"balanced": OperatingPoint()},
-    "balanced",
 )
 
 
@@ -55,7 +55,7 @@ HEALTHY = study(2, [None, None], [0, 0], [0, 0], [0, 0], [0.1, 0.2])
 
 @pytest.fixture(scope="module")
 def report():
-    return evaluate([BLEED, HEALTHY], CARD)
+    return evaluate([BLEED, HEALTHY], "tiny", "0" * 64)
 
 
 def test_the_report_has_the_contracts_keys(report):
@@ -207,10 +207,7 @@ def release(tmp_path):
 
 def test_one_command_each_trains_ships_and_judges(tmp_path, release):
     preset = tmp_path / "tiny.toml"
-    preset.write_text(
-        "[[stages]]\nsize = 32\nepochs = 1\nbatch = 4\n[network]\nwidth = 4\n"
-        "[preprocessing]\nsize = 64\ncrop = 'frame'\n"
-    )
+    preset.write_text(TINY)
     run, model, figures = tmp_path / "run", tmp_path / "m.safetensors", tmp_path / "m-figures.json"
     data = ["--data", str(release), "--cache", str(tmp_path / "cache")]
     verbs = [
@@ -225,6 +222,17 @@ def test_one_command_each_trains_ships_and_judges(tmp_path, release):
     assert card["training"]["patients"] == [1, 2]
     assert card["metrics"]["validation"]["patients"] == [3, 4]
     assert json.loads(figures.read_text())["model"]["sha256"] == card["sha256"]
+
+
+def test_crossval_judges_every_patient_once(tmp_path, release):
+    preset = tmp_path / "tiny.toml"
+    preset.write_text(TINY)
+    figures = tmp_path / "figures.json"
+    verb = ["crossval", "--data", str(release), "--cache", str(tmp_path / "cache")]
+    verb += ["--run", str(tmp_path / "run"), "--preset", str(preset), "--folds", "2"]
+    done = CliRunner().invoke(app, [*verb, "--json", str(figures)])
+    assert done.exit_code == 0, done.output
+    assert json.loads(figures.read_text())["patients"] == [1, 2, 3, 4]
 
 
 def test_a_wrong_folder_is_one_line_and_exit_code_2(tmp_path):
