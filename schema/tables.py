@@ -57,6 +57,8 @@ class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own declaration
         datetime: UtcDateTime,
         dict[str, Any]: JSON,
+        list[float]: JSON(none_as_null=True),
+        list[str]: JSON(none_as_null=True),
         # Text rather than the database's own enumeration: a new state needs no migration.
         StrEnum: Enum(StrEnum, native_enum=False, length=16),
     }
@@ -117,8 +119,10 @@ class Series(Base):
     last_instance_at: Mapped[datetime]
 
     state: Mapped[SeriesState] = mapped_column(default=SeriesState.RECEIVING, index=True)
+    whole_by: Mapped[str | None]  # why it was decided on when it was
     score: Mapped[float | None]
     reason: Mapped[str | None]
+    selection_version: Mapped[str | None] = mapped_column(String(UID_LENGTH))
     revision: Mapped[int] = mapped_column(default=1)
 
     study: Mapped[Study] = relationship(back_populates="series")
@@ -131,6 +135,10 @@ class Series(Base):
         """Give the newest version of each SOP instance, in the order of arrival."""
         newest = {one.sop_instance_uid: one for one in sorted(self.instances, key=_version)}
         return sorted(newest.values(), key=lambda one: one.id)
+
+    def analysed_instances(self) -> list["Instance"]:
+        """Give what the selection did not leave out: the files that a worker reads."""
+        return [one for one in self.newest_instances() if one.left_out is None]
 
 
 def _version(instance: "Instance") -> int:
@@ -154,9 +162,31 @@ class Instance(Base):
     size_bytes: Mapped[int]
     sha256: Mapped[str] = mapped_column(String(64))
     received_at: Mapped[datetime]
+    # Along the slice's normal, one a frame; NULL for what is no axial CT slice.
+    places_mm: Mapped[list[float] | None]
+    left_out: Mapped[str | None]  # why the analysis of its series does not use it
 
     series: Mapped[Series] = relationship(back_populates="instances")
     association: Mapped[Association | None] = relationship()
+
+
+class Announcement(Base):
+    """What somebody else says a series holds: evidence that it is whole, or that it is not.
+
+    It may come before the first instance, so it names the series by its UID.
+    """
+
+    __tablename__ = "announcement"
+    __table_args__ = (UniqueConstraint("series_instance_uid", "source", "ae_title"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH))
+    series_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH), index=True)
+    source: Mapped[str] = mapped_column(String(8))  # C-FIND, MPPS or IAN
+    ae_title: Mapped[str] = mapped_column(String(16))
+    instances: Mapped[int]
+    sop_instance_uids: Mapped[list[str] | None]
+    announced_at: Mapped[datetime]
 
 
 class Job(Base):
