@@ -99,6 +99,7 @@ class RunConfig:
 
     name: str
     seed: int = 0
+    architecture: Literal["munet", "unet"] = "munet"  # unet is the baseline, never shipped
     stages: tuple[Stage, ...] = (Stage(),)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     preprocessing: Preprocessing = field(default_factory=Preprocessing)

@@ -47,8 +47,9 @@ def fit(config: RunConfig, prepared: Prepared, split: Split, folder: Path, conso
         while run.epoch < config.epochs:
             started = time.monotonic()
             train_epoch(run, prepared, rows, lambda done: progress.update(bar, completed=done))
-            size = config.stage_of(run.epoch).size
-            run.history[-1] |= asdict(validate(run.average, prepared, split.validation, size))
+            if split.validation:
+                size = config.stage_of(run.epoch).size
+                run.history[-1] |= asdict(validate(run.average, prepared, split.validation, size))
             run.history[-1]["seconds"] = time.monotonic() - started
             run.epoch += 1
             run.save(folder)

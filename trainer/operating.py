@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_curve
+from torch import nn
 
 from trainer.cache import Prepared
 from trainer.metrics import Overlap
@@ -15,7 +16,7 @@ from worker.munet.card import CLASSES, OperatingPoint, Platt, Scoring
 from worker.munet.device import resolve
 from worker.munet.inference import Maps, calibrate, run, study_logits
 from worker.munet.labels import components
-from worker.munet.network import OUTPUTS, MUNet
+from worker.munet.network import OUTPUTS
 
 MASKS, SEEDS, SIZES = (0.3, 0.4, 0.5, 0.6), (0.5, 0.7, 0.85, 0.95), (0, 8, 20)
 GATES = (0.0, 0.05, 0.1, 0.2, 0.3)
@@ -38,7 +39,7 @@ class Seen:
 
 
 def look(
-    network: MUNet, prepared: Prepared, patients: Sequence[int], scoring: Scoring
+    network: nn.Module, prepared: Prepared, patients: Sequence[int], scoring: Scoring
 ) -> list[Seen]:
     """Run the network over whole patients."""
     found = []

@@ -132,9 +132,9 @@ def described(folder: Path) -> tuple[RunConfig, Split]:
     return config, Split(tuple(values["train"]), tuple(values["validation"]))
 
 
-def averaged(config: RunConfig, folder: Path) -> tuple[MUNet, list[dict[str, float]]]:
+def averaged(config: RunConfig, folder: Path) -> tuple[nn.Module, list[dict[str, float]]]:
     """Read a run's averaged network, in eval mode, and its history; nothing where none is."""
-    network = MUNet(config.network).eval()
+    network = make_network(config).eval()
     if not (folder / STATE).exists():
         return network, []
     stored = torch.load(folder / STATE, weights_only=True)

@@ -79,17 +79,13 @@ def parameters(network: nn.Module) -> int:
 def same_budget(config: NetworkConfig) -> tuple[int, ...]:
     """Return the channels of the U-Net whose parameter count is nearest to this MUNet's."""
     with torch.device("meta"):  # counted, never filled
-        wanted, before = parameters(MUNet(config)), ()
+        wanted, tried = parameters(MUNet(config)), []
         for channels in _widths():
             size = parameters(UNet(channels, config.in_channels, config.dropout))
+            tried.append((abs(size - wanted), channels))
             if size >= wanted:
-                return min(before or channels, channels, key=lambda c: _gap(c, config, wanted))
-            before = channels
-    raise AssertionError("widths never end")
-
-
-def _gap(channels: tuple[int, ...], config: NetworkConfig, wanted: int) -> int:
-    return abs(parameters(UNet(channels, config.in_channels, config.dropout)) - wanted)
+                break
+    return min(tried)[1]
 
 
 def _widths() -> Iterator[tuple[int, ...]]:

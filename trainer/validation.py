@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from trainer.cache import Prepared
 from trainer.metrics import Overlap, auc, ratio
 from worker.munet.card import Scoring
 from worker.munet.inference import run, study_logits
-from worker.munet.network import MUNet
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,9 @@ def shrink(pictures: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
     return np.asarray(np.stack(resized), np.uint8)
 
 
-def validate(network: MUNet, prepared: Prepared, patients: tuple[int, ...], size: int) -> Progress:
+def validate(
+    network: nn.Module, prepared: Prepared, patients: tuple[int, ...], size: int
+) -> Progress:
     """Score whole patients at a stage's size."""
     network.eval()
     overlap, logits, truth, studies, bleeds = Overlap(), [], [], [], []

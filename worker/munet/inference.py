@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from worker.munet import checkpoint
-from worker.munet.card import LABELS, Card, Platt, Scoring
+from worker.munet.card import LABELS, Card, OperatingPoint, Platt, Scoring
 from worker.munet.device import resolve
 from worker.munet.labels import label_frame
 from worker.munet.network import MUNet
@@ -56,7 +56,7 @@ def study_logits(logits: npt.NDArray[np.float32], top: int) -> npt.NDArray[np.fl
 
 @torch.inference_mode()
 def run(
-    network: MUNet,
+    network: nn.Module,
     pictures: npt.NDArray[np.uint8],
     layout: npt.NDArray[np.intp],
     scoring: Scoring,
@@ -85,7 +85,7 @@ def run(
     return Maps(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
-def forward(network: MUNet, x: Tensor, scoring: Scoring) -> tuple[Tensor, Tensor]:
+def forward(network: nn.Module, x: Tensor, scoring: Scoring) -> tuple[Tensor, Tensor]:
     """Mask logits (slice, 6, rows, columns) and scores (slice, 6), mirror image included."""
     output = network(x)
     masks, scores = output.masks[-1], output.scores
@@ -97,6 +97,20 @@ def forward(network: MUNet, x: Tensor, scoring: Scoring) -> tuple[Tensor, Tensor
         strongest = masks.flatten(2).topk(STRONGEST, dim=-1).values.mean(dim=-1)
         scores = scores + scoring.mask_weight * strongest
     return masks, scores
+
+
+def read(
+    maps: Maps, scoring: Scoring, point: OperatingPoint, box: Box, shape: tuple[int, int]
+) -> Prediction:
+    """Apply calibration and an operating point to one series; labels on frames of `shape`."""
+    slices = calibrate(maps.logits, scoring.slice)
+    study = calibrate(study_logits(maps.logits, scoring.top), scoring.study)
+    labels = np.zeros((len(slices), *shape), np.uint8)
+    if study[-1] >= point.study_gate:
+        for index in np.flatnonzero(slices[:, -1] >= point.slice_gate):
+            any_map = maps.any_map[index].astype(np.float32)
+            labels[index] = label_frame(any_map, maps.types[index], point, box, shape)
+    return Prediction(labels, slices, dict(zip(LABELS, map(float, study), strict=True)))
 
 
 class Predictor:
@@ -153,12 +167,4 @@ class Predictor:
 
     def read(self, maps: Maps, box: Box, shape: tuple[int, int]) -> Prediction:
         """Apply calibration and the operating point; labels on frames of `shape`."""
-        scoring, point = self.card.scoring, self.card.operating_point
-        slices = calibrate(maps.logits, scoring.slice)
-        study = calibrate(study_logits(maps.logits, scoring.top), scoring.study)
-        labels = np.zeros((len(slices), *shape), np.uint8)
-        if study[-1] >= point.study_gate:
-            for index in np.flatnonzero(slices[:, -1] >= point.slice_gate):
-                any_map = maps.any_map[index].astype(np.float32)
-                labels[index] = label_frame(any_map, maps.types[index], point, box, shape)
-        return Prediction(labels, slices, dict(zip(LABELS, map(float, study), strict=True)))
+        return read(maps, self.card.scoring, self.card.operating_point, box, shape)
