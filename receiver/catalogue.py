@@ -3,41 +3,36 @@
 Rows first, then the move: whatever is interrupted is found in the inbox again and taken in once.
 """
 
-import hashlib
-import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import structlog
-from sqlalchemy import select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import update
+from sqlalchemy.exc import DBAPIError
 
-from receiver.header import Header, read_header
-from receiver.inbox import CLOSED, FOLDER, OBJECT_SUFFIX, read_sender
+from receiver.inbox import CLOSED, FOLDER, OBJECT_SUFFIX, SENDER, read_sender
+from receiver.rows import known_paths, register
+from receiver.stored import STORE, StoredObject, read_stored
 from schema.database import Database, read_clock
 from schema.errors import UnreadableObjectError
-from schema.settle import settle
-from schema.states import JobState, SeriesState, move
-from schema.tables import Association, Instance, Series, Study
+from schema.tables import Association
 
 log = structlog.get_logger()
 
 BATCH: Final = 256  # rows in one commit: a commit costs as much as 32 rows
-STORE: Final = "received"
 QUARANTINE: Final = "quarantine"
-META_LENGTH_OFFSET: Final = 140  # value of (0002,0000), behind preamble, DICM, tag, VR and length
 
 
 @dataclass(frozen=True)
-class Arrival:
-    """An object in the inbox, read and ready for its row."""
+class Waiting:
+    """What one association has in the inbox; `closed` if no more of it comes."""
 
-    path: Path
-    header: Header
-    sha256: str
-    size_bytes: int
+    folder: Path
+    closed: bool
+    objects: Sequence[Path]
 
 
 class Catalogue:
@@ -46,6 +41,7 @@ class Catalogue:
     def __init__(self, database: Database, storage: Path) -> None:
         self._database = database
         self._storage = storage
+        self._failing: set[Path] = set()
 
     def close_all_associations(self) -> None:
         """Note that no association of an earlier run is open any more."""
@@ -55,174 +51,93 @@ class Catalogue:
 
     def take_in(self) -> int:
         """Take in everything that waits; return how many objects were new."""
-        return sum(self._take_in_folder(path) for path in (self._storage / FOLDER).iterdir())
-
-    def _take_in_folder(self, folder: Path) -> int:
-        closed = (folder / CLOSED).exists()  # before the listing: a later object is not missed
-        waiting = sorted(folder.glob(f"*{OBJECT_SUFFIX}"))
+        waiting = [_look(folder) for folder in (self._storage / FOLDER).iterdir()]
+        paths = [path for one in waiting for path in one.objects]
         new = sum(
-            self._take_in_batch(folder, waiting[start : start + BATCH])
-            for start in range(0, len(waiting), BATCH)
+            self._take_in_batch(self._read(paths[start : start + BATCH]))
+            for start in range(0, len(paths), BATCH)
         )
-        if closed:
-            self._close_association(folder)
+        self._close([one.folder for one in waiting if one.closed])
         return new
 
-    def _take_in_batch(self, folder: Path, paths: list[Path]) -> int:
-        arrivals = [arrival for path in paths if (arrival := self._read(path)) is not None]
-        with self._database.transaction() as session:
-            now = read_clock(session)
-            association = _association(session, folder)
-            rows = [_register(session, arrival, association, now) for arrival in arrivals]
-            for study in {instance.series.study for instance, _ in rows}:
-                settle(session, study)
-            places = [self._storage / instance.path for instance, _ in rows]
-        for arrival, place in zip(arrivals, places, strict=True):
-            _put(arrival.path, place)
-        return sum(is_new for _, is_new in rows)
+    def add_missing(self, paths: Sequence[Path]) -> int:
+        """Give files of the store the rows that they lack; return how many were added."""
+        if not paths:
+            return 0
+        with self._database.reading() as session:
+            known = known_paths(session, [str(path.relative_to(self._storage)) for path in paths])
+        missing = [path for path in paths if str(path.relative_to(self._storage)) not in known]
+        return self._take_in_batch(self._read(missing)) if missing else 0
 
-    def _read(self, path: Path) -> Arrival | None:
+    def _take_in_batch(self, objects: Sequence[StoredObject]) -> int:
+        """Register and move; objects that the database refuses hold up none of the others."""
         try:
-            header = read_header(path)
-        except UnreadableObjectError as error:
-            log.error("object set aside", file=path.name, folder=QUARANTINE, reason=str(error))
-            _put(path, self._storage / QUARANTINE / f"{path.parent.name}-{path.name}")
-            return None
-        return Arrival(path, header, _dataset_sha256(path), path.stat().st_size)
+            new = self._register(objects)
+        except DBAPIError as error:
+            if len(objects) > 1:
+                half = len(objects) // 2
+                return sum(map(self._take_in_batch, (objects[:half], objects[half:])))
+            self._report(objects[0].path, f"the database refuses it: {type(error.orig).__name__}")
+            return 0
+        for one in objects:
+            _put(one.path, self._storage / one.place)
+        return new
 
-    def _close_association(self, folder: Path) -> None:
+    def _register(self, objects: Sequence[StoredObject]) -> int:
+        folders = {one.association: one.path.parent for one in objects if one.association}
+        senders = {name: read_sender(folder) for name, folder in folders.items()}
         with self._database.transaction() as session:
-            _association(session, folder).closed_at = read_clock(session)
-        for path in folder.iterdir():
-            path.unlink()
+            return register(session, objects, senders, read_clock(session))
+
+    def _read(self, paths: Iterable[Path]) -> list[StoredObject]:
+        objects = []
+        for path in paths:
+            inside = path.is_relative_to(self._storage / STORE)
+            try:
+                objects.append(read_stored(path, None if inside else path.parent.name))
+            except UnreadableObjectError as error:
+                self._set_aside(path, error)
+            except OSError as error:
+                self._report(path, str(error.strerror))
+        return objects
+
+    def _set_aside(self, path: Path, error: UnreadableObjectError) -> None:
+        log.error("object set aside", file=path.name, folder=QUARANTINE, reason=str(error))
+        _put(path, self._storage / QUARANTINE / f"{path.parent.name}-{path.name}")
+
+    def _report(self, path: Path, reason: str) -> None:
+        """Say once what keeps an object in its place; it is tried again in every round."""
+        if path not in self._failing:
+            self._failing.add(path)
+            log.error("object not catalogued", file=path.name, reason=reason)
+
+    def _close(self, folders: Sequence[Path]) -> None:
+        if not folders:
+            return
+        with self._database.transaction() as session:
+            names = [folder.name for folder in folders]
+            over = update(Association).where(Association.name.in_(names))
+            session.execute(over.values(closed_at=read_clock(session)))
+        for folder in folders:
+            _clear_away(folder)
+
+
+def _look(folder: Path) -> Waiting:
+    closed = (folder / CLOSED).exists()  # before the listing: a later object is not missed
+    return Waiting(folder, closed, sorted(folder.glob(f"*{OBJECT_SUFFIX}")))
+
+
+def _clear_away(folder: Path) -> None:
+    """Remove the folder of an association that is over, unless an object still waits in it."""
+    if any(folder.glob(f"*{OBJECT_SUFFIX}")):
+        return
+    for name in (SENDER, CLOSED):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):  # not empty: it is looked at again in the next round
         folder.rmdir()
 
 
-def _association(session: Session, folder: Path) -> Association:
-    query = select(Association).where(Association.name == folder.name)
-    association = session.scalars(query).one_or_none()
-    if association is None:
-        sender = read_sender(folder)
-        association = Association(
-            name=folder.name,
-            calling_ae=sender.calling_ae,
-            peer=sender.peer,
-            opened_at=datetime.fromisoformat(sender.opened_at),
-        )
-        session.add(association)
-    return association
-
-
-def _register(
-    session: Session, arrival: Arrival, association: Association, now: datetime
-) -> tuple[Instance, bool]:
-    """Give the row of an arrival and whether it is new; the same content has one row for ever."""
-    series = _series(session, arrival.header, now)
-    uid = arrival.header.identity.sop_instance_uid
-    query = select(Instance).where(
-        Instance.series_id == series.id, Instance.sop_instance_uid == uid
-    )
-    versions = session.scalars(query).all()
-    for known in versions:
-        if known.sha256 == arrival.sha256:
-            return known, False
-    instance = _instance(arrival, series, association, len(versions) + 1, now)
-    session.add(instance)
-    session.flush()
-    _note_arrival(series, now)
-    if versions:
-        log.warning("other content under a known UID", sop_instance_uid=uid)
-    return instance, True
-
-
-def _instance(
-    arrival: Arrival, series: Series, association: Association, version: int, now: datetime
-) -> Instance:
-    identity = arrival.header.identity
-    return Instance(
-        series=series,
-        association=association,
-        sop_instance_uid=identity.sop_instance_uid,
-        sop_class_uid=identity.sop_class_uid,
-        transfer_syntax_uid=arrival.header.transfer_syntax_uid,
-        version=version,
-        path=_place(arrival),
-        size_bytes=arrival.size_bytes,
-        sha256=arrival.sha256,
-        received_at=now,
-    )
-
-
-def _note_arrival(series: Series, now: datetime) -> None:
-    """Move the series' clock; what was already decided is opened again as a new revision."""
-    series.last_instance_at = now
-    if series.state == SeriesState.RECEIVING:
-        return
-    series.state = move(series.state, SeriesState.RECEIVING)
-    series.revision += 1
-    for job in series.jobs:
-        if job.state == JobState.READY:
-            job.state = move(job.state, JobState.SUPERSEDED)
-
-
-def _study(session: Session, header: Header, now: datetime) -> Study:
-    uid = header.identity.study_instance_uid
-    study = session.scalars(select(Study).where(Study.study_instance_uid == uid)).one_or_none()
-    if study is None:
-        study = Study(
-            study_instance_uid=uid,
-            patient_id=header.patient_id,
-            patient_name=header.patient_name,
-            accession_number=header.accession_number,
-            study_date=header.study_date,
-            study_description=header.study_description,
-            received_at=now,
-        )
-        session.add(study)
-        session.flush()
-    return study
-
-
-def _series(session: Session, header: Header, now: datetime) -> Series:
-    study = _study(session, header, now)
-    uid = header.identity.series_instance_uid
-    query = select(Series).where(Series.study_id == study.id, Series.series_instance_uid == uid)
-    series = session.scalars(query).one_or_none()
-    if series is None:
-        series = Series(
-            study=study,
-            series_instance_uid=uid,
-            modality=header.modality,
-            description=header.series_description,
-            first_instance_at=now,
-            last_instance_at=now,
-        )
-        session.add(series)
-        session.flush()
-    return series
-
-
-def _place(arrival: Arrival) -> str:
-    """Name the object's place in the store by hashes; no name comes from the network."""
-    identity = arrival.header.identity
-    study, series, instance = (
-        hashlib.sha256(uid.encode()).hexdigest()[:32]
-        for uid in (
-            identity.study_instance_uid, identity.series_instance_uid, identity.sop_instance_uid,
-        )
-    )  # fmt: skip
-    name = f"{instance}-{arrival.sha256[:16]}{OBJECT_SUFFIX}"
-    return f"{STORE}/{study[:2]}/{study}/{series}/{name}"
-
-
-def _dataset_sha256(path: Path) -> str:
-    """Hash the dataset alone: the file meta names who sent it, which is not content."""
-    with path.open("rb") as file:
-        file.seek(META_LENGTH_OFFSET)
-        file.seek(int.from_bytes(file.read(4), "little"), os.SEEK_CUR)
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _put(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source.rename(target)
+    if source != target:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.rename(target)
