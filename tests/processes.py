@@ -37,6 +37,23 @@ def wait_for(what: str, get: Callable[[], T | None], deadline_s: float = DEADLIN
     raise AssertionError(f"no {what} within {deadline_s} s")
 
 
+def free_port() -> int:
+    """Find a port that nobody uses; somebody may take it before we do."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_port(port: int) -> None:
+    """Wait until something listens on a loopback port."""
+
+    def listens() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_for(f"listener on {port}", listens)
+
+
 @dataclass
 class Site:
     """One hospital: settings, database, and whichever parts a test has started."""
@@ -58,7 +75,7 @@ class Site:
     def start_receiver(self) -> subprocess.Popen[bytes]:
         """Start the receiver and wait until it listens."""
         part = self.start(sys.executable, "-m", "receiver")
-        wait_for("listening receiver", self._listens)
+        wait_for_port(self.settings.dicom_port)
         return part
 
     def start_worker(self) -> subprocess.Popen[bytes]:
@@ -106,10 +123,6 @@ class Site:
         """Count the rows of a table."""
         with self.database.reading() as session:
             return session.scalar(sa.select(sa.func.count()).select_from(table)) or 0
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.settings.dicom_port)) == 0
 
     def _environment(self) -> dict[str, str]:
         given = {

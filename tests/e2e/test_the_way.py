@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from schema.settings import Settings
 from schema.states import Outcome, StudyState
 from schema.tables import Finding, Instance, Job, Series, Study
 from tests.phantoms import Phantom, element, write
-from tests.processes import Site, wait_for
+from tests.processes import Site, free_port, wait_for
 
 SLICES_MM = tuple(np.arange(-35.0, 35.1, 5.0).tolist())
 OUTCOMES = {Outcome.POSITIVE, Outcome.NEGATIVE, Outcome.INDETERMINATE}
@@ -26,12 +25,6 @@ def head(number: int, **changes: object) -> Phantom:
     """Scan a small head as its own study; `changes` are attributes that differ."""
     given: Mapping[str, object] = {"PixelSpacing": [1.2, 1.2], "ConvolutionKernel": "H31s"}
     return Phantom(SLICES_MM, study=f"1.2.{number}", changes=given | changes)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

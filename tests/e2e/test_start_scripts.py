@@ -1,0 +1,103 @@
+"""The commands of the README, as a newcomer runs them."""
+
+import os
+import re
+import signal
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.processes import free_port, wait_for, wait_for_port
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = ROOT / "deploy" / "samples"
+
+needs_environment = pytest.mark.skipif(
+    not (ROOT / ".venv" / "stamp").exists(), reason="./deploy/test has not made .venv"
+)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return os.environ | {
+        "TRIAGE_HOME": str(tmp_path / "home"),
+        "TRIAGE_DICOM_PORT": str(free_port()),
+        "TRIAGE_WORKLIST_PORT": str(free_port()),
+        "TRIAGE_DEVICE": "cpu",
+    }
+
+
+@pytest.fixture
+def up(environment: dict[str, str], tmp_path: Path) -> Iterator[psutil.Process]:
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(["deploy/up"], cwd=ROOT, env=environment, stdout=log, stderr=log)
+    wait_for_port(int(environment["TRIAGE_DICOM_PORT"]))
+    yield psutil.Process(process.pid)
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+
+
+def part(up: psutil.Process, word: str) -> psutil.Process | None:
+    """Find the part whose command names this module."""
+    return next((one for one in up.children() if word in one.cmdline()), None)
+
+
+@needs_environment
+def test_a_part_that_dies_is_started_again_and_one_signal_stops_all(
+    up: psutil.Process, environment: dict[str, str]
+) -> None:
+    receiver = wait_for("receiver", lambda: part(up, "receiver"))
+    receiver.kill()
+    again = wait_for("second receiver", lambda: part(up, "receiver"))
+    assert again.pid != receiver.pid
+    wait_for_port(int(environment["TRIAGE_DICOM_PORT"]))
+    family = up.children(recursive=True)
+    up.send_signal(signal.SIGINT)
+    _, alive = psutil.wait_procs(family, timeout=60)
+    assert alive == []
+
+
+@needs_environment
+def test_the_demo_shows_its_three_samples_with_the_outcome_that_is_expected(
+    environment: dict[str, str],
+) -> None:
+    done = subprocess.run(
+        ["deploy/demo", "--once"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    for row in tomllib.loads((SAMPLES / "expected.toml").read_text()).values():
+        assert row["study_instance_uid"] in done.stdout
+
+
+@needs_environment
+def test_the_demo_names_a_port_that_is_taken(environment: dict[str, str]) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", int(environment["TRIAGE_DICOM_PORT"]))):
+        done = subprocess.run(
+            ["deploy/demo", "--once"],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert re.fullmatch(r"ihsnet-triage: .*TRIAGE_DICOM_PORT.*\n", done.stderr)
+
+
+def test_the_samples_are_small_and_have_their_licences() -> None:
+    files = [path for path in SAMPLES.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 12_000_000
+    assert "CC BY 4.0" in (SAMPLES / "LICENSES.md").read_text()
+    assert (SAMPLES / "ge-tilted" / "LICENSE.txt").exists()
