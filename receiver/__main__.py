@@ -48,8 +48,8 @@ def serve(settings: Settings, stopped: threading.Event) -> None:
     keeper = Keeper(settings, database, inbox)
     keeper.recover()
     try:
-        host, port = pool.start()
-        log.info("receiver listens", host=host, port=port, ae_title=settings.ae_title)
+        for kind, (host, port) in pool.start().items():
+            log.info("receiver listens", kind=kind, host=host, port=port, title=settings.ae_title)
         keeper.run(stopped)
     finally:
         pool.stop()

@@ -19,6 +19,7 @@ from typing import Final
 import structlog
 
 from receiver.inbox import Inbox
+from receiver.tls import TlsFiles, acceptor_context
 from schema.errors import SettingsError
 from schema.settings import Settings
 
@@ -27,6 +28,8 @@ log = structlog.get_logger()
 BACKLOG: Final = 256
 RESTART_PAUSE_S: Final = 1.0  # only for one that dies as soon as it starts
 STOP_DEADLINE_S: Final = 5.0
+PLAIN: Final = "plain"  # the kinds of port, as an acceptor is told of them
+TLS: Final = "tls"
 LOCK: Final = "receiver.lock"
 LOCK_DEADLINE_S: Final = 10.0
 
@@ -42,17 +45,22 @@ class AcceptorPool:
         self._starting = threading.Lock()
         self._processes: set[subprocess.Popen[bytes]] = set()
         self._watchers: list[threading.Thread] = []
-        self._listener: socket.socket | None = None
+        self._listeners: dict[str, socket.socket] = {}
 
-    def start(self) -> tuple[str, int]:
-        """Open the port and start the processes; return the address."""
-        self._listener = open_port(self._settings.dicom_host, self._settings.dicom_port)
+    def start(self) -> dict[str, tuple[str, int]]:
+        """Open the ports and start the processes; return the address of each port.
+
+        Raises
+        ------
+        SettingsError
+            If TLS is asked for and its files are missing or no good.
+        """
+        self._listeners = open_ports(self._settings)
         for _ in range(self._settings.acceptor_count):
-            watcher = threading.Thread(target=self._keep_running, args=(self._listener,))
+            watcher = threading.Thread(target=self._keep_running)
             self._watchers.append(watcher)
             watcher.start()
-        host, port = self._listener.getsockname()[:2]
-        return str(host), int(port)
+        return {kind: listener.getsockname()[:2] for kind, listener in self._listeners.items()}
 
     def stop(self) -> None:
         """Close the port and end the processes."""
@@ -65,14 +73,14 @@ class AcceptorPool:
             watcher.join(max(deadline - time.monotonic(), 0))
         for process in list(self._processes):
             process.kill()
-        if self._listener is not None:
-            self._listener.close()
+        for listener in self._listeners.values():
+            listener.close()
 
-    def _keep_running(self, listener: socket.socket) -> None:
+    def _keep_running(self) -> None:
         while not self._stopping.is_set():
             started = time.monotonic()
             name = f"{uuid.uuid4().hex[:8]}-"
-            process = self._start(name, listener)
+            process = self._start(name)
             if process is None:
                 return
             status = process.wait()
@@ -83,14 +91,16 @@ class AcceptorPool:
             if time.monotonic() - started < RESTART_PAUSE_S:
                 self._stopping.wait(RESTART_PAUSE_S)
 
-    def _start(self, name: str, listener: socket.socket) -> subprocess.Popen[bytes] | None:
-        command = [sys.executable, "-m", "receiver.acceptor", name, str(listener.fileno())]
+    def _start(self, name: str) -> subprocess.Popen[bytes] | None:
+        descriptors = {kind: one.fileno() for kind, one in self._listeners.items()}
+        command = [sys.executable, "-m", "receiver.acceptor", name]
+        command += [f"{kind}={descriptor}" for kind, descriptor in descriptors.items()]
         with self._starting:
             if self._stopping.is_set():
                 return None
             # Standard input is a pipe that we never write to: it closes when we die, however.
             process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, pass_fds=(listener.fileno(), self._lock)
+                command, stdin=subprocess.PIPE, pass_fds=(*descriptors.values(), self._lock)
             )
             self._processes.add(process)
             return process
@@ -99,6 +109,20 @@ class AcceptorPool:
         self._processes.discard(process)
         if process.stdin is not None:
             process.stdin.close()
+
+
+def open_ports(settings: Settings) -> dict[str, socket.socket]:
+    """Listen on the port without TLS, on the one with it, or on both."""
+    files = TlsFiles.of(settings)
+    listeners = {}
+    if settings.dicom_plain:
+        listeners[PLAIN] = open_port(settings.dicom_host, settings.dicom_port)
+    if files is not None and settings.tls_port is not None:
+        acceptor_context(files)  # what is wrong with the files is said once, before all starts
+        listeners[TLS] = open_port(settings.dicom_host, settings.tls_port)
+    if not listeners:
+        raise SettingsError("TRIAGE_DICOM_PLAIN=false needs TRIAGE_TLS_PORT")
+    return listeners
 
 
 def open_port(host: str, port: int) -> socket.socket:

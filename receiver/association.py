@@ -27,9 +27,11 @@ from receiver.pdu import (
     encode_data,
 )
 from receiver.storage import Delivery, StorageService
+from receiver.tls import peer_names
 
 log = structlog.get_logger()
 
+Secure = Callable[[socket.socket], socket.socket]
 ARTIM_S: Final = 5.0  # PS3.8 section 9.1.5: an idle socket must not keep a place for long
 IDLE_S: Final = 60.0  # between two signs of life of an established association
 
@@ -41,6 +43,8 @@ class Association:
     ----------
     admit
         Decides on an A-ASSOCIATE-RQ: None, or why it is rejected.
+    secure
+        Makes a TLS connection of a plain one, or raises OSError.
     """
 
     def __init__(
@@ -50,18 +54,21 @@ class Association:
         inbox: Inbox,
         admit: Callable[["Association", A_ASSOCIATE], Rejection | None],
         max_object_bytes: int,
+        secure: Secure | None = None,
     ) -> None:
         self._connection = connection
         self.address = address
         self._inbox = inbox
         self._admit = admit
         self._max_object_bytes = max_object_bytes
+        self._secure = secure
         self._reader = PduReader(connection)
         self._stopped = False
 
     def run(self) -> None:
         """Negotiate, serve and end the association; no error of the peer leaves this."""
         try:
+            self._shake_hands()
             request = self._await_request()
             if request is not None and self._serve(request):
                 self._await_close()
@@ -79,7 +86,23 @@ class Association:
         """End the association from another thread; an object on its way is answered or dropped."""
         self._stopped = True
         with suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RD)
+            # Of the plain connection under TLS: TLS's own would go on without encryption.
+            socket.socket.shutdown(self._connection, socket.SHUT_RD)
+
+    @property
+    def certificate_names(self) -> frozenset[str]:
+        """The names in the peer's certificate; none without TLS."""
+        return peer_names(self._connection)
+
+    def _shake_hands(self) -> None:
+        if self._secure is None:
+            return
+        try:
+            self._connection = self._secure(self._connection)
+        except OSError as error:
+            log.warning("TLS refused", peer=self.address, reason=str(error))
+            raise ConnectionLostError(str(error)) from error
+        self._reader = PduReader(self._connection)
 
     def _await_request(self) -> A_ASSOCIATE | None:
         """Sta2: take an A-ASSOCIATE-RQ; None if the peer aborts or is not let in."""

@@ -1,7 +1,7 @@
 """How much of the receiver one peer may take, so that none can lock the others out.
 
-Counted by address, because the address is the one thing that a hostile peer cannot choose; in each
-acceptor process on its own, so that the limits hold without a word between them.
+Counted by address, because the address is the one thing that a hostile peer cannot choose. Each
+acceptor process counts its share, so that the limits hold without a word between the processes.
 """
 
 import threading
@@ -29,8 +29,10 @@ class PeerLimits:
 
     @classmethod
     def of(cls, settings: Settings) -> "PeerLimits":
-        """Take the limits from the settings."""
-        return cls(settings.associations_per_peer, settings.associations_per_minute)
+        """Take one process's share of the limits in the settings."""
+        shares = settings.acceptor_count
+        per_minute = max(settings.associations_per_minute / shares, 1)
+        return cls(-(-settings.associations_per_peer // shares), per_minute)
 
     @property
     def connections(self) -> int:

@@ -1,21 +1,26 @@
 """The storage SCP of one acceptor process: a thread for each connection, and who is let in."""
 
+import errno
 import socket
 import threading
+import time
 from typing import Final
 
 import structlog
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
-from receiver.access import LOCAL_LIMIT, AccessRules, Knock, Rejection, refuse
-from receiver.association import Association
+from receiver.access import LOCAL_LIMIT, AccessRules, Knock, Rejection, plain_address, refuse
+from receiver.association import Association, Secure
 from receiver.inbox import Inbox
+from receiver.limits import PeerLimits, Turnstile
 from receiver.storage import MEGABYTE
 from schema.settings import Settings
 
 log = structlog.get_logger()
 
 STOP_DEADLINE_S: Final = 2.0
+EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+EXHAUSTED_PAUSE_S: Final = 0.1  # for associations to end; the next connection waits in the backlog
 
 
 class StorageScp:
@@ -23,6 +28,7 @@ class StorageScp:
 
     def __init__(self, settings: Settings, inbox: Inbox) -> None:
         self._rules = AccessRules.of(settings)
+        self._turnstile = Turnstile(PeerLimits.of(settings))
         self._max_object_bytes = settings.max_object_mb * MEGABYTE
         # The processes share the port fairly, so each takes its share of the associations.
         self._limit = -(-settings.max_associations // settings.acceptor_count)
@@ -31,19 +37,28 @@ class StorageScp:
         self._waiting: dict[Association, threading.Thread] = {}  # no request yet, oldest first
         self._established: dict[Association, threading.Thread] = {}
 
-    def listen(self, listener: socket.socket) -> None:
-        """Take connections until the process ends; each is served by a thread of its own."""
+    def listen(self, listener: socket.socket, secure: Secure | None = None) -> None:
+        """Take connections until the process ends; each is served by a thread of its own.
+
+        Parameters
+        ----------
+        secure
+            Makes a TLS connection of a plain one; None on the port without TLS.
+        """
         while True:
-            connection, address = listener.accept()
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            association = Association(
-                connection, str(address[0]), self._inbox, self._admit, self._max_object_bytes
-            )
-            thread = threading.Thread(target=self._serve, args=(association,), daemon=True)
-            with self._lock:
-                self._waiting[association] = thread
-            thread.start()
-            self._make_room()
+            try:
+                connection, address = listener.accept()
+            except OSError as error:
+                if error.errno not in EXHAUSTED:
+                    raise
+                time.sleep(EXHAUSTED_PAUSE_S)
+                continue
+            peer = plain_address(str(address[0]))
+            if self._turnstile.connect(peer):
+                self._open(connection, peer, secure)
+                self._make_room()
+            else:
+                connection.close()
 
     def stop(self) -> None:
         """End all associations: what was acknowledged is on disk, the sender has the rest."""
@@ -54,12 +69,23 @@ class StorageScp:
         for thread in open_ones.values():
             thread.join(STOP_DEADLINE_S)
 
+    def _open(self, connection: socket.socket, peer: str, secure: Secure | None) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        association = Association(
+            connection, peer, self._inbox, self._admit, self._max_object_bytes, secure
+        )
+        thread = threading.Thread(target=self._serve, args=(association,), daemon=True)
+        with self._lock:
+            self._waiting[association] = thread
+        thread.start()
+
     def _serve(self, association: Association) -> None:
         try:
             association.run()
         except Exception as error:  # one association never ends another
             log.error("association failed", peer=association.address, exc_info=error)
         finally:
+            self._turnstile.disconnect(association.address)
             with self._lock:
                 self._waiting.pop(association, None)
                 self._established.pop(association, None)
@@ -73,9 +99,12 @@ class StorageScp:
 
     def _admit(self, association: Association, request: A_ASSOCIATE) -> Rejection | None:
         knock = Knock(
-            request.calling_ae_title.strip(), request.called_ae_title.strip(), association.address
+            request.calling_ae_title.strip(),
+            request.called_ae_title.strip(),
+            association.address,
+            association.certificate_names,
         )
-        rejection = refuse(knock, self._rules)
+        rejection = refuse(knock, self._rules) or self._turnstile.refuse(association.address)
         return rejection or self._establish(association)
 
     def _establish(self, association: Association) -> Rejection | None:

@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     acceptors: Annotated[int, Field(ge=1, le=64)] | None = None
     max_associations: Annotated[int, Field(ge=1, le=1000)] = 128
     min_free_mb: Annotated[int, Field(ge=0)] = 512
-    associations_per_peer: Annotated[int, Field(ge=1, le=1000)] = 32
+    associations_per_peer: Annotated[int, Field(ge=1, le=1000)] = 96
     associations_per_minute: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1200
     max_object_mb: Annotated[int, Field(ge=1)] = 2048
 

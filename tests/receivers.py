@@ -1,0 +1,105 @@
+"""A receiver's acceptors on ports of their own, for tests that knock at the front door."""
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import trustme
+from pynetdicom import AE
+from pynetdicom.association import Association
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+
+from receiver.acceptors import AcceptorPool
+from receiver.inbox import Inbox
+from receiver.tls import TlsFiles
+from schema.settings import PREFIX, read_settings
+
+BYSTANDER = ("127.0.0.9", 0)
+Address = tuple[str, int]
+
+
+@contextmanager
+def environment(values: dict[str, object]) -> Iterator[None]:
+    """Set settings for this process and those that it starts."""
+    names = {PREFIX + name.upper(): str(value) for name, value in values.items()}
+    os.environ.update(names)
+    try:
+        yield
+    finally:
+        for name in names:
+            del os.environ[name]
+
+
+@contextmanager
+def acceptors(home: Path, **values: object) -> Iterator[dict[str, Address]]:
+    """Run the acceptor processes on free ports; give the address of each kind of port."""
+    given = {"home": home, "dicom_port": 0, "min_free_mb": 0, "acceptors": 1} | values
+    with environment(given):
+        settings = read_settings()
+        pool = AcceptorPool(settings, Inbox(settings.storage, 0))
+        try:
+            ports = pool.start()
+            knock(next(iter(ports.values())), bind_address=BYSTANDER)  # is answered once one is up
+            yield ports
+        finally:
+            pool.stop()
+
+
+def write_certificates(folder: Path, authority: trustme.CA, *names: str) -> TlsFiles:
+    """Let an authority issue a certificate; write it, its key and the authority's own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    issued = authority.issue_cert(*names)
+    files = TlsFiles(folder / "own.pem", folder / "own.key", folder / "ca.pem")
+    issued.cert_chain_pems[0].write_to_path(files.certificate)
+    issued.private_key_pem.write_to_path(files.key)
+    authority.cert_pem.write_to_path(files.authority)
+    return files
+
+
+def knock(address: Address, calling: str = "CT1", called: str = "IHSNET", **given: object) -> str:
+    """Open an association and echo on it; say how that went."""
+    ae = AE(calling)
+    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 10
+    ae.add_requested_context(Verification)
+    assoc = ae.associate(*address, ae_title=called, **given)  # type: ignore[arg-type]
+    if assoc.is_established:
+        status = assoc.send_c_echo().get("Status")
+        assoc.release()
+        return "echoed" if status == 0 else "no answer"
+    return refusal_of(assoc)
+
+
+def refusal_of(assoc: Association) -> str:
+    """Say why an association was not opened."""
+    answer = assoc.acceptor.primitive
+    if assoc.is_rejected and answer is not None:
+        return f"rejected {answer.result}.{answer.result_source}.{answer.diagnostic}"
+    return "closed"
+
+
+def dcmtk(name: str) -> str:
+    """Find a program of DCMTK, past pynetdicom's of the same name, or skip the test."""
+    for folder in os.get_exec_path():
+        if Path(folder) != Path(sys.executable).parent and (
+            path := shutil.which(name, path=folder)
+        ):
+            return path
+    pytest.skip(f"{name} of DCMTK is not installed")
+
+
+def is_closed(connection: socket.socket, deadline_s: float) -> bool:
+    """Say whether the other side hangs up within the deadline."""
+    connection.settimeout(deadline_s)
+    try:
+        while connection.recv(4096):
+            pass
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+    return True
