@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from importlib.metadata import packages_distributions
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,13 @@ def run(code: str, folder: Path) -> str:
 @pytest.mark.parametrize("package", OURS)
 def test_the_package_name_belongs_to_our_distribution(package: str) -> None:
     assert set(packages_distributions()[package]) == {"ihsnet-triage"}
+
+
+@pytest.mark.parametrize("extra", ["receiver", "worklist", "embedded"])
+def test_only_a_gpu_host_installs_torch(extra: str) -> None:
+    wanted = [line for line in requires("ihsnet-triage") or () if f'extra == "{extra}"' in line]
+    assert wanted
+    assert not any(line.startswith(("torch", "highdicom", "opencv")) for line in wanted)
 
 
 @pytest.mark.parametrize("package", OURS)
