@@ -5,11 +5,13 @@ needs no database to keep what it acknowledges; the catalogue takes the files in
 """
 
 import errno
+import hashlib
 import itertools
 import json
 import os
 import shutil
 import uuid
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -17,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from receiver.file_meta import DIGEST_BYTES, is_whole
 from schema.errors import StorageFullError
 
 FOLDER: Final = "inbox"
@@ -24,6 +27,8 @@ CLOSED: Final = "closed"
 SENDER: Final = "sender.json"
 OBJECT_SUFFIX: Final = ".dcm"
 PARTIAL_SUFFIX: Final = ".part"
+FIRST_RESERVE: Final = 4  # some senders open an association for every object
+RESERVE: Final = 64
 NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -37,21 +42,26 @@ class Sender:
 
 
 class IncomingObject:
-    """An object on its way to disk; it is kept whole, or nothing of it stays."""
+    """An object on its way to disk; it is kept whole, or nothing of it stays.
 
-    def __init__(self, target: Path, folder: int, meta_bytes: int, max_bytes: int) -> None:
-        self._target = target
-        self._partial = target.with_suffix(PARTIAL_SUFFIX)
-        self._folder = folder
+    Its file exists already, empty and with a durable name (`AssociationFolder`).
+    """
+
+    def __init__(self, partial: Path, meta: bytes, max_bytes: int) -> None:
+        self._partial = partial
         self._max_bytes = max_bytes
-        self._meta_bytes = meta_bytes
-        self.dataset_bytes = -meta_bytes
-        with _naming_a_full_disk(target):
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            self._file = os.open(self._partial, flags, 0o600)
+        self._meta_bytes = len(meta)
+        self._digest = hashlib.sha256()
+        self.dataset_bytes = 0
+        self._file = os.open(partial, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            self._write(memoryview(meta))
+        except BaseException:
+            self.discard()
+            raise
 
     def write(self, data: memoryview) -> None:
-        """Write the next piece.
+        """Write the next piece of the dataset.
 
         Raises
         ------
@@ -61,43 +71,54 @@ class IncomingObject:
         self.dataset_bytes += len(data)
         if self.dataset_bytes > self._max_bytes:
             raise StorageFullError("storage: object is larger than TRIAGE_MAX_OBJECT_MB")
-        with _naming_a_full_disk(self._target):
-            while data:
-                data = data[os.write(self._file, data) :]
+        self._digest.update(data)
+        self._write(data)
 
     def head(self, length: int) -> bytes:
         """Read back the beginning of the dataset."""
         return os.pread(self._file, length, self._meta_bytes)
 
     def keep(self) -> Path:
-        """Put the object on disk: file and folder are durable when this returns.
+        """Put the object on disk: it is durable when this returns.
+
+        Sealed with its hash, the file is known to be whole even if a power cut takes back the
+        rename; so one fsync is enough.
 
         Raises
         ------
         StorageFullError
             If the disk is full after all.
         """
-        with _naming_a_full_disk(self._target):
+        target = self._partial.with_suffix(OBJECT_SUFFIX)
+        with _naming_a_full_disk(target):
+            os.pwrite(self._file, self._digest.digest(), self._meta_bytes - DIGEST_BYTES)
             os.fsync(self._file)
-            self._partial.rename(self._target)
-            os.fsync(self._folder)  # the new name, too, survives a power cut
+            self._partial.rename(target)
         os.close(self._file)
-        return self._target
+        return target
 
     def discard(self) -> None:
         """Leave nothing behind."""
         os.close(self._file)
         self._partial.unlink(missing_ok=True)
-        self._target.unlink(missing_ok=True)  # renamed, but perhaps not on disk: not acknowledged
+
+    def _write(self, data: memoryview) -> None:
+        with _naming_a_full_disk(self._partial):
+            while data:
+                data = data[os.write(self._file, data) :]
 
 
 class AssociationFolder:
-    """The objects of one association."""
+    """The objects of one association.
+
+    The names of the next objects are made durable in advance, many with one fsync of the folder.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._numbers = itertools.count(1)
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._reserved: deque[Path] = deque()
+        self._reserve(FIRST_RESERVE)
 
     def begin(self, meta: bytes, max_bytes: int) -> IncomingObject:
         """Begin the association's next object with its File Meta Information.
@@ -107,19 +128,23 @@ class AssociationFolder:
         StorageFullError
             If the disk is full.
         """
-        target = self.path / f"{next(self._numbers):08d}{OBJECT_SUFFIX}"
-        incoming = IncomingObject(target, self._descriptor, len(meta), max_bytes)
-        try:
-            incoming.write(memoryview(meta))
-        except BaseException:
-            incoming.discard()
-            raise
-        return incoming
+        if not self._reserved:
+            self._reserve(RESERVE)
+        return IncomingObject(self._reserved.popleft(), meta, max_bytes)
 
     def close(self) -> None:
         """Mark the association as over, evidence that no more of it comes."""
-        os.close(self._descriptor)
+        for partial in self._reserved:
+            partial.unlink(missing_ok=True)
         (self.path / CLOSED).touch()
+
+    def _reserve(self, count: int) -> None:
+        with _naming_a_full_disk(self.path):
+            for number in itertools.islice(self._numbers, count):
+                partial = self.path / f"{number:08d}{PARTIAL_SUFFIX}"
+                os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+                self._reserved.append(partial)
+            sync_folder(self.path)
 
 
 class Inbox:
@@ -147,12 +172,16 @@ class Inbox:
             If the disk is full.
         """
         path = self.path / f"{self.acceptor}{uuid.uuid4().hex}"
-        with _naming_a_full_disk(path):
-            path.mkdir()
-            sender = Sender(calling_ae, peer, datetime.now(UTC).isoformat())
-            (path / SENDER).write_text(json.dumps(asdict(sender)), encoding="utf-8")
-            sync_folder(self.path)
-        return AssociationFolder(path)
+        sender = Sender(calling_ae, peer, datetime.now(UTC).isoformat())
+        try:
+            with _naming_a_full_disk(path):
+                path.mkdir()
+                (path / SENDER).write_text(json.dumps(asdict(sender)), encoding="utf-8")
+                sync_folder(self.path)
+            return AssociationFolder(path)
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
 
     def require_space(self) -> None:
         """Refuse early rather than half-keep.
@@ -168,10 +197,18 @@ class Inbox:
     def close_abandoned(self, acceptor: str = "") -> None:
         """Mark what a killed acceptor left open: its associations are over, its objects are not."""
         for folder in self.path.glob(f"{acceptor}*/"):
-            for partial in folder.glob(f"*{PARTIAL_SUFFIX}"):
-                partial.unlink(missing_ok=True)  # never acknowledged, so the sender still has it
             with suppress(FileNotFoundError):  # taken in and cleared away meanwhile
+                for partial in folder.glob(f"*{PARTIAL_SUFFIX}"):
+                    _recover(partial)
                 (folder / CLOSED).touch()
+
+
+def _recover(partial: Path) -> None:
+    """Keep what is whole: it may be acknowledged. Of the rest, the sender has its copy."""
+    if is_whole(partial):
+        partial.rename(partial.with_suffix(OBJECT_SUFFIX))
+    else:
+        partial.unlink()
 
 
 def read_sender(folder: Path) -> Sender:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from receiver.file_meta import read_seal
 from receiver.header import Header, read_header
 from receiver.inbox import OBJECT_SUFFIX
 
 STORE: Final = "received"
-META_LENGTH_OFFSET: Final = 140  # value of (0002,0000), behind preamble, DICM, tag, VR and length
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,8 @@ def read_stored(path: Path, association: str | None) -> StoredObject:
     """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        file.seek(META_LENGTH_OFFSET)
-        file.seek(int.from_bytes(file.read(4), "little"), os.SEEK_CUR)
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return StoredObject(path, association, read_header(path), size, digest)
+        digest = read_seal(file) or hashlib.file_digest(file, "sha256").digest()
+    return StoredObject(path, association, read_header(path), size, digest.hex())
 
 
 def _name(uid: str) -> str:

@@ -256,13 +256,19 @@ def cpu_s(process_id: int) -> float:
 
 def print_table(receivers: list[Receiver], runs: dict[tuple[str, Load], list[Run]]) -> None:
     """Print objects a second, with CPU milliseconds an object in parentheses."""
-    print("| receiver | " + " | ".join(map(str, LOADS)) + " | catalogued after, s |")
-    print("|---|" + "---|" * (len(LOADS) + 1))
+    say("| receiver | " + " | ".join(map(str, LOADS)) + " | catalogued after, s |")
+    say("|---|" + "---|" * (len(LOADS) + 1))
     for receiver in receivers:
         cells = [cell(runs[receiver.name, load]) for load in LOADS]
         lags = [run.catalogued_s for load in LOADS for run in runs[receiver.name, load]]
-        lag = f"{max(lags):.2f} at most" if receiver.count_rows else "–"
-        print(f"| {receiver.name} | " + " | ".join(cells) + f" | {lag} |")
+        lag = f"{max(lags):.2f} at most" if receiver.count_rows else "-"
+        say(f"| {receiver.name} | " + " | ".join(cells) + f" | {lag} |")
+
+
+def say(line: str) -> None:
+    """Write a line at once, though the output be a file."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def cell(runs: list[Run]) -> str:
