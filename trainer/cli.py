@@ -13,12 +13,16 @@ from rich.table import Table
 
 from trainer.cache import prepare as prepare_release
 from trainer.config import ConfigError, load_config
-from trainer.crossval import crossval
+from trainer.crossval import Which, crossval
+from trainer.crossval_report import OPERATING, outcome
+from trainer.crossval_report import sections as crossval_sections
+from trainer.crossval_report import to_json as crossval_json
 from trainer.ctich import DataError, Release, read_release
 from trainer.evaluate import evaluate
 from trainer.fit import fit as fit_run
 from trainer.judge import judge
-from trainer.run import described
+from trainer.report import Files, Text, publish
+from trainer.run import baseline, described
 from trainer.ship import finished, ship
 from trainer.splits import SplitError, hold_out, judged_patients
 from worker.munet.card import CLASSES
@@ -35,11 +39,11 @@ CACHE = Path("var/cache")
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """Read comma-separated patient numbers."""
+    """Read comma-separated numbers."""
     try:
         return tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is no comma-separated list of patients") from error
+        raise typer.BadParameter(f"{text!r} is no comma-separated list of numbers") from error
 
 
 @app.command()
@@ -115,8 +119,13 @@ def crossval_command(
     data: Data,
     run: Annotated[Path, typer.Option(help="A folder for the folds; goes on where they stand.")],
     preset: Annotated[str, typer.Option(help="A preset's name or a TOML file.")] = "small",
-    folds: Annotated[int, typer.Option(min=2)] = 5,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Where the figures go.")] = None,
+    count: Annotated[int, typer.Option(min=2, help="How many folds there are.")] = 5,
+    folds: Annotated[str, typer.Option(help="Which folds to train now, as 0,1.")] = "",
+    with_baseline: Annotated[
+        bool, typer.Option("--baseline", help="Train a plain U-Net of the same budget too.")
+    ] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="RUN/crossval.json")] = None,
+    html_file: Annotated[Path | None, typer.Option("--html", help="RUN/crossval.html")] = None,
     cache: Cache = CACHE,
 ) -> None:
     """Judge a preset on every patient, each by a network that never saw them."""
@@ -124,8 +133,16 @@ def crossval_command(
         config = load_config(preset)
         release = read_release(data)
         prepared = prepare_release(release, config.preprocessing, cache)
-        studies = crossval(config, prepared, release, run, folds, console)
-        report(evaluate(studies, f"{config.name}, {folds} folds", ""), json_file)
+        configs = [config, baseline(config)] if with_baseline else [config]
+        which = Which(run, count, numbers(folds))
+        made = outcome(config, crossval(configs, prepared, release, which, console))
+        publish(
+            crossval_sections(made),
+            Text(f"Cross-validation of {config.name}", OPERATING),
+            crossval_json(made),
+            Files(json_file or run / "crossval.json", html_file or run / "crossval.html"),
+            console,
+        )
 
 
 def report(figures: dict[str, Any], json_file: Path | None) -> None:

@@ -10,11 +10,12 @@ from trainer.ctich import (
     PUBLISHED_SPACING_MM,
     SLICE_INTERVAL_MM,
     Release,
+    Slice,
     read_mask,
     read_series,
 )
 from worker.munet.card import CLASSES, LABELS, OperatingPoint
-from worker.munet.inference import Predictor
+from worker.munet.inference import Prediction, Predictor
 
 ML_PER_PIXEL = PUBLISHED_SPACING_MM**2 * SLICE_INTERVAL_MM / 1000
 
@@ -48,20 +49,25 @@ def judge(predictor: Predictor, release: Release, patients: Sequence[int]) -> It
     for patient in patients:
         slices = release.of(patient)
         found = predictor.predict(*read_series(slices))
-        counts = [
-            count(read_mask(one), labels) for one, labels in zip(slices, found.labels, strict=True)
-        ]
-        truth, areas, both = (np.array(column) for column in zip(*counts, strict=True))
-        yield Study(
-            patient,
-            np.array([one.types for one in slices]),
-            truth,
-            areas,
-            both,
-            found.slice_probabilities,
-            np.array([found.probabilities[name] for name in LABELS]),
-            predictor.card.operating_point,
-        )
+        yield study_of(slices, found, predictor.card.operating_point)
+
+
+def study_of(slices: Sequence[Slice], found: Prediction, point: OperatingPoint) -> Study:
+    """Set what was found in one patient's slices against what is there."""
+    counts = [
+        count(read_mask(one), labels) for one, labels in zip(slices, found.labels, strict=True)
+    ]
+    truth, areas, both = (np.array(column) for column in zip(*counts, strict=True))
+    return Study(
+        slices[0].patient,
+        np.array([one.types for one in slices]),
+        truth,
+        areas,
+        both,
+        found.slice_probabilities,
+        np.array([found.probabilities[name] for name in LABELS]),
+        point,
+    )
 
 
 def count(

@@ -4,14 +4,17 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import roc_auc_score
+from scipy.stats import rankdata
 
 
 def auc(truth: npt.NDArray[np.bool_], score: npt.NDArray[np.floating]) -> float:
     """Area under the ROC curve; NaN where only one kind is present."""
     if truth.all() or not truth.any():
         return math.nan
-    return float(roc_auc_score(truth, score))
+    # As Mann and Whitney's U; a bootstrap asks thousands of times, for which sklearn is too slow.
+    positive, ranks = int(truth.sum()), rankdata(score)
+    pairs = positive * (len(truth) - positive)
+    return float((ranks[truth].sum() - positive * (positive + 1) / 2) / pairs)
 
 
 def ratio(part: float, whole: float) -> float:

@@ -1,5 +1,6 @@
 """Splits by patient. No slice of a patient ever stands on both sides."""
 
+import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -58,17 +59,36 @@ def judged_patients(
     return tuple(sorted(wanted & set(present)))
 
 
-def folds(prepared: Prepared, count: int, seed: int) -> list[Split]:
-    """Cut all patients into `count` folds with as even a share of each type as patients allow."""
+def folds(prepared: Prepared, count: int, seed: int, among: Collection[int] = ()) -> list[Split]:
+    """Cut patients into `count` folds with as even a share of each type as patients allow.
+
+    Parameters
+    ----------
+    among
+        Whom to cut; everybody when nobody is named.
+
+    Raises
+    ------
+    SplitError
+        Fewer patients than folds.
+    """
+    rows = prepared.where(among or set(prepared.patients.tolist()))
+    patients, types = prepared.patients[rows], prepared.types[rows]
+    present = set(patients.tolist())
+    if not 2 <= count <= len(present):
+        raise SplitError(f"{len(present)} patients can't be cut into {count} folds")
     # A slice with several types counts for its rarest, so that the rare ones spread best.
-    rarity = np.argsort(prepared.types.sum(axis=0))
-    kind = np.full(len(prepared), -1)
-    for type_index in rarity[::-1]:
-        kind[prepared.types[:, type_index]] = type_index
+    kind = np.full(len(rows), -1)
+    for type_index in np.argsort(types.sum(axis=0))[::-1]:
+        kind[types[:, type_index]] = type_index
     cutter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-    present = set(prepared.patients.tolist())
-    held = [
-        set(prepared.patients[rows].tolist())
-        for _, rows in cutter.split(kind, kind, prepared.patients)
-    ]
-    return [hold_out(present, patients) for patients in held]
+    with warnings.catch_warnings():
+        # A type of fewer slices than folds is absent from some of them: known, and reported.
+        warnings.filterwarnings("ignore", "The least populated class")
+        held = [set(patients[chosen].tolist()) for _, chosen in cutter.split(kind, kind, patients)]
+    return [hold_out(present, group) for group in held]
+
+
+def inner(prepared: Prepared, split: Split, seed: int, parts: int = 5) -> Split:
+    """Keep one of `parts` shares of a split's training patients back, to watch training on."""
+    return folds(prepared, min(parts, len(split.train)), seed, split.train)[0]

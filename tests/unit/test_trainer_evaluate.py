@@ -224,17 +224,6 @@ def test_one_command_each_trains_ships_and_judges(tmp_path, release):
     assert json.loads(figures.read_text())["model"]["sha256"] == card["sha256"]
 
 
-def test_crossval_judges_every_patient_once(tmp_path, release):
-    preset = tmp_path / "tiny.toml"
-    preset.write_text(TINY)
-    figures = tmp_path / "figures.json"
-    verb = ["crossval", "--data", str(release), "--cache", str(tmp_path / "cache")]
-    verb += ["--run", str(tmp_path / "run"), "--preset", str(preset), "--folds", "2"]
-    done = CliRunner().invoke(app, [*verb, "--json", str(figures)])
-    assert done.exit_code == 0, done.output
-    assert json.loads(figures.read_text())["patients"] == [1, 2, 3, 4]
-
-
 def test_a_wrong_folder_is_one_line_and_exit_code_2(tmp_path):
     done = CliRunner().invoke(app, ["fit", "--data", str(tmp_path), "--run", str(tmp_path / "r")])
     assert done.exit_code == 2

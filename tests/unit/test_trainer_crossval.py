@@ -1,0 +1,129 @@
+import io
+import json
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from tests.ctich import TINY, make
+from trainer import crossval as crossval_module
+from trainer.cache import prepare
+from trainer.cli import app
+from trainer.config import load_config
+from trainer.crossval import Which, crossval, learning, plan
+from trainer.crossval_report import outcome, sections, to_json
+from trainer.ctich import read_release
+from trainer.run import baseline
+from trainer.splits import SplitError
+
+PATIENTS = {1: ("EDH",), 2: (), 3: ("EDH",), 4: (), 5: ("SDH",), 6: ()}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("crossval")
+
+
+@pytest.fixture(scope="module")
+def config(home):
+    (home / "tiny.toml").write_text(TINY)
+    return load_config(str(home / "tiny.toml"))
+
+
+@pytest.fixture(scope="module")
+def release(home):
+    return read_release(make(home / "data", PATIENTS))
+
+
+@pytest.fixture(scope="module")
+def prepared(home, release, config):
+    return prepare(release, config.preprocessing, home / "cache")
+
+
+@pytest.fixture(scope="module")
+def networks(home, release, config, prepared):
+    configs = [config, baseline(config)]
+    return crossval(configs, prepared, release, Which(home / "run", 2), quiet())
+
+
+@pytest.fixture(scope="module")
+def made(config, networks):
+    return outcome(config, networks)
+
+
+def quiet():
+    return Console(file=io.StringIO())
+
+
+def test_every_patient_is_judged_once_by_either_network(networks):
+    assert [[s.patient for s in one.studies] for one in networks] == [[1, 2, 3, 4, 5, 6]] * 2
+
+
+def test_the_loop_never_gets_to_know_the_patients_of_its_fold(config, prepared, tmp_path):
+    for fold in plan(config, prepared, tmp_path, 2):
+        known = learning(fold, prepared)
+        assert set(known.train) == set(fold.split.train)
+        assert known.validation == ()
+
+
+def test_a_plateau_is_watched_on_training_patients(config, prepared, tmp_path):
+    plateau = replace(config, optimiser=replace(config.optimiser, schedule="plateau"))
+    for fold in plan(plateau, prepared, tmp_path, 2):
+        known = learning(fold, prepared)
+        assert known.validation
+        assert {*known.train, *known.validation} == set(fold.split.train)
+
+
+def test_thresholds_of_a_fold_come_from_the_other_folds(
+    networks, home, config, prepared, release, monkeypatch
+):
+    chosen = []
+    real = crossval_module.choose
+
+    def spy(seen, scoring):
+        chosen.append(sum(len(one.types) for one in seen))
+        return real(seen, scoring)
+
+    monkeypatch.setattr(crossval_module, "choose", spy)
+    planned = plan(config, prepared, home / "run", 2)
+    crossval_module.judged(planned, prepared, release)
+    assert chosen == [3 * len(fold.split.train) for fold in planned]
+
+
+def test_folds_are_trained_one_by_one_and_pooled_when_they_are_done(
+    config, prepared, release, tmp_path
+):
+    first = crossval([config], prepared, release, Which(tmp_path, 2, (0,)), quiet())
+    then = crossval([config], prepared, release, Which(tmp_path, 2, (1,)), quiet())
+    assert [list(one.folds) for one in (*first, *then)] == [[0], [0, 1]]
+
+
+def test_a_fold_that_does_not_exist_is_refused(config, prepared, release, tmp_path):
+    with pytest.raises(SplitError, match=r"\[7\]"):
+        crossval([config], prepared, release, Which(tmp_path, 2, (7,)), quiet())
+
+
+def test_the_report_sets_the_baseline_beside_and_states_the_gain(made):
+    figures = to_json(made)
+    gained = figures["gain"]["clinical"]["slice_auc"]["value"]
+    ours = figures["pooled"]["clinical"]["slice_auc"]["value"]
+    theirs = figures["unet"]["pooled"]["clinical"]["slice_auc"]["value"]
+    assert gained == pytest.approx(ours - theirs)
+
+
+def test_no_table_mixes_the_protocols(made):
+    clinical, paper, *_ = sections(made)
+    assert all("any bleed" in row[0] for row in clinical.tables[0].rows)
+    assert not any("any bleed" in row[0] for row in paper.tables[0].rows)
+
+
+def test_one_command_writes_json_and_html(home, release):
+    verb = ["crossval", "--data", str(home / "data"), "--cache", str(home / "cache")]
+    verb += ["--run", str(home / "run"), "--preset", str(home / "tiny.toml"), "--count", "2"]
+    done = CliRunner().invoke(app, verb)  # the folds are there already
+    assert done.exit_code == 0, done.output
+    figures = json.loads((home / "run" / "crossval.json").read_text())
+    assert figures["patients"] == [1, 2, 3, 4, 5, 6]
+    assert figures["segmentation"]["SAH"]["dice"] is None
+    assert "not measurable" in (home / "run" / "crossval.html").read_text()

@@ -1,0 +1,95 @@
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from trainer.judge import Study
+from trainer.metrics import auc
+from trainer.pooled import clinical, gain, mean_dice, measured, paper
+from worker.munet.card import CLASSES, OperatingPoint
+
+
+def study(patient, types, truth, found, both, scores):
+    """One patient; blood is found as the slice's own type."""
+    kinds = np.zeros((len(truth), 5), np.bool_)
+    areas, common = np.zeros((2, len(truth), 6), int)
+    areas[:, 5], common[:, 5] = found, both
+    probabilities = np.zeros((len(truth), 6), np.float32)
+    probabilities[:, 5] = scores
+    for row, name in enumerate(types):
+        if name:
+            index = CLASSES.index(name)
+            kinds[row, index] = True
+            areas[row, index], common[row, index] = found[row], both[row]
+            probabilities[row, index] = scores[row]
+    point = OperatingPoint()
+    highest = probabilities.max(axis=0).astype(float)
+    return Study(patient, kinds, np.array(truth), areas, common, probabilities, highest, point)
+
+
+EDH = study(1, ["EDH", "EDH", None], [100, 50, 0], [100, 0, 10], [80, 0, 0], [0.9, 0.4, 0.6])
+SDH = study(2, ["SDH"], [30], [30], [30], [0.8])
+HEALTHY = study(3, [None, None], [0, 0], [0, 0], [0, 0], [0.1, 0.2])
+
+
+def test_any_dice_is_pooled_over_every_voxel_of_every_patient():
+    assert clinical([EDH, SDH, HEALTHY])["any_dice"] == pytest.approx(2 * 110 / (180 + 140))
+
+
+def test_any_dice_by_slice_is_the_mean_over_positive_slices():
+    assert clinical([EDH, SDH, HEALTHY])["any_dice_by_slice"] == pytest.approx((0.8 + 0 + 1) / 3)
+
+
+def test_slices_are_ranked_across_patients():
+    # positive 0.9, 0.4, 0.8 against 0.6, 0.1, 0.2: eight of nine pairs are in order
+    assert clinical([EDH, SDH, HEALTHY])["slice_auc"] == pytest.approx(8 / 9)
+
+
+def test_studies_are_called_at_their_own_point():
+    figures = clinical([EDH, SDH, HEALTHY])
+    assert (figures["study_sensitivity"], figures["study_specificity"]) == (1, 1)
+
+
+def test_dice_of_a_type_is_of_its_own_label():
+    figures = paper([EDH, SDH, HEALTHY])
+    assert (figures["EDH_dice"], figures["SDH_dice"]) == (pytest.approx(0.4), 1)
+    assert figures["mean_dice"] == pytest.approx(0.7)
+
+
+def test_a_type_that_nobody_has_is_not_measurable():
+    assert math.isnan(paper([EDH, HEALTHY])["SAH_dice"])
+    assert measured([EDH, HEALTHY], paper)["SAH_dice"].ci95 == ()
+
+
+def test_mean_dice_of_no_slice_is_not_measurable():
+    assert math.isnan(mean_dice(*np.zeros((3, 0), int)))
+
+
+def test_the_bootstrap_draws_patients_never_slices():
+    sizes = set()
+    measured([EDH, SDH, HEALTHY], lambda drawn: {"n": sizes.add(len(drawn)) or 1.0})
+    assert sizes == {3}
+    whole = {id(EDH), id(SDH), id(HEALTHY)}
+    measured([EDH, SDH, HEALTHY], lambda drawn: {"n": float({id(s) for s in drawn} <= whole)})
+
+
+def test_an_interval_holds_its_figure():
+    dice = measured([EDH, SDH, HEALTHY], clinical)["any_dice"]
+    assert dice.ci95[0] <= dice.value <= dice.ci95[1]
+
+
+def test_nothing_is_gained_on_oneself():
+    gained = gain([EDH, SDH], [EDH, SDH], clinical)["any_dice"]
+    assert (gained.value, gained.ci95) == (0, (0, 0))
+
+
+def test_a_gain_between_different_patients_is_refused():
+    with pytest.raises(ValueError, match="same patients"):
+        gain([EDH], [SDH], clinical)
+
+
+def test_auc_is_sklearns():
+    rng = np.random.default_rng(0)
+    truth, score = rng.random(200) < 0.3, rng.integers(0, 9, 200) / 8  # with ties
+    assert auc(truth, score) == pytest.approx(roc_auc_score(truth, score))

@@ -1,0 +1,38 @@
+import math
+import re
+
+import pytest
+
+from trainer.report import Figure, Section, Table, Text, as_json, html, shown
+
+SECTION = Section(
+    "Clinical",
+    "Every slice.",
+    (Table("Any", ("figure", "value"), (("AUC <any>", "0.9"),), "by patient"),),
+    (Figure("roc", "ROC", b"png"),),
+)
+
+
+def test_a_report_needs_nothing_beside_it():
+    page = html(Text("Title", "What it is."), [SECTION])
+    assert not re.findall(r"https?:|//|@import|<link|<script", page.replace("data:image/", ""))
+    assert 'src="data:image/png;base64,cG5n"' in page
+
+
+def test_a_report_escapes_what_it_shows():
+    assert "AUC &lt;any&gt;" in html(Text("Title", ""), [SECTION])
+
+
+def test_a_row_must_fit_its_head():
+    with pytest.raises(ValueError, match="2 cells"):
+        Table("Any", ("figure", "value"), (("AUC",),))
+
+
+def test_what_can_not_be_measured_is_said_never_zero():
+    assert shown(math.nan) == "not measurable"
+    assert '"dice": null' in as_json({"dice": math.nan})
+
+
+def test_a_figure_stands_with_its_interval():
+    assert shown(0.614, (0.52, 0.7)) == "0.61 (0.52 to 0.70)"
+    assert shown(0.614) == "0.61"

@@ -1,0 +1,140 @@
+"""Tables and figures, shown in a terminal or as one HTML file that needs nothing beside it."""
+
+import base64
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from rich.console import Console
+from rich.table import Table as Printed
+
+TEMPLATES = Path(__file__).with_name("templates")
+UNKNOWN = "not measurable"  # of patients who do not have it: never 0
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under a title; the note says what a reader must know to read them."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a row that does not fit its head."""
+        if any(len(row) != len(self.head) for row in self.rows):
+            raise ValueError(f"{self.title}: each row needs {len(self.head)} cells: {self.rows}")
+
+    def printed(self) -> Printed:
+        """Return the table for a terminal."""
+        made = Printed(*self.head, title=self.title, caption=self.note or None)
+        for row in self.rows:
+            made.add_row(*row)
+        return made
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture with its caption."""
+
+    name: str  # of its file, without .png
+    caption: str
+    png: bytes
+
+    @property
+    def inlined(self) -> str:
+        """The picture as text, for an HTML file."""
+        return base64.b64encode(self.png).decode()
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of a report. A protocol has a section of its own, so that no table mixes two."""
+
+    title: str
+    text: str = ""
+    tables: tuple[Table, ...] = ()
+    figures: tuple[Figure, ...] = ()
+
+
+@dataclass(frozen=True)
+class Text:
+    """What stands above a report."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where a report goes: figures as JSON, and all of it as HTML."""
+
+    json: Path | None
+    html: Path | None
+
+
+def publish(
+    sections: Sequence[Section], text: Text, figures: Mapping[str, Any], files: Files, out: Console
+) -> None:
+    """Print the tables, and write JSON and HTML, the pictures beside the HTML as PNG too."""
+    for section in sections:
+        for table in section.tables:
+            out.print(table.printed())
+    if files.json:
+        write(files.json, as_json(figures))
+    if files.html:
+        write(files.html, html(text, sections))
+        write_figures(sections, files.html.parent)
+    out.print(*(f"{path} written" for path in (files.json, files.html) if path), sep="\n")
+
+
+def as_json(figures: Mapping[str, Any]) -> str:
+    """JSON in which a figure that can't be measured is null: JSON knows no NaN."""
+    return json.dumps(_known(figures), indent=1, allow_nan=False) + "\n"
+
+
+def _known(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _known(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_known(one) for one in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text, "utf-8")
+    part.replace(path)
+
+
+def html(text: Text, sections: Sequence[Section]) -> str:
+    """Render a report: styles and pictures are in it, nothing is loaded."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    page = environment.get_template("report.html")
+    return page.render(title=text.title, text=text.text, sections=sections)
+
+
+def write_figures(sections: Sequence[Section], folder: Path) -> None:
+    """Write every figure as PNG."""
+    for section in sections:
+        for figure in section.figures:
+            (folder / f"{figure.name}.png").write_bytes(figure.png)
+
+
+def shown(value: float, interval: Sequence[float] = (), digits: int = 2) -> str:
+    """Write a figure with its interval, as 0.61 (0.52 to 0.70)."""
+    if math.isnan(value):
+        return UNKNOWN
+    text = f"{value:.{digits}f}"
+    if len(interval) == 2:
+        text += f" ({interval[0]:.{digits}f} to {interval[1]:.{digits}f})"
+    return text
