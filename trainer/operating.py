@@ -10,12 +10,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_curve
 from torch import nn
 
+from trainer.blobs import blobs, together
 from trainer.cache import Prepared
-from trainer.metrics import Overlap
 from worker.munet.card import CLASSES, OperatingPoint, Platt, Scoring
 from worker.munet.device import resolve
 from worker.munet.inference import Maps, calibrate, run, study_logits
-from worker.munet.labels import components
 from worker.munet.network import OUTPUTS
 
 MASKS, SEEDS, SIZES = (0.3, 0.4, 0.5, 0.6), (0.5, 0.7, 0.85, 0.95), (0, 8, 20)
@@ -111,32 +110,18 @@ def best_masks(
     studies: npt.NDArray[np.floating],
     point: OperatingPoint,
 ) -> OperatingPoint:
-    """Search mask threshold, seed, size and gate for the highest Dice, pooled and by slice."""
-    grid = [
-        replace(point, mask=mask, seed=seed, minimum_px=size, slice_gate=gate)
-        for mask, seed, size, gate in product(MASKS, SEEDS, SIZES, GATES)
-        if seed >= mask
-    ]
-    return max(grid, key=lambda tried: mask_score(seen, slices, studies, tried))
+    """Search mask threshold, seed, size and gate for the highest Dice, pooled and by slice.
 
-
-def mask_score(
-    seen: Sequence[Seen],
-    slices: Sequence[npt.NDArray[np.float32]],
-    studies: npt.NDArray[np.floating],
-    point: OperatingPoint,
-) -> float:
-    """Mean of pooled Dice and Dice by slice, on the network's grid."""
-    overlap = Overlap()
-    for one, scores, study in zip(seen, slices, studies, strict=True):
-        for index, mask in enumerate(one.masks):
-            shown = scores[index, -1] >= point.slice_gate and study >= point.study_gate
-            likely = shown and one.maps.any_map[index].max() >= point.seed
-            if likely or mask.any():
-                found = _found(one.maps.any_map[index], point) if likely else mask & False
-                overlap.add(mask, found)
-    return (overlap.dice + overlap.mean_dice) / 2
-
-
-def _found(any_map: npt.NDArray[np.float16], point: OperatingPoint) -> npt.NDArray[np.bool_]:
-    return components(any_map.astype(np.float32), point)
+    On the network's grid; the two kinds of Dice count alike.
+    """
+    study = np.repeat(studies, [len(one.types) for one in seen])
+    score = np.concatenate(slices)[:, -1]
+    tried = []
+    for mask in MASKS:
+        counted = together([blobs(one.maps.any_map, one.masks, mask) for one in seen])
+        for seed, size, gate in product(SEEDS, SIZES, GATES):
+            if seed >= mask:
+                one = replace(point, mask=mask, seed=seed, minimum_px=size, slice_gate=gate)
+                shown = (score >= gate) & (study >= point.study_gate)
+                tried.append((sum(counted.dice(one, shown)), one))
+    return max(tried, key=lambda pair: pair[0])[1]
