@@ -1,17 +1,26 @@
-"""`python -m receiver`: receive CT studies over DICOM until stopped."""
+"""`python -m receiver`: receive CT studies over DICOM until stopped; or one of the verbs."""
 
+import json
 import signal
 import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
 
 import structlog
 import typer
 
 from receiver.acceptors import AcceptorPool
+from receiver.dry_run import try_folder
+from receiver.dry_run_text import count_files, describe
+from receiver.force import UnknownStudyError, force
 from receiver.inbox import Inbox
 from receiver.keeper import Keeper
+from receiver.planner import Planner
+from receiver.rules import load_rules
 from receiver.storage import MEGABYTE
 from schema.broker import ensure_broker
-from schema.database import wait_for_database
+from schema.database import open_database, wait_for_database
 from schema.errors import TriageError
 from schema.log import set_up_log
 from schema.settings import Settings, settings_or_exit, stop
@@ -21,14 +30,53 @@ log = structlog.get_logger()
 DATABASE_DEADLINE_S = 30
 
 
-def main() -> None:
+app = typer.Typer(add_completion=False, help=__doc__)
+StudyUid = Annotated[str, typer.Argument(help="Study Instance UID (0020,000D)")]
+SeriesUid = Annotated[
+    str | None,
+    typer.Option("--series", help="Series Instance UID; analysed even if another scored more."),
+]
+Folder = Annotated[Path, typer.Argument(exists=True, file_okay=False, readable=True)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+@app.callback(invoke_without_command=True)
+def main(context: typer.Context) -> None:
     """Receive studies until SIGTERM or SIGINT."""
+    if context.invoked_subcommand is not None:
+        return
     settings = settings_or_exit()
     set_up_log(settings)
     try:
         serve(settings, stop_event())
     except (TriageError, OSError) as error:
         stop(error)
+
+
+@app.command(name="force")
+def force_study(study_uid: StudyUid, series: SeriesUid = None) -> None:
+    """Decide on a study now, without waiting; open a failed or unread one for another run."""
+    settings = settings_or_exit()
+    set_up_log(settings)
+    try:
+        database = open_database(settings)
+        typer.echo(force(database, Planner.of(settings, database), study_uid, series))
+    except UnknownStudyError as error:
+        typer.echo(f"ihsnet-triage: {error}", err=True)
+        raise typer.Exit(1) from None
+    except (TriageError, OSError) as error:
+        stop(error)
+
+
+@app.command(name="dry-run")
+def dry_run(folder: Folder, as_json: AsJson = False) -> None:
+    """Say which series of a folder of DICOM files would be chosen and why; stores nothing."""
+    settings = settings_or_exit()
+    try:
+        tried = try_folder(folder, load_rules(settings.selection), count_files())
+    except (TriageError, OSError) as error:
+        stop(error)
+    typer.echo(json.dumps(asdict(tried), indent=2) if as_json else describe(tried))
 
 
 def stop_event() -> threading.Event:
@@ -58,4 +106,4 @@ def serve(settings: Settings, stopped: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app(prog_name="python -m receiver")

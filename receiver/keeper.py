@@ -11,9 +11,7 @@ from receiver.bell import Doorbell
 from receiver.catalogue import Catalogue
 from receiver.inbox import Inbox
 from receiver.planner import Planner
-from receiver.readiness import Patience
 from receiver.rebuild import Rebuilder
-from receiver.rules import load_rules
 from schema.database import Database
 from schema.errors import TransientError
 from schema.settings import Settings
@@ -32,13 +30,14 @@ class Keeper:
         self._pause_s = settings.sweep_s
         self._catalogue = Catalogue(database, settings.storage)
         rebuilder = Rebuilder(self._catalogue, settings.storage)
-        planner = Planner(database, settings.storage, Patience.of(settings), load_rules())
+        planner = Planner.of(settings, database)
         doorbell = Doorbell(settings, database)
         self._inbox = inbox
         self._steps: dict[str, Callable[[], int]] = {
             CATALOGUE: self._catalogue.take_in,
             "rebuild": rebuilder.look_further,
             "plan": planner.plan,
+            "fall back": planner.fall_back,
             "ring": doorbell.ring_due,
         }
         self._failing: set[str] = set()

@@ -5,18 +5,21 @@ from datetime import datetime
 from pathlib import Path
 
 import structlog
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from receiver.due import due_ids, due_series
 from receiver.header import read_header
-from receiver.readiness import Patience, SeriesClock, is_ready
-from receiver.rules import SelectionRules
+from receiver.measuring import measure_places
+from receiver.readiness import Patience, weigh, whole_by
+from receiver.reopening import reopen, second_choices
+from receiver.rules import SelectionRules, load_rules
 from receiver.selection import Judgement, judge
 from schema.database import Database, read_clock
-from schema.errors import UnreadableObjectError
+from schema.errors import SourceFileMissingError, UnreadableObjectError
+from schema.settings import Settings
 from schema.settle import settle
-from schema.states import SeriesState, move
-from schema.tables import Association, Instance, Job, Series, Study
+from schema.states import JobState, SeriesState, move
+from schema.tables import Instance, Job, Series
 
 log = structlog.get_logger()
 
@@ -32,43 +35,111 @@ class Planner:
         self._patience = patience
         self._rules = rules
 
+    @classmethod
+    def of(cls, settings: Settings, database: Database) -> "Planner":
+        """Make the planner that the settings describe.
+
+        Raises
+        ------
+        SettingsError
+            If the selection rules cannot be read.
+        """
+        rules = load_rules(settings.selection)
+        return cls(database, settings.storage, Patience.of(settings), rules)
+
     def plan(self) -> int:
-        """Decide on every series that is ready; return how many were."""
+        """Decide on every series that is ready; return how many decisions were made.
+
+        Raises
+        ------
+        SourceFileMissingError
+            If a file is not where its row says; its series stays undecided, the others are not.
+        """
         with self._database.reading() as session:
-            ready = self._ready(session)
-        for series_id, instance_count in ready:
-            self._decide(series_id, instance_count)
-        return len(ready)
+            due = due_ids(session, self._patience, read_clock(session))
+        if not due:
+            return 0
+        measure_places(self._database, self._storage, due)
+        with self._database.reading() as session:
+            ready = self._ready(session, due)
+        return self._decide_all(ready)
 
-    def _ready(self, session: Session) -> list[tuple[int, int]]:
-        now = read_clock(session)
-        query = select(Series).where(Series.state == SeriesState.RECEIVING)
-        return [
-            (series.id, len(series.instances))
-            for series in session.scalars(query)
-            if is_ready(_clock(session, series), self._patience, now)
-        ]
+    def fall_back(self) -> int:
+        """Have the next best series analysed where the analysis of the best one failed."""
+        with self._database.transaction() as session:
+            choices = second_choices(session)
+            for choice in choices:
+                series = session.get_one(Series, choice.series_id)
+                reopen(series)
+                series.whole_by = choice.reason
+                _select(series, read_clock(session))
+                settle(session, series.study)
+                _report(series)
+        return len(choices)
 
-    def _decide(self, series_id: int, instance_count: int) -> None:
+    def decide(self, series_id: int, reason: str, *, even_if_second: bool = False) -> bool:
+        """Decide on one series, whether it is ready or not.
+
+        Parameters
+        ----------
+        reason
+            Why now, for whoever asks later.
+        even_if_second
+            Analyse it although a series with a better score was selected before.
+
+        Returns
+        -------
+        Whether it was decided; False if it changed meanwhile, so that its clock runs again.
+
+        Raises
+        ------
+        SourceFileMissingError
+            If a file is not where its row says; the series stays undecided.
+        """
         with self._database.reading() as session:
             instances = session.get_one(Series, series_id).newest_instances()
-            paths = [instance.path for instance in instances]
-        judgement = self._judge(paths)  # reads files, so outside of any transaction
+            paths = {one.id: one.path for one in instances}
+        judgement = self._judge(list(paths.values()))  # reads files: outside of any transaction
         with self._database.transaction() as session:
             series = session.get_one(Series, series_id)
-            if len(series.instances) != instance_count:
-                return  # one more arrived meanwhile: its clock runs again
-            _apply(series, judgement, read_clock(session))
+            newest = series.newest_instances()
+            changed = {one.id for one in newest} != paths.keys()
+            if changed or series.state != SeriesState.RECEIVING:
+                return False
+            series.whole_by, series.selection_version = reason, self._rules.version
+            _leave_out(newest, judgement)
+            better = None if even_if_second else _better_sibling(series, judgement.score)
+            _apply(series, judgement, better, read_clock(session))
             settle(session, series.study)
-            log.info(
-                "series decided",
-                study=series.study.study_instance_uid,
-                series=series.series_instance_uid,
-                state=series.state,
-                reason=series.reason,
-            )
+            _report(series)
+        return True
+
+    def _ready(self, session: Session, due: Sequence[int]) -> list[tuple[int, str]]:
+        now = read_clock(session)
+        ready = []
+        for one in due_series(session, due):
+            evidence = weigh(one.clock, one.arrived, self._rules.evidence)
+            reason = whole_by(one.clock, evidence, self._patience, now)
+            if reason is not None:
+                ready.append((one.series_id, reason))
+        return ready
+
+    def _decide_all(self, ready: Sequence[tuple[int, str]]) -> int:
+        """Decide on each; a file that is missing holds up its own series alone."""
+        decided, errors = 0, []
+        for series_id, reason in ready:
+            try:
+                decided += self.decide(series_id, reason)
+            except SourceFileMissingError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return decided
 
     def _judge(self, paths: Sequence[str]) -> Judgement:
+        missing = next((path for path in paths if not (self._storage / path).exists()), None)
+        if missing is not None:
+            raise SourceFileMissingError(f"{missing}: not there; check that the storage is mounted")
         try:
             headers = [read_header(self._storage / path) for path in paths]
         except UnreadableObjectError as error:
@@ -76,38 +147,67 @@ class Planner:
         return judge(headers, self._rules)
 
 
-def _clock(session: Session, series: Series) -> SeriesClock:
-    query = (
-        select(func.count(Association.id.distinct()))
-        .join(Instance, Instance.association_id == Association.id)
-        .where(Instance.series_id == series.id, Association.closed_at.is_(None))
-    )
-    open_associations = session.scalar(query) or 0
-    return SeriesClock(series.first_instance_at, series.last_instance_at, open_associations)
+def _leave_out(instances: Sequence[Instance], judgement: Judgement) -> None:
+    for instance in instances:
+        instance.left_out = judgement.left_out.get(instance.sop_instance_uid)
 
 
-def _apply(series: Series, judgement: Judgement, now: datetime) -> None:
+def _apply(series: Series, judgement: Judgement, better: Series | None, now: datetime) -> None:
     series.score = judgement.score
-    better = _better_sibling(series.study, series)
+    series.reason = judgement.reason
+    if better is not None:
+        series.reason = (
+            f"scored {series.score:g}, series {_name(better)} {better.score:g}; {series.reason}"
+        )
     if judgement.score is None or better is not None:
         series.state = move(series.state, SeriesState.REJECTED)
-        series.reason = (
-            judgement.reason
-            if better is None
-            else (
-                f"scored {judgement.score:g}; series {better.description!r} scored {better.score:g}"
-            )
-        )
         return
+    _select(series, now)
+    _spare_worse_siblings(series)
+
+
+def _select(series: Series, now: datetime) -> None:
     series.state = move(series.state, SeriesState.SELECTED)
-    series.reason = judgement.reason
     series.jobs.append(Job(revision=series.revision, created_at=now, due_at=now))
 
 
-def _better_sibling(study: Study, series: Series) -> Series | None:
+def _better_sibling(series: Series, score: float | None) -> Series | None:
     """Find a selected series that the model should judge rather than this one."""
-    if series.score is None:
+    if score is None:
         return None
-    rivals = [one for one in study.series if one.state == SeriesState.SELECTED]
+    rivals = [
+        one
+        for one in series.study.series
+        if one is not series and one.state == SeriesState.SELECTED
+    ]
     best = max(rivals, key=lambda one: one.score or 0, default=None)
-    return best if best is not None and (best.score or 0) >= series.score else None
+    return best if best is not None and (best.score or 0) >= score else None
+
+
+def _spare_worse_siblings(series: Series) -> None:
+    """Take back jobs of worse series that no worker began, so that none delays the better one.
+
+    One that runs or ended stays: it may be the more urgent, and the study shows the most urgent.
+    """
+    for other in series.study.series:
+        if other is series or (other.score or 0) >= (series.score or 0):
+            continue
+        for job in other.jobs:
+            if job.state == JobState.READY and job.attempts == 0:
+                job.state = move(job.state, JobState.SUPERSEDED)
+                other.reason = f"series {_name(series)} scored {series.score:g}; {other.reason}"
+
+
+def _name(series: Series) -> str:
+    return repr(series.description or series.series_instance_uid)
+
+
+def _report(series: Series) -> None:
+    log.info(
+        "series decided",
+        study=series.study.study_instance_uid,
+        series=series.series_instance_uid,
+        state=series.state,
+        whole_by=series.whole_by,
+        reason=series.reason,
+    )

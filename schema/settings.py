@@ -71,6 +71,9 @@ class Settings(BaseSettings):
     series_quiet_s: Seconds = 5
     series_silence_s: Seconds = 20
     series_cap_s: Seconds = 600
+    selection: Path | None = None
+    count_peers: Annotated[tuple[PeerAddress, ...] | None, NoDecode] = None
+    announcement_port: Port | None = None
     sweep_s: Seconds = 1
     ring_again_s: Seconds = 10
 
@@ -97,7 +100,7 @@ class Settings(BaseSettings):
     def _read_certificates(cls, value: object) -> object:
         return _table(parse_certificates, value)
 
-    @field_validator("commitment_peers", mode="before")
+    @field_validator("commitment_peers", "count_peers", mode="before")
     @classmethod
     def _read_addresses(cls, value: object) -> object:
         return _table(parse_addresses, value)

@@ -162,12 +162,30 @@ class Instance(Base):
     size_bytes: Mapped[int]
     sha256: Mapped[str] = mapped_column(String(64))
     received_at: Mapped[datetime]
-    # Along the slice's normal, one a frame; NULL for what is no axial CT slice.
+    # Along the slice's normal, one a frame; empty for what is no axial CT slice, NULL until read.
     places_mm: Mapped[list[float] | None]
     left_out: Mapped[str | None]  # why the analysis of its series does not use it
+    removed_at: Mapped[datetime | None]  # when retention removed the file; the row stays
 
     series: Mapped[Series] = relationship(back_populates="instances")
     association: Mapped[Association | None] = relationship()
+
+
+class Commitment(Base):
+    """A storage commitment request (PS3.4 annex J) and whether its requestor has the answer."""
+
+    __tablename__ = "commitment"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)  # of the file it came in as
+    transaction_uid: Mapped[str] = mapped_column(String(UID_LENGTH))
+    calling_ae: Mapped[str] = mapped_column(String(16))
+    references: Mapped[dict[str, Any]]
+    requested_at: Mapped[datetime]
+    due_at: Mapped[datetime | None] = mapped_column(index=True)  # NULL once there is no more to do
+    attempts: Mapped[int] = mapped_column(default=0)
+    delivered_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
 
 
 class Announcement(Base):

@@ -73,7 +73,7 @@ def _work(lease: Lease) -> None:
 
 def _analyse(database: Database, lease: Lease) -> Analysis:
     with database.reading() as session:
-        instances = session.get_one(Job, lease.job_id).series.newest_instances()
+        instances = session.get_one(Job, lease.job_id).series.analysed_instances()
         paths = [settings.storage / instance.path for instance in instances]
     rules, results = load_rules(settings.rules), settings.storage / RESULTS
     return analyse(paths, _predictor(), rules, results, _decoder())

@@ -1,0 +1,106 @@
+"""An operator's word: decide now, without waiting, and look again at what ended unread."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from receiver.planner import Planner
+from receiver.reopening import reopen, reopenable
+from schema.database import Database
+from schema.errors import PermanentError
+from schema.settle import settle
+from schema.states import JobState, SeriesState
+from schema.tables import Series, Study
+
+FORCED = "forced by an operator"
+
+
+class UnknownStudyError(PermanentError):
+    """No such study or series was received here."""
+
+
+@dataclass(frozen=True)
+class Forced:
+    """What was decided on one series."""
+
+    name: str
+    revision: int
+    selected: bool
+    reason: str
+
+    def __str__(self) -> str:
+        verb = "selected for analysis" if self.selected else "rejected"
+        return f"series {self.name} {verb} as revision {self.revision} ({self.reason})"
+
+
+def force(database: Database, planner: Planner, study_uid: str, series_uid: str | None) -> str:
+    """Decide on a study's series now, or on one of them; return one line that says what was done.
+
+    A series that still arrives is decided on with what is here. A study that failed or was not
+    analysed is opened again. A series that is named is analysed even if a better one was. What is
+    analysed or waits for a worker stays as it is.
+
+    Raises
+    ------
+    UnknownStudyError
+        If the study, or the series in it, was never received.
+    SourceFileMissingError
+        If a file is not where its row says.
+    """
+    with database.transaction() as session:
+        study = _find(session, study_uid)
+        named = [one for one in study.series if one.series_instance_uid == series_uid]
+        if series_uid is not None and not named:
+            raise UnknownStudyError(f"study {study_uid} has no series {series_uid}")
+        chosen = [one for one in named or _undecided(study) if not _waits(one)]
+        for series in chosen:
+            if series.state != SeriesState.RECEIVING:
+                reopen(series)
+        settle(session, study)
+        ids = [one.id for one in chosen]
+        kept = f"study {study_uid}: nothing to do, {_standing(study, named)}"
+    for series_id in ids:
+        planner.decide(series_id, FORCED, even_if_second=series_uid is not None)
+    return f"study {study_uid}: {_account(database, ids)}" if ids else kept
+
+
+def _find(session: Session, study_uid: str) -> Study:
+    study = session.scalars(
+        select(Study).where(Study.study_instance_uid == study_uid)
+    ).one_or_none()
+    if study is None:
+        raise UnknownStudyError(f"no study {study_uid} was received")
+    return study
+
+
+def _undecided(study: Study) -> list[Series]:
+    receiving = [one for one in study.series if one.state == SeriesState.RECEIVING]
+    return receiving or list(reopenable(study))
+
+
+def _waits(series: Series) -> bool:
+    """Say whether a worker has or gets the newest revision of a series anyway."""
+    active = (JobState.READY, JobState.RUNNING)
+    return any(job.state in active and job.revision == series.revision for job in series.jobs)
+
+
+def _standing(study: Study, named: list[Series]) -> str:
+    if any(_waits(one) for one in named or study.series):
+        return "its analysis waits for a worker or runs"
+    return f"its outcome {study.outcome} stands"
+
+
+def _account(database: Database, ids: list[int]) -> str:
+    with database.reading() as session:
+        forced = [_forced(session.get_one(Series, series_id)) for series_id in ids]
+    return "; ".join(map(str, forced))
+
+
+def _forced(series: Series) -> Forced:
+    return Forced(
+        name=repr(series.description or series.series_instance_uid),
+        revision=series.revision,
+        selected=series.state == SeriesState.SELECTED,
+        reason=series.reason or "it changed meanwhile and is decided on when it is quiet",
+    )

@@ -1,0 +1,383 @@
+"""From rows and files to decisions: what is chosen, in which order, and what comes afterwards."""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from receiver.force import UnknownStudyError, force
+from receiver.planner import Planner
+from schema.database import Database, open_database, read_clock
+from schema.errors import SourceFileMissingError
+from schema.settings import Settings
+from schema.settle import settle
+from schema.states import JobState, Outcome, SeriesState, StudyState
+from schema.tables import Announcement, Association, Instance, Job, Series, Study
+from tests.rows import add_study, done
+from tests.series import STUDY, datasets, write
+
+AXIAL = "ORIGINAL\\PRIMARY\\AXIAL"
+THICK = {"desc": "Head 5.0", "kernel": "H31s", "type": AXIAL}
+THIN = {"desc": "Head 2.0", "kernel": "H31s", "type": AXIAL, "step_mm": 2.0, "count": 60}
+BONE = {"desc": "Head bone", "kernel": "H70h", "type": AXIAL}
+SCOUT = {"desc": "Topogram", "type": "ORIGINAL\\PRIMARY\\LOCALIZER", "count": 1}
+
+
+class Clinic:
+    """A receiver's database and store, with series put there as if a scanner had sent them."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        patient = {"series_quiet_s": 5.0, "series_silence_s": 20.0}
+        self.settings = settings.model_copy(update=patient)
+        self.database = database
+        self.planner = Planner.of(self.settings, database)
+
+    def arrive(
+        self, row: Mapping[str, Any], number: int = 1, ago_s: float = 6, first: int = 0, **more: Any
+    ) -> int:
+        """Store the instances of a series from `first` on; give the id of the series."""
+        objects = datasets(row, number)[first:]
+        folder = self.settings.storage / f"series{number}-{first}"
+        paths = write(objects, folder)
+        with self.database.transaction() as session:
+            now = read_clock(session) - timedelta(seconds=ago_s)
+            series = self._series(session, str(objects[0].SeriesInstanceUID), row["desc"], now)
+            association = self._association(session, now, **more)
+            for ds, path in zip(objects, paths, strict=True):
+                session.add(
+                    Instance(
+                        series=series,
+                        association=association,
+                        sop_instance_uid=ds.SOPInstanceUID,
+                        sop_class_uid=ds.SOPClassUID,
+                        transfer_syntax_uid=ds.file_meta.TransferSyntaxUID,
+                        path=str(path.relative_to(self.settings.storage)),
+                        size_bytes=1,
+                        sha256=ds.SOPInstanceUID,
+                        received_at=now,
+                    )
+                )
+            settle(session, series.study)
+            return series.id
+
+    def _series(self, session: Any, uid: str, description: str, now: Any) -> Series:
+        series = session.scalars(
+            sa.select(Series).where(Series.series_instance_uid == uid)
+        ).one_or_none()
+        if series is None:
+            study = session.scalars(sa.select(Study)).one_or_none() or add_study(session, STUDY)
+            series = Series(
+                study=study,
+                series_instance_uid=uid,
+                modality="CT",
+                description=description,
+                first_instance_at=now,
+            )
+        elif series.state != SeriesState.RECEIVING:
+            series.state, series.revision = SeriesState.RECEIVING, series.revision + 1
+        series.last_instance_at = now
+        session.add(series)
+        return series
+
+    def _association(self, session: Any, now: Any, is_open: bool = False) -> Association:
+        association = Association(
+            name=f"{now.timestamp()}", calling_ae="CT1", peer="127.0.0.1", opened_at=now
+        )
+        association.closed_at = None if is_open else now
+        session.add(association)
+        return association
+
+    def end(self, series_id: int, outcome: Outcome, priority: int) -> None:
+        """Let a worker end the newest job of a series."""
+        with self.database.transaction() as session:
+            series = session.get_one(Series, series_id)
+            for name, value in done(outcome, priority).items():
+                setattr(series.jobs[-1], name, value)
+            if outcome == Outcome.FAILED:
+                series.jobs[-1].state = JobState.FAILED
+            settle(session, series.study)
+
+    def series(self, series_id: int) -> Series:
+        """Read a series with its jobs and instances."""
+        with self.database.reading() as session:
+            series = session.get_one(Series, series_id)
+            _ = [series.jobs, series.instances, series.study]
+            return series
+
+    def study(self) -> Study:
+        """Read the study."""
+        with self.database.reading() as session:
+            return session.scalars(sa.select(Study)).one()
+
+
+@pytest.fixture
+def clinic(tmp_path: Path) -> Iterator[Clinic]:
+    """On SQLite; three tests ask for both databases, and run the queries of every kind."""
+    settings = Settings(_env_file=None, home=tmp_path)
+    database = open_database(settings)
+    yield Clinic(settings, database)
+    database.engine.dispose()
+
+
+@pytest.fixture
+def clinic_on_both(settings: Settings, database: Database) -> Clinic:
+    return Clinic(settings, database)
+
+
+def test_a_whole_series_becomes_a_job_that_says_why(clinic_on_both: Clinic) -> None:
+    clinic = clinic_on_both
+    head = clinic.arrive(THICK)
+    assert clinic.planner.plan() == 1
+    series = clinic.series(head)
+    assert [job.state for job in series.jobs] == [JobState.READY]
+    assert series.whole_by is not None
+    assert "32 slices over 155 mm in steps of 5 mm" in series.whole_by
+    assert series.selection_version == "2"
+    assert "soft kernel H31s +6" in (series.reason or "")
+
+
+def test_a_series_that_is_not_quiet_is_left_alone(clinic: Clinic) -> None:
+    clinic.arrive(THICK, ago_s=4)
+    assert clinic.planner.plan() == 0
+
+
+def test_an_open_association_is_waited_for(clinic: Clinic) -> None:
+    clinic.arrive(THICK, is_open=True)
+    assert clinic.planner.plan() == 0
+
+
+def test_a_series_with_a_gap_is_waited_for_and_then_analysed(clinic: Clinic) -> None:
+    gap = THICK | {"places_mm": [place * 5.0 for place in range(33) if place != 9]}
+    head = clinic.arrive(gap, ago_s=19)
+    assert clinic.planner.plan() == 0
+    with clinic.database.transaction() as session:
+        session.get_one(Series, head).last_instance_at -= timedelta(seconds=3)
+    assert clinic.planner.plan() == 1
+    assert "is a gap or uneven" in (clinic.series(head).whole_by or "")
+
+
+def test_the_files_of_a_waiting_series_are_read_once(clinic: Clinic) -> None:
+    clinic.arrive(THICK, is_open=True)
+    clinic.planner.plan()
+    for path in clinic.settings.storage.rglob("*.dcm"):
+        path.unlink()
+    assert clinic.planner.plan() == 0
+
+
+def test_a_scout_needs_no_slices_to_be_whole(clinic: Clinic) -> None:
+    scout = clinic.arrive(SCOUT)
+    assert clinic.planner.plan() == 1
+    assert clinic.series(scout).reason == "image type LOCALIZER"
+    assert clinic.study().outcome == Outcome.NOT_ANALYSED
+
+
+def test_an_announced_count_is_waited_for_although_all_looks_whole(clinic_on_both: Clinic) -> None:
+    clinic = clinic_on_both
+    head = clinic.arrive(THICK)
+    with clinic.database.transaction() as session:
+        session.add(
+            Announcement(
+                study_instance_uid=STUDY,
+                series_instance_uid=f"{STUDY}.1",
+                source="MPPS",
+                ae_title="CT1",
+                instances=2,
+                sop_instance_uids=[f"{STUDY}.1.1", "1.2.3"],
+                announced_at=read_clock(session),
+            )
+        )
+    assert clinic.planner.plan() == 0
+    with clinic.database.transaction() as session:
+        session.scalars(sa.select(Announcement)).one().sop_instance_uids = [f"{STUDY}.1.1"]
+        session.scalars(sa.select(Announcement)).one().instances = 1
+    assert clinic.planner.plan() == 1
+    assert clinic.series(head).whole_by == "MPPS of CT1: all 1 are here; quiet for 5 s"
+
+
+@pytest.mark.parametrize("order", [(THICK, THIN), (THIN, THICK)])
+def test_the_better_series_decides_in_either_order(clinic: Clinic, order: Any) -> None:
+    ids = {}
+    for number, row in enumerate(order, 1):
+        ids[row["desc"]] = clinic.arrive(row, number)
+        clinic.planner.plan()
+    best, worse = clinic.series(ids["Head 5.0"]), clinic.series(ids["Head 2.0"])
+    assert [job.state for job in best.jobs] == [JobState.READY]
+    assert not [job for job in worse.jobs if job.state == JobState.READY]
+    assert "scored" in (worse.reason or "")
+
+
+def test_a_worse_series_does_not_wait_for_a_better_one_that_still_comes(clinic: Clinic) -> None:
+    thin = clinic.arrive(THIN, 1)
+    clinic.arrive(THICK, 2, ago_s=1, is_open=True)
+    clinic.planner.plan()
+    assert [job.state for job in clinic.series(thin).jobs] == [JobState.READY]
+
+
+def test_a_worse_series_that_a_worker_began_goes_on(clinic: Clinic) -> None:
+    thin = clinic.arrive(THIN, 1)
+    clinic.planner.plan()
+    with clinic.database.transaction() as session:
+        job = session.get_one(Series, thin).jobs[0]
+        job.state, job.attempts = JobState.RUNNING, 1
+    clinic.arrive(THICK, 2)
+    clinic.planner.plan()
+    assert [job.state for job in clinic.series(thin).jobs] == [JobState.RUNNING]
+
+
+@pytest.mark.parametrize(
+    ("thin", "thick", "shown"),
+    [
+        ((Outcome.POSITIVE, 1), (Outcome.NEGATIVE, 4), (Outcome.POSITIVE, 1)),
+        ((Outcome.NEGATIVE, 4), (Outcome.POSITIVE, 2), (Outcome.POSITIVE, 2)),
+        ((Outcome.POSITIVE, 2), (Outcome.POSITIVE, 1), (Outcome.POSITIVE, 1)),
+        ((Outcome.NEGATIVE, 4), (Outcome.NEGATIVE, 4), (Outcome.NEGATIVE, 4)),
+    ],
+)
+def test_the_study_shows_the_more_urgent_of_two(
+    clinic: Clinic, thin: Any, thick: Any, shown: Any
+) -> None:
+    first = clinic.arrive(THIN, 1)
+    clinic.planner.plan()
+    clinic.end(first, *thin)
+    second = clinic.arrive(THICK, 2)
+    clinic.planner.plan()
+    clinic.end(second, *thick)
+    assert (clinic.study().outcome, clinic.study().priority) == shown
+
+
+def test_a_bone_series_that_is_ready_first_blocks_nothing(clinic: Clinic) -> None:
+    clinic.arrive(BONE, 1)
+    clinic.planner.plan()
+    head = clinic.arrive(THICK, 2)
+    clinic.planner.plan()
+    assert clinic.series(head).state == SeriesState.SELECTED
+
+
+def test_late_instances_make_a_new_run_and_the_priority_only_rises(clinic: Clinic) -> None:
+    head = clinic.arrive(THICK | {"count": 24})
+    clinic.planner.plan()
+    clinic.end(head, Outcome.POSITIVE, 2)
+    clinic.arrive(THICK, first=24)
+    assert clinic.planner.plan() == 1
+    assert [job.revision for job in clinic.series(head).jobs] == [1, 2]
+    assert clinic.study().priority == 2
+    clinic.end(head, Outcome.NEGATIVE, 4)
+    assert (clinic.study().outcome, clinic.study().priority) == (Outcome.NEGATIVE, 2)
+
+
+def test_what_is_left_out_is_not_read_by_the_worker(clinic: Clinic) -> None:
+    head = clinic.arrive(THICK)
+    clinic.arrive(THICK | {"plane": "sagittal", "count": 33}, first=32)
+    clinic.planner.plan()
+    with clinic.database.reading() as session:
+        series = session.get_one(Series, head)
+        assert len(series.newest_instances()) == 33
+        assert len(series.analysed_instances()) == 32
+
+
+def test_a_missing_file_leaves_the_series_undecided_and_holds_up_no_other(clinic: Clinic) -> None:
+    gone = clinic.arrive(THICK, 1)
+    (clinic.settings.storage / "series1-0" / "0000.dcm").unlink()
+    with clinic.database.transaction() as session:
+        session.get_one(Series, gone).last_instance_at -= timedelta(seconds=60)
+    other = clinic.arrive(THIN, 2)
+    with pytest.raises(SourceFileMissingError):
+        clinic.planner.plan()
+    assert clinic.series(gone).state == SeriesState.RECEIVING
+    assert clinic.series(other).state == SeriesState.SELECTED
+
+
+def test_the_next_best_series_is_analysed_when_the_best_one_fails(clinic_on_both: Clinic) -> None:
+    clinic = clinic_on_both
+    head = clinic.arrive(THICK, 1)
+    clinic.planner.plan()
+    thin = clinic.arrive(THIN, 2)
+    clinic.planner.plan()
+    assert clinic.planner.fall_back() == 0
+    clinic.end(head, Outcome.FAILED, 0)
+    assert clinic.planner.fall_back() == 1
+    assert [job.state for job in clinic.series(thin).jobs] == [JobState.READY]
+    assert clinic.series(thin).whole_by == "second choice: because FAILED"
+    clinic.end(thin, Outcome.POSITIVE, 1)
+    assert (clinic.study().outcome, clinic.study().priority) == (Outcome.POSITIVE, 1)
+
+
+def test_a_series_is_the_second_choice_once(clinic: Clinic) -> None:
+    ids = [clinic.arrive(THICK, 1), clinic.arrive(THIN, 2)]
+    clinic.planner.plan()
+    clinic.end(ids[0], Outcome.FAILED, 0)
+    assert clinic.planner.fall_back() == 1
+    clinic.end(ids[1], Outcome.FAILED, 0)
+    assert clinic.planner.fall_back() == 0
+    assert clinic.study().outcome == Outcome.FAILED
+
+
+def test_force_decides_without_waiting(clinic: Clinic) -> None:
+    clinic.arrive(THICK, ago_s=0, is_open=True)
+    said = force(clinic.database, clinic.planner, STUDY, None)
+    assert said.startswith(f"study {STUDY}: series 'Head 5.0' selected for analysis as revision 1")
+    assert "\n" not in said
+    assert clinic.study().state == StudyState.READY
+
+
+def test_force_opens_a_failed_study_for_another_run(clinic: Clinic) -> None:
+    head = clinic.arrive(THICK)
+    clinic.planner.plan()
+    clinic.end(head, Outcome.FAILED, 0)
+    assert "as revision 2" in force(clinic.database, clinic.planner, STUDY, None)
+    series = clinic.series(head)
+    assert [job.state for job in series.jobs] == [JobState.FAILED, JobState.READY]
+    assert series.whole_by == "forced by an operator"
+
+
+def test_force_judges_an_unread_study_again(clinic: Clinic) -> None:
+    clinic.arrive(BONE)
+    clinic.planner.plan()
+    said = force(clinic.database, clinic.planner, STUDY, None)
+    assert "rejected as revision 2 (sharp kernel H70h)" in said
+    assert clinic.study().outcome == Outcome.NOT_ANALYSED
+
+
+def test_force_leaves_a_result_alone(clinic: Clinic) -> None:
+    head = clinic.arrive(THICK)
+    clinic.planner.plan()
+    assert "waits for a worker" in force(clinic.database, clinic.planner, STUDY, None)
+    clinic.end(head, Outcome.NEGATIVE, 4)
+    said = force(clinic.database, clinic.planner, STUDY, None)
+    assert said == f"study {STUDY}: nothing to do, its outcome NEGATIVE stands"
+    assert len(clinic.series(head).jobs) == 1
+
+
+def test_force_runs_a_named_series_even_if_another_scored_more(clinic: Clinic) -> None:
+    clinic.arrive(THICK, 1)
+    clinic.planner.plan()
+    thin = clinic.arrive(THIN, 2)
+    clinic.planner.plan()
+    force(clinic.database, clinic.planner, STUDY, f"{STUDY}.2")
+    assert [job.state for job in clinic.series(thin).jobs] == [JobState.READY]
+
+
+@pytest.mark.parametrize("uids", [("1.2.3.4.5", None), (STUDY, "1.2.3.4.5")])
+def test_force_names_what_it_does_not_know(clinic: Clinic, uids: tuple[str, str | None]) -> None:
+    clinic.arrive(THICK)
+    with pytest.raises(UnknownStudyError, match=r"1\.2\.3\.4\.5"):
+        force(clinic.database, clinic.planner, *uids)
+
+
+def test_a_restart_forgets_no_clock(clinic: Clinic) -> None:
+    clinic.arrive(THICK, ago_s=4)
+    assert clinic.planner.plan() == 0
+    later = Planner.of(clinic.settings.model_copy(update={"series_quiet_s": 3.0}), clinic.database)
+    assert later.plan() == 1
+
+
+def test_jobs_are_made_once_by_two_receivers(clinic: Clinic) -> None:
+    head = clinic.arrive(THICK)
+    other = Planner.of(clinic.settings, clinic.database)
+    assert clinic.planner.decide(head, "first")
+    assert not other.decide(head, "second")
+    with clinic.database.reading() as session:
+        assert len(session.scalars(sa.select(Job)).all()) == 1
