@@ -7,6 +7,7 @@ reactors, which poll every millisecond and build a dataset for each response, ar
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import structlog
@@ -26,6 +27,7 @@ from receiver.pdu import (
     encode_abort,
     encode_data,
 )
+from receiver.requests import RequestDesk
 from receiver.storage import Delivery, StorageService
 from receiver.tls import peer_names
 
@@ -54,6 +56,7 @@ class Association:
         inbox: Inbox,
         admit: Callable[["Association", A_ASSOCIATE], Rejection | None],
         max_object_bytes: int,
+        desk: RequestDesk,
         secure: Secure | None = None,
     ) -> None:
         self._connection = connection
@@ -61,6 +64,7 @@ class Association:
         self._inbox = inbox
         self._admit = admit
         self._max_object_bytes = max_object_bytes
+        self._desk = desk
         self._secure = secure
         self._reader = PduReader(connection)
         self._stopped = False
@@ -125,10 +129,14 @@ class Association:
     def _serve(self, request: A_ASSOCIATE) -> bool:
         """Sta3 and Sta6: accept, then serve requests; return whether the peer released it."""
         agreement = agree(request)
-        storage = self._storage(request.calling_ae_title.strip(), agreement)
+        calling_ae = request.calling_ae_title.strip()
+        storage = self._storage(calling_ae, agreement)
         services: dict[int, Service] = {
             CommandField.C_ECHO_RQ: verify,
             CommandField.C_STORE_RQ: storage.store,
+            CommandField.N_ACTION_RQ: partial(
+                self._desk.act, calling_ae=calling_ae, contexts=agreement.contexts
+            ),
         }
         max_length = peer_max_length(request)
         provider = DimseProvider(

@@ -7,6 +7,8 @@ from pynetdicom import build_context
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
+from receiver.commitment import PUSH_MODEL
+
 ANALYSED: Final = (uid.CTImageStorage, uid.EnhancedCTImageStorage)
 
 # Scanners push whole studies, and some call the job failed when one class is refused; so these
@@ -43,4 +45,5 @@ def supported_contexts() -> list[PresentationContext]:
     storage = [
         build_context(sop_class, list(TRANSFER_SYNTAXES)) for sop_class in (*ANALYSED, *COMPANIONS)
     ]
-    return [build_context(Verification), *storage]
+    plain: list[str | uid.UID] = [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian]
+    return [build_context(Verification), build_context(PUSH_MODEL, plain), *storage]

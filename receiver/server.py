@@ -13,6 +13,7 @@ from receiver.access import LOCAL_LIMIT, AccessRules, Knock, Rejection, plain_ad
 from receiver.association import Association, Secure
 from receiver.inbox import Inbox
 from receiver.limits import PeerLimits, Turnstile
+from receiver.requests import RequestDesk
 from receiver.storage import MEGABYTE
 from schema.settings import Settings
 
@@ -33,6 +34,8 @@ class StorageScp:
         # The processes share the port fairly, so each takes its share of the associations.
         self._limit = -(-settings.max_associations // settings.acceptor_count)
         self._inbox = inbox
+        peers = settings.commitment_peers or ()
+        self._desk = RequestDesk(settings.storage, {peer.ae_title for peer in peers})
         self._lock = threading.Lock()
         self._waiting: dict[Association, threading.Thread] = {}  # no request yet, oldest first
         self._established: dict[Association, threading.Thread] = {}
@@ -72,7 +75,7 @@ class StorageScp:
     def _open(self, connection: socket.socket, peer: str, secure: Secure | None) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         association = Association(
-            connection, peer, self._inbox, self._admit, self._max_object_bytes, secure
+            connection, peer, self._inbox, self._admit, self._max_object_bytes, self._desk, secure
         )
         thread = threading.Thread(target=self._serve, args=(association,), daemon=True)
         with self._lock:
