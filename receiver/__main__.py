@@ -17,6 +17,7 @@ from receiver.force import UnknownStudyError, force
 from receiver.inbox import Inbox
 from receiver.keeper import Keeper
 from receiver.planner import Planner
+from receiver.reports import Reporter
 from receiver.rules import load_rules
 from receiver.storage import MEGABYTE
 from schema.broker import ensure_broker
@@ -98,6 +99,10 @@ def serve(settings: Settings, stopped: threading.Event) -> None:
     try:
         for kind, (host, port) in pool.start().items():
             log.info("receiver listens", kind=kind, host=host, port=port, title=settings.ae_title)
+        reporter = Reporter(settings, database)
+        threading.Thread(
+            target=reporter.run, args=(stopped, settings.sweep_s), name="reporter", daemon=True
+        ).start()
         keeper.run(stopped)
     finally:
         pool.stop()
