@@ -75,6 +75,7 @@ class AcceptorPool:
             process.kill()
         for listener in self._listeners.values():
             listener.close()
+        os.close(self._lock)
 
     def _keep_running(self) -> None:
         while not self._stopping.is_set():

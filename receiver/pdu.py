@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from pynetdicom.pdu import A_ABORT_RQ
 
-BUFFER_BYTES: Final = 256 * 1024
+BUFFER_BYTES: Final = 576 * 1024  # a CT slice and its PDU headers
 MAX_CONTROL_BYTES: Final = 256 * 1024  # the longest A-ASSOCIATE-RQ: 128 contexts, 45 syntaxes each
 PDU_HEADER: Final = struct.Struct(">BxL")  # PDU-type, reserved, PDU-length
 PDV_HEADER: Final = struct.Struct(">LBB")  # item length, presentation context, message control
