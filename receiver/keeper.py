@@ -12,6 +12,7 @@ from receiver.catalogue import Catalogue
 from receiver.inbox import Inbox
 from receiver.planner import Planner
 from receiver.rebuild import Rebuilder
+from receiver.retention import Retention
 from schema.database import Database
 from schema.errors import TransientError
 from schema.settings import Settings
@@ -39,6 +40,7 @@ class Keeper:
             "plan": planner.plan,
             "fall back": planner.fall_back,
             "ring": doorbell.ring_due,
+            "retention": Retention(settings, database).sweep_now_and_then,
         }
         self._failing: set[str] = set()
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import structlog
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session, selectinload
 
 from receiver.header import Header
@@ -36,6 +36,7 @@ def register(
     rows = _new_instances(objects, series, associations, _known(session, objects), now)
     if rows:
         session.execute(insert(Instance), rows)
+    _note_return(session, objects)
     ids = {row["series_id"] for row in rows}
     touched = [one for one in series.values() if one.id in ids]
     for one in touched:
@@ -43,6 +44,13 @@ def register(
     for study in {one.study.id: one.study for one in touched}.values():
         settle(session, study)
     return len(rows)
+
+
+def _note_return(session: Session, objects: Sequence[StoredObject]) -> None:
+    """Note that what retention had removed was sent again and lies in its place once more."""
+    places = [one.place for one in objects]
+    gone = update(Instance).where(Instance.path.in_(places), Instance.removed_at.is_not(None))
+    session.execute(gone.values(removed_at=None))
 
 
 def _new_instances(

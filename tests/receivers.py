@@ -4,12 +4,13 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import trustme
+from pydicom.dataset import Dataset
 from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
@@ -72,6 +73,19 @@ def knock(address: Address, calling: str = "CT1", called: str = "IHSNET", **give
         assoc.release()
         return "echoed" if status == 0 else "no answer"
     return refusal_of(assoc)
+
+
+def send(address: Address, datasets: Sequence[Dataset], calling: str = "CT1") -> list[int]:
+    """Send datasets over one association; give the statuses, -1 for none."""
+    ae = AE(calling)
+    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 10
+    for ds in datasets:
+        ae.add_requested_context(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID)
+    assoc = ae.associate(*address, ae_title="IHSNET")
+    assert assoc.is_established
+    statuses = [int(assoc.send_c_store(ds).get("Status", -1)) for ds in datasets]
+    assoc.release()
+    return statuses
 
 
 def refusal_of(assoc: Association) -> str:

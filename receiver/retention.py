@@ -1,0 +1,122 @@
+"""Retention: received files of studies that were analysed go after a while; nothing else ever does.
+
+Off unless TRIAGE_RETENTION_DAYS is set. Rows, findings and result objects stay.
+"""
+
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+from sqlalchemy import Select, select
+
+from schema.database import Database, read_clock
+from schema.settings import Settings
+from schema.states import JobState, Outcome, SeriesState, StudyState
+from schema.tables import Instance, Job, Series, Study
+
+log = structlog.get_logger()
+
+ANALYSED: Final = (Outcome.POSITIVE, Outcome.NEGATIVE, Outcome.INDETERMINATE)
+SPENT: Final = (JobState.DONE, JobState.SUPERSEDED)
+STUDIES_A_SWEEP: Final = 20  # a sweep is short, so that it holds up no other step
+PAUSE_S: Final = 60.0
+
+
+def is_over(
+    state: StudyState, outcome: Outcome | None, finished_at: datetime | None, before: datetime
+) -> bool:
+    """Say whether a study was analysed, and long enough ago.
+
+    NOT_ANALYSED and FAILED are no analysis: somebody may want to try again.
+    """
+    if state != StudyState.DONE or outcome not in ANALYSED or finished_at is None:
+        return False
+    return finished_at < before
+
+
+def is_spent(state: SeriesState, jobs: Sequence[JobState]) -> bool:
+    """Say whether nothing more is to be read of a series of a study that is over."""
+    return state != SeriesState.RECEIVING and all(job in SPENT for job in jobs)
+
+
+class Retention:
+    """Removes what is over, a few studies at a time."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._database = database
+        self._storage = settings.storage
+        days = settings.retention_days
+        self._keep_for = None if days is None else timedelta(days=days)
+        self._next_at_s = 0.0
+
+    def sweep_now_and_then(self) -> int:
+        """Sweep, but not in each of the keeper's rounds."""
+        if self._keep_for is None or time.monotonic() < self._next_at_s:
+            return 0
+        self._next_at_s = time.monotonic() + PAUSE_S
+        return self.sweep()
+
+    def sweep(self) -> int:
+        """Remove the files of what is over; return how many."""
+        if self._keep_for is None:
+            return 0
+        with self._database.reading() as session:
+            before = read_clock(session) - self._keep_for
+            studies = session.scalars(_candidates(before)).all()
+        return sum(self._remove(study_id, before) for study_id in studies)
+
+    def _remove(self, study_id: int, before: datetime) -> int:
+        with self._database.transaction() as session:
+            # Locked: a late instance opens the study again, but not while its files go.
+            study = session.get_one(Study, study_id, with_for_update=True)
+            if not is_over(study.state, study.outcome, study.finished_at, before):
+                return 0
+            spent = _spent_instances(study)
+            for instance in spent:
+                (self._storage / instance.path).unlink(missing_ok=True)
+                instance.removed_at = read_clock(session)
+        if spent:
+            log.info(
+                "files removed, TRIAGE_RETENTION_DAYS is over",
+                study=study.study_instance_uid,
+                files=len(spent),
+                size_bytes=sum(one.size_bytes for one in spent),
+            )
+        return len(spent)
+
+
+def _candidates(before: datetime) -> Select[int]:
+    """Ask for studies that are over and still have a file of a series that is not received."""
+    kept = (
+        select(Instance.id)
+        .join(Series)
+        .where(
+            Series.study_id == Study.id,
+            Series.state != SeriesState.RECEIVING,
+            Instance.removed_at.is_(None),
+            ~select(Job.id).where(Job.series_id == Series.id, Job.state.not_in(SPENT)).exists(),
+        )
+    )
+    return (
+        select(Study.id)
+        .where(
+            Study.state == StudyState.DONE,
+            Study.outcome.in_(ANALYSED),
+            Study.finished_at < before,
+            kept.exists(),
+        )
+        .order_by(Study.finished_at)
+        .limit(STUDIES_A_SWEEP)
+    )
+
+
+def _spent_instances(study: Study) -> list[Instance]:
+    return [
+        instance
+        for series in study.series
+        if is_spent(series.state, [job.state for job in series.jobs])
+        for instance in series.instances
+        if instance.removed_at is None
+    ]

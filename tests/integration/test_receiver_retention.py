@@ -1,0 +1,100 @@
+"""Retention on real rows and files: what was analysed goes, what was not stays."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from receiver.catalogue import Catalogue
+from receiver.retention import Retention
+from receiver.stored import STORE
+from schema.database import Database
+from schema.settings import Settings
+from schema.states import JobState, Outcome
+from schema.tables import Instance, Series
+from tests.phantoms import FEW_MM, Phantom
+from tests.receivers import acceptors, send
+from tests.rows import add_job, add_series, add_study, done
+
+NOT_DONE = {"state": JobState.FAILED, "reason": "unreadable"}
+
+
+def add_stored_series(database: Database, storage: Path, uid: str, **job: object) -> Path:
+    """Add a study of one series with a file and a job."""
+    with database.transaction() as session:
+        series = add_series(add_study(session, uid), session)
+        path = storage / series.instances[0].path
+        add_job(series, session, **job)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"pixels")
+    return path
+
+
+def retention(settings: Settings, database: Database, days: float | None = 1) -> Retention:
+    return Retention(settings.model_copy(update={"retention_days": days}), database)
+
+
+def test_an_analysed_studys_files_go_and_its_rows_stay(
+    settings: Settings, database: Database
+) -> None:
+    path = add_stored_series(database, settings.storage, "1.2", **done(Outcome.POSITIVE, 1))
+    assert retention(settings, database).sweep() == 1
+    assert not path.exists()
+    with database.reading() as session:
+        assert session.scalars(select(Instance)).one().removed_at is not None
+    assert retention(settings, database).sweep() == 0
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        {},
+        NOT_DONE | {"outcome": Outcome.FAILED},
+        NOT_DONE | {"outcome": Outcome.NOT_ANALYSED},
+    ],
+)
+def test_what_was_not_analysed_keeps_its_files(
+    settings: Settings, database: Database, job: dict[str, object]
+) -> None:
+    path = add_stored_series(database, settings.storage, "1.2", **job)
+    assert retention(settings, database).sweep() == 0
+    assert path.exists()
+
+
+def test_a_failed_series_beside_an_analysed_one_keeps_its_files(
+    settings: Settings, database: Database
+) -> None:
+    path = add_stored_series(database, settings.storage, "1.2", **done(Outcome.POSITIVE, 1))
+    with database.transaction() as session:
+        study = session.scalars(select(Series)).one().study
+        add_job(add_series(study, session), session, **NOT_DONE, outcome=Outcome.FAILED)
+    assert retention(settings, database).sweep() == 1
+    assert not path.exists()
+    with database.reading() as session:
+        kept = session.scalars(select(Instance).where(Instance.removed_at.is_(None))).all()
+    assert len(kept) == 1
+
+
+def test_it_is_off_by_default(settings: Settings, database: Database) -> None:
+    path = add_stored_series(database, settings.storage, "1.2", **done(Outcome.POSITIVE, 1))
+    assert settings.retention_days is None
+    assert Retention(settings, database).sweep() == 0
+    assert path.exists()
+
+
+def test_what_is_sent_again_is_stored_again(settings: Settings, database: Database) -> None:
+    catalogue, datasets = Catalogue(database, settings.storage), Phantom(FEW_MM).datasets
+    with acceptors(settings.home) as ports:
+        send(ports["plain"], datasets)
+        catalogue.take_in()
+        with database.transaction() as session:
+            add_job(session.scalars(select(Series)).one(), session, **done(Outcome.NEGATIVE, 4))
+            session.scalars(select(Series)).one().state = "SELECTED"
+        assert retention(settings, database).sweep() == len(datasets)
+        send(ports["plain"], datasets)
+    catalogue.take_in()
+    with database.reading() as session:
+        rows = session.scalars(select(Instance)).all()
+    assert {row.removed_at for row in rows} == {None}
+    assert all((settings.storage / row.path).exists() for row in rows)
+    assert len(list((settings.storage / STORE).rglob("*.dcm"))) == len(datasets)
