@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.progress import track
 from rich.table import Table
 
 from trainer.cache import prepare as prepare_release
+from trainer.clinical import PREVALENCES
 from trainer.config import ConfigError, load_config
 from trainer.crossval import Which, crossval
 from trainer.crossval_report import OPERATING, outcome
@@ -19,7 +20,9 @@ from trainer.crossval_report import sections as crossval_sections
 from trainer.crossval_report import to_json as crossval_json
 from trainer.ctich import DataError, Release, read_release
 from trainer.evaluate import evaluate
+from trainer.evaluation_report import sections as evaluation_sections
 from trainer.fit import fit as fit_run
+from trainer.gallery import Gallery
 from trainer.judge import judge
 from trainer.report import Files, Text, publish
 from trainer.run import baseline, described
@@ -102,6 +105,12 @@ def evaluate_command(
     patients: Patients = "",
     split: Annotated[str, typer.Option(help="paper-test: table 3's test patients.")] = "",
     json_file: Annotated[Path | None, typer.Option("--json", help="Where the figures go.")] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", help="A report; its PNG files come beside it.")
+    ] = None,
+    prevalence: Annotated[
+        list[float] | None, typer.Option(min=0, max=1, help="For PPV and NPV; may be repeated.")
+    ] = None,
     device: str = "auto",
 ) -> None:
     """Judge a checkpoint on patients, by the paper's protocol and by the clinical one."""
@@ -109,9 +118,17 @@ def evaluate_command(
         release = read_release(data)
         chosen = judged_patients(release.patients, numbers(patients), split)
         predictor = Predictor(model, device)
-        shown = track(judge(predictor, release, chosen), "Judging", len(chosen), console=console)
-        card = predictor.card
-        report(evaluate(list(shown), card.name, card.sha256), json_file)
+        card, gallery = predictor.card, Gallery(predictor.card.preprocessing)
+        judging = judge(predictor, release, chosen, gallery.see)
+        studies = list(track(judging, "Judging", len(chosen), console=console))
+        figures = evaluate(studies, card.name, card.sha256, prevalence or PREVALENCES)
+        publish(
+            evaluation_sections(figures, studies, gallery),
+            Text(f"Evaluation of {card.name}", f"Weights {card.sha256}."),
+            figures,
+            Files(json_file, html_file),
+            console,
+        )
 
 
 @app.command("crossval")
@@ -143,14 +160,6 @@ def crossval_command(
             Files(json_file or run / "crossval.json", html_file or run / "crossval.html"),
             console,
         )
-
-
-def report(figures: dict[str, Any], json_file: Path | None) -> None:
-    """Print figures, and write them where asked to."""
-    text = json.dumps(figures, indent=1)
-    if json_file:
-        json_file.write_text(text + "\n", "utf-8")
-    console.print_json(text)
 
 
 def summary(release: Release) -> Table:

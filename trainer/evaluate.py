@@ -6,21 +6,26 @@ clinical ones, on every slice of every patient.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import confusion_matrix
 
+from trainer.clinical import PREVALENCES, clinical_figures
+from trainer.intervals import bootstrap
 from trainer.judge import Study
 from trainer.metrics import auc, intraclass, ratio, sensitivity, specificity
 from worker.munet.card import CLASSES
 
-RESAMPLES = 2000
 
-
-def evaluate(studies: Sequence[Study], name: str, sha256: str) -> dict[str, Any]:
+def evaluate(
+    studies: Sequence[Study],
+    name: str,
+    sha256: str,
+    prevalences: Sequence[float] = PREVALENCES,
+) -> dict[str, Any]:
     """Put all figures of some judged patients together."""
     return {
         "model": {"name": name, "sha256": sha256},
@@ -30,6 +35,7 @@ def evaluate(studies: Sequence[Study], name: str, sha256: str) -> dict[str, Any]
         "classification": classification(studies),
         "slice_any": slice_any(studies),
         "study_any": study_any(studies),
+        "clinical": clinical_figures(studies, prevalences),
     }
 
 
@@ -51,6 +57,8 @@ def segmentation(studies: Sequence[Study]) -> dict[str, Any]:
         key: float(np.mean([one[key] for one in present])) if present else math.nan
         for key in ("dice", "iou")
     }
+    known = [one["icc"] for one in present if not math.isnan(one["icc"])]
+    report["mean"]["icc"] = float(np.mean(known)) if known else math.nan
     bloody = types.any(axis=1)
     report["any"] = {
         "dice": ratio(2 * both[:, -1].sum(), truth.sum() + found[:, -1].sum()),
@@ -106,16 +114,20 @@ def one_against_all(
     }
 
 
-def slice_any(studies: Sequence[Study]) -> dict[str, float]:
-    """Any hemorrhage in a slice, called at each study's own operating point."""
-    score = [study.slice_probabilities[:, -1] for study in studies]
-    called = [s >= study.point.slice_any for s, study in zip(score, studies, strict=True)]
-    truth = _column(studies, "positive")
-    return yes_or_no(truth, np.concatenate(score), np.concatenate(called))
+def slice_any(studies: Sequence[Study]) -> dict[str, Any]:
+    """Any hemorrhage in a slice, with 95 % intervals by bootstrap over patients."""
+
+    def figures(drawn: Sequence[Study]) -> dict[str, float]:
+        score = [study.slice_probabilities[:, -1] for study in drawn]
+        called = [s >= study.point.slice_any for s, study in zip(score, drawn, strict=True)]
+        return yes_or_no(_column(drawn, "positive"), np.concatenate(score), np.concatenate(called))
+
+    intervals = bootstrap(len(studies), lambda rows: figures([studies[row] for row in rows]))
+    return figures(studies) | {"ci95": intervals}
 
 
 def study_any(studies: Sequence[Study]) -> dict[str, Any]:
-    """Any hemorrhage in a patient, with 95 % intervals by bootstrap over patients."""
+    """Any hemorrhage in a study, with 95 % intervals by bootstrap over patients."""
     truth = np.array([bool(study.positive.any()) for study in studies])
     score = np.array([study.probabilities[-1] for study in studies])
     called = np.array([study.probabilities[-1] >= study.point.study_any for study in studies])
@@ -135,17 +147,3 @@ def yes_or_no(
         "sensitivity": sensitivity(truth, called),
         "specificity": specificity(truth, called),
     }
-
-
-def bootstrap(
-    patients: int, figures: Callable[[npt.NDArray[np.intp]], dict[str, float]], seed: int = 0
-) -> dict[str, list[float]]:
-    """95 % interval of each figure over patients drawn with replacement."""
-    rng = np.random.default_rng(seed)
-    drawn = [figures(rng.integers(0, patients, patients)) for _ in range(RESAMPLES)]
-    found = {}
-    for name in drawn[0]:
-        values = np.array([one[name] for one in drawn])
-        values = values[~np.isnan(values)]
-        found[name] = np.quantile(values, [0.025, 0.975]).tolist() if len(values) else []
-    return found

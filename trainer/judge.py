@@ -1,6 +1,6 @@
 """Run a checkpoint over whole patients on the source grid and count what it found."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from trainer.ctich import (
 from worker.munet.card import CLASSES, LABELS, OperatingPoint
 from worker.munet.inference import Prediction, Predictor
 
+See = Callable[[Sequence[Slice], npt.NDArray[np.float32], Prediction], None]
 ML_PER_PIXEL = PUBLISHED_SPACING_MM**2 * SLICE_INTERVAL_MM / 1000
 
 
@@ -44,11 +45,21 @@ class Study:
         return self.truth_px.sum() * ML_PER_PIXEL, self.found_px[:, -1].sum() * ML_PER_PIXEL
 
 
-def judge(predictor: Predictor, release: Release, patients: Sequence[int]) -> Iterator[Study]:
-    """Predict one patient after the other, exactly as the worker would."""
+def judge(
+    predictor: Predictor, release: Release, patients: Sequence[int], see: See = lambda *_: None
+) -> Iterator[Study]:
+    """Predict one patient after the other, exactly as the worker would.
+
+    Parameters
+    ----------
+    see
+        Gets each patient's slices, HU and prediction, to keep pictures of.
+    """
     for patient in patients:
         slices = release.of(patient)
-        found = predictor.predict(*read_series(slices))
+        hu, positions_mm = read_series(slices)
+        found = predictor.predict(hu, positions_mm)
+        see(slices, hu, found)
         yield study_of(slices, found, predictor.card.operating_point)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from trainer.evaluate import bootstrap
+from trainer.intervals import bootstrap
 from trainer.judge import Study
 from trainer.metrics import auc, ratio, sensitivity, specificity
 from worker.munet.card import CLASSES

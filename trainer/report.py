@@ -89,7 +89,7 @@ def publish(
         write(files.json, as_json(figures))
     if files.html:
         write(files.html, html(text, sections))
-        write_figures(sections, files.html.parent)
+        write_figures(sections, files.html.with_name(f"{files.html.stem}-figures"))
     out.print(*(f"{path} written" for path in (files.json, files.html) if path), sep="\n")
 
 
@@ -124,9 +124,10 @@ def html(text: Text, sections: Sequence[Section]) -> str:
 
 
 def write_figures(sections: Sequence[Section], folder: Path) -> None:
-    """Write every figure as PNG."""
+    """Write every figure as PNG; a report without any makes no folder."""
     for section in sections:
         for figure in section.figures:
+            folder.mkdir(parents=True, exist_ok=True)
             (folder / f"{figure.name}.png").write_bytes(figure.png)
 
 

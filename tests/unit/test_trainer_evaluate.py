@@ -7,7 +7,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from trainer.cli import app
-from trainer.evaluate import bootstrap, evaluate, overlap
+from trainer.evaluate import evaluate, overlap
+from trainer.intervals import bootstrap
 from trainer.judge import ML_PER_PIXEL, Study, count
 from trainer.metrics import Overlap, auc, intraclass, sensitivity, specificity
 from trainer.operating import platt, youden
@@ -67,6 +68,7 @@ def test_the_report_has_the_contracts_keys(report):
         "classification",
         "slice_any",
         "study_any",
+        "clinical",
     ]
     assert list(report["segmentation"]) == [*CLASSES, "mean", "any"]
     assert list(report["classification"]) == ["accuracy", *CLASSES, "confusion"]

@@ -4,29 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from trainer.judge import Study
+from tests.studies import study
 from trainer.metrics import auc
 from trainer.pooled import clinical, gain, mean_dice, measured, paper
-from worker.munet.card import CLASSES, OperatingPoint
-
-
-def study(patient, types, truth, found, both, scores):
-    """One patient; blood is found as the slice's own type."""
-    kinds = np.zeros((len(truth), 5), np.bool_)
-    areas, common = np.zeros((2, len(truth), 6), int)
-    areas[:, 5], common[:, 5] = found, both
-    probabilities = np.zeros((len(truth), 6), np.float32)
-    probabilities[:, 5] = scores
-    for row, name in enumerate(types):
-        if name:
-            index = CLASSES.index(name)
-            kinds[row, index] = True
-            areas[row, index], common[row, index] = found[row], both[row]
-            probabilities[row, index] = scores[row]
-    point = OperatingPoint()
-    highest = probabilities.max(axis=0).astype(float)
-    return Study(patient, kinds, np.array(truth), areas, common, probabilities, highest, point)
-
 
 EDH = study(1, ["EDH", "EDH", None], [100, 50, 0], [100, 0, 10], [80, 0, 0], [0.9, 0.4, 0.6])
 SDH = study(2, ["SDH"], [30], [30], [30], [0.8])
