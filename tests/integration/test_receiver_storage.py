@@ -180,7 +180,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("a small disk can only be mounted by root")
     (folder / "ballast").write_bytes(bytes(1_000_000))
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_storescu_of_dcmtk_sends_a_series(home: Path, address: Address, tmp_path: Path) -> None:

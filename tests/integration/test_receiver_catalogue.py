@@ -1,0 +1,257 @@
+"""The catalogue on both databases: every file gets its row, once, whatever happens to either."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from structlog.testing import capture_logs
+
+from receiver.catalogue import Catalogue
+from receiver.file_meta import encode_file_meta
+from receiver.inbox import AssociationFolder, Inbox
+from receiver.rebuild import Rebuilder
+from schema.database import Database
+from schema.settings import Settings
+from schema.states import SeriesState
+from schema.tables import Association, Instance, Series
+from tests.scu import CT, EXPLICIT, encode, image, new_uid
+
+GIGABYTE = 10**9
+
+
+@pytest.fixture
+def inbox(settings: Settings) -> Inbox:
+    return Inbox(settings.storage, 0)
+
+
+@pytest.fixture
+def folder(inbox: Inbox) -> AssociationFolder:
+    return inbox.open_association("CT1", "127.0.0.1")
+
+
+@pytest.fixture
+def catalogue(settings: Settings, database: Database, inbox: Inbox) -> Catalogue:
+    return Catalogue(database, settings.storage)
+
+
+def keep(folder: AssociationFolder, uid: str, **given: object) -> Path:
+    """Put an object into the inbox, as an acceptor does."""
+    incoming = folder.begin(encode_file_meta(CT, uid, EXPLICIT), GIGABYTE)
+    incoming.write(memoryview(encode(image(uid, **given))))
+    return incoming.keep()
+
+
+def rows(database: Database) -> list[Instance]:
+    with database.reading() as session:
+        return list(session.scalars(sa.select(Instance).order_by(Instance.id)))
+
+
+def association(database: Database) -> Association:
+    with database.reading() as session:
+        return session.scalars(sa.select(Association)).one()
+
+
+def series(database: Database) -> Series:
+    with database.reading() as session:
+        return session.scalars(sa.select(Series)).one()
+
+
+def test_an_object_gets_its_row_and_its_place(
+    settings: Settings, database: Database, catalogue: Catalogue, folder: AssociationFolder
+) -> None:
+    path = keep(folder, "1.2.3")
+    content = path.read_bytes()
+    assert catalogue.take_in() == 1
+    (row,) = rows(database)
+    assert (settings.storage / row.path).read_bytes() == content
+    assert not path.exists()
+
+
+def test_no_name_of_the_store_comes_from_the_network(
+    settings: Settings, database: Database, catalogue: Catalogue, folder: AssociationFolder
+) -> None:
+    keep(folder, "1.2.3.4.5.6.7.8.9")
+    catalogue.take_in()
+    (row,) = rows(database)
+    assert "1.2.3" not in row.path
+
+
+def test_the_same_content_again_has_one_row(
+    database: Database, catalogue: Catalogue, inbox: Inbox
+) -> None:
+    for _ in range(2):
+        keep(inbox.open_association("CT1", "127.0.0.1"), "1.2.3")
+        catalogue.take_in()
+    assert len(rows(database)) == 1
+
+
+def test_the_same_content_twice_in_one_batch_has_one_row(
+    database: Database, catalogue: Catalogue, folder: AssociationFolder
+) -> None:
+    keep(folder, "1.2.3")
+    keep(folder, "1.2.3")
+    assert catalogue.take_in() == 1
+    assert len(rows(database)) == 1
+
+
+def test_other_content_is_kept_as_the_next_version_and_both_files_stay(
+    settings: Settings, database: Database, catalogue: Catalogue, folder: AssociationFolder
+) -> None:
+    for name in ("First^Content", "Second^Content"):
+        keep(folder, "1.2.3", PatientName=name)
+        catalogue.take_in()
+    assert [row.version for row in rows(database)] == [1, 2]
+    assert all((settings.storage / row.path).exists() for row in rows(database))
+    with database.reading() as session:
+        (newest,) = session.scalars(sa.select(Series)).one().newest_instances()
+        assert newest.version == 2
+
+
+def test_other_content_is_flagged_in_the_log(
+    catalogue: Catalogue, folder: AssociationFolder
+) -> None:
+    keep(folder, "1.2.3", PatientName="First^Content")
+    keep(folder, "1.2.3", PatientName="Second^Content")
+    with capture_logs() as lines:
+        catalogue.take_in()
+    (line,) = lines
+    assert (line["log_level"], line["sop_instance_uid"], line["version"]) == ("warning", "1.2.3", 2)
+    assert "Content" not in str(line.values())
+
+
+def test_an_association_is_over_when_its_marker_is_there_and_its_folder_goes(
+    database: Database, catalogue: Catalogue, folder: AssociationFolder
+) -> None:
+    keep(folder, "1.2.3")
+    catalogue.take_in()
+    assert association(database).closed_at is None
+    folder.close()
+    catalogue.take_in()
+    assert association(database).closed_at is not None
+    assert not folder.path.exists()
+
+
+def test_an_interruption_between_rows_and_move_is_made_good(
+    settings: Settings,
+    database: Database,
+    catalogue: Catalogue,
+    folder: AssociationFolder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keep(folder, "1.2.3")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            catalogue.take_in()
+    assert catalogue.take_in() == 0
+    (row,) = rows(database)
+    assert (settings.storage / row.path).exists()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_an_unreadable_file_is_set_aside_and_holds_up_nobody(
+    settings: Settings, database: Database, catalogue: Catalogue, folder: AssociationFolder
+) -> None:
+    keep(folder, "1.2.3")
+    (folder.path / "99999999.dcm").write_bytes(b"no DICOM")
+    assert catalogue.take_in() == 1
+    assert [path.read_bytes() for path in settings.storage.glob("quarantine/*")] == [b"no DICOM"]
+
+
+def test_a_batch_takes_as_many_queries_as_one_object(
+    database: Database, catalogue: Catalogue, folder: AssociationFolder
+) -> None:
+    keep(folder, "1.2.3.1")
+    one = _queries(database, catalogue)
+    for number in range(2, 202):
+        keep(folder, f"1.2.3.{number}")
+    assert _queries(database, catalogue) <= one
+
+
+def _queries(database: Database, catalogue: Catalogue) -> int:
+    seen: list[str] = []
+
+    def note(*given: object) -> None:
+        seen.append(str(given[2]))
+
+    sa.event.listen(database.engine, "before_cursor_execute", note)
+    catalogue.take_in()
+    sa.event.remove(database.engine, "before_cursor_execute", note)
+    return len(seen)
+
+
+def test_rows_that_a_restored_database_lacks_come_back_from_the_files(
+    settings: Settings, database: Database, catalogue: Catalogue, folder: AssociationFolder
+) -> None:
+    uids = [new_uid() for _ in range(5)]
+    for uid in uids:
+        keep(folder, uid)
+    catalogue.take_in()
+    before = {(row.sop_instance_uid, row.path, row.sha256) for row in rows(database)}
+    with database.transaction() as session:
+        session.execute(sa.delete(Instance).where(Instance.sop_instance_uid.in_(uids[2:])))
+    assert look_through(Rebuilder(catalogue, settings.storage)) == 3
+    assert {(row.sop_instance_uid, row.path, row.sha256) for row in rows(database)} == before
+
+
+def test_an_empty_database_is_filled_from_the_files(
+    settings: Settings, database: Database, catalogue: Catalogue, folder: AssociationFolder
+) -> None:
+    keep(folder, "1.2.3")
+    catalogue.take_in()
+    with database.transaction() as session:
+        for table in reversed(Instance.metadata.sorted_tables):
+            session.execute(sa.delete(table))
+    assert look_through(Rebuilder(catalogue, settings.storage)) == 1
+    assert series(database).state == SeriesState.RECEIVING
+
+
+def look_through(rebuilder: Rebuilder) -> int:
+    return sum(rebuilder.look_further() for _ in range(3))
+
+
+def test_files_that_have_their_rows_are_left_alone(
+    settings: Settings, database: Database, catalogue: Catalogue, folder: AssociationFolder
+) -> None:
+    keep(folder, "1.2.3")
+    catalogue.take_in()
+    assert look_through(Rebuilder(catalogue, settings.storage)) == 0
+
+
+def test_an_object_that_the_database_refuses_holds_up_nobody(
+    settings: Settings, database: Database, catalogue: Catalogue, folder: AssociationFolder
+) -> None:
+    refused = keep(folder, "1.2.3.9")
+    for number in range(4):
+        keep(folder, f"1.2.3.{number}")
+    with refusing(database, "1.2.3.9"):
+        assert catalogue.take_in() == 4
+    assert refused.exists()
+    assert catalogue.take_in() == 1
+
+
+@contextmanager
+def refusing(database: Database, uid: str) -> Iterator[None]:
+    """Let the database refuse whatever it is given of one SOP instance."""
+
+    def refuse(*given: object) -> None:
+        if str(given[2]).startswith("INSERT INTO instance") and uid in str(given[3]):
+            raise sa.exc.DataError("INSERT", None, ValueError("refused"))
+
+    sa.event.listen(database.engine, "before_cursor_execute", refuse)
+    yield
+    sa.event.remove(database.engine, "before_cursor_execute", refuse)
+
+
+def test_closing_all_associations_ends_what_an_earlier_run_left_open(
+    database: Database, catalogue: Catalogue, folder: AssociationFolder
+) -> None:
+    keep(folder, "1.2.3")
+    catalogue.take_in()
+    catalogue.close_all_associations()
+    assert association(database).closed_at is not None
