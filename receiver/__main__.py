@@ -13,6 +13,7 @@ import typer
 from receiver.acceptors import AcceptorPool
 from receiver.dry_run import try_folder
 from receiver.dry_run_text import count_files, describe
+from receiver.evidence import gathering_evidence
 from receiver.force import UnknownStudyError, force
 from receiver.inbox import Inbox
 from receiver.keeper import Keeper
@@ -103,7 +104,8 @@ def serve(settings: Settings, stopped: threading.Event) -> None:
         threading.Thread(
             target=reporter.run, args=(stopped, settings.sweep_s), name="reporter", daemon=True
         ).start()
-        keeper.run(stopped)
+        with gathering_evidence(settings, database, stopped):
+            keeper.run(stopped)
     finally:
         pool.stop()
     keeper.make_round()  # what was acknowledged last is catalogued before we go

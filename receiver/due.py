@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
+from receiver.announcements import Source
 from receiver.readiness import Arrived, Count, Patience, SeriesClock
 from schema.states import SeriesState
 from schema.tables import Announcement, Association, Instance, Series
@@ -67,13 +68,18 @@ def _places_mm(session: Session, series_id: int) -> list[float]:
     return [place for places in session.scalars(query) for place in places or ()]
 
 
-def _counts(session: Session, series: Series) -> Sequence[Count]:
+def _counts(session: Session, series: Series) -> list[Count]:
     query = select(Announcement).where(
-        Announcement.series_instance_uid == series.series_instance_uid
+        Announcement.series_instance_uid == series.series_instance_uid,
+        # A sender that receives itself counts on: what it said before the newest image is stale.
+        or_(
+            Announcement.source != Source.FIND,
+            Announcement.announced_at > series.last_instance_at,
+        ),
     )
     announcements = session.scalars(query.order_by(Announcement.id)).all()
     if not announcements:
-        return ()
+        return []
     uids = select(Instance.sop_instance_uid).where(Instance.series_id == series.id)
     here = set(session.scalars(uids))
     return [

@@ -207,6 +207,20 @@ class Announcement(Base):
     announced_at: Mapped[datetime]
 
 
+class ProcedureStep(Base):
+    """A Modality Performed Procedure Step; at its end, its contents become announcements."""
+
+    __tablename__ = "procedure_step"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH), unique=True)
+    ae_title: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(16))
+    study_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH))
+    contents: Mapped[dict[str, Any]]  # series: its SOP instances
+    begun_at: Mapped[datetime]
+
+
 class Job(Base):
     """The analysis of one revision of one series: lease, fencing token, attempts and result."""
 
