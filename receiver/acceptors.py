@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -30,8 +31,21 @@ RESTART_PAUSE_S: Final = 1.0  # only for one that dies as soon as it starts
 STOP_DEADLINE_S: Final = 5.0
 PLAIN: Final = "plain"  # the kinds of port, as an acceptor is told of them
 TLS: Final = "tls"
+STOW: Final = "stow"
 LOCK: Final = "receiver.lock"
 LOCK_DEADLINE_S: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Program:
+    """A kind of process: its module, and the kinds of port that it serves."""
+
+    module: str
+    kinds: tuple[str, ...]
+
+
+ACCEPTOR: Final = Program("receiver.acceptor", (PLAIN, TLS))
+STOW_SERVER: Final = Program("receiver.stow_app", (STOW,))
 
 
 class AcceptorPool:
@@ -56,8 +70,10 @@ class AcceptorPool:
             If TLS is asked for and its files are missing or no good.
         """
         self._listeners = open_ports(self._settings)
-        for _ in range(self._settings.acceptor_count):
-            watcher = threading.Thread(target=self._keep_running)
+        programs = [ACCEPTOR] * self._settings.acceptor_count
+        programs += [STOW_SERVER] if STOW in self._listeners else []
+        for program in programs:
+            watcher = threading.Thread(target=self._keep_running, args=(program,))
             self._watchers.append(watcher)
             watcher.start()
         return {kind: listener.getsockname()[:2] for kind, listener in self._listeners.items()}
@@ -77,24 +93,26 @@ class AcceptorPool:
             listener.close()
         os.close(self._lock)
 
-    def _keep_running(self) -> None:
+    def _keep_running(self, program: Program) -> None:
         while not self._stopping.is_set():
             started = time.monotonic()
             name = f"{uuid.uuid4().hex[:8]}-"
-            process = self._start(name)
+            process = self._start(program, name)
             if process is None:
                 return
             status = process.wait()
             self._forget(process)
             self._inbox.close_abandoned(name)
             if not self._stopping.is_set():
-                log.error("acceptor died, starting another", status=status)
+                log.error("acceptor died, starting another", status=status, module=program.module)
             if time.monotonic() - started < RESTART_PAUSE_S:
                 self._stopping.wait(RESTART_PAUSE_S)
 
-    def _start(self, name: str) -> subprocess.Popen[bytes] | None:
-        descriptors = {kind: one.fileno() for kind, one in self._listeners.items()}
-        command = [sys.executable, "-m", "receiver.acceptor", name]
+    def _start(self, program: Program, name: str) -> subprocess.Popen[bytes] | None:
+        descriptors = {
+            kind: one.fileno() for kind, one in self._listeners.items() if kind in program.kinds
+        }
+        command = [sys.executable, "-m", program.module, name]
         command += [f"{kind}={descriptor}" for kind, descriptor in descriptors.items()]
         with self._starting:
             if self._stopping.is_set():
@@ -121,7 +139,9 @@ def open_ports(settings: Settings) -> dict[str, socket.socket]:
     if files is not None and settings.tls_port is not None:
         acceptor_context(files)  # what is wrong with the files is said once, before all starts
         listeners[TLS] = open_port(settings.dicom_host, settings.tls_port)
-    if not listeners:
+    if settings.stow_token is not None:
+        listeners[STOW] = open_port(settings.stow_host, settings.stow_port)
+    if not listeners.keys() & set(ACCEPTOR.kinds):
         raise SettingsError("TRIAGE_DICOM_PLAIN=false needs TRIAGE_TLS_PORT")
     return listeners
 
