@@ -8,6 +8,7 @@ import matplotlib.figure
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from sklearn.metrics import roc_curve
 
 from trainer.cache import small_mask
@@ -72,7 +73,7 @@ def masks(name: str, example: Example) -> Figure:
     panel(axes[1], example.truth, "mask")
     panel(axes[2], example.grey, "predicted (red), mask (outline)")
     red = np.ma.masked_where(~example.found, example.found)
-    axes[2].imshow(red, cmap="autumn", alpha=0.6, interpolation="nearest", vmin=0, vmax=2)
+    axes[2].imshow(red, cmap=ListedColormap([BLOOD]), alpha=0.6, interpolation="nearest")
     if example.truth.any():
         axes[2].contour(example.truth, [0.5], colors="white", linewidths=0.8)
     text = f"Figure {NUMBERS[name]}. {name}: the judged slice with most blood of this type alone."
@@ -102,8 +103,8 @@ def bars(report: Mapping[str, Any]) -> Figure:
         heights = [report["classification"][name][key] for name in CLASSES]
         axes.bar(np.arange(len(CLASSES)) + 0.25 * (shift - 1), heights, 0.23, label=key)
     axes.set_xticks(range(len(CLASSES)), CLASSES)
-    axes.set_ylim(0, 1.02)
-    axes.legend(loc="lower right")
+    axes.set_ylim(0, 1.15)
+    axes.legend(loc="upper center", ncols=3, frameon=False)
     return png(made, "figure-16", "Figure 16. Precision, recall and F1 by type.")
 
 

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table as Printed
 
 TEMPLATES = Path(__file__).with_name("templates")
-UNKNOWN = "not measurable"  # of patients who do not have it: never 0
+UNKNOWN = "n/m"  # a figure without a case behind it: never 0
+FOOTNOTE = "n/m: not measurable, there is no case."
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,15 @@ class Table:
         if any(len(row) != len(self.head) for row in self.rows):
             raise ValueError(f"{self.title}: each row needs {len(self.head)} cells: {self.rows}")
 
+    @property
+    def footnote(self) -> str:
+        """The note, and what a cell without a figure means."""
+        missing = any(UNKNOWN in row for row in self.rows)
+        return f"{self.note} {FOOTNOTE}".strip() if missing else self.note
+
     def printed(self) -> Printed:
         """Return the table for a terminal."""
-        made = Printed(*self.head, title=self.title, caption=self.note or None)
+        made = Printed(*self.head, title=self.title, caption=self.footnote or None)
         for row in self.rows:
             made.add_row(*row)
         return made
@@ -136,6 +143,7 @@ def shown(value: float, interval: Sequence[float] = (), digits: int = 2) -> str:
     if math.isnan(value):
         return UNKNOWN
     text = f"{value:.{digits}f}"
+    text = text.removeprefix("-") if float(text) == 0 else text
     if len(interval) == 2:
         text += f" ({interval[0]:.{digits}f} to {interval[1]:.{digits}f})"
     return text

@@ -29,10 +29,13 @@ def test_a_row_must_fit_its_head():
 
 
 def test_what_can_not_be_measured_is_said_never_zero():
-    assert shown(math.nan) == "not measurable"
+    table = Table("Any", ("type", "Dice"), (("SAH", shown(math.nan)),))
+    assert table.rows[0][1] == "n/m"
+    assert "n/m: not measurable" in table.footnote
     assert '"dice": null' in as_json({"dice": math.nan})
 
 
 def test_a_figure_stands_with_its_interval():
     assert shown(0.614, (0.52, 0.7)) == "0.61 (0.52 to 0.70)"
     assert shown(0.614) == "0.61"
+    assert shown(-0.001) == "0.00"
