@@ -17,6 +17,7 @@ from receiver.evidence import gathering_evidence
 from receiver.force import UnknownStudyError, force
 from receiver.inbox import Inbox
 from receiver.keeper import Keeper
+from receiver.metrics import serve_metrics
 from receiver.planner import Planner
 from receiver.reports import Reporter
 from receiver.rules import load_rules
@@ -59,7 +60,7 @@ def main(context: typer.Context) -> None:
 def force_study(study_uid: StudyUid, series: SeriesUid = None) -> None:
     """Decide on a study now, without waiting; open a failed or unread one for another run."""
     settings = settings_or_exit()
-    set_up_log(settings)
+    set_up_log(settings.model_copy(update={"log_level": "WARNING"}))  # the answer is one line
     try:
         database = open_database(settings)
         typer.echo(force(database, Planner.of(settings, database), study_uid, series))
@@ -100,6 +101,7 @@ def serve(settings: Settings, stopped: threading.Event) -> None:
     try:
         for kind, (host, port) in pool.start().items():
             log.info("receiver listens", kind=kind, host=host, port=port, title=settings.ae_title)
+        serve_metrics(settings, database)
         reporter = Reporter(settings, database)
         threading.Thread(
             target=reporter.run, args=(stopped, settings.sweep_s), name="reporter", daemon=True

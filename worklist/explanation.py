@@ -17,6 +17,24 @@ class Resent:
 
 
 @dataclass(frozen=True)
+class Announced:
+    """How many instances somebody says a series has: C-FIND, MPPS or IAN, and whose."""
+
+    source: str
+    ae_title: str
+    instances: int
+    announced_at: datetime
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Instances that the analysis of their series does not use, and why."""
+
+    instances: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class JobAccount:
     """One analysis of one revision of a series.
 
@@ -59,21 +77,33 @@ class SeriesAccount:
 
     Attributes
     ----------
+    whole_by
+        Why it was decided on when it was; None while it is waited for.
+    selection_version
+        The version of the rules that gave the score or the reason.
     instances
         Different SOP instances; a re-sent one counts once.
     resent
         The instances that came again with other content.
+    left_out
+        What the analysis does not use.
+    announced
+        What others say that it holds.
     """
 
     series_instance_uid: str
     modality: str
     description: str
     state: SeriesState
+    whole_by: str | None
     score: float | None
     reason: str | None
+    selection_version: str | None
     revision: int
     instances: int
     resent: tuple[Resent, ...]
+    left_out: tuple[LeftOut, ...]
+    announced: tuple[Announced, ...]
     first_instance_at: datetime
     last_instance_at: datetime
     jobs: tuple[JobAccount, ...]

@@ -1,6 +1,7 @@
 """The queries behind the list and the explanation: a fixed number for any number of studies."""
 
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -9,11 +10,27 @@ from sqlalchemy.orm import Session, selectinload
 from sqlalchemy.sql.base import ExecutableOption
 
 from schema.database import Database, read_clock
-from schema.tables import Instance, Job, Series, Study
+from schema.tables import Announcement, Instance, Job, Series, Study
 from worklist.entries import Worklist
-from worklist.explanation import Explanation, JobAccount, Resent, SeriesAccount
+from worklist.explanation import (
+    Announced,
+    Explanation,
+    JobAccount,
+    LeftOut,
+    Resent,
+    SeriesAccount,
+)
 from worklist.order import most_urgent_first
 from worklist.rows import deciding_job, make_entry, make_findings, make_objects
+
+
+@dataclass(frozen=True)
+class _Arrivals:
+    """What is worth saying of the instances of one series."""
+
+    resent: tuple[Resent, ...]
+    left_out: tuple[LeftOut, ...]
+    announced: tuple[Announced, ...]
 
 
 def read_worklist(database: Database, storage: Path) -> Worklist:
@@ -65,6 +82,7 @@ def _with_results() -> tuple[ExecutableOption, ...]:
 
 def _explain(session: Session, study: Study, now: datetime, storage: Path) -> Explanation:
     counts, resent = _count_instances(session, study), _find_resent(session, study)
+    left_out, announced = _find_left_out(session, study), _find_announced(session, study)
     shown = deciding_job(study.series)
     return Explanation(
         read_at=now,
@@ -75,7 +93,11 @@ def _explain(session: Session, study: Study, now: datetime, storage: Path) -> Ex
             _account_series(
                 series,
                 counts.get(series.id, 0),
-                tuple(resent[series.id]),
+                _Arrivals(
+                    tuple(resent[series.id]),
+                    tuple(left_out[series.id]),
+                    tuple(announced[series.series_instance_uid]),
+                ),
                 tuple(_account_job(job, job is shown, storage) for job in series.jobs),
             )
             for series in study.series
@@ -106,19 +128,49 @@ def _find_resent(session: Session, study: Study) -> dict[int, list[Resent]]:
     return found
 
 
+def _find_left_out(session: Session, study: Study) -> dict[int, list[LeftOut]]:
+    number = sa.func.count(sa.distinct(Instance.sop_instance_uid))
+    query = (
+        sa.select(Instance.series_id, Instance.left_out, number)
+        .join(Series)
+        .where(Series.study_id == study.id, Instance.left_out.is_not(None))
+        .group_by(Instance.series_id, Instance.left_out)
+        .order_by(number.desc(), Instance.left_out)
+    )
+    found: dict[int, list[LeftOut]] = defaultdict(list)
+    for series_id, reason, count in session.execute(query):
+        found[series_id].append(LeftOut(count, reason or ""))
+    return found
+
+
+def _find_announced(session: Session, study: Study) -> dict[str, list[Announced]]:
+    query = sa.select(Announcement).where(
+        Announcement.series_instance_uid.in_([one.series_instance_uid for one in study.series])
+    )
+    found: dict[str, list[Announced]] = defaultdict(list)
+    for one in session.scalars(query.order_by(Announcement.id)):
+        said = Announced(one.source, one.ae_title, one.instances, one.announced_at)
+        found[one.series_instance_uid].append(said)
+    return found
+
+
 def _account_series(
-    series: Series, instances: int, resent: tuple[Resent, ...], jobs: tuple[JobAccount, ...]
+    series: Series, instances: int, arrivals: _Arrivals, jobs: tuple[JobAccount, ...]
 ) -> SeriesAccount:
     return SeriesAccount(
         series_instance_uid=series.series_instance_uid,
         modality=series.modality,
         description=series.description,
         state=series.state,
+        whole_by=series.whole_by,
         score=series.score,
         reason=series.reason,
+        selection_version=series.selection_version,
         revision=series.revision,
         instances=instances,
-        resent=resent,
+        resent=arrivals.resent,
+        left_out=arrivals.left_out,
+        announced=arrivals.announced,
         first_instance_at=series.first_instance_at,
         last_instance_at=series.last_instance_at,
         jobs=jobs,

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worklist.entries import Entry, FindingRow, Worklist
-from worklist.explanation import Explanation, JobAccount, SeriesAccount
+from worklist.explanation import Announced, Explanation, JobAccount, SeriesAccount
 from worklist.verdicts import judge, name_findings, name_level
 from worklist.words import calendar_date, clock, duration, flatten, printable
 
@@ -103,13 +103,28 @@ def _series_fields(series: SeriesAccount) -> dict[str, str]:
     )
     return {
         "state": f"{series.state}, revision {series.revision}",
+        "decided": printable(series.whole_by) or "not yet, it may still arrive",
         "score": "none" if series.score is None else f"{series.score:g}",
         "reason": printable(series.reason),
+        "rules": _named("selection version", series.selection_version),
         "series": f"{printable(series.modality)} {printable(series.series_instance_uid)}",
         "instances": str(series.instances),
         "re-sent": resent,
+        "left out": "\n".join(
+            f"{one.instances} {printable(one.reason)}" for one in series.left_out
+        ),
+        "announced": "\n".join(_announced(one) for one in series.announced),
         "arrived": f"{clock(series.first_instance_at)} to {clock(series.last_instance_at)}",
     }
+
+
+def _announced(one: Announced) -> str:
+    who = printable(one.ae_title)
+    return f"{one.instances} instances, {one.source} of {who}, {clock(one.announced_at)}"
+
+
+def _named(name: str, value: str | None) -> str:
+    return f"{name} {printable(value)}" if value else ""
 
 
 def _job_fields(job: JobAccount) -> dict[str, str]:
