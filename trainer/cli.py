@@ -3,17 +3,20 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
 from trainer.cache import prepare as prepare_release
 from trainer.clinical import PREVALENCES
 from trainer.config import ConfigError, load_config
+from trainer.contradictions import contradictions
 from trainer.crossval import Which, crossval
 from trainer.crossval_report import OPERATING, outcome
 from trainer.crossval_report import sections as crossval_sections
@@ -35,7 +38,7 @@ from worker.munet.inference import Predictor
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 console = Console()
 
-Data = Annotated[Path, typer.Option(help="A CT-ICH folder.")]
+Data = Annotated[Path, typer.Option(help="A CT-ICH folder, 1.0.0's JPGs or 1.3.1's NIfTI.")]
 Cache = Annotated[Path, typer.Option(help="Where prepared pictures are kept.")]
 Patients = Annotated[str, typer.Option(help="Comma-separated patient numbers.")]
 CACHE = Path("var/cache")
@@ -60,8 +63,8 @@ def prepare(
         config = load_config(preset)
         release = read_release(data)
         console.print(summary(release))
-        for problem in release.problems:
-            console.print(f"[yellow]{problem}", soft_wrap=True)
+        for problem in chain(release.problems, contradictions(release)):
+            console.print(f"[yellow]{escape(problem)}", soft_wrap=True)
         prepared = prepare_release(release, config.preprocessing, cache)
         console.print(f"{len(prepared)} slices prepared in {cache}")
 

@@ -1,73 +1,33 @@
-"""Read a CT-ICH 1.0.0 folder: JPG slices back to HU, masks, and the label table.
+"""Read a CT-ICH folder of either layout: 1.0.0's JPGs or 1.3.1's NIfTI volumes."""
 
-The publication gives each slice as two 8-bit pictures, a brain and a bone window. HU are rebuilt
-from the two, so that the network's own preprocessing starts from HU here as it does in the clinic.
-"""
-
-import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from worker.munet.card import CLASSES
+from trainer import jpg, nifti
+from trainer.jpg import hounsfield
+from trainer.slices import (
+    PUBLISHED_SPACING_MM,
+    SLICE_INTERVAL_MM,
+    DataError,
+    Release,
+    Slice,
+)
 
-PUBLISHED_SPACING_MM = 0.33
-SLICE_INTERVAL_MM = 5.0
-MASK_CUT = 127  # the masks are JPEGs: what should be 255 or 0 is only near it
-COLUMNS = {
-    "EDH": "Epidural",
-    "IPH": "Intraparenchymal",
-    "IVH": "Intraventricular",
-    "SAH": "Subarachnoid",
-    "SDH": "Subdural",
-}
-
-
-class DataError(ValueError):
-    """The folder is not a CT-ICH release, or a file that is needed can't be read."""
-
-
-@dataclass(frozen=True)
-class Slice:
-    """One row of the label table with its files."""
-
-    patient: int
-    number: int  # 1 is the lowest
-    types: tuple[bool, ...]  # in the order of CLASSES
-    brain: Path
-    bone: Path | None
-    mask: Path | None
-
-    @property
-    def position_mm(self) -> float:
-        """Position along the normal; the publication's slice interval is 5 mm throughout."""
-        return (self.number - 1) * SLICE_INTERVAL_MM
-
-    @property
-    def positive(self) -> bool:
-        """Whether the table names any hemorrhage."""
-        return any(self.types)
-
-
-@dataclass(frozen=True)
-class Release:
-    """All slices by patient and number, and every file that is missing or contradicts the table."""
-
-    slices: tuple[Slice, ...]
-    problems: tuple[str, ...]
-
-    @property
-    def patients(self) -> tuple[int, ...]:
-        """Patient numbers, rising."""
-        return tuple(sorted({s.patient for s in self.slices}))
-
-    def of(self, patient: int) -> tuple[Slice, ...]:
-        """One patient's slices from the lowest up."""
-        return tuple(s for s in self.slices if s.patient == patient)
+__all__ = [
+    "PUBLISHED_SPACING_MM",
+    "SLICE_INTERVAL_MM",
+    "DataError",
+    "Release",
+    "Slice",
+    "hounsfield",
+    "read_hu",
+    "read_mask",
+    "read_release",
+    "read_series",
+]
 
 
 def read_release(data: Path) -> Release:
@@ -78,108 +38,22 @@ def read_release(data: Path) -> Release:
     DataError
         No label table or no patients.
     """
-    table = data / "hemorrhage_diagnosis.csv"
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as lines:
-            rows = list(csv.DictReader(lines))
-    except OSError as error:
-        raise DataError(f"{table}: {error.strerror}; --data must be a CT-ICH folder") from error
-    slices, problems = [], []
-    for row in rows:
-        found, wrong = _slice(data, row)
-        problems += wrong
-        slices += found
-    if not slices:
-        raise DataError(f"{data / 'Patients_CT'}: no slice of the label table is here")
-    slices.sort(key=lambda s: (s.patient, s.number))
-    return Release(tuple(slices), (*problems, *_unlisted(data, slices)))
+    return nifti.read_release(data) if nifti.is_layout(data) else jpg.read_release(data)
 
 
-def _slice(data: Path, row: dict[str, str]) -> tuple[list[Slice], list[str]]:
-    """Find one row's files; patients whose folder is absent are simply not part of this copy."""
-    patient, number = int(row["PatientNumber"]), int(row["SliceNumber"])
-    folder = data / "Patients_CT" / f"{patient:03d}"
-    if not folder.is_dir():
-        return [], []
-    types = tuple(row[COLUMNS[name]] == "1" for name in CLASSES)
-    brain, bone = folder / "brain" / f"{number}.jpg", folder / "bone" / f"{number}.jpg"
-    mask = brain.with_name(f"{number}_HGE_Seg.jpg")
-    if not brain.exists():
-        return [], [f"{brain.relative_to(data)}: missing, slice left out"]
-    problems = []
-    if not bone.exists():
-        problems.append(f"{bone.relative_to(data)}: missing, HU outside the brain window unknown")
-    if any(types) != mask.exists():
-        problems.append(
-            f"{mask.relative_to(data)}: {'missing' if any(types) else 'exists'}, yet the table"
-            f" says {'hemorrhage' if any(types) else 'none'}"
-        )
-    if any(types) == (row["No_Hemorrhage"] == "1"):
-        problems.append(f"{table_row(patient, number)}: No_Hemorrhage contradicts the types")
-    found = Slice(
-        patient,
-        number,
-        types,
-        brain,
-        bone if bone.exists() else None,
-        mask if mask.exists() else None,
-    )
-    return [found], problems
-
-
-def table_row(patient: int, number: int) -> str:
-    """How a message names a row of the label table."""
-    return f"hemorrhage_diagnosis.csv, patient {patient}, slice {number}"
-
-
-def _unlisted(data: Path, slices: Sequence[Slice]) -> list[str]:
-    """Name every slice picture that the table does not know."""
-    listed = {s.brain for s in slices}
-    pictures = sorted((data / "Patients_CT").glob("*/brain/*.jpg"))
-    return [
-        f"{picture.relative_to(data)}: not in the label table, left out"
-        for picture in pictures
-        if picture.stem.isdigit() and picture not in listed
-    ]
-
-
-def hounsfield(brain: npt.NDArray[np.uint8], bone: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
-    """Rebuild HU (row, column) from the brain (40/120) and the bone (700/3200) picture.
-
-    Inside the brain window to about 0.5 HU, elsewhere to about 12.5 HU.
-    """
-    soft = brain.astype(np.float32) / 255 * 120 - 20
-    hard = bone.astype(np.float32) / 255 * 3200 - 900
-    outside = np.where(brain >= 253, np.maximum(hard, 100), soft)
-    hu = np.where(brain <= 2, np.minimum(hard, -20), outside)
-    hu[(bone <= 1) & (brain <= 2)] = -1000
-    return np.rint(hu).astype(np.int16)
-
-
-def _grey(path: Path) -> npt.NDArray[np.uint8]:
-    try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert("L"))
-    except OSError as error:
-        raise DataError(f"{path}: is no readable picture; copy the file again") from error
-
-
-def read_hu(one: Slice) -> npt.NDArray[np.int16]:
+def read_hu(one: Slice) -> npt.NDArray[np.float32]:
     """HU of one slice (row, column)."""
-    brain = _grey(one.brain)
-    return hounsfield(brain, np.zeros_like(brain) if one.bone is None else _grey(one.bone))
+    return jpg.read_hu(one) if one.plane is None else nifti.read_hu(one)
 
 
 def read_mask(one: Slice) -> npt.NDArray[np.bool_]:
     """Blood of any type in one slice (row, column); all False where the release has no mask."""
-    if one.mask is None:
-        return np.zeros(_grey(one.brain).shape, np.bool_)
-    return _grey(one.mask) > MASK_CUT
+    return jpg.read_mask(one) if one.plane is None else nifti.read_mask(one)
 
 
 def read_series(
     slices: Sequence[Slice],
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
     """One patient as the worker would get it: HU (slice, row, column) and positions in mm."""
-    hu = np.stack([read_hu(one) for one in slices]).astype(np.float32)
+    hu = np.stack([read_hu(one) for one in slices])
     return hu, np.array([one.position_mm for one in slices])

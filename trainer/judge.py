@@ -33,6 +33,7 @@ class Study:
     slice_probabilities: npt.NDArray[np.float32]  # (slice, 6)
     probabilities: npt.NDArray[np.float64]  # (6,)
     point: OperatingPoint  # at which it was judged
+    ml_per_pixel: float = ML_PER_PIXEL
 
     @property
     def positive(self) -> npt.NDArray[np.bool_]:
@@ -42,7 +43,8 @@ class Study:
     @property
     def volume_ml(self) -> tuple[float, float]:
         """True and found volume."""
-        return self.truth_px.sum() * ML_PER_PIXEL, self.found_px[:, -1].sum() * ML_PER_PIXEL
+        pixels = self.truth_px.sum(), self.found_px[:, -1].sum()
+        return float(pixels[0] * self.ml_per_pixel), float(pixels[1] * self.ml_per_pixel)
 
 
 def judge(
@@ -78,6 +80,7 @@ def study_of(slices: Sequence[Slice], found: Prediction, point: OperatingPoint) 
         found.slice_probabilities,
         np.array([found.probabilities[name] for name in LABELS]),
         point,
+        slices[0].ml_per_pixel,
     )
 
 

@@ -1,0 +1,95 @@
+"""What a CT-ICH release holds, whichever layout it came in."""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.munet.card import CLASSES
+
+PUBLISHED_SPACING_MM = 0.33
+SLICE_INTERVAL_MM = 5.0
+COLUMNS = {
+    "EDH": "Epidural",
+    "IPH": "Intraparenchymal",
+    "IVH": "Intraventricular",
+    "SAH": "Subarachnoid",
+    "SDH": "Subdural",
+}
+
+
+class DataError(ValueError):
+    """The folder is not a CT-ICH release, or a file that is needed can't be read."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One row of the label table with its files."""
+
+    patient: int
+    number: int  # the table's; in 1.0.0 slice 1 is the lowest
+    types: tuple[bool, ...]  # in the order of CLASSES
+    brain: Path  # or the volume, in 1.3.1's layout
+    bone: Path | None
+    mask: Path | None
+    plane: int | None = None  # in the volumes that `brain` and `mask` are in 1.3.1's layout
+    z_mm: float | None = None
+    spacing_mm: tuple[float, float] = (PUBLISHED_SPACING_MM, PUBLISHED_SPACING_MM)
+    interval_mm: float = SLICE_INTERVAL_MM
+
+    @property
+    def position_mm(self) -> float:
+        """Position along the normal, rising to the head; 1.0.0 has 5 mm between slices."""
+        return (self.number - 1) * SLICE_INTERVAL_MM if self.z_mm is None else self.z_mm
+
+    @property
+    def ml_per_pixel(self) -> float:
+        """Volume of one pixel."""
+        return self.spacing_mm[0] * self.spacing_mm[1] * self.interval_mm / 1000
+
+    @property
+    def positive(self) -> bool:
+        """Whether the table names any hemorrhage."""
+        return any(self.types)
+
+
+@dataclass(frozen=True)
+class Release:
+    """All slices by patient and number, and every file that is missing or contradicts the table."""
+
+    slices: tuple[Slice, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def patients(self) -> tuple[int, ...]:
+        """Patient numbers, rising."""
+        return tuple(sorted({s.patient for s in self.slices}))
+
+    def of(self, patient: int) -> tuple[Slice, ...]:
+        """One patient's slices from the lowest up."""
+        return tuple(s for s in self.slices if s.patient == patient)
+
+
+def types_of(row: Mapping[str, str]) -> tuple[bool, ...]:
+    """Types that a row of the label table names, in the order of CLASSES."""
+    return tuple(row[COLUMNS[name]].strip() == "1" for name in CLASSES)
+
+
+def rows_of(table: Path) -> list[dict[str, str]]:
+    """Read the label table.
+
+    Raises
+    ------
+    DataError
+        It is not there, or lacks a column.
+    """
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as lines:
+            rows = list(csv.DictReader(lines))
+    except OSError as error:
+        raise DataError(f"{table}: {error.strerror}; --data must be a CT-ICH folder") from error
+    wanted = {"PatientNumber", "SliceNumber", "No_Hemorrhage", *COLUMNS.values()}
+    missing = sorted(wanted - set(rows[0] if rows else ()))
+    if missing:
+        raise DataError(f"{table}: has no rows, or not the columns {missing}")
+    return rows
