@@ -20,6 +20,7 @@ from typing import Final
 import structlog
 
 from receiver.inbox import Inbox
+from receiver.metrics import clear_counts, counting_environment, forget_process
 from receiver.tls import TlsFiles, acceptor_context
 from schema.errors import SettingsError
 from schema.settings import Settings
@@ -70,6 +71,7 @@ class AcceptorPool:
             If TLS is asked for and its files are missing or no good.
         """
         self._listeners = open_ports(self._settings)
+        clear_counts(self._settings)
         programs = [ACCEPTOR] * self._settings.acceptor_count
         programs += [STOW_SERVER] if STOW in self._listeners else []
         for program in programs:
@@ -119,13 +121,17 @@ class AcceptorPool:
                 return None
             # Standard input is a pipe that we never write to: it closes when we die, however.
             process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, pass_fds=(*descriptors.values(), self._lock)
+                command,
+                stdin=subprocess.PIPE,
+                pass_fds=(*descriptors.values(), self._lock),
+                env={**os.environ, **counting_environment(self._settings)},
             )
             self._processes.add(process)
             return process
 
     def _forget(self, process: subprocess.Popen[bytes]) -> None:
         self._processes.discard(process)
+        forget_process(self._settings, process.pid)
         if process.stdin is not None:
             process.stdin.close()
 

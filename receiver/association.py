@@ -15,6 +15,7 @@ from pynetdicom.pdu import A_RELEASE_RP
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from receiver.access import Rejection
+from receiver.counts import ASSOCIATIONS, TLS_REFUSED
 from receiver.dimse import CommandField, DimseProvider, Service, verify
 from receiver.inbox import Inbox
 from receiver.negotiation import Agreement, agree, decode_request, encode_reject, peer_max_length
@@ -104,6 +105,7 @@ class Association:
         try:
             self._connection = self._secure(self._connection)
         except OSError as error:
+            ASSOCIATIONS.labels(TLS_REFUSED).inc()
             log.warning("TLS refused", peer=self.address, reason=str(error))
             raise ConnectionLostError(str(error)) from error
         self._reader = PduReader(self._connection)

@@ -9,6 +9,7 @@ import structlog
 
 from receiver.bell import Doorbell
 from receiver.catalogue import Catalogue
+from receiver.certificate import CertificateWatch
 from receiver.inbox import Inbox
 from receiver.planner import Planner
 from receiver.rebuild import Rebuilder
@@ -40,6 +41,7 @@ class Keeper:
             "plan": planner.plan,
             "fall back": planner.fall_back,
             "ring": doorbell.ring_due,
+            "certificate": CertificateWatch(settings).look_now_and_then,
             "retention": Retention(settings, database).sweep_now_and_then,
         }
         self._failing: set[str] = set()

@@ -11,6 +11,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from receiver.access import LOCAL_LIMIT, AccessRules, Knock, Rejection, plain_address, refuse
 from receiver.association import Association, Secure
+from receiver.counts import ACCEPTED, ASSOCIATIONS, CONNECTIONS_REFUSED, OPEN_ASSOCIATIONS
 from receiver.inbox import Inbox
 from receiver.limits import PeerLimits, Turnstile
 from receiver.requests import RequestDesk
@@ -61,6 +62,7 @@ class StorageScp:
                 self._open(connection, peer, secure)
                 self._make_room()
             else:
+                CONNECTIONS_REFUSED.inc()
                 connection.close()
 
     def stop(self) -> None:
@@ -91,7 +93,8 @@ class StorageScp:
             self._turnstile.disconnect(association.address)
             with self._lock:
                 self._waiting.pop(association, None)
-                self._established.pop(association, None)
+                if self._established.pop(association, None) is not None:
+                    OPEN_ASSOCIATIONS.dec()
 
     def _make_room(self) -> None:
         """Hang up on whoever has said nothing for longest, so that idle sockets lock nobody out."""
@@ -108,11 +111,14 @@ class StorageScp:
             association.certificate_names,
         )
         rejection = refuse(knock, self._rules) or self._turnstile.refuse(association.address)
-        return rejection or self._establish(association)
+        rejection = rejection or self._establish(association)
+        ASSOCIATIONS.labels(ACCEPTED if rejection is None else rejection.reason).inc()
+        return rejection
 
     def _establish(self, association: Association) -> Rejection | None:
         with self._lock:
             if len(self._established) >= self._limit:
                 return LOCAL_LIMIT
             self._established[association] = self._waiting.pop(association)
+            OPEN_ASSOCIATIONS.inc()
         return None

@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from receiver.counts import DIMSE, count_object
 from receiver.dimse import Command, Operation, Tag, encode_response
 from receiver.file_meta import encode_file_meta
 from receiver.identity import read_identity, require_match, require_uid
@@ -119,6 +120,8 @@ class StoreOperation:
         if self._incoming is not None:
             with self._refusing():
                 self._service.complete(self._request, self._incoming)
+        size_bytes = 0 if self._incoming is None else self._incoming.dataset_bytes
+        count_object(DIMSE, self._status, size_bytes)
         return encode_response(self._request, self._status, self._comment)
 
     def abandon(self) -> None:

@@ -10,6 +10,7 @@ from python_multipart.multipart import MultipartParser
 
 from receiver.commitment import Reference
 from receiver.contexts import ANALYSED, COMPANIONS, TRANSFER_SYNTAXES
+from receiver.counts import STORED, STOW, count_object
 from receiver.file_meta import META_LENGTH_OFFSET, encode_file_meta
 from receiver.identity import read_identity, require_match, require_uid
 from receiver.inbox import AssociationFolder, Inbox, IncomingObject
@@ -81,6 +82,7 @@ class Part:
         self._meta: FileMeta | None = None
         self._incoming: IncomingObject | None = None
         self._failure: int | None = None
+        self._size_bytes = 0
 
     def write(self, data: memoryview) -> None:
         """Take the next piece; what was refused is passed over."""
@@ -101,6 +103,7 @@ class Part:
                 self._keep()
             except Exception as error:  # noqa: BLE001 - the edge: every error becomes a reason
                 self._refuse(error)
+        count_object(STOW, self._failure or STORED, self._size_bytes)
         return StoreResult(None if self._meta is None else self._meta.reference, self._failure)
 
     def abandon(self) -> None:
@@ -129,6 +132,7 @@ class Part:
         if self._request.study not in (None, identity.study_instance_uid):
             raise IdentityMismatchError("an object is of another study than the request")
         incoming.keep()
+        self._size_bytes = incoming.dataset_bytes
         self._incoming = None
 
     def _refuse(self, error: Exception) -> None:

@@ -21,6 +21,7 @@ from receiver.tls import TlsFiles
 from schema.settings import PREFIX, read_settings
 
 BYSTANDER = ("127.0.0.9", 0)
+PATIENCE_S = 60  # on a machine that does other things, too
 Address = tuple[str, int]
 
 
@@ -65,7 +66,7 @@ def write_certificates(folder: Path, authority: trustme.CA, *names: str) -> TlsF
 def knock(address: Address, calling: str = "CT1", called: str = "IHSNET", **given: object) -> str:
     """Open an association and echo on it; say how that went."""
     ae = AE(calling)
-    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 10
+    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = PATIENCE_S
     ae.add_requested_context(Verification)
     assoc = ae.associate(*address, ae_title=called, **given)  # type: ignore[arg-type]
     if assoc.is_established:
@@ -78,7 +79,7 @@ def knock(address: Address, calling: str = "CT1", called: str = "IHSNET", **give
 def send(address: Address, datasets: Sequence[Dataset], calling: str = "CT1") -> list[int]:
     """Send datasets over one association; give the statuses, -1 for none."""
     ae = AE(calling)
-    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 10
+    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = PATIENCE_S
     for ds in datasets:
         ae.add_requested_context(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID)
     assoc = ae.associate(*address, ae_title="IHSNET")

@@ -24,7 +24,7 @@ from schema.database import Database
 from schema.settings import Settings
 from schema.tables import Instance
 from tests.phantoms import FEW_MM, Phantom
-from tests.receivers import acceptors, write_certificates
+from tests.receivers import PATIENCE_S, acceptors, write_certificates
 
 TOKEN = "a token of some length"
 BOUNDARY = "hospital-boundary"
@@ -61,7 +61,7 @@ def body(*objects: bytes, end: bytes = b"--") -> bytes:
 
 def post(url: str, content: object, **headers: str) -> httpx.Response:
     given = {name: value for name, value in (HEADERS | headers).items() if value}
-    return httpx.post(url, content=content, headers=given, timeout=20)
+    return httpx.post(url, content=content, headers=given, timeout=PATIENCE_S)
 
 
 def failures(answer: httpx.Response) -> list[int]:
@@ -207,7 +207,8 @@ def test_with_certificates_it_speaks_https(tmp_path: Path) -> None:
     with acceptors(tmp_path / "home", **given) as ports:
         url = f"https://127.0.0.1:{ports[STOW][1]}/studies"
         content = body(encoded(Phantom((0.0,)).dataset(0)))
-        with httpx.Client(verify=ssl.create_default_context(cafile=files.authority)) as client:
+        context = ssl.create_default_context(cafile=files.authority)
+        with httpx.Client(verify=context, timeout=PATIENCE_S) as client:
             assert client.post(url, content=content, headers=HEADERS).status_code == 200
 
 

@@ -1,0 +1,64 @@
+"""The metrics page, as Prometheus reads it."""
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from receiver.metrics import StandingCollector, serve_metrics
+from schema.database import Database
+from schema.settings import Settings
+from schema.states import Outcome
+from tests.phantoms import FEW_MM, Phantom
+from tests.receivers import acceptors, knock, send
+from tests.rows import add_job, add_series, add_study, done
+
+
+def read(port: int | None) -> dict[tuple[str, str], float]:
+    """Read the page: by metric and the values of its labels."""
+    page = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    return {
+        (sample.name, " ".join(sorted(sample.labels.values()))): sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+    }
+
+
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+def test_the_page_sums_what_all_processes_counted(settings: Settings, database: Database) -> None:
+    datasets = Phantom(FEW_MM).datasets
+    given = {"metrics_port": 0, "acceptors": 2, "callers": "CT1@127.0.0.0/8"}
+    with acceptors(settings.home, **given) as ports:
+        port = serve_metrics(settings.model_copy(update={"metrics_port": 0}), database)
+        before = read(port).get(("triage_associations_total", "accepted"), 0)
+        send(ports["plain"], datasets)
+        for _ in range(3):
+            knock(ports["plain"], "CT9")
+        found = read(port)
+    assert found["triage_associations_total", "accepted"] == before + 1
+    assert found["triage_associations_total", "calling AE title not recognised"] == 3
+    assert found["triage_objects_total", "0x0000 C-STORE"] == len(datasets)
+    assert found["triage_object_bytes_total", ""] > len(datasets) * 64 * 64 * 2
+    assert found["triage_inbox_objects", ""] == len(datasets)
+    assert found["triage_associations_open", ""] == 0
+    assert found["triage_storage_free_bytes", ""] > 0
+
+
+def test_the_page_says_what_waits(settings: Settings, database: Database) -> None:
+    with database.transaction() as session:
+        study = add_study(session)
+        add_job(add_series(study, session), session)
+        add_job(add_series(study, session), session, **done(Outcome.NEGATIVE, 4))
+    settings.storage.mkdir(parents=True, exist_ok=True)
+    gauges = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in StandingCollector(settings, database).collect()
+        for sample in family.samples
+    }
+    assert gauges["triage_jobs", "READY"] == 1
+    assert gauges["triage_jobs", "RUNNING"] == 0
+    assert gauges["triage_oldest_job_seconds",] > 86_400
+    assert gauges["triage_database_up",] == 1
+
+
+def test_it_is_off_by_default(settings: Settings, database: Database) -> None:
+    assert serve_metrics(settings, database) is None
