@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -109,7 +109,7 @@ def our_settings(folder: Path, port: int) -> dict[str, str]:
     """Give our settings: the embedded default, with limits that one sender does not meet."""
     return {
         "TRIAGE_HOME": str(folder), "TRIAGE_DICOM_PORT": str(port), "TRIAGE_AE_TITLE": AE_TITLE,
-        "TRIAGE_MIN_FREE_MB": "1",
+        "TRIAGE_MIN_FREE_MB": "1", "TRIAGE_ASSOCIATIONS_PER_PEER": "1000",
     }  # fmt: skip
 
 
@@ -119,11 +119,12 @@ def our_rows(folder: Path) -> int:
         return int(database.execute("SELECT count(*) FROM instance").fetchone()[0])
 
 
+OURS: Final = Receiver("IHSNet Triage", ours, our_settings, our_rows)
 RECEIVERS: Final = (
     Receiver("storescp, received and dropped", dropping),
     Receiver("storescp, stored without fsync", storing),
     Receiver("Orthanc", orthanc),
-    Receiver("IHSNet Triage", ours, our_settings, our_rows),
+    OURS,
 )
 
 
@@ -241,17 +242,23 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 
 def cpu_s(process_id: int) -> float:
     """Add up the CPU seconds of a process, its children, and those of them that ended."""
-    try:
+    return sum(map(_own_cpu_s, process_ids(process_id)))
+
+
+def process_ids(process_id: int) -> list[int]:
+    """Give a process and its children, whichever of its threads started them."""
+    children: set[int] = set()
+    with suppress(FileNotFoundError):
+        for thread in Path(f"/proc/{process_id}/task").iterdir():
+            children.update(map(int, (thread / "children").read_text().split()))
+    return [process_id, *(one for child in children for one in process_ids(child))]
+
+
+def _own_cpu_s(process_id: int) -> float:
+    with suppress(FileNotFoundError):
         fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
-        children = Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()
-        threads = Path(f"/proc/{process_id}/task").iterdir()
-        started = {
-            child for thread in threads for child in (thread / "children").read_text().split()
-        }
-    except FileNotFoundError:
-        return 0.0
-    own = sum(int(fields[index]) for index in (11, 12, 13, 14)) / TICKS_A_SECOND
-    return own + sum(cpu_s(int(child)) for child in {*children, *started})
+        return sum(int(fields[index]) for index in (11, 12, 13, 14)) / TICKS_A_SECOND
+    return 0.0
 
 
 def print_table(receivers: list[Receiver], runs: dict[tuple[str, Load], list[Run]]) -> None:
