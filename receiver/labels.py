@@ -76,7 +76,7 @@ def phantom(header: Header, rules: SelectionRules) -> str | None:
     if name:
         return f"a phantom by its name ({name})"
     # The patient's own words stay out of the reason: it is shown and logged.
-    who = found(rules.names.phantom, header.patient_name, header.patient_id)
+    who = found(rules.names.phantom_patient, header.patient_name, header.patient_id)
     return "a phantom by the patient's name or ID" if who else None
 
 

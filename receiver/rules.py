@@ -54,6 +54,7 @@ class Names(_Table):
 
     localizer: Patterns
     phantom: Patterns
+    phantom_patient: Patterns
     screen: Patterns
     perfusion: Patterns
     multi_energy: Patterns
@@ -115,6 +116,7 @@ class Weights(_Table):
     named_non_contrast: Finite
     perhaps_contrast: Finite
     perhaps_bone: Finite
+    perhaps_phantom: Finite
     left_out: Finite
     longer_than_head: Finite
     wide_field_mm: Millimetres

@@ -46,6 +46,10 @@ def _label_points(stack: Stack, rules: SelectionRules) -> dict[str, float]:
         "names the head": (anatomy_of(header, rules).head, weights.head),
         "named without contrast": (says_non_contrast(header, rules), weights.named_non_contrast),
         "perhaps with contrast": (perhaps_contrast(header, rules), weights.perhaps_contrast),
+        "perhaps a phantom": (
+            bool(found(rules.names.phantom, header.patient_name, header.patient_id)),
+            weights.perhaps_phantom,
+        ),
         "named as bone": (
             bool(found(rules.names.bone, header.series_description)),
             weights.perhaps_bone,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Final
 
 from receiver.anatomy import other_anatomy
 from receiver.geometry import dot
@@ -13,6 +14,7 @@ from receiver.scoring import name_points, points_of
 from receiver.stacks import Stack, split
 
 NOTHING_LEFT_OUT: Mapping[str, str] = MappingProxyType({})
+NO_PLACE: Final = "no usable position or orientation"
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,11 @@ def judge(headers: Sequence[Header], rules: SelectionRules) -> Judgement:
     eligible = [one.stack for one in candidates if one.reason is None]
     if not eligible:
         return Judgement(None, _rejection(candidates))
+    lost = sum(
+        one.stack.images for one in candidates if not one.unwanted and not one.stack.places_mm
+    )
+    if lost:
+        return Judgement(None, f"{lost} of {len(headers)} images: {NO_PLACE}")
     best = max(eligible, key=lambda stack: (_score(stack, rules), -_order(stack, eligible)))
     unread = _unread(best, candidates)
     if unread > rules.stack.max_unread_fraction * (best.images + unread):
@@ -95,9 +102,9 @@ def _time_series(stack: Stack, rules: SelectionRules) -> str | None:
 def _size(stack: Stack, rules: SelectionRules) -> str | None:
     limits = rules.stack
     if not stack.places_mm:
-        return "no usable position or orientation"
+        return NO_PLACE
     if len(stack.places_mm) < stack.images:
-        return "several frames at one position"
+        return "several images at one position, and nothing tells them apart"
     low, high = limits.min_spacing_mm, limits.max_spacing_mm
     spacing_mm = stack.first.spacing_mm
     if len(spacing_mm) != 2 or not all(low <= one <= high for one in spacing_mm):

@@ -122,12 +122,17 @@ def _orientation(header: Header) -> Vector:
 
 
 def _passes(stack: Stack) -> list[Stack]:
-    """Part time points: the first image of each place, by acquisition, then the second, ..."""
+    """Part time points: the first image of each place, by acquisition, then the second, ...
+
+    Only where the acquisitions tell them apart; else nobody knows which images belong together.
+    """
     if stack.images == len(stack.places_mm) or len(stack.headers) == 1 or not stack.places_mm:
         return [stack]
     by_place = _by_place(stack)
     counts = sorted(map(len, by_place))
     usual = counts[len(counts) // 2]
+    if any(len({one.acquired[:2] for one in images}) < len(images) for images in by_place):
+        return [Stack(stack.headers, usual)]
     return [
         Stack(tuple(images[rank] for images in by_place if rank < len(images)), usual)
         for rank in range(counts[-1])

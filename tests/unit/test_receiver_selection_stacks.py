@@ -79,10 +79,16 @@ def test_three_time_points_are_a_time_series() -> None:
     assert "3 images at most of its positions" in judgement.reason
 
 
-def test_one_doubled_slice_costs_nothing_but_itself() -> None:
-    judgement = judged(datasets(HEAD), datasets(HEAD)[:1])
-    assert judgement.score is not None
-    assert len(judgement.left_out) == 1
+def test_doubled_slices_that_nothing_tells_apart_are_refused() -> None:
+    for copies in (datasets(HEAD)[:1], datasets(HEAD)):
+        judgement = judged(datasets(HEAD), copies)
+        assert judgement.score is None
+        assert "several images at one position" in judgement.reason
+
+
+def test_a_slice_that_was_scanned_again_is_left_out() -> None:
+    again = datasets(HEAD | {"attributes": {"AcquisitionNumber": 2}})[:1]
+    assert list(judged(datasets(HEAD), again).left_out) == ["1.2.3.33"]
 
 
 def test_contrast_in_half_of_a_series_leaves_that_half_out() -> None:
@@ -115,10 +121,12 @@ def test_of_head_and_neck_in_one_series_the_slices_below_the_head_are_left_out()
     assert set(judgement.left_out) == {f"1.2.3.{number}" for number in range(1, 11)}
 
 
-def test_a_slice_without_a_position_is_left_out() -> None:
+def test_one_slice_without_a_position_refuses_the_series_since_it_may_lie_anywhere() -> None:
     objects = datasets(HEAD)
     del objects[3].ImagePositionPatient
-    assert judged(objects).left_out == {"1.2.3.4": "no usable position or orientation"}
+    judgement = judged(objects)
+    assert judgement.score is None
+    assert judgement.reason == "1 of 32 images: no usable position or orientation"
 
 
 def test_positions_that_are_no_numbers_are_refused_with_a_reason() -> None:
