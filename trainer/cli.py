@@ -13,6 +13,10 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
+from trainer.ablation import TEXT as ABLATION
+from trainer.ablation import ablate, named_rows, variants
+from trainer.ablation import sections as ablation_sections
+from trainer.ablation import to_json as ablation_json
 from trainer.cache import prepare as prepare_release
 from trainer.clinical import PREVALENCES
 from trainer.config import ConfigError, load_config
@@ -30,7 +34,7 @@ from trainer.judge import judge
 from trainer.report import Files, Text, publish
 from trainer.run import baseline, described
 from trainer.ship import finished, ship
-from trainer.splits import SplitError, hold_out, judged_patients
+from trainer.splits import SplitError, held_split, hold_out, judged_patients
 from worker.munet.card import CLASSES
 from worker.munet.errors import CheckpointError, DeviceError
 from worker.munet.inference import Predictor
@@ -63,7 +67,8 @@ def prepare(
         config = load_config(preset)
         release = read_release(data)
         console.print(summary(release))
-        for problem in chain(release.problems, contradictions(release)):
+        checked = track(release.slices, "Checking slices", console=console)
+        for problem in chain(release.problems, contradictions(checked)):
             console.print(f"[yellow]{escape(problem)}", soft_wrap=True)
         prepared = prepare_release(release, config.preprocessing, cache)
         console.print(f"{len(prepared)} slices prepared in {cache}")
@@ -161,6 +166,37 @@ def crossval_command(
             Text(f"Cross-validation of {config.name}", OPERATING),
             crossval_json(made),
             Files(json_file or run / "crossval.json", html_file or run / "crossval.html"),
+            console,
+        )
+
+
+@app.command("ablate")
+def ablate_command(
+    data: Data,
+    run: Annotated[Path, typer.Option(help="A folder for the runs; goes on where they stand.")],
+    preset: Annotated[str, typer.Option(help="A preset's name or a TOML file.")] = "small",
+    held_out: Annotated[str, typer.Option(help="Patients to judge on; a fifth by default.")] = "",
+    split: Annotated[str, typer.Option(help="paper-test: table 3's test patients.")] = "",
+    epochs: Annotated[int, typer.Option(min=0, help="Epochs a row; 0 is the preset's.")] = 0,
+    rows: Annotated[str, typer.Option(help="Which rows, as smote,fpn; all by default.")] = "",
+    json_file: Annotated[Path | None, typer.Option("--json", help="RUN/ablate.json")] = None,
+    html_file: Annotated[Path | None, typer.Option("--html", help="RUN/ablate.html")] = None,
+    cache: Cache = CACHE,
+) -> None:
+    """Print table 8: SMOTE and FPN on and off, gray against neighbours, CLAHE on and off."""
+    with told():
+        config = load_config(preset)
+        config = config.shortened(epochs) if epochs else config
+        release = read_release(data)
+        prepared = prepare_release(release, config.preprocessing, cache)
+        parts = held_split(prepared, numbers(held_out), split, config.seed)
+        chosen = named_rows(variants(config), rows)
+        made = ablate(chosen, release, parts, run, cache, console)
+        publish(
+            ablation_sections(made),
+            Text(f"Ablation of {config.name}", ABLATION),
+            ablation_json(made, parts),
+            Files(json_file or run / "ablate.json", html_file or run / "ablate.html"),
             console,
         )
 

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -121,6 +121,13 @@ class RunConfig:
                 return stage
             epoch -= stage.epochs
         raise ConfigError(f"{self.name} has no epoch {epoch + self.epochs}")
+
+    def shortened(self, epochs: int) -> "RunConfig":
+        """Return this run in about so many epochs, shared out as in its own stages."""
+        kept = self.stages[-epochs:]
+        whole = sum(stage.epochs for stage in kept)
+        stages = (replace(s, epochs=max(1, round(s.epochs * epochs / whole))) for s in kept)
+        return replace(self, stages=tuple(stages))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for the run's folder and the checkpoint's card."""

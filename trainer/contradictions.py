@@ -1,16 +1,16 @@
 """Hold every picture of a release against its label table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from trainer.ctich import DataError, Release, Slice, read_hu, read_mask
+from trainer.ctich import DataError, Slice, read_hu, read_mask
 
 
-def contradictions(release: Release) -> Iterator[str]:
+def contradictions(slices: Iterable[Slice]) -> Iterator[str]:
     """Decode every slice, and name what can't be read or says other than the table.
 
-    What can be told from names alone is among `release.problems` already.
+    What can be told from names alone is among the release's problems already.
     """
-    for one in release.slices:
+    for one in slices:
         try:
             shape = read_hu(one).shape
             mask = read_mask(one)

@@ -56,10 +56,12 @@ def paper(studies: Sequence[Study]) -> dict[str, float]:
     figures = {"type_accuracy": ratio(int(right.sum()), int(single.sum()))}
     for index, name in enumerate(CLASSES):
         rows = single & types[:, index]
-        figures[f"{name}_dice"] = mean_dice(truth[rows], found[rows, index], both[rows, index])
-    by_type = [figures[f"{name}_dice"] for name in CLASSES]
-    measured = [value for value in by_type if not np.isnan(value)]
-    return figures | {"mean_dice": ratio(sum(measured), len(measured))}
+        pixels = truth[rows], found[rows, index], both[rows, index]
+        figures |= {f"{name}_dice": mean_dice(*pixels), f"{name}_iou": mean_iou(*pixels)}
+    for key in ("dice", "iou"):
+        known = [v for v in (figures[f"{name}_{key}"] for name in CLASSES) if not np.isnan(v)]
+        figures[f"mean_{key}"] = ratio(sum(known), len(known))
+    return figures
 
 
 def any_pixels(
@@ -77,6 +79,13 @@ def mean_dice(
 ) -> float:
     """Mean over slices of equation 11, from pixel counts; NaN of no slice."""
     return ratio(float((2 * both / np.maximum(truth + found, 1)).sum()), len(truth))
+
+
+def mean_iou(
+    truth: npt.NDArray[np.int64], found: npt.NDArray[np.int64], both: npt.NDArray[np.int64]
+) -> float:
+    """Mean over slices of equation 12, from pixel counts; NaN of no slice."""
+    return ratio(float((both / np.maximum(truth + found - both, 1)).sum()), len(truth))
 
 
 def measured(studies: Sequence[Study], figures: Figures) -> dict[str, Measured]:

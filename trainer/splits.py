@@ -59,6 +59,20 @@ def judged_patients(
     return tuple(sorted(wanted & set(present)))
 
 
+def held_split(prepared: Prepared, named: Collection[int], split: str, seed: int) -> Split:
+    """Hold out the named patients, a split's, or the first of five folds.
+
+    Raises
+    ------
+    SplitError
+        Nobody of them is here, or the split is unknown.
+    """
+    present = set(prepared.patients.tolist())
+    if not named and not split:
+        return folds(prepared, 5, seed)[0]
+    return hold_out(present, judged_patients(present, named, split))
+
+
 def folds(prepared: Prepared, count: int, seed: int, among: Collection[int] = ()) -> list[Split]:
     """Cut patients into `count` folds with as even a share of each type as patients allow.
 

@@ -50,7 +50,7 @@ def test_both_layouts_give_the_same_objects(tmp_path):
 
 def test_a_whole_release_has_no_problems(tmp_path):
     release = read_release(make_nifti(tmp_path, PATIENTS))
-    assert [*release.problems, *contradictions(release)] == []
+    assert [*release.problems, *contradictions(release.slices)] == []
 
 
 def test_a_patient_of_whom_nothing_is_here_is_no_problem(tmp_path):
@@ -95,7 +95,7 @@ def test_a_mask_that_contradicts_the_table_is_named(tmp_path):
     mask = np.zeros((64, 64, 3), np.uint8)
     mask[5, 5, 0] = 1
     save(tmp_path / "masks" / "049.nii", mask)
-    assert list(contradictions(read_release(tmp_path))) == [
+    assert list(contradictions(read_release(tmp_path).slices)) == [
         "patient 49, slice 1: its mask has blood, yet the table says none",
         "patient 49, slice 2: its mask is empty, yet the table says hemorrhage",
     ]
@@ -110,7 +110,7 @@ def test_a_damaged_volume_is_named(tmp_path):
 def test_a_volume_that_is_cut_short_is_named_by_each_of_its_slices(tmp_path):
     path = make_nifti(tmp_path, PATIENTS) / "ct_scans" / "049.nii"
     path.write_bytes(path.read_bytes()[:400])
-    named = list(contradictions(read_release(tmp_path)))
+    named = list(contradictions(read_release(tmp_path).slices))
     assert len(named) == 3
     assert all("049.nii: is cut short" in one for one in named)
 
@@ -125,7 +125,7 @@ def test_an_empty_jpg_mask_of_a_positive_slice_is_named(tmp_path):
     make(tmp_path, PATIENTS)
     mask = tmp_path / "Patients_CT" / "049" / "brain" / "2_HGE_Seg.jpg"
     Image.fromarray(np.zeros((64, 64), np.uint8)).save(mask)
-    (named,) = contradictions(read_release(tmp_path))
+    (named,) = contradictions(read_release(tmp_path).slices)
     assert named == "patient 49, slice 2: its mask is empty, yet the table says hemorrhage"
 
 

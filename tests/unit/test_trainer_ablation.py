@@ -1,0 +1,67 @@
+import json
+from dataclasses import replace
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.ctich import TINY, make
+from trainer.ablation import named_rows, variants
+from trainer.cli import app
+from trainer.config import ConfigError, RunConfig, Smote, Stage, load_config
+
+PATIENTS = {1: ("EDH",), 2: (), 3: ("EDH",), 4: (), 5: ("EDH",), 6: (), 7: ("EDH",)}
+
+
+def test_each_row_is_one_step_from_the_proposed_method():
+    rows = {v.key: v.config for v in variants(load_config("small"))}
+    proposed = rows["fpn-smote"]
+    steps = {
+        "smote": replace(proposed, network=replace(proposed.network, fpn=False)),
+        "fpn": replace(proposed, smote=Smote()),
+        "gray": replace(proposed, preprocessing=replace(proposed.preprocessing, channels="gray")),
+        "clahe": replace(proposed, preprocessing=replace(proposed.preprocessing, clip_limit=2.0)),
+    }
+    for key, config in steps.items():
+        assert replace(rows[key], name="") == replace(config, name="")
+    assert list(rows) == ["smote", "fpn", "fpn-smote", "gray", "clahe"]
+
+
+def test_smote_has_table_4s_counts_where_the_preset_has_none():
+    assert variants(RunConfig("x"))[0].config.smote == load_config("paper").smote
+    own = Smote(EDH=9)
+    assert variants(RunConfig("x", smote=own))[0].config.smote == own
+
+
+def test_an_unknown_row_is_refused():
+    with pytest.raises(ConfigError, match=r"\['x'\]"):
+        named_rows(variants(RunConfig("run")), "fpn,x")
+
+
+def test_a_shortened_run_keeps_the_shares_of_its_stages():
+    config = RunConfig("x", stages=(Stage(128, 20), Stage(256, 10)))
+    assert [s.epochs for s in config.shortened(6).stages] == [4, 2]
+    assert [(s.size, s.epochs) for s in config.shortened(1).stages] == [(256, 1)]
+
+
+def test_one_command_trains_the_rows_and_prints_them_beside_the_papers(tmp_path):
+    make(tmp_path / "data", PATIENTS)
+    (tmp_path / "tiny.toml").write_text(TINY + "[smote]\nEDH = 5\n")
+    verb = ["ablate", "--data", str(tmp_path / "data"), "--cache", str(tmp_path / "cache")]
+    verb += ["--run", str(tmp_path / "run"), "--preset", str(tmp_path / "tiny.toml")]
+    verb += ["--held-out", "1,2", "--epochs", "1"]
+    done = CliRunner().invoke(app, verb)
+    assert done.exit_code == 0, done.output
+    figures = json.loads((tmp_path / "run" / "ablate.json").read_text())
+    assert (figures["patients"], figures["trained_on"]) == ([1, 2], [3, 4, 5, 6, 7])
+    assert [row["key"] for row in figures["rows"]] == [
+        "smote",
+        "fpn",
+        "fpn-smote",
+        "gray",
+        "clahe",
+    ]
+    page = (tmp_path / "run" / "ablate.html").read_text()
+    assert "0.92" in page  # the paper's SAH
+    before = (tmp_path / "run" / "fpn" / "state.pt").stat().st_mtime_ns
+    assert CliRunner().invoke(app, [*verb, "--rows", "fpn"]).exit_code == 0
+    assert (tmp_path / "run" / "fpn" / "state.pt").stat().st_mtime_ns == before
