@@ -124,7 +124,8 @@ def _score(stack: Stack, rules: SelectionRules) -> float:
 
 def _order(stack: Stack, stacks: Sequence[Stack]) -> int:
     """Place a stack by its acquisition: of two time points, contrast only comes with the second."""
-    return sorted(stacks, key=lambda one: one.first.acquired).index(stack)
+    begins = [min(header.acquired for header in one.headers) for one in stacks]
+    return sorted(begins).index(min(header.acquired for header in stack.headers))
 
 
 def _rejection(candidates: Sequence[_Candidate]) -> str:

@@ -79,7 +79,7 @@ class Stack:
 def split(headers: Sequence[Header]) -> list[Stack]:
     """Split a series, the largest stack first."""
     groups: list[list[Header]] = []
-    for header in headers:
+    for header in sorted(headers, key=_unknowns):  # the fullest stands for its group
         group = next((one for one in groups if _belongs(header, one[0])), None)
         if group is None and len(groups) == MOST_STACKS:
             group = groups[-1]
@@ -93,28 +93,41 @@ def split(headers: Sequence[Header]) -> list[Stack]:
 
 def _belongs(header: Header, other: Header) -> bool:
     return (
-        _labels(header) == _labels(other)
+        _facts(header) == _facts(other)
+        and all(
+            one == another or not one or not another  # what a slice does not say parts no stack
+            for one, another in zip(_labels(header), _labels(other), strict=True)
+        )
         and same_direction(_orientation(header), _orientation(other))
         and same_direction(header.spacing_mm, other.spacing_mm)
     )
 
 
-def _labels(header: Header) -> tuple[object, ...]:
+def _facts(header: Header) -> tuple[object, ...]:
     multi_frame = header.identity.sop_instance_uid if len(header.positions_mm) != 1 else ""
     return (
         header.identity.sop_class_uid,
         multi_frame,  # its frames cannot be parted, nor joined with others
-        header.modality,
-        header.image_type[:3],  # GE writes a fourth value on some slices of a series
-        header.kernel,
         bool(header.contrast_agent),
-        header.burned_in,
-        header.rescale_type,
-        header.kvp and round(header.kvp),
         header.rows,
         header.columns,
         all(len(one) == 3 for one in header.positions_mm),
     )
+
+
+def _labels(header: Header) -> tuple[object, ...]:
+    return (
+        header.modality,
+        header.image_type[:3],  # GE writes a fourth value on some slices of a series
+        header.kernel,
+        header.burned_in,
+        header.rescale_type,
+        round(header.kvp or 0),
+    )
+
+
+def _unknowns(header: Header) -> int:
+    return sum(not label for label in _labels(header))
 
 
 def _orientation(header: Header) -> Vector:

@@ -129,6 +129,23 @@ def test_one_slice_without_a_position_refuses_the_series_since_it_may_lie_anywhe
     assert judgement.reason == "1 of 32 images: no usable position or orientation"
 
 
+def test_a_label_that_half_of_the_slices_lack_parts_no_stack() -> None:
+    for keyword in ("ConvolutionKernel", "ImageType", "Modality"):
+        objects = datasets(HEAD)
+        for ds in objects[:16]:
+            delattr(ds, keyword)
+        judgement = judged(objects)
+        assert "soft kernel H31s" in judgement.reason
+        assert not judgement.left_out
+
+
+def test_a_bone_kernel_that_half_of_the_slices_do_not_name_is_refused() -> None:
+    objects = datasets(HEAD | {"kernel": "H70h"})
+    for ds in objects[:16]:
+        del ds.ConvolutionKernel
+    assert judged(objects).reason == "sharp kernel H70h"
+
+
 def test_positions_that_are_no_numbers_are_refused_with_a_reason() -> None:
     objects = datasets(HEAD)
     for ds in objects:
