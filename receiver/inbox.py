@@ -27,8 +27,8 @@ CLOSED: Final = "closed"
 SENDER: Final = "sender.json"
 OBJECT_SUFFIX: Final = ".dcm"
 PARTIAL_SUFFIX: Final = ".part"
-FIRST_RESERVE: Final = 4  # some senders open an association for every object
-RESERVE: Final = 64
+FIRST_RESERVE: Final = 8  # some senders open an association for every object
+RESERVE: Final = 32
 NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 
 

@@ -29,6 +29,7 @@ from tests.benchmarks.objects import write_objects
 
 ROUNDS: Final = 5
 DEADLINE_S: Final = 120
+IDLE_S: Final = 0.5
 TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
 ENVIRONMENT: Final = os.environ | {"TCP_NODELAY": "1"}
 AE_TITLE: Final = "IHSNET"
@@ -200,6 +201,7 @@ def running(receiver: Receiver, home: Path) -> Iterator[tuple[int, int]]:
     )
     try:
         wait_until(lambda: echoes(port))
+        wait_until(lambda: is_idle(process.pid))
         yield port, process.pid
     finally:
         os.killpg(process.pid, signal.SIGTERM)
@@ -229,6 +231,13 @@ def echoes(port: int) -> bool:
     """Say whether a C-ECHO is answered."""
     command = ["echoscu", "-aec", AE_TITLE, "127.0.0.1", str(port)]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def is_idle(process_id: int) -> bool:
+    """Say whether a receiver has done with starting up: it uses no CPU for a while."""
+    before = cpu_s(process_id)
+    time.sleep(IDLE_S)
+    return cpu_s(process_id) - before < IDLE_S / 10
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
