@@ -96,13 +96,14 @@ def ship_command(
     data: Data,
     run: Annotated[Path, typer.Option(help="A finished run's folder.")],
     out: Annotated[Path, typer.Option(help="The checkpoint's .safetensors.")],
+    note: Annotated[str, typer.Option(help="What people should know about the run.")] = "",
     cache: Cache = CACHE,
 ) -> None:
     """Write a finished run as a checkpoint, thresholds and figures from its validation patients."""
     with told():
         release = read_release(data)
         prepared = prepare_release(release, described(run)[0].preprocessing, cache)
-        card = ship(finished(run), prepared, release, out)
+        card = ship(finished(run), prepared, release, out, note)
         console.print_json(json.dumps(card.metrics))
 
 

@@ -1,5 +1,6 @@
 """Turn a finished run into a checkpoint that the worker can use, with its figures in its card."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from trainer.evaluate import evaluate
 from trainer.judge import Study, judge
 from trainer.metrics import auc
 from trainer.operating import TOP, Seen, calibrated, choose, look
+from trainer.report import as_json
 from trainer.run import averaged, described
 from trainer.splits import Split
 from worker.munet import checkpoint
@@ -23,9 +25,9 @@ from worker.munet.inference import Predictor
 
 WEIGHTS = (0.0, 0.25, 0.5, 1.0)  # of the mask's own evidence beside the classifier's
 CHOSEN_HERE = (
-    "calibration, thresholds and the weight of the mask's evidence were chosen on the same"
-    " patients, so sensitivity, specificity and Dice at the operating point flatter the model;"
-    " no weight of the network was"
+    "no weight was trained on these patients; but calibration, thresholds and the weight of the"
+    " mask's evidence were chosen on them, and recipes were compared on them, so the figures"
+    " flatter the model"
 )
 SOURCE = (
     "CT-ICH 1.0.0, Hssayeni et al., doi:10.13026/w8q8-ky94, CC BY 4.0; HU rebuilt from the"
@@ -60,16 +62,19 @@ def finished(folder: Path) -> Finished:
     return Finished(config, split, network, history)
 
 
-def ship(run: Finished, prepared: Prepared, release: Release, target: Path) -> Card:
+def ship(run: Finished, prepared: Prepared, release: Release, target: Path, note: str = "") -> Card:
     """Choose how to read the network on its validation patients, judge it there, and write it.
 
     Parameters
     ----------
     target
         The checkpoint's .safetensors.
+    note
+        What else people should know about the run; it stands in the card's `training`.
     """
     seen, scoring = best_scoring(run.network, prepared, run.split.validation)
     card = card_of(run, seen, scoring)
+    card = replace(card, training={**card.training, "note": note})
     written = checkpoint.write(target, run.network.state_dict(), card)
     studies = list(judge(Predictor(target), release, run.split.validation))
     figures = {
@@ -78,7 +83,9 @@ def ship(run: Finished, prepared: Prepared, release: Release, target: Path) -> C
         "studies": by_study(studies),
     }
     return checkpoint.write(
-        target, run.network.state_dict(), replace(written, metrics={"validation": figures})
+        target,
+        run.network.state_dict(),
+        replace(written, metrics={"validation": json.loads(as_json(figures))}),
     )
 
 
