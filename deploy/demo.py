@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from rich.console import Console
 
@@ -38,16 +38,16 @@ class Sample:
     outcomes: tuple[str, ...]
     priorities: tuple[int, ...]
     has_seg: bool | None = None  # None: either
+    tilt_degrees: float = 0.0
 
-    def is_met_by(self, study: dict[str, object]) -> bool:
-        """Compare one row of the worklist with what is expected."""
-        objects = study["objects"]
-        assert isinstance(objects, list)
-        seg = any(one["kind"] == "SEG" for one in objects)
+    def is_met_by(self, study: dict[str, Any]) -> bool:
+        """Compare the worklist's account of a study with what is expected."""
+        jobs = [job for series in study["series"] for job in series["jobs"] if job["shown"]]
         return (
             study["outcome"] in self.outcomes
             and study["priority"] in self.priorities
-            and self.has_seg in (None, seg)
+            and self.has_seg in (None, any(one["kind"] == "SEG" for one in study["objects"]))
+            and [job["measured"].get("tilt_degrees") for job in jobs] == [self.tilt_degrees]
         )
 
 
@@ -101,6 +101,7 @@ def read_samples() -> list[Sample]:
             tuple(row["outcomes"]),
             tuple(row["priorities"]),
             row.get("has_seg"),
+            row.get("tilt_degrees", 0.0),
         )
         for name, row in table.items()
     ]
@@ -151,30 +152,36 @@ def send(settings: Settings, folder: Path) -> None:
 def wait_for_outcomes(settings: Settings, samples: list[Sample], log: Path) -> bool:
     """Wait until every sample has its outcome; say whether it is the expected one."""
     deadline = time.monotonic() + ANALYSIS_DEADLINE_S
+    uids = {sample.study_instance_uid for sample in samples}
     with console.status("Waiting for the analysis"):
         while time.monotonic() < deadline:
-            studies = {study["study_instance_uid"]: study for study in read_worklist(settings)}
-            found = [studies.get(sample.study_instance_uid) for sample in samples]
-            if all(study and study["state"] == "DONE" for study in found):
-                return report(samples, studies)
+            listed = ask(settings, "worklist")
+            done = {one["study_instance_uid"] for one in listed if one["state"] == "DONE"}
+            if uids <= done:
+                return report(settings, samples)
             time.sleep(POLL_S)
     console.print(f"Not every sample is done after {ANALYSIS_DEADLINE_S} s; see {log}")
     return False
 
 
-def report(samples: list[Sample], studies: dict[object, dict[str, object]]) -> bool:
+def report(settings: Settings, samples: list[Sample]) -> bool:
     """Name every sample that did not get the outcome that is expected of it."""
-    unmet = [one for one in samples if not one.is_met_by(studies[one.study_instance_uid])]
+    unmet = [one for one in samples if not one.is_met_by(explain(settings, one))]
     for sample in unmet:
         console.print(f"{sample.name}: expected {sample}")
     return not unmet
 
 
-def read_worklist(settings: Settings) -> list[dict[str, object]]:
-    """Ask the worklist for its list."""
-    url = f"http://{settings.worklist_host}:{settings.worklist_port}/api/worklist"
+def explain(settings: Settings, sample: Sample) -> dict[str, Any]:
+    """Ask for everything that led to the outcome of a sample."""
+    return cast(dict[str, Any], ask(settings, f"study/{sample.study_instance_uid}"))
+
+
+def ask(settings: Settings, what: str) -> Any:
+    """Ask the worklist's API."""
+    url = f"http://{settings.worklist_host}:{settings.worklist_port}/api/{what}"
     with urllib.request.urlopen(url) as answer:
-        return cast(list[dict[str, object]], json.load(answer))
+        return json.load(answer)
 
 
 def run(module: str, *arguments: str) -> None:
