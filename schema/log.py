@@ -7,7 +7,8 @@ import structlog
 
 from schema.settings import Settings
 
-NOISY = ("pynetdicom", "pydicom", "highdicom", "alembic")
+# They quote what they read, and what they read may be a name: "Invalid value for VR UI: ...".
+NOISY = ("pynetdicom", "pydicom", "highdicom", "alembic", "py.warnings")
 
 
 def set_up_log(settings: Settings) -> None:
@@ -29,6 +30,7 @@ def set_up_log(settings: Settings) -> None:
         )
     )
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)
     structlog.configure(
