@@ -98,12 +98,13 @@ class Planner:
         """
         with self._database.reading() as session:
             instances = session.get_one(Series, series_id).newest_instances()
-            paths = {one.id: one.path for one in instances}
+            # What retention removed was analysed long ago; what came since is judged alone.
+            paths = {one.id: one.path for one in instances if one.removed_at is None}
         judgement = self._judge(list(paths.values()))  # reads files: outside of any transaction
         with self._database.transaction() as session:
             series = session.get_one(Series, series_id)
             newest = series.newest_instances()
-            changed = {one.id for one in newest} != paths.keys()
+            changed = {one.id for one in newest if one.removed_at is None} != paths.keys()
             if changed or series.state != SeriesState.RECEIVING:
                 return False
             series.whole_by, series.selection_version = reason, self._rules.version

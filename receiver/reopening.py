@@ -26,6 +26,7 @@ class SecondChoice:
 def reopen(series: Series) -> None:
     """Open a decided series again as a new revision; what was analysed before stays on record."""
     series.state = move(series.state, SeriesState.RECEIVING)
+    series.whole_by = None
     series.revision += 1
     for job in series.jobs:
         if job.state == JobState.READY:

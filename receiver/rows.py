@@ -9,9 +9,10 @@ from sqlalchemy.orm import Session, selectinload
 
 from receiver.header import Header
 from receiver.inbox import Sender
+from receiver.reopening import reopen
 from receiver.stored import StoredObject
 from schema.settle import settle
-from schema.states import JobState, SeriesState, move
+from schema.states import SeriesState
 from schema.tables import Association, Instance, Series, Study
 
 log = structlog.get_logger()
@@ -185,13 +186,8 @@ def _new_series(uid: str, study: Study, header: Header, now: datetime) -> Series
 def _note_arrival(series: Series, now: datetime) -> None:
     """Move the series' clock; what was already decided is opened again as a new revision."""
     series.last_instance_at = now
-    if series.state == SeriesState.RECEIVING:
-        return
-    series.state = move(series.state, SeriesState.RECEIVING)
-    series.revision += 1
-    for job in series.jobs:
-        if job.state == JobState.READY:
-            job.state = move(job.state, JobState.SUPERSEDED)
+    if series.state != SeriesState.RECEIVING:
+        reopen(series)
 
 
 def _key(one: StoredObject) -> SeriesKey:

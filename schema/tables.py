@@ -137,8 +137,12 @@ class Series(Base):
         return sorted(newest.values(), key=lambda one: one.id)
 
     def analysed_instances(self) -> list["Instance"]:
-        """Give what the selection did not leave out: the files that a worker reads."""
-        return [one for one in self.newest_instances() if one.left_out is None]
+        """Give what the selection did not leave out and is still here: what a worker reads."""
+        return [
+            one
+            for one in self.newest_instances()
+            if one.left_out is None and one.removed_at is None
+        ]
 
 
 def _version(instance: "Instance") -> int:
