@@ -32,7 +32,7 @@ from receiver.procedure_steps import (
     begin_step,
     update_step,
 )
-from receiver.tls import TlsFiles, acceptor_context
+from receiver.tls import TlsFiles, acceptor_context, peer_names
 from schema.database import Database, read_clock
 from schema.errors import TriageError, UnreadableObjectError
 from schema.settings import Settings
@@ -107,6 +107,7 @@ class AnnouncementScp:
             request.calling_ae_title.strip(),
             request.called_ae_title.strip(),
             plain_address(str(assoc.requestor.address)),
+            peer_names(getattr(assoc.dul.socket, "socket", None)),
         )
         rejection = refuse(knock, self._rules)
         if rejection is not None:

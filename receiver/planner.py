@@ -66,8 +66,11 @@ class Planner:
 
     def fall_back(self) -> int:
         """Have the next best series analysed where the analysis of the best one failed."""
-        with self._database.transaction() as session:
-            choices = second_choices(session)
+        with self._database.reading() as session:
+            if not second_choices(session, read_clock(session)):
+                return 0
+        with self._database.transaction() as session:  # another receiver may have been faster
+            choices = second_choices(session, read_clock(session))
             for choice in choices:
                 series = session.get_one(Series, choice.series_id)
                 reopen(series)

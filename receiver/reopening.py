@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import exists, select
@@ -12,6 +13,7 @@ from schema.states import JobState, Outcome, SeriesState, StudyState, move
 from schema.tables import Job, Series, Study
 
 UNREAD: Final = (Outcome.FAILED, Outcome.NOT_ANALYSED)
+LATELY: Final = timedelta(hours=24)  # so that years of studies are not searched in every round
 HAD_ITS_TURN: Final = (JobState.READY, JobState.RUNNING, JobState.DONE, JobState.FAILED)
 
 
@@ -33,8 +35,8 @@ def reopen(series: Series) -> None:
             job.state = move(job.state, JobState.SUPERSEDED)
 
 
-def second_choices(session: Session) -> list[SecondChoice]:
-    """Find, for each study that ended unread, the best eligible series that had no turn yet."""
+def second_choices(session: Session, now: datetime) -> list[SecondChoice]:
+    """Find, for each study that lately ended unread, the best eligible series without a turn."""
     had_its_turn = exists().where(Job.series_id == Series.id, Job.state.in_(HAD_ITS_TURN))
     query = (
         select(Series)
@@ -42,6 +44,7 @@ def second_choices(session: Session) -> list[SecondChoice]:
         .where(
             Study.state == StudyState.DONE,
             Study.outcome.in_(UNREAD),
+            Study.finished_at > now - LATELY,
             Series.state != SeriesState.RECEIVING,
             Series.score.is_not(None),
             ~had_its_turn,

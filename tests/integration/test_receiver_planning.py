@@ -96,6 +96,7 @@ class Clinic:
             series = session.get_one(Series, series_id)
             for name, value in done(outcome, priority).items():
                 setattr(series.jobs[-1], name, value)
+            series.jobs[-1].finished_at = read_clock(session)
             if outcome == Outcome.FAILED:
                 series.jobs[-1].state = JobState.FAILED
             settle(session, series.study)
