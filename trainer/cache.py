@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock
 from rich.progress import track
 
 from trainer.ctich import Release, Slice, read_mask, read_series
@@ -48,8 +49,10 @@ def prepare(release: Release, preprocessing: Preprocessing, folder: Path) -> Pre
         Where caches live. The file's name depends on everything that decides its content.
     """
     path = folder / f"ctich-{fingerprint(release.slices, preprocessing)}.npz"
-    if not path.exists():
-        _write(path, release, preprocessing)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):  # several processes of one run may want it at once
+        if not path.exists():
+            _write(path, release, preprocessing)
     with np.load(path) as stored:
         return Prepared(
             stored["patients"],
@@ -80,7 +83,6 @@ def _write(path: Path, release: Release, preprocessing: Preprocessing) -> None:
         box = preprocessing.box(hu)
         pictures.append(preprocessing.pictures(hu, positions, box))
         masks += [small_mask(read_mask(one), box, preprocessing.size) for one in slices]
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     with part.open("wb") as file:
         np.savez(

@@ -26,8 +26,10 @@ from trainer.crossval_report import OPERATING, outcome
 from trainer.crossval_report import sections as crossval_sections
 from trainer.crossval_report import to_json as crossval_json
 from trainer.ctich import DataError, Release, read_release
+from trainer.curves import Curves, Scalars
 from trainer.evaluate import evaluate
 from trainer.evaluation_report import sections as evaluation_sections
+from trainer.fit import Observer
 from trainer.fit import fit as fit_run
 from trainer.gallery import Gallery
 from trainer.judge import judge
@@ -80,6 +82,7 @@ def fit(
     run: Annotated[Path, typer.Option(help="The run's folder; goes on where it stands.")],
     preset: Annotated[str, typer.Option(help="A preset's name or a TOML file.")] = "small",
     held_out: Patients = "",
+    curves: Annotated[bool, typer.Option(help="TensorBoard and figures 7 and 8.")] = True,
     cache: Cache = CACHE,
 ) -> None:
     """Train a network, keeping the named patients for validation."""
@@ -88,7 +91,10 @@ def fit(
         release = read_release(data)
         split = hold_out(release.patients, numbers(held_out))
         prepared = prepare_release(release, config.preprocessing, cache)
-        fit_run(config, prepared, split, run, console)
+        watch: tuple[Observer, ...] = ()
+        if curves:
+            watch = (Scalars(run / "tensorboard"), Curves(run / "figures"))
+        fit_run(config, prepared, split, run, console, watch)
 
 
 @app.command("ship")

@@ -2,37 +2,60 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 
 from trainer.augment import augment
 from trainer.batches import Batch, Bleeds, load_batch
 from trainer.cache import Prepared
 from trainer.config import Optimiser, RunConfig
 from trainer.losses import Target, total_loss
+from trainer.parallel import World, joined
 from trainer.run import Run, describe
 from trainer.sampling import draw
 from trainer.smote import oversample
 from trainer.splits import Split
 from trainer.validation import validate
+from worker.munet.network import Output
 
+Observer = Callable[[Run], None]
+ALONE = World()
 WARM_UP = 0.03  # of a cosine run: batch statistics settle before the full rate
 
 
-def fit(config: RunConfig, prepared: Prepared, split: Split, folder: Path, console: Console) -> Run:
+class Step(NamedTuple):
+    """What one batch gave."""
+
+    loss: float
+    right: int  # slices with one type whose type was called right
+    single: int  # slices with one type
+
+
+def fit(
+    config: RunConfig,
+    prepared: Prepared,
+    split: Split,
+    folder: Path,
+    console: Console,
+    observers: Sequence[Observer] = (),
+) -> Run:
     """Train from where the folder's run stands to its end.
 
     Parameters
     ----------
     folder
         Holds the run's state after every epoch; a second call goes on after a kill.
+    observers
+        Each gets the run after every epoch that it has trained.
 
     Raises
     ------
@@ -40,20 +63,33 @@ def fit(config: RunConfig, prepared: Prepared, split: Split, folder: Path, conso
         The folder holds a run with other settings.
     """
     prepared, rows = oversample(prepared, prepared.where(split.train), config.smote, config.seed)
-    run = Run.resume(config, len(prepared), folder)
-    describe(folder, config, split)
-    with _progress(console) as progress:
-        bar = progress.add_task(config.name, total=config.epochs, completed=run.epoch)
-        while run.epoch < config.epochs:
-            started = time.monotonic()
-            train_epoch(run, prepared, rows, lambda done: progress.update(bar, completed=done))
-            if split.validation:
-                size = config.stage_of(run.epoch).size
-                run.history[-1] |= asdict(validate(run.average, prepared, split.validation, size))
-            run.history[-1]["seconds"] = time.monotonic() - started
-            run.epoch += 1
-            run.save(folder)
-            console.print(_line(run))
+    with joined() as world:
+        run = Run.resume(config, len(prepared), folder, world.device)
+        run.learner = world.learner(run.network)
+        console = console if world.first else Console(quiet=True)
+        if world.first:
+            describe(folder, config, split)
+        with _progress(console) as progress:
+            bar = progress.add_task(config.name, total=config.epochs, completed=run.epoch)
+
+            def tell(done: float) -> None:
+                progress.update(bar, completed=done)
+
+            while run.epoch < config.epochs:
+                started = time.monotonic()
+                train_epoch(run, prepared, rows, tell, world)
+                if split.validation and world.first:
+                    size = config.stage_of(run.epoch).size
+                    judged = validate(run.average, prepared, split.validation, size)
+                    run.history[-1] |= asdict(judged)
+                run.history[-1]["seconds"] = time.monotonic() - started
+                run.history[-1] = world.agreed(run.history[-1])
+                run.epoch += 1
+                if world.first:
+                    run.save(folder)
+                    console.print(_line(run))
+                    for observe in observers:
+                        observe(run)
     return run
 
 
@@ -62,33 +98,59 @@ def train_epoch(
     prepared: Prepared,
     rows: npt.NDArray[np.intp],
     report: Callable[[float], None],
+    world: World = ALONE,
 ) -> None:
     """Train one epoch; every random number comes from the seed and the epoch's number."""
     config, epoch = run.config, run.epoch
     stage = config.stage_of(epoch)
     rng = np.random.default_rng([config.seed, epoch])
-    torch.manual_seed(int(rng.integers(2**62)))  # dropout
-    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    torch.manual_seed(int(rng.integers(2**62)) + world.rank)  # dropout
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)) + world.rank)
     chosen = draw(prepared, rows, run.hardness.numpy(), config.sampling, rng)
     cuts = range(stage.batch, len(chosen), stage.batch)
-    batches = [batch for batch in np.split(chosen, cuts) if len(batch) > 1]  # one has no statistics
+    # One slice alone has no batch statistics.
+    batches = [batch for batch in np.split(chosen, cuts) if len(batch) >= 2 * world.size]
     bleeds = Bleeds(prepared, rows, config.augment.paste, rng)
     run.network.train()
-    losses = []
+    steps, before = [], run.hardness.clone()
     for index, batch in enumerate(batches):
         for group in run.optimiser.param_groups:
             group["lr"] = rate(config, run.history, epoch + index / len(batches))
-        loaded = load_batch(prepared, batch, stage.size, bleeds)
-        losses.append(train_step(run, batch, loaded, generator))
+        own = world.share(batch)
+        loaded = load_batch(prepared, own, stage.size, bleeds)
+        steps.append(train_step(run, own, loaded, generator))
         report(epoch + (index + 1) / len(batches))
-    run.history.append({"epoch": epoch, "loss": float(np.mean(losses))})
+    _together(run, before, world)
+    run.history.append({"epoch": epoch, **summary(steps)})
 
 
-def train_step(run: Run, rows: npt.NDArray[np.intp], batch: Batch, rng: torch.Generator) -> float:
-    """Learn from one batch; return its loss."""
+def _together(run: Run, before: Tensor, world: World) -> None:
+    """Bring what each process learned for itself together: statistics and hardness."""
+    world.same([*run.network.buffers(), *run.average.buffers()])
+    changed = run.hardness != before
+    means = world.mean(run.hardness, changed.float())
+    run.hardness = torch.where(means.isnan(), before, means)
+
+
+def summary(steps: Sequence[Step]) -> dict[str, float]:
+    """Mean loss, and the share of slices with one type whose type was called right."""
+    right, single = (sum(getattr(step, name) for step in steps) for name in ("right", "single"))
+    return {
+        "loss": float(np.mean([step.loss for step in steps])),
+        "accuracy": right / single if single else math.nan,
+    }
+
+
+def train_step(run: Run, rows: npt.NDArray[np.intp], batch: Batch, rng: torch.Generator) -> Step:
+    """Learn from one batch."""
     pictures, mask = augment(batch.pictures, batch.target.mask, run.config.augment, rng)
-    output = run.network(pictures.contiguous(memory_format=torch.channels_last))
-    loss = total_loss(output, Target(mask, batch.target.types), run.config.loss)
+    device = next(run.network.parameters()).device
+    target = Target(mask.to(device), batch.target.types.to(device))
+    pictures = pictures.to(device).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        masks, scores = (run.learner or run.network)(pictures)
+    output = Output(tuple(mask.float() for mask in masks), scores.float())
+    loss = total_loss(output, target, run.config.loss)
     run.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(run.network.parameters(), 5.0)
@@ -96,9 +158,13 @@ def train_step(run: Run, rows: npt.NDArray[np.intp], batch: Batch, rng: torch.Ge
     run.step += 1
     # A young average that still remembers the first random weights would hide early progress.
     run.follow(min(run.config.optimiser.average, run.step / (run.step + 10)))
-    scores = output.scores[:, -1].detach().sigmoid()
-    run.hardness[torch.from_numpy(rows[batch.genuine])] = scores[torch.from_numpy(batch.genuine)]
-    return float(loss.detach())
+    logits = output.scores.detach().cpu()
+    genuine = torch.from_numpy(batch.genuine)
+    run.hardness[torch.from_numpy(rows)[genuine]] = logits[:, -1].sigmoid()[genuine]
+    types = batch.target.types
+    single = types.sum(dim=1) == 1
+    right = logits[:, :-1].argmax(dim=1) == types.argmax(dim=1)
+    return Step(float(loss.detach()), int((right & single).sum()), int(single.sum()))
 
 
 def rate(config: RunConfig, history: list[dict[str, float]], epoch: float) -> float:

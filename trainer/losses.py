@@ -86,11 +86,11 @@ def dice_loss(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 def mask_loss(logits: Tensor, target: Target, config: Loss) -> Tensor:
     """Return the loss of one branch, logits (slice, 6, rows, columns)."""
     maps = target.maps()
-    weight = target.known * torch.tensor([1.0] * 5 + [config.any_weight])
+    weight = target.known * maps.new_tensor([1.0] * 5 + [config.any_weight])
     loss = dice_loss(logits.sigmoid(), maps, weight)
     if config.cross_entropy:
         entropy = binary_cross_entropy_with_logits(
-            logits, maps, pos_weight=torch.tensor(config.positive_weight), reduction="none"
+            logits, maps, pos_weight=maps.new_tensor(config.positive_weight), reduction="none"
         ).mean((-2, -1))
         loss = loss + config.cross_entropy * (entropy * weight).sum() / weight.sum()
     return loss

@@ -41,11 +41,12 @@ def look(
     network: nn.Module, prepared: Prepared, patients: Sequence[int], scoring: Scoring
 ) -> list[Seen]:
     """Run the network over whole patients."""
-    found = []
+    found, device = [], resolve("auto")
+    network = network.to(device)
     for patient in patients:
         rows = prepared.where([patient])
         layout = prepared.layout[rows] - rows[0]
-        maps = run(network, prepared.pictures[rows], layout, scoring, resolve("auto"))
+        maps = run(network, prepared.pictures[rows], layout, scoring, device)
         found.append(Seen(maps, prepared.types[rows], prepared.masks[rows]))
     return found
 

@@ -18,6 +18,7 @@ from worker.munet.network import MUNet
 
 STATE = "state.pt"
 RECORD = "run.json"
+CPU = torch.device("cpu")
 
 
 @dataclass
@@ -32,12 +33,13 @@ class Run:
     epoch: int = 0
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    learner: nn.Module | None = None  # the network as several processes train it; never stored
 
     @classmethod
-    def start(cls, config: RunConfig, slices: int) -> "Run":
+    def start(cls, config: RunConfig, slices: int, device: torch.device = CPU) -> "Run":
         """Make a fresh run over a release of so many slices."""
         torch.manual_seed(config.seed)
-        network = make_network(config)
+        network = make_network(config).to(device)
         settings = config.optimiser
         optimiser = torch.optim.AdamW(
             network.parameters(), settings.rate, weight_decay=settings.weight_decay
@@ -64,7 +66,9 @@ class Run:
         part.replace(folder / STATE)
 
     @classmethod
-    def resume(cls, config: RunConfig, slices: int, folder: Path) -> "Run":
+    def resume(
+        cls, config: RunConfig, slices: int, folder: Path, device: torch.device = CPU
+    ) -> "Run":
         """Take up a stored run, or start one where none is stored.
 
         Raises
@@ -72,10 +76,10 @@ class Run:
         ConfigError
             The stored run had another configuration.
         """
-        run = cls.start(config, slices)
+        run = cls.start(config, slices, device)
         if not (folder / STATE).exists():
             return run
-        stored = torch.load(folder / STATE, weights_only=True)
+        stored = torch.load(folder / STATE, map_location="cpu", weights_only=True)
         same = build(RunConfig, json.loads(stored["config"])) == config
         if not same or len(stored["hardness"]) != slices:
             raise ConfigError(f"{folder}: holds a run with other settings; use another folder")
@@ -137,6 +141,6 @@ def averaged(config: RunConfig, folder: Path) -> tuple[nn.Module, list[dict[str,
     network = make_network(config).eval()
     if not (folder / STATE).exists():
         return network, []
-    stored = torch.load(folder / STATE, weights_only=True)
+    stored = torch.load(folder / STATE, map_location="cpu", weights_only=True)
     network.load_state_dict(stored["average"])
     return network, stored["history"]

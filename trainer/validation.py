@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import nn
 
 from trainer.cache import Prepared
-from trainer.metrics import Overlap, auc, ratio
+from trainer.metrics import Overlap, auc, ratio, sensitivity, specificity
 from worker.munet.card import Scoring
 from worker.munet.inference import run, study_logits
 
@@ -23,6 +22,8 @@ class Progress:
     slice_auc: float
     study_auc: float
     type_accuracy: float  # argmax of five on slices with one type
+    sensitivity: float  # any, by slice
+    specificity: float  # any, by slice
 
 
 def shrink(pictures: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
@@ -47,7 +48,7 @@ def validate(
             shrink(prepared.pictures[rows], size),
             layout,
             Scoring(),
-            torch.device("cpu"),
+            next(network.parameters()).device,
         )
         masks = shrink(prepared.masks[rows].astype(np.uint8) * 255, size) >= 128
         for mask, found in zip(masks, maps.any_map, strict=True):
@@ -57,12 +58,15 @@ def validate(
         studies.append(study_logits(maps.logits, 3)[-1])
         bleeds.append(bool(prepared.positive[rows].any()))
     scores, types = np.concatenate(logits), np.concatenate(truth)
+    positive = np.asarray(types.any(axis=1))
     return Progress(
         overlap.dice,
         overlap.mean_dice,
-        auc(np.asarray(types.any(axis=1)), scores[:, -1]),
+        auc(positive, scores[:, -1]),
         auc(np.array(bleeds), np.array(studies)),
         type_accuracy(scores, types),
+        sensitivity(positive, scores[:, -1] >= 0),
+        specificity(positive, scores[:, -1] >= 0),
     )
 
 
