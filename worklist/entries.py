@@ -11,7 +11,7 @@ LATE_AFTER_S = 600  # as long as a series may take to arrive; an analysis takes 
 
 @dataclass(frozen=True)
 class FindingRow:
-    """What the model says of one subtype, or of `any`; the score is not calibrated."""
+    """What the model says of one subtype, or of `any`; the score is the model's own."""
 
     subtype: str
     probability: float

@@ -38,7 +38,7 @@ def print_worklist(worklist: Worklist) -> None:
     for entry in worklist.entries:
         table.add_row(*_list_cells(entry))
     console.print(table)
-    console.print("Research software, not a medical device. Scores are not calibrated.")
+    console.print("Research software, not a medical device. Scores are the model's own.")
 
 
 def _list_cells(entry: Entry) -> tuple[Text, ...]:
@@ -153,7 +153,7 @@ def _job_fields(job: JobAccount) -> dict[str, str]:
 def _finding(one: FindingRow) -> str:
     # What lies below the threshold has no volume to act on.
     said = f"present, {one.volume_ml:.1f} mL" if one.present else "not found"
-    return f"{one.subtype} {said}, score {one.probability:.2f} (not calibrated)"
+    return f"{one.subtype} {said}, score {one.probability:.2f}"
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
