@@ -12,6 +12,7 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from receiver.statuses import IdentityMismatchError
+from receiver.values import MALFORMED
 from schema.errors import UnreadableObjectError
 
 # Lenient on leading zeros, which old scanners write; strict on everything that is no UID.
@@ -98,10 +99,13 @@ def _parse(encoded: bytes, syntax: UID, behind: list[BaseTag]) -> Dataset:
 
 
 def _identity(ds: Dataset) -> Identity:
-    uids = [ds.get(tag) for tag in TAGS]
-    if any(element is None for element in uids):
+    try:
+        elements = [ds.get(tag) for tag in TAGS]
+    except MALFORMED as error:
+        raise UnreadableObjectError(f"a UID cannot be read: {type(error).__name__}") from error
+    if any(element is None for element in elements):
         raise UnreadableObjectError("SOP class, instance, study or series UID is missing")
-    return Identity(*(str(element.value) for element in uids))
+    return Identity(*(str(element.value) for element in elements))
 
 
 def require_match(identity: Identity, sop_class_uid: str, sop_instance_uid: str) -> None:

@@ -24,7 +24,7 @@ from receiver.commitment import (
 from receiver.dimse import Command, Operation, Tag, encode_response
 from receiver.inbox import sync_folder
 from receiver.negotiation import AcceptedContext
-from receiver.statuses import Status, status_of
+from receiver.statuses import Status, describe, status_of
 from schema.errors import TriageError
 
 log = structlog.get_logger()
@@ -129,7 +129,7 @@ class ActionOperation:
     def _refuse(self, error: Exception) -> None:
         known = isinstance(error, TriageError)
         self._status = Status.INVALID_ARGUMENT_VALUE if known else status_of(error)
-        log.error("storage commitment refused", reason=str(error), exc_info=not known)
+        log.error("storage commitment refused", reason=describe(error))
 
 
 def load_request(path: Path) -> StoredRequest:

@@ -15,6 +15,7 @@ from receiver.counts import ACCEPTED, ASSOCIATIONS, CONNECTIONS_REFUSED, OPEN_AS
 from receiver.inbox import Inbox
 from receiver.limits import PeerLimits, Turnstile
 from receiver.requests import RequestDesk
+from receiver.statuses import describe
 from receiver.storage import MEGABYTE
 from schema.settings import Settings
 
@@ -87,8 +88,8 @@ class StorageScp:
     def _serve(self, association: Association) -> None:
         try:
             association.run()
-        except Exception as error:  # one association never ends another
-            log.error("association failed", peer=association.address, exc_info=error)
+        except Exception as error:  # noqa: BLE001 - the edge: one association ends no other
+            log.error("association failed", peer=association.address, reason=describe(error))
         finally:
             self._turnstile.disconnect(association.address)
             with self._lock:

@@ -1,8 +1,10 @@
 """The DIMSE statuses that we answer, and which error becomes which."""
 
+import traceback
 from enum import IntEnum
+from pathlib import Path
 
-from schema.errors import PermanentError, StorageFullError, UnreadableObjectError
+from schema.errors import PermanentError, StorageFullError, TriageError, UnreadableObjectError
 
 
 class IdentityMismatchError(UnreadableObjectError):
@@ -28,6 +30,15 @@ class Status(IntEnum):
     OUT_OF_RESOURCES = 0xA700  # PS3.4 B.2.3: the sender keeps its copy and may retry
     DATASET_DOES_NOT_MATCH = 0xA900  # PS3.4 B.2.3
     CANNOT_UNDERSTAND = 0xC000  # PS3.4 B.2.3
+
+
+def describe(error: Exception) -> str:
+    """Say for the log what went wrong; an error that is not ours may quote what it read."""
+    if isinstance(error, TriageError):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames[-3:]]
+    return " < ".join([type(error).__name__, *reversed(places)])
 
 
 def status_of(error: Exception) -> Status:

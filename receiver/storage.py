@@ -13,7 +13,7 @@ from receiver.file_meta import encode_file_meta
 from receiver.identity import read_identity, require_match, require_uid
 from receiver.inbox import AssociationFolder, Inbox, IncomingObject
 from receiver.negotiation import AcceptedContext
-from receiver.statuses import SopClassNotSupportedError, Status, status_of
+from receiver.statuses import SopClassNotSupportedError, Status, describe, status_of
 from schema.errors import TriageError
 
 log = structlog.get_logger()
@@ -142,6 +142,4 @@ class StoreOperation:
 
 
 def _log_refusal(status: Status, error: Exception) -> None:
-    reason = str(error) if isinstance(error, TriageError) else repr(error)
-    known = isinstance(error, TriageError)
-    log.error("object refused", status=f"0x{status:04X}", reason=reason, exc_info=not known)
+    log.error("object refused", status=f"0x{status:04X}", reason=describe(error))

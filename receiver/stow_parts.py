@@ -14,9 +14,9 @@ from receiver.counts import STORED, STOW, count_object
 from receiver.file_meta import META_LENGTH_OFFSET, encode_file_meta
 from receiver.identity import read_identity, require_match, require_uid
 from receiver.inbox import AssociationFolder, Inbox, IncomingObject
-from receiver.statuses import IdentityMismatchError, SopClassNotSupportedError
+from receiver.statuses import IdentityMismatchError, SopClassNotSupportedError, describe
 from receiver.stow import StoreResult, TransferSyntaxNotSupportedError, failure_reason
-from schema.errors import TriageError, UnreadableObjectError
+from schema.errors import UnreadableObjectError
 
 log = structlog.get_logger()
 
@@ -138,9 +138,7 @@ class Part:
     def _refuse(self, error: Exception) -> None:
         self.abandon()
         self._failure = failure_reason(error)
-        known = isinstance(error, TriageError)
-        reason = str(error) if known else type(error).__name__
-        log.error("object refused", failure=f"0x{self._failure:04X}", reason=reason)
+        log.error("object refused", failure=f"0x{self._failure:04X}", reason=describe(error))
 
 
 class StoreRequest:
