@@ -6,7 +6,7 @@ Not by the catalogue, which has to keep pace with the scanners, and not in every
 from collections.abc import Collection
 from pathlib import Path
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from receiver.geometry import axial_places_mm
 from receiver.header import read_header
@@ -15,13 +15,22 @@ from schema.errors import UnreadableObjectError
 from schema.tables import Instance
 
 
-def measure_places(database: Database, storage: Path, series_ids: Collection[int]) -> int:
+def measure_places(
+    database: Database, storage: Path, series_ids: Collection[int], max_objects: int
+) -> int:
     """Fill in the places of instances that have none yet; return how many were read.
 
-    What is no axial CT slice, or cannot be read, gets an empty list.
+    What is no axial CT slice, or cannot be read, gets an empty list. Series of more than
+    `max_objects` are passed over: a hundred thousand files would hold up everybody else.
     """
+    readable = (
+        select(Instance.series_id)
+        .where(Instance.series_id.in_(series_ids))
+        .group_by(Instance.series_id)
+        .having(func.count() <= max_objects)
+    )
     query = select(Instance.id, Instance.path).where(
-        Instance.series_id.in_(series_ids), Instance.places_mm.is_(None)
+        Instance.series_id.in_(readable), Instance.places_mm.is_(None)
     )
     with database.reading() as session:
         paths = [(one.id, storage / one.path) for one in session.execute(query)]

@@ -59,7 +59,7 @@ class Planner:
             due = due_ids(session, self._patience, read_clock(session))
         if not due:
             return 0
-        measure_places(self._database, self._storage, due)
+        measure_places(self._database, self._storage, due, self._rules.stack.max_objects)
         with self._database.reading() as session:
             ready = self._ready(session, due)
         return self._decide_all(ready)
@@ -141,6 +141,8 @@ class Planner:
         return decided
 
     def _judge(self, paths: Sequence[str]) -> Judgement:
+        if len(paths) > self._rules.stack.max_objects:
+            return Judgement(None, f"{len(paths)} objects, more than a head CT has")
         missing = next((path for path in paths if not (self._storage / path).exists()), None)
         if missing is not None:
             raise SourceFileMissingError(f"{missing}: not there; check that the storage is mounted")

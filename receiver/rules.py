@@ -79,6 +79,7 @@ class Kernels(_Table):
 class StackLimits(_Table):
     """What a stack of slices must be."""
 
+    max_objects: Annotated[int, Field(ge=2)]
     min_slices: Annotated[int, Field(ge=2)]
     min_extent_mm: Millimetres
     max_extent_mm: Millimetres

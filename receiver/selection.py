@@ -11,7 +11,7 @@ from receiver.header import Header
 from receiver.labels import LABEL_CHECKS
 from receiver.rules import SelectionRules
 from receiver.scoring import name_points, points_of
-from receiver.stacks import Stack, split
+from receiver.stacks import MOST_STACKS, Stack, split
 
 NOTHING_LEFT_OUT: Mapping[str, str] = MappingProxyType({})
 NO_PLACE: Final = "no usable position or orientation"
@@ -55,7 +55,10 @@ def judge(headers: Sequence[Header], rules: SelectionRules) -> Judgement:
     """Judge one series by the headers of all its objects."""
     if not headers:
         return Judgement(None, "no readable object")
-    candidates = [_examine(stack, rules) for stack in split(headers)]
+    stacks = split(headers)
+    if len(stacks) >= MOST_STACKS:
+        return Judgement(None, f"{MOST_STACKS} kinds of images and more in one series")
+    candidates = [_examine(stack, rules) for stack in stacks]
     eligible = [one.stack for one in candidates if one.reason is None]
     if not eligible:
         return Judgement(None, _rejection(candidates))

@@ -10,6 +10,8 @@ import sqlalchemy as sa
 
 from receiver.force import UnknownStudyError, force
 from receiver.planner import Planner
+from receiver.readiness import Patience
+from receiver.rules import load_rules
 from schema.database import Database, open_database, read_clock
 from schema.errors import SourceFileMissingError
 from schema.settings import Settings
@@ -33,6 +35,7 @@ class Clinic:
         patient = {"series_quiet_s": 5.0, "series_silence_s": 20.0}
         self.settings = settings.model_copy(update=patient)
         self.database = database
+        self.rules = load_rules()
         self.planner = Planner.of(self.settings, database)
 
     def arrive(
@@ -166,6 +169,17 @@ def test_the_files_of_a_waiting_series_are_read_once(clinic: Clinic) -> None:
     for path in clinic.settings.storage.rglob("*.dcm"):
         path.unlink()
     assert clinic.planner.plan() == 0
+
+
+def test_a_series_of_more_objects_than_any_head_has_is_refused_unread(clinic: Clinic) -> None:
+    head = clinic.arrive(THICK)
+    stack = clinic.rules.stack.model_copy(update={"max_objects": 31})
+    rules = clinic.rules.model_copy(update={"stack": stack})
+    for path in clinic.settings.storage.rglob("*.dcm"):
+        path.unlink()
+    patience = Patience.of(clinic.settings)
+    Planner(clinic.database, clinic.settings.storage, patience, rules).plan()
+    assert clinic.series(head).reason == "32 objects, more than a head CT has"
 
 
 def test_a_scout_needs_no_slices_to_be_whole(clinic: Clinic) -> None:

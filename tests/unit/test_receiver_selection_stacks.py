@@ -153,6 +153,13 @@ def test_positions_that_are_no_numbers_are_refused_with_a_reason() -> None:
     assert "no usable position" in judged(objects).reason
 
 
+def test_a_series_of_all_kinds_of_images_is_refused() -> None:
+    objects = datasets(HEAD | {"count": 80})
+    for number, ds in enumerate(objects):
+        ds.PixelSpacing = [0.4 + number / 100, 0.4]
+    assert judged(objects).reason == "64 kinds of images and more in one series"
+
+
 @pytest.mark.parametrize("descending", [False, True])
 def test_the_order_of_arrival_does_not_matter(descending: bool) -> None:
     objects = datasets(HEAD)
