@@ -5,7 +5,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -118,3 +118,24 @@ def is_closed(connection: socket.socket, deadline_s: float) -> bool:
     except OSError:
         return True
     return True
+
+
+def count_files(process: str = "self") -> int:
+    """Count a process's open files."""
+    return sum(1 for _ in Path(f"/proc/{process}/fd").iterdir())
+
+
+def usage() -> tuple[float, int, int]:
+    """Give resident MiB, threads and open files of the one acceptor that this process runs."""
+    (process,) = [path for path in Path("/proc").glob("[0-9]*") if _is_ours(path)]
+    status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+    resident = int(status["VmRSS"].split()[0]) / 1024
+    return resident, int(status["Threads"]), count_files(process.name)
+
+
+def _is_ours(process: Path) -> bool:
+    with suppress(OSError):
+        command = (process / "cmdline").read_bytes()
+        parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+        return b"receiver.acceptor" in command and int(parent) == os.getpid()
+    return False

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from io import BytesIO
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -28,7 +27,7 @@ from receiver.requests import RequestDesk
 from receiver.stow_parts import StoreRequest
 from schema.errors import UnreadableObjectError
 from tests.phantoms import Phantom
-from tests.receivers import Address, acceptors, knock
+from tests.receivers import Address, acceptors, count_files, knock, usage
 from tests.scu import ABORT, CT, EXPLICIT, RELEASE_RQ, VERIFICATION, encode, pdata, request
 
 # pydicom warns of what it reads, which is as it should be; here it would end a case too early.
@@ -42,7 +41,6 @@ CONTEXTS = (*CONTEXTS, (PUSH_MODEL, EXPLICIT))
 SLICE = Phantom((0.0,), size=8).dataset(0)
 DATASETS = (encode(SLICE, EXPLICIT), encode(SLICE, str(ImplicitVRLittleEndian)))
 BOUNDARY = b"boundary"
-MEBIBYTE = 2**20
 
 
 def share(part: float) -> settings:
@@ -147,10 +145,6 @@ def inbox(tmp_path_factory: pytest.TempPathFactory) -> Inbox:
     return Inbox(tmp_path_factory.mktemp("fuzz") / "storage", 0)
 
 
-def count_files(process: str = "self") -> int:
-    return sum(1 for _ in Path(f"/proc/{process}/fd").iterdir())
-
-
 @pytest.fixture(autouse=True)
 def _nothing_leaks() -> Iterator[None]:
     before = threading.active_count(), count_files()
@@ -237,22 +231,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
         yield ports["plain"]
 
 
-def usage(address: Address) -> tuple[float, int, int]:
-    """Give the acceptor's resident MiB, threads and open files."""
-    (process,) = [path for path in Path("/proc").glob("[0-9]*") if _is_acceptor(path)]
-    status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-    resident = int(status["VmRSS"].split()[0]) * 1024 / MEBIBYTE
-    return resident, int(status["Threads"]), count_files(process.name)
-
-
-def _is_acceptor(process: Path) -> bool:
-    with suppress(OSError):
-        command = (process / "cmdline").read_bytes()
-        parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
-        return b"receiver.acceptor" in command and int(parent) == os.getpid()
-    return False
-
-
 def assail(address: Address, stream: bytes) -> None:
     """Send bytes over a connection of their own and wait for its end."""
     with suppress(OSError), socket.create_connection(address, timeout=30) as connection:
@@ -274,10 +252,10 @@ def test_a_live_receiver_answers_and_has_not_grown_after_all_of_it(address: Addr
         assail(address, stream)
 
     warm_up()
-    resident, threads, files = usage(address)
+    resident, threads, files = usage()
     attack()
     assert knock(address) == "echoed"
-    after = usage(address)
+    after = usage()
     assert after[0] < resident + 20
     assert after[1] <= threads + 1
     assert after[2] <= files + 1
