@@ -32,7 +32,7 @@ from receiver.procedure_steps import (
     begin_step,
     update_step,
 )
-from receiver.tls import TlsFiles, acceptor_context, peer_names
+from receiver.tls import TlsFiles, late_acceptor_context, peer_names
 from schema.database import Database, read_clock
 from schema.errors import TriageError, UnreadableObjectError
 from schema.settings import Settings
@@ -156,4 +156,4 @@ class AnnouncementScp:
         files = TlsFiles.of(self._settings)
         if files is None or self._settings.dicom_plain:
             return None
-        return acceptor_context(files)
+        return late_acceptor_context(files)

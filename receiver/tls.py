@@ -5,7 +5,7 @@ import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from schema.errors import SettingsError
 from schema.settings import Settings
@@ -52,6 +52,31 @@ def acceptor_context(files: TlsFiles) -> ssl.SSLContext:
         If a file cannot be read or key and certificate are not a pair.
     """
     return _hardened(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), files)
+
+
+class LateHandshakeContext(ssl.SSLContext):
+    """Shakes hands with the first read, in the connection's own thread.
+
+    For pynetdicom's server: it wraps connections in its accept loop, where one silent peer would
+    stop all others.
+    """
+
+    def wrap_socket(self, sock: socket.socket, *arguments: Any, **named: Any) -> ssl.SSLSocket:
+        """Wrap a connection; no read on it, the handshake among them, waits for long."""
+        sock.settimeout(HANDSHAKE_TIMEOUT_S)
+        named["do_handshake_on_connect"] = False
+        return super().wrap_socket(sock, *arguments, **named)
+
+
+def late_acceptor_context(files: TlsFiles) -> ssl.SSLContext:
+    """Make the context of `acceptor_context` for a server that accepts in one thread.
+
+    Raises
+    ------
+    SettingsError
+        If a file cannot be read or key and certificate are not a pair.
+    """
+    return _hardened(LateHandshakeContext(ssl.PROTOCOL_TLS_SERVER), files)
 
 
 def requestor_context(files: TlsFiles) -> ssl.SSLContext:
