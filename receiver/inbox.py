@@ -27,8 +27,7 @@ CLOSED: Final = "closed"
 SENDER: Final = "sender.json"
 OBJECT_SUFFIX: Final = ".dcm"
 PARTIAL_SUFFIX: Final = ".part"
-FIRST_RESERVE: Final = 8  # some senders open an association for every object
-RESERVE: Final = 32
+RESERVE: Final = 32  # a usual series; the rest is removed when the association ends
 NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -118,7 +117,7 @@ class AssociationFolder:
         self.path = path
         self._numbers = itertools.count(1)
         self._reserved: deque[Path] = deque()
-        self._reserve(FIRST_RESERVE)
+        self._reserve()
 
     def begin(self, meta: bytes, max_bytes: int) -> IncomingObject:
         """Begin the association's next object with its File Meta Information.
@@ -129,7 +128,7 @@ class AssociationFolder:
             If the disk is full.
         """
         if not self._reserved:
-            self._reserve(RESERVE)
+            self._reserve()
         return IncomingObject(self._reserved.popleft(), meta, max_bytes)
 
     def close(self) -> None:
@@ -138,9 +137,9 @@ class AssociationFolder:
             partial.unlink(missing_ok=True)
         (self.path / CLOSED).touch()
 
-    def _reserve(self, count: int) -> None:
+    def _reserve(self) -> None:
         with _naming_a_full_disk(self.path):
-            for number in itertools.islice(self._numbers, count):
+            for number in itertools.islice(self._numbers, RESERVE):
                 partial = self.path / f"{number:08d}{PARTIAL_SUFFIX}"
                 os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
                 self._reserved.append(partial)

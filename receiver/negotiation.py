@@ -1,7 +1,7 @@
 """What an association agrees on (PS3.7 annex D.3): contexts, PDU length, and how a no is said."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import cast
 
 from pydicom.uid import UID
@@ -39,8 +39,10 @@ class Agreement:
     accept: bytes
 
 
+# A scanner asks for the same each time, some of them for every object that they send.
+@lru_cache(maxsize=16)
 def decode_request(body: bytes) -> A_ASSOCIATE:
-    """Read an A-ASSOCIATE-RQ (PS3.8 section 9.3.2).
+    """Read an A-ASSOCIATE-RQ (PS3.8 section 9.3.2); the primitive is shared and not to be changed.
 
     Raises
     ------
@@ -58,6 +60,7 @@ def decode_request(body: bytes) -> A_ASSOCIATE:
         ) from error
 
 
+@lru_cache(maxsize=16)
 def agree(request: A_ASSOCIATE) -> Agreement:
     """Accept every context that we support, in the first syntax of ours that the caller offers."""
     results, _roles = negotiate_as_acceptor(

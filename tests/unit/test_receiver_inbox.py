@@ -8,7 +8,7 @@ import pytest
 from pydicom import dcmread
 
 from receiver.file_meta import encode_file_meta, is_whole
-from receiver.inbox import FIRST_RESERVE, RESERVE, AssociationFolder, Inbox, read_sender
+from receiver.inbox import RESERVE, AssociationFolder, Inbox, read_sender
 from schema.errors import StorageFullError
 from tests.scu import CT, EXPLICIT, encode, image
 
@@ -65,14 +65,14 @@ def test_every_object_is_synced_before_it_counts_and_its_name_before_that(
         sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", note)
-    for _ in range(FIRST_RESERVE + 1):
+    for _ in range(RESERVE + 1):
         keep(folder)
-    parts = [f"{number:08d}.part" for number in range(1, FIRST_RESERVE + 2)]
+    parts = [f"{number:08d}.part" for number in range(1, RESERVE + 2)]
     assert synced == [*parts[:-1], folder.path.name, parts[-1]]
 
 
 def test_more_objects_than_were_reserved_have_names_of_their_own(folder: AssociationFolder) -> None:
-    count = FIRST_RESERVE + RESERVE + 1
+    count = 2 * RESERVE + 1
     assert len({keep(folder) for _ in range(count)}) == count
 
 
