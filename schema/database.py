@@ -22,6 +22,7 @@ BUSY_TIMEOUT_S = 30  # how long SQLite waits for another writer
 CONNECT_TIMEOUT_S = 5
 SQLITE = "sqlite"
 READ_ONLY = {"triage_read_only": True}
+DISCREET = {"hide_parameters": True}  # errors are logged, and a statement's values name patients
 
 
 class Database:
@@ -105,10 +106,12 @@ def connect(settings: Settings) -> Database:
     url = sa.make_url(settings.database)
     if url.get_backend_name() != SQLITE:
         arguments = {"connect_timeout": CONNECT_TIMEOUT_S}
-        return Database(sa.create_engine(url, pool_pre_ping=True, connect_args=arguments))
+        return Database(
+            sa.create_engine(url, pool_pre_ping=True, connect_args=arguments, **DISCREET)
+        )
     if url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S}, **DISCREET)
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return Database(engine)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from schema.broker import client
 from schema.database import Database
@@ -64,3 +65,9 @@ def test_no_log_file_name_or_message_names_the_patient(site: Site, tmp_path: Pat
         assert secret.encode() not in bells
     with site.database.reading() as session:  # it was there to be leaked
         assert session.query(Study).one().patient_id == "ZZ-4711"
+
+
+def test_an_error_of_the_database_quotes_no_value(database: Database) -> None:
+    with pytest.raises(sa.exc.DBAPIError) as failed, database.engine.connect() as connection:
+        connection.execute(sa.text("SELECT :name FROM nowhere"), {"name": "Quillfeather"})
+    assert "Quillfeather" not in str(failed.value)
