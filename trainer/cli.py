@@ -28,6 +28,7 @@ from trainer.crossval_report import to_json as crossval_json
 from trainer.ctich import DataError, Release, read_release
 from trainer.curves import Curves, Scalars
 from trainer.evaluate import evaluate
+from trainer.evaluation_report import heading, leaked
 from trainer.evaluation_report import sections as evaluation_sections
 from trainer.fit import Observer
 from trainer.fit import fit as fit_run
@@ -36,7 +37,7 @@ from trainer.judge import judge
 from trainer.report import Files, Text, publish
 from trainer.run import baseline, described
 from trainer.ship import finished, ship
-from trainer.splits import SplitError, held_split, hold_out, judged_patients
+from trainer.splits import SplitError, held_patients, held_split, hold_out, judged_patients
 from worker.munet.card import CLASSES
 from worker.munet.errors import CheckpointError, DeviceError
 from worker.munet.inference import Predictor
@@ -82,6 +83,7 @@ def fit(
     run: Annotated[Path, typer.Option(help="The run's folder; goes on where it stands.")],
     preset: Annotated[str, typer.Option(help="A preset's name or a TOML file.")] = "small",
     held_out: Patients = "",
+    split: Annotated[str, typer.Option(help="paper-test: hold table 3's test patients out.")] = "",
     curves: Annotated[bool, typer.Option(help="TensorBoard and figures 7 and 8.")] = True,
     cache: Cache = CACHE,
 ) -> None:
@@ -89,12 +91,12 @@ def fit(
     with told():
         config = load_config(preset)
         release = read_release(data)
-        split = hold_out(release.patients, numbers(held_out))
+        parts = hold_out(release.patients, held_patients(numbers(held_out), split))
         prepared = prepare_release(release, config.preprocessing, cache)
         watch: tuple[Observer, ...] = ()
         if curves:
             watch = (Scalars(run / "tensorboard"), Curves(run / "figures"))
-        fit_run(config, prepared, split, run, console, watch)
+        fit_run(config, prepared, parts, run, console, watch)
 
 
 @app.command("ship")
@@ -137,10 +139,11 @@ def evaluate_command(
         judging = judge(predictor, release, chosen, gallery.see)
         studies = list(track(judging, "Judging", len(chosen), console=console))
         figures = evaluate(studies, card.name, card.sha256, prevalence or PREVALENCES)
+        leaks = leaked(card, chosen)
         publish(
             evaluation_sections(figures, studies, gallery),
-            Text(f"Evaluation of {card.name}", f"Weights {card.sha256}."),
-            figures,
+            heading(card, leaks),
+            figures | {"trained_on": leaks},
             Files(json_file, html_file),
             console,
         )

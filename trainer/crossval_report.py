@@ -6,7 +6,7 @@ from typing import Any
 
 from trainer.config import RunConfig
 from trainer.crossval import Network
-from trainer.evaluate import evaluate
+from trainer.evaluate import evaluate, with_type
 from trainer.judge import Study
 from trainer.pooled import Measured, clinical, gain, measured, paper
 from trainer.report import Section, Table, shown
@@ -104,7 +104,7 @@ def sections(made: Outcome) -> list[Section]:
     pooled = [
         Section(
             f"{protocol.capitalize()} protocol",
-            tables=(_pooled(protocol, words, columns),),
+            tables=(_pooled(made, protocol, words, columns),),
         )
         for protocol, words, columns in (
             ("clinical", CLINICAL, made.clinical),
@@ -114,15 +114,24 @@ def sections(made: Outcome) -> list[Section]:
     return [*pooled, Section("Fold by fold", tables=tuple(_by_fold(n) for n in made.networks))]
 
 
+def behind(made: Outcome) -> str:
+    """Say how many patients stand behind each type."""
+    counts = ((name, with_type(made.networks[0].studies, i)) for i, name in enumerate(CLASSES))
+    return " Patients: " + ", ".join(f"{name} {count}" for name, count in counts) + "."
+
+
 def _pooled(
-    protocol: str, words: Mapping[str, str], columns: Mapping[str, Mapping[str, Measured]]
+    made: Outcome,
+    protocol: str,
+    words: Mapping[str, str],
+    columns: Mapping[str, Mapping[str, Measured]],
 ) -> Table:
     heads = [NAMES.get(name, "gain of MUNet") for name in columns]
     rows = [
         (label, *(_cell(column, name) for column in columns.values()))
         for name, label in words.items()
     ]
-    note = PROTOCOLS[protocol] + INTERVALS
+    note = PROTOCOLS[protocol] + INTERVALS + (behind(made) if protocol == "paper" else "")
     return Table("All finished folds together", ("figure", *heads), tuple(rows), note)
 
 

@@ -52,6 +52,7 @@ def segmentation(studies: Sequence[Study]) -> dict[str, Any]:
     for index, name in enumerate(CLASSES):
         rows = single & types[:, index]
         report[name] = overlap(truth[rows], found[rows, index], both[rows, index])
+        report[name]["patients"] = with_type(studies, index)
     present = [report[name] for name in CLASSES if report[name]["slices"]]
     report["mean"] = {
         key: float(np.mean([one[key] for one in present])) if present else math.nan
@@ -67,6 +68,11 @@ def segmentation(studies: Sequence[Study]) -> dict[str, Any]:
         "slices": int(bloody.sum()),
     }
     return report
+
+
+def with_type(studies: Sequence[Study], index: int) -> int:
+    """Count the patients who have a slice with this type alone."""
+    return sum(bool((s.types[:, index] & (s.types.sum(axis=1) == 1)).any()) for s in studies)
 
 
 def overlap(

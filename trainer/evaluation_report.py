@@ -6,14 +6,30 @@ from typing import Any
 from trainer import figures
 from trainer.gallery import Gallery
 from trainer.judge import Study
-from trainer.report import Section
+from trainer.report import Section, Text
 from trainer.tables import CLINICAL_TABLES, PAPER_TABLES
+from worker.munet.card import Card
 
 PAPER = (
     "Slices with exactly one type of hemorrhage, the highest of five scores is the type, masks of"
     " the true type. Healthy slices and slices with several types are left out."
 )
 CLINICAL = "Every slice of every named patient, at the operating point of the model card."
+
+
+def leaked(card: Card, patients: Sequence[int]) -> list[int]:
+    """Name those of the judged patients that the weights were trained on."""
+    return sorted(set(card.training.get("patients", ())) & set(patients))
+
+
+def heading(card: Card, leaks: Sequence[int]) -> Text:
+    """Title of a report, with a warning where it can't be believed."""
+    warning = (
+        f" Not a test: the weights were trained on patients {', '.join(map(str, leaks))}."
+        if leaks
+        else ""
+    )
+    return Text(f"Evaluation of {card.name}", f"Weights {card.sha256}.{warning}")
 
 
 def sections(

@@ -1,8 +1,9 @@
 """Several GPUs, or several processes, through torch's own launcher.
 
-`torchrun --nproc-per-node 4 -m trainer fit ...` starts four processes that train one network: each
-takes its share of every batch, gradients are averaged, and the first alone validates, saves and
-talks. Started without the launcher there is one process, and nothing here does anything.
+`torchrun --standalone --nproc-per-node 4 -m -- trainer fit ...` starts four processes that train
+one network: each takes its share of every batch, gradients are averaged, and the first alone
+validates, saves and talks. (Without the `--` the launcher takes our `--run` for one of its own
+options.) Started without the launcher there is one process, and nothing here does anything.
 """
 
 import os

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from trainer.evaluate import with_type
 from trainer.intervals import bootstrap
 from trainer.judge import Study
 from trainer.metrics import auc, ratio, sensitivity, specificity
@@ -89,9 +90,16 @@ def mean_iou(
 
 
 def measured(studies: Sequence[Study], figures: Figures) -> dict[str, Measured]:
-    """Each figure with its interval over patients drawn with replacement."""
+    """Each figure with its interval over patients drawn with replacement.
+
+    A type that one patient alone has gets none: drawing that patient again tells nothing.
+    """
     values = figures(studies)
     intervals = bootstrap(len(studies), lambda rows: figures([studies[row] for row in rows]))
+    alone = [name for index, name in enumerate(CLASSES) if with_type(studies, index) < 2]
+    for name in intervals:
+        if name.split("_")[0] in alone:
+            intervals[name] = []
     return _together(values, intervals)
 
 

@@ -40,6 +40,19 @@ def hold_out(present: Collection[int], held: Collection[int]) -> Split:
     return Split(tuple(sorted(set(present) - set(held))), validation)
 
 
+def held_patients(named: Collection[int], split: str) -> tuple[int, ...]:
+    """Return the named patients, or else those that a split holds out; present or not.
+
+    Raises
+    ------
+    SplitError
+        The split is unknown.
+    """
+    if split not in ("", "paper-test"):
+        raise SplitError(f"split {split!r} is unknown; paper-test is the one with a name")
+    return tuple(named) or (PAPER_TEST if split else ())
+
+
 def judged_patients(
     present: Collection[int], named: Collection[int], split: str
 ) -> tuple[int, ...]:
@@ -50,9 +63,7 @@ def judged_patients(
     SplitError
         Nobody of them is here, or the split is unknown.
     """
-    if split not in ("", "paper-test"):
-        raise SplitError(f"split {split!r} is unknown; paper-test is the one with a name")
-    wanted = set(named) or (set(PAPER_TEST) if split else set(present))
+    wanted = set(held_patients(named, split)) or set(present)
     absent = sorted(set(named) - set(present))
     if absent or not wanted & set(present):
         raise SplitError(f"patients {absent or sorted(wanted)} are not in this CT-ICH folder")

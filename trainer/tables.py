@@ -27,6 +27,7 @@ def table_7(report: Report) -> Table:
             (
                 name,
                 str(ours[name]["slices"]) if name != "mean" else "",
+                str(ours[name]["patients"]) if name != "mean" else "",
                 shown(ours[name]["dice"]),
                 f"{published.DICE[name]:.2f}",
                 shown(ours[name]["iou"]),
@@ -35,7 +36,7 @@ def table_7(report: Report) -> Table:
                 icc,
             )
         )
-    head = ("type", "our slices", "Dice", "paper", "IoU", "paper", "ICC(A,1)", "paper")
+    head = ("type", "slices", "patients", "Dice", "paper", "IoU", "paper", "ICC(A,1)", "paper")
     note = f"{PAPER_PROTOCOL} Means over slices; the mean is over the measurable types."
     return Table("Table 7. Segmentation", head, tuple(rows), note)
 

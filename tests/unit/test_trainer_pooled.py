@@ -59,6 +59,11 @@ def test_an_interval_holds_its_figure():
     assert dice.ci95[0] <= dice.value <= dice.ci95[1]
 
 
+def test_a_type_of_one_patient_has_no_interval():
+    figures = measured([EDH, SDH, HEALTHY], paper)
+    assert (figures["EDH_dice"].value, figures["EDH_dice"].ci95) == (pytest.approx(0.4), ())
+
+
 def test_nothing_is_gained_on_oneself():
     gained = gain([EDH, SDH], [EDH, SDH], clinical)["any_dice"]
     assert (gained.value, gained.ci95) == (0, (0, 0))

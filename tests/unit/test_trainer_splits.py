@@ -2,7 +2,17 @@ import numpy as np
 import pytest
 
 from trainer.cache import Prepared
-from trainer.splits import PAPER_TEST, LeakError, Split, folds, hold_out
+from trainer.splits import (
+    PAPER_TEST,
+    LeakError,
+    Split,
+    SplitError,
+    folds,
+    held_patients,
+    held_split,
+    hold_out,
+    inner,
+)
 
 
 def heads(types_by_patient):
@@ -50,3 +60,30 @@ def test_a_type_of_five_patients_stands_in_each_of_five_folds():
 def test_a_seed_gives_the_same_folds_again():
     prepared = heads({n: [n % 5] for n in range(15)})
     assert folds(prepared, 3, 7) == folds(prepared, 3, 7)
+
+
+def test_paper_test_holds_table_3s_patients_out_and_names_go_before():
+    assert held_patients((), "paper-test") == PAPER_TEST
+    assert held_patients((7,), "paper-test") == (7,)
+    assert held_patients((), "") == ()
+    with pytest.raises(SplitError, match="unknown"):
+        held_patients((), "other")
+
+
+def test_the_first_of_five_folds_is_held_out_when_nobody_is_named():
+    prepared = heads({n: [n % 5] for n in range(15)})
+    assert held_split(prepared, (), "", 0) == folds(prepared, 5, 0)[0]
+    assert held_split(prepared, (3,), "", 0).validation == (3,)
+
+
+def test_a_share_kept_back_comes_from_the_training_patients_alone():
+    prepared = heads({n: [n % 5] for n in range(20)})
+    whole = folds(prepared, 5, 0)[0]
+    parts = inner(prepared, whole, 0)
+    assert {*parts.train, *parts.validation} == set(whole.train)
+    assert parts.validation
+
+
+def test_more_folds_than_patients_are_refused():
+    with pytest.raises(SplitError, match="can't be cut"):
+        folds(heads({1: [0], 2: []}), 3, 0)

@@ -1,0 +1,103 @@
+"""Verbs as a person starts them, in a process of their own, on a tiny release."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.ctich import TINY, make, make_nifti
+
+ROOT = Path(__file__).parents[2]
+LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+PATIENTS = {49: ("EDH",), 50: (), 51: ("SDH",), 52: ("EDH",), 53: ()}
+
+
+def start(*arguments, launcher=("-m", "trainer")):
+    command = [sys.executable, *launcher, *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240
+    )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A release, a run that paper-test was held out of, and its checkpoint."""
+    home = tmp_path_factory.mktemp("cli")
+    make(home / "data", PATIENTS)
+    (home / "tiny.toml").write_text(TINY)
+    data = ["--data", home / "data", "--cache", home / "cache", "--run", home / "run"]
+    for verb in (
+        ["fit", *data, "--preset", home / "tiny.toml", "--split", "paper-test"],
+        ["ship", *data, "--out", home / "model.safetensors"],
+    ):
+        done = start(*verb)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return home
+
+
+def test_prepare_prints_what_is_there_and_names_what_is_wrong(tmp_path):
+    make(tmp_path / "data", PATIENTS)
+    (tmp_path / "data" / "Patients_CT" / "049" / "brain" / "2_HGE_Seg.jpg").unlink()
+    done = start("prepare", "--data", tmp_path / "data", "--cache", tmp_path / "cache")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"EDH +│ 2 +│ 2 ", done.stdout)
+    assert "2_HGE_Seg.jpg: missing, yet the table says hemorrhage" in done.stdout
+    assert list((tmp_path / "cache").glob("*.npz"))
+
+
+def test_prepare_reads_nifti_too(tmp_path):
+    make_nifti(tmp_path / "data", PATIENTS)
+    done = start("prepare", "--data", tmp_path / "data", "--cache", tmp_path / "cache")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"all +│ 5 +│ 15 ", done.stdout)
+
+
+def test_fit_draws_its_curves_and_holds_the_split_out(home):
+    assert {p.name for p in (home / "run" / "figures").iterdir()} == {
+        "figure-07.png",
+        "figure-08.png",
+    }
+    assert list((home / "run" / "tensorboard").iterdir())
+    assert json.loads((home / "run" / "run.json").read_text())["validation"] == [49, 50, 51]
+
+
+def test_evaluate_writes_the_contract_and_a_report_that_needs_nothing_beside_it(home, tmp_path):
+    done = start(
+        *("evaluate", "--data", home / "data", "--model", home / "model.safetensors"),
+        *("--split", "paper-test", "--json", tmp_path / "e.json", "--html", tmp_path / "e.html"),
+        *("--prevalence", "0.3"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads((tmp_path / "e.json").read_text())
+    assert (figures["patients"], figures["trained_on"]) == ([49, 50, 51], [])
+    assert figures["segmentation"]["SAH"]["dice"] is None
+    assert figures["clinical"]["predictive"][0]["prevalence"] == 0.3
+    page = (tmp_path / "e.html").read_text()
+    assert not re.search(r"https?:|<link|<script|@import", page)
+    names = {p.stem for p in (tmp_path / "e-figures").iterdir()}
+    assert names >= {"figure-09", "figure-13", "figure-14", "figure-15", "figure-16", "figure-17"}
+
+
+def test_a_figure_from_training_patients_says_so(home, tmp_path):
+    done = start(
+        *("evaluate", "--data", home / "data", "--model", home / "model.safetensors"),
+        *("--patients", "52", "--json", tmp_path / "e.json", "--html", tmp_path / "e.html"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((tmp_path / "e.json").read_text())["trained_on"] == [52]
+    assert "Not a test" in (tmp_path / "e.html").read_text()
+
+
+def test_two_processes_of_the_launcher_train_one_run(home, tmp_path):
+    launcher = [*LAUNCHER, "-m", "--", "trainer"]
+    done = start(
+        *("fit", "--data", home / "data", "--cache", tmp_path / "cache"),
+        *("--run", tmp_path / "run", "--preset", home / "tiny.toml", "--held-out", "49"),
+        launcher=launcher,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "run" / "state.pt").exists()
+    assert done.stdout.count("epoch 1/1") == 1
