@@ -1,4 +1,4 @@
-"""`python -m receiver.acceptor NAME KIND=DESCRIPTOR ...`: one process of those that share the ports.
+"""`python -m receiver.acceptor NAME KIND=DESCRIPTOR ...`: one of the processes behind the ports.
 
 Started and watched by `receiver.acceptors`; needs neither the database nor the broker.
 """
