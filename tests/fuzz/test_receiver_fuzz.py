@@ -1,6 +1,6 @@
 """Hostile bytes at the front door: no crash, no hang, no leak.
 
-In the usual run 10,000 cases; for a long one: FUZZ_CASES=1000000 python -m pytest --timeout 0 tests/fuzz
+10,000 cases; more with FUZZ_CASES=1000000 python -m pytest --timeout 0 tests/fuzz
 """
 
 import os
