@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
@@ -28,7 +29,7 @@ from trainer.crossval_report import to_json as crossval_json
 from trainer.ctich import DataError, Release, read_release
 from trainer.curves import Curves, Scalars
 from trainer.evaluate import evaluate
-from trainer.evaluation_report import heading, leaked
+from trainer.evaluation_report import heading, known
 from trainer.evaluation_report import sections as evaluation_sections
 from trainer.fit import Observer
 from trainer.fit import fit as fit_run
@@ -139,11 +140,11 @@ def evaluate_command(
         judging = judge(predictor, release, chosen, gallery.see)
         studies = list(track(judging, "Judging", len(chosen), console=console))
         figures = evaluate(studies, card.name, card.sha256, prevalence or PREVALENCES)
-        leaks = leaked(card, chosen)
+        met = known(card, chosen)
         publish(
             evaluation_sections(figures, studies, gallery),
-            heading(card, leaks),
-            figures | {"trained_on": leaks},
+            heading(card, met),
+            figures | asdict(met),
             Files(json_file, html_file),
             console,
         )

@@ -1,6 +1,7 @@
 """The report of `evaluate`: one section a protocol, never a table of both."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from trainer import figures
@@ -17,19 +18,32 @@ PAPER = (
 CLINICAL = "Every slice of every named patient, at the operating point of the model card."
 
 
-def leaked(card: Card, patients: Sequence[int]) -> list[int]:
-    """Name those of the judged patients that the weights were trained on."""
-    return sorted(set(card.training.get("patients", ())) & set(patients))
+@dataclass(frozen=True)
+class Known:
+    """Those of the judged patients whom the model has met before."""
+
+    trained_on: tuple[int, ...]  # their slices made the weights
+    chosen_on: tuple[int, ...]  # thresholds and calibration were chosen on them
 
 
-def heading(card: Card, leaks: Sequence[int]) -> Text:
-    """Title of a report, with a warning where it can't be believed."""
-    warning = (
-        f" Not a test: the weights were trained on patients {', '.join(map(str, leaks))}."
-        if leaks
-        else ""
-    )
-    return Text(f"Evaluation of {card.name}", f"Weights {card.sha256}.{warning}")
+def known(card: Card, patients: Sequence[int]) -> Known:
+    """Hold the judged patients against those that the model card names."""
+    met = (card.training.get(key, ()) for key in ("patients", "validation_patients"))
+    return Known(*(tuple(sorted(set(group) & set(patients))) for group in met))
+
+
+def heading(card: Card, met: Known) -> Text:
+    """Title of a report, with a warning where its figures flatter the model."""
+    text = f"Weights {card.sha256}."
+    if met.trained_on:
+        text += f" Not a test: the weights were trained on patients {_names(met.trained_on)}."
+    if met.chosen_on:
+        text += f" Thresholds and calibration were chosen on patients {_names(met.chosen_on)}."
+    return Text(f"Evaluation of {card.name}", text)
+
+
+def _names(patients: Sequence[int]) -> str:
+    return ", ".join(map(str, patients))
 
 
 def sections(

@@ -89,6 +89,7 @@ def publish(
     sections: Sequence[Section], text: Text, figures: Mapping[str, Any], files: Files, out: Console
 ) -> None:
     """Print the tables, and write JSON and HTML, the pictures beside the HTML as PNG too."""
+    out.print(f"{text.title}. {text.text}", soft_wrap=True)
     for section in sections:
         for table in section.tables:
             out.print(table.printed())

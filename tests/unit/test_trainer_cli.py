@@ -73,6 +73,7 @@ def test_evaluate_writes_the_contract_and_a_report_that_needs_nothing_beside_it(
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads((tmp_path / "e.json").read_text())
     assert (figures["patients"], figures["trained_on"]) == ([49, 50, 51], [])
+    assert figures["chosen_on"] == [49, 50, 51]  # `ship` chose its thresholds there
     assert figures["segmentation"]["SAH"]["dice"] is None
     assert figures["clinical"]["predictive"][0]["prevalence"] == 0.3
     page = (tmp_path / "e.html").read_text()

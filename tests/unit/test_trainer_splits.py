@@ -70,9 +70,12 @@ def test_paper_test_holds_table_3s_patients_out_and_names_go_before():
         held_patients((), "other")
 
 
-def test_the_first_of_five_folds_is_held_out_when_nobody_is_named():
-    prepared = heads({n: [n % 5] for n in range(15)})
-    assert held_split(prepared, (), "", 0) == folds(prepared, 5, 0)[0]
+def test_a_fifth_with_most_types_is_held_out_when_nobody_is_named():
+    # Three patients have SDH, so two of five folds have none.
+    prepared = heads({n: [4] if n < 3 else [0] if n < 12 else [] for n in range(20)})
+    held = held_split(prepared, (), "", 0)
+    assert held in folds(prepared, 5, 0)
+    assert prepared.types[prepared.where(held.validation)].any(axis=0).sum() == 2
     assert held_split(prepared, (3,), "", 0).validation == (3,)
 
 
