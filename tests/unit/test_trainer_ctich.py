@@ -16,10 +16,10 @@ HEADER = (
     "PatientNumber,SliceNumber,Intraventricular,Intraparenchymal,Subarachnoid,Epidural,Subdural,"
     "No_Hemorrhage,Fracture_Yes_No\n"
 )
-SHARED = Path(os.environ.get("TRIAGE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+SHARED = Path(os.environ.get("IHSNET_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 needs_shared = pytest.mark.skipif(
     not (SHARED / "ct-ich").is_dir(),
-    reason="needs CT-ICH: set TRIAGE_TEST_DATA to the folder that holds ct-ich",
+    reason="needs CT-ICH: set IHSNET_TEST_DATA to the folder that holds ct-ich",
 )
 
 
