@@ -1,10 +1,12 @@
 """What 64 senders at once do to everybody else: `python tests/benchmarks/crowd.py`.
 
 While they stream, one more peer opens an association, echoes and releases it, again and again; the
-time of each is noted, and the memory of the receiver's processes.
+time of each is noted, and the memory of the receiver's processes. The senders have the lowest
+priority on the processor that they share with the receiver: in a hospital they have their own.
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -21,9 +23,11 @@ from tests.benchmarks.receiving import OURS, process_ids, running, say, send
 from tests.scu import EXPLICIT, VERIFICATION, Scu
 
 SENDERS: Final = 64
-BATCHES: Final = 8
+BATCHES: Final = 4
 OBJECTS: Final = 32
 PAUSE_S: Final = 0.02
+BAR_MS: Final = 100
+LOWEST_PRIORITY: Final = 19
 MEGABYTE: Final = 1_000_000
 
 
@@ -39,7 +43,9 @@ def main() -> None:
             write_objects(batch, OBJECTS)
         (folder / "home").mkdir()
         with running(OURS, folder / "home") as (port, process_id):
-            crowd = [send(batches[number % BATCHES], port) for number in range(senders)]
+            crowd = [send(port, *batches) for _ in range(senders)]
+            for sender in crowd:
+                os.setpriority(os.PRIO_PROCESS, sender.pid, LOWEST_PRIORITY)
             measure(crowd, port, process_id)
 
 
@@ -54,12 +60,12 @@ def measure(crowd: list[subprocess.Popen[bytes]], port: int, process_id: int) ->
         time.sleep(PAUSE_S)
     took_s = time.monotonic() - start
     failed = sum(sender.returncode != 0 for sender in crowd)
-    total = len(crowd) * OBJECTS
+    total = len(crowd) * BATCHES * OBJECTS
     say(f"{len(crowd)} senders, {total} objects, {total / took_s:.0f} a second, {failed} failed")
     say(
         f"C-ECHO with its association, ms: median {statistics.median(waits_ms):.0f}, "
-        f"95 % {sorted(waits_ms)[len(waits_ms) * 95 // 100]:.0f}, longest {max(waits_ms):.0f} "
-        f"of {len(waits_ms)}"
+        f"95 % {sorted(waits_ms)[len(waits_ms) * 95 // 100]:.0f}, longest {max(waits_ms):.0f}, "
+        f"{sum(wait > BAR_MS for wait in waits_ms)} of {len(waits_ms)} above {BAR_MS}"
     )
     say(f"memory of all processes at most {memory_mb:.0f} MB")
 

@@ -171,7 +171,7 @@ def measure(
 ) -> Run:
     """Push the batches, one association each, at the same time."""
     cpu_before, start = cpu_s(process_id), time.monotonic()
-    senders = [send(batch, port) for batch in batches]
+    senders = [send(port, batch) for batch in batches]
     if any(sender.wait() for sender in senders):
         raise SystemExit(f"{receiver.name}: a sender failed")
     sent = time.monotonic()
@@ -182,9 +182,9 @@ def measure(
     return Run(load.total / (sent - start), cpu_ms, catalogued - sent)
 
 
-def send(batch: Path, port: int) -> subprocess.Popen[bytes]:
-    """Start a storescu that sends a folder over one association."""
-    command = ["storescu", "-aec", AE_TITLE, "+sd", "127.0.0.1", str(port), str(batch)]
+def send(port: int, *batches: Path) -> subprocess.Popen[bytes]:
+    """Start a storescu that sends folders over one association."""
+    command = ["storescu", "-aec", AE_TITLE, "+sd", "127.0.0.1", str(port), *map(str, batches)]
     return subprocess.Popen(command, env=ENVIRONMENT)
 
 
