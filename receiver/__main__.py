@@ -10,18 +10,18 @@ from typing import Annotated
 import structlog
 import typer
 
-from receiver.acceptors import AcceptorPool
-from receiver.dry_run import try_folder
-from receiver.dry_run_text import count_files, describe
-from receiver.evidence import gathering_evidence
+from receiver.acceptors.acceptors import AcceptorPool
 from receiver.force import UnknownStudyError, force
 from receiver.inbox import Inbox
 from receiver.keeper import Keeper
 from receiver.metrics import serve_metrics
 from receiver.planner import Planner
-from receiver.reports import Reporter
-from receiver.rules import load_rules
-from receiver.storage import MEGABYTE
+from receiver.readiness.evidence import gathering_evidence
+from receiver.selection.dry_run import try_folder
+from receiver.selection.dry_run_text import count_files, describe
+from receiver.selection.rules import load_rules
+from receiver.services.reports import Reporter
+from receiver.services.storage import MEGABYTE
 from schema.broker import ensure_broker
 from schema.database import open_database, wait_for_database
 from schema.errors import TriageError

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from receiver.file_meta import DIGEST_BYTES, is_whole
+from receiver.protocol.file_meta import DIGEST_BYTES, is_whole
 from schema.errors import StorageFullError
 
 FOLDER: Final = "inbox"

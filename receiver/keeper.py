@@ -7,13 +7,13 @@ from typing import Final
 
 import structlog
 
+from receiver.access.certificate import CertificateWatch
 from receiver.bell import Doorbell
-from receiver.catalogue import Catalogue
-from receiver.certificate import CertificateWatch
+from receiver.catalogue.catalogue import Catalogue
+from receiver.catalogue.rebuild import Rebuilder
+from receiver.catalogue.retention import Retention
 from receiver.inbox import Inbox
 from receiver.planner import Planner
-from receiver.rebuild import Rebuilder
-from receiver.retention import Retention
 from schema.database import Database
 from schema.errors import TransientError
 from schema.settings import Settings

@@ -17,8 +17,8 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from receiver.access.tls import TlsFiles, expires_at
 from receiver.inbox import FOLDER, OBJECT_SUFFIX
-from receiver.tls import TlsFiles, expires_at
 from schema.database import Database, read_clock
 from schema.errors import DatabaseUnavailableError
 from schema.settings import Settings

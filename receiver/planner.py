@@ -7,13 +7,13 @@ from pathlib import Path
 import structlog
 from sqlalchemy.orm import Session
 
-from receiver.due import due_ids, due_series
-from receiver.header import read_header
-from receiver.measuring import measure_places
-from receiver.readiness import Patience, weigh, whole_by
+from receiver.catalogue.header import read_header
+from receiver.readiness.due import due_ids, due_series
+from receiver.readiness.measuring import measure_places
+from receiver.readiness.readiness import Patience, weigh, whole_by
 from receiver.reopening import reopen, second_choices
-from receiver.rules import SelectionRules, load_rules
-from receiver.selection import Judgement, judge
+from receiver.selection.rules import SelectionRules, load_rules
+from receiver.selection.selection import Judgement, judge
 from schema.database import Database, read_clock
 from schema.errors import SourceFileMissingError, UnreadableObjectError
 from schema.settings import Settings

@@ -26,7 +26,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from receiver.inbox import FOLDER, OBJECT_SUFFIX
-from receiver.statuses import Status
+from receiver.protocol.statuses import Status
 from schema.broker import client
 from schema.database import connect
 from schema.settings import PREFIX, Settings

@@ -15,9 +15,9 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from receiver.acceptors import AcceptorPool
+from receiver.acceptors.acceptors import AcceptorPool
+from receiver.access.tls import TlsFiles
 from receiver.inbox import Inbox
-from receiver.tls import TlsFiles
 from schema.settings import PREFIX, read_settings
 
 BYSTANDER = ("127.0.0.9", 0)
@@ -137,5 +137,5 @@ def _is_ours(process: Path) -> bool:
     with suppress(OSError):
         command = (process / "cmdline").read_bytes()
         parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
-        return b"receiver.acceptor" in command and int(parent) == os.getpid()
+        return b"receiver.acceptors.acceptor" in command and int(parent) == os.getpid()
     return False

@@ -9,7 +9,7 @@ import pydicom.uid
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset, FileMetaDataset
 
-from receiver.header import Header, make_header
+from receiver.catalogue.header import Header, make_header
 
 KEYWORDS = {
     "desc": "SeriesDescription",

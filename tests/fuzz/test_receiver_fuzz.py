@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from pydicom.uid import ImplicitVRLittleEndian
 from python_multipart.exceptions import FormParserError
 
-from receiver.association import Association
-from receiver.commitment import PUSH_MODEL, read_request
-from receiver.file_meta import encode_file_meta
-from receiver.header import read_header
-from receiver.identity import read_identity
+from receiver.acceptors.association import Association
+from receiver.catalogue.header import read_header
 from receiver.inbox import Inbox
-from receiver.requests import RequestDesk
-from receiver.stow_parts import StoreRequest
+from receiver.protocol.file_meta import encode_file_meta
+from receiver.protocol.identity import read_identity
+from receiver.services.commitment import PUSH_MODEL, read_request
+from receiver.services.requests import RequestDesk
+from receiver.services.stow_parts import StoreRequest
 from schema.errors import UnreadableObjectError
 from tests.phantoms import Phantom
 from tests.receivers import Address, acceptors, count_files, knock, usage

@@ -10,7 +10,7 @@ import pytest
 from pynetdicom.pdu import A_ASSOCIATE_AC
 
 from receiver.inbox import FOLDER
-from receiver.statuses import Status
+from receiver.protocol.statuses import Status
 from tests.processes import wait_for
 from tests.receivers import Address, acceptors, dcmtk, is_closed
 from tests.scu import ABORT, CT, EXPLICIT, RELEASE_RQ, VERIFICATION, Scu, encode, image

@@ -8,10 +8,10 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from receiver.catalogue import Catalogue
-from receiver.file_meta import encode_file_meta
+from receiver.catalogue.catalogue import Catalogue
+from receiver.catalogue.rebuild import Rebuilder
 from receiver.inbox import AssociationFolder, Inbox
-from receiver.rebuild import Rebuilder
+from receiver.protocol.file_meta import encode_file_meta
 from schema.database import Database
 from schema.settings import Settings
 from schema.states import SeriesState

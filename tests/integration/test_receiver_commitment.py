@@ -17,9 +17,9 @@ from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 from pynetdicom import AE, evt
 from sqlalchemy import select
 
-from receiver.catalogue import Catalogue
-from receiver.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE
-from receiver.reports import Reporter
+from receiver.catalogue.catalogue import Catalogue
+from receiver.services.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE
+from receiver.services.reports import Reporter
 from schema.database import Database
 from schema.peers import parse_addresses
 from schema.settings import Settings

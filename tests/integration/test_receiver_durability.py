@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from receiver.acceptors import hold_storage
-from receiver.file_meta import encode_file_meta
+from receiver.acceptors.acceptors import hold_storage
 from receiver.inbox import FOLDER, AssociationFolder, Inbox, IncomingObject
 from receiver.keeper import Keeper
-from receiver.statuses import Status
+from receiver.protocol.file_meta import encode_file_meta
+from receiver.protocol.statuses import Status
 from schema.broker import client
 from schema.database import connect, upgrade
 from schema.errors import SettingsError
@@ -71,7 +71,7 @@ def test_no_acceptor_outlives_a_killed_receiver(tmp_path: Path) -> None:
 def test_a_second_receiver_on_the_same_storage_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("receiver.acceptors.LOCK_DEADLINE_S", 0)
+    monkeypatch.setattr("receiver.acceptors.acceptors.LOCK_DEADLINE_S", 0)
     with acceptors(tmp_path), pytest.raises(SettingsError, match="another receiver works on"):
         hold_storage(tmp_path / "storage")
 
@@ -168,7 +168,7 @@ def children(process_id: int) -> list[int]:
     found = []
     for thread in Path(f"/proc/{process_id}/task").iterdir():
         found += map(int, (thread / "children").read_text().split())
-    return [one for one in found if b"receiver.acceptor" in command_line(one)]
+    return [one for one in found if b"receiver.acceptors.acceptor" in command_line(one)]
 
 
 def command_line(process_id: int) -> bytes:

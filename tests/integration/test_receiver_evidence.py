@@ -21,10 +21,10 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelFind,
 )
 
-from receiver.announcement_scp import AnnouncementScp, AnnouncementStatus
-from receiver.counting import Counter, CountUnavailableError, Question, ask
-from receiver.due import due_ids, due_series
-from receiver.readiness import Patience
+from receiver.readiness.counting import Counter, CountUnavailableError, Question, ask
+from receiver.readiness.due import due_ids, due_series
+from receiver.readiness.readiness import Patience
+from receiver.services.announcement_scp import AnnouncementScp, AnnouncementStatus
 from schema.database import Database, open_database, read_clock
 from schema.peers import PeerAddress
 from schema.settings import Settings

@@ -14,7 +14,7 @@ import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit
 from sqlalchemy import func, select
 
-from receiver.catalogue import Catalogue
+from receiver.catalogue.catalogue import Catalogue
 from schema.database import Database
 from schema.settings import Settings
 from schema.tables import Instance, Study

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from receiver.force import UnknownStudyError, force
 from receiver.planner import Planner
-from receiver.readiness import Patience
-from receiver.rules import load_rules
+from receiver.readiness.readiness import Patience
+from receiver.selection.rules import load_rules
 from schema.database import Database, open_database, read_clock
 from schema.errors import SourceFileMissingError
 from schema.settings import Settings

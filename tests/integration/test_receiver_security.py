@@ -14,7 +14,7 @@ import trustme
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from receiver.tls import TlsFiles, late_acceptor_context, requestor_context
+from receiver.access.tls import TlsFiles, late_acceptor_context, requestor_context
 from tests.phantoms import Phantom, write
 from tests.receivers import Address, acceptors, dcmtk, is_closed, knock, write_certificates
 from tests.scu import Scu

@@ -14,9 +14,9 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian
 
-from receiver.contexts import ANALYSED, COMPANIONS, TRANSFER_SYNTAXES
 from receiver.inbox import FOLDER
-from receiver.statuses import Status
+from receiver.protocol.contexts import ANALYSED, COMPANIONS, TRANSFER_SYNTAXES
+from receiver.protocol.statuses import Status
 from tests.benchmarks.objects import write_objects
 from tests.processes import wait_for
 from tests.receivers import Address, acceptors, dcmtk

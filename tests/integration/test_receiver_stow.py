@@ -17,9 +17,9 @@ from pydicom.uid import (
     MRImageStorage,
 )
 
-from receiver.acceptors import STOW
-from receiver.catalogue import Catalogue
-from receiver.file_meta import encode_file_meta
+from receiver.acceptors.acceptors import STOW
+from receiver.catalogue.catalogue import Catalogue
+from receiver.protocol.file_meta import encode_file_meta
 from schema.database import Database
 from schema.settings import Settings
 from schema.tables import Instance

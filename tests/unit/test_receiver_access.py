@@ -1,6 +1,6 @@
 import pytest
 
-from receiver.access import CALLED_AE, CALLING_AE, CERTIFICATE, AccessRules, Knock, refuse
+from receiver.access.access import CALLED_AE, CALLING_AE, CERTIFICATE, AccessRules, Knock, refuse
 from schema.callers import parse_callers
 
 RULES = AccessRules(

@@ -1,7 +1,7 @@
 import pytest
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from receiver.commitment import (
+from receiver.services.commitment import (
     CommitmentRequest,
     EventType,
     FailureReason,

@@ -6,9 +6,16 @@ import pytest
 from pydicom.dataset import Dataset
 from pynetdicom.dsutils import decode, encode
 
-from receiver.dimse import Command, DimseProvider, Tag, decode_command, encode_response, verify
-from receiver.pdu import Piece, ProtocolError
-from receiver.statuses import Status
+from receiver.protocol.dimse import (
+    Command,
+    DimseProvider,
+    Tag,
+    decode_command,
+    encode_response,
+    verify,
+)
+from receiver.protocol.pdu import Piece, ProtocolError
+from receiver.protocol.statuses import Status
 
 ECHO_RQ, STORE_RQ = 0x0030, 0x0001
 

@@ -7,9 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from receiver.__main__ import app
-from receiver.dry_run import try_folder
-from receiver.dry_run_text import describe
-from receiver.rules import load_rules
+from receiver.selection.dry_run import try_folder
+from receiver.selection.dry_run_text import describe
+from receiver.selection.rules import load_rules
 from tests.series import STUDY, datasets, write
 
 AXIAL = "ORIGINAL\\PRIMARY\\AXIAL"

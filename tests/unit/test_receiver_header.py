@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from receiver.header import Header, read_header
+from receiver.catalogue.header import Header, read_header
 from schema.errors import UnreadableObjectError
 from tests.phantoms import Phantom, element
 from tests.series import datasets, headers, write

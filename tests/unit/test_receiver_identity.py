@@ -3,8 +3,14 @@
 import pytest
 from pydicom.uid import ImplicitVRLittleEndian
 
-from receiver.identity import HEAD_BYTES, Identity, read_identity, require_match, require_uid
-from receiver.statuses import IdentityMismatchError
+from receiver.protocol.identity import (
+    HEAD_BYTES,
+    Identity,
+    read_identity,
+    require_match,
+    require_uid,
+)
+from receiver.protocol.statuses import IdentityMismatchError
 from schema.errors import UnreadableObjectError
 from tests.scu import CT, EXPLICIT, encode, image
 

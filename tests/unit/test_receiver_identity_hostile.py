@@ -3,8 +3,8 @@
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 
-from receiver.identity import read_identity
-from receiver.statuses import describe
+from receiver.protocol.identity import read_identity
+from receiver.protocol.statuses import describe
 from schema.errors import UnreadableObjectError
 from tests.scu import encode, image
 

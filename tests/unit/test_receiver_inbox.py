@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from receiver.file_meta import encode_file_meta, is_whole
 from receiver.inbox import RESERVE, AssociationFolder, Inbox, read_sender
+from receiver.protocol.file_meta import encode_file_meta, is_whole
 from schema.errors import StorageFullError
 from tests.scu import CT, EXPLICIT, encode, image
 

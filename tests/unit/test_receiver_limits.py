@@ -1,7 +1,7 @@
 import pytest
 
-from receiver.access import LOCAL_LIMIT
-from receiver.limits import FORGET_ABOVE, Bucket, PeerLimits, Turnstile
+from receiver.access.access import LOCAL_LIMIT
+from receiver.access.limits import FORGET_ABOVE, Bucket, PeerLimits, Turnstile
 
 SCANNER, STRANGER = "10.1.2.3", "10.6.6.6"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from receiver.pdu import (
+from receiver.protocol.pdu import (
     BUFFER_BYTES,
     MAX_CONTROL_BYTES,
     AbortReason,

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from receiver.readiness import Arrived, Count, Patience, SeriesClock, weigh, whole_by
-from receiver.rules import load_rules
+from receiver.readiness.readiness import Arrived, Count, Patience, SeriesClock, weigh, whole_by
+from receiver.selection.rules import load_rules
 from schema.settings import Settings
 
 LIMITS = load_rules().evidence

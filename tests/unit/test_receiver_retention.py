@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from receiver.retention import is_over, is_spent
+from receiver.catalogue.retention import is_over, is_spent
 from schema.states import JobState, Outcome, SeriesState, StudyState
 from tests.rows import LONG_AGO
 

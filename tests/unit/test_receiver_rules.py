@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from receiver.rules import SHIPPED, load_rules
+from receiver.selection.rules import SHIPPED, load_rules
 from schema.errors import SettingsError
 
 GOOD = SHIPPED.read_text("utf-8")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 
-from receiver.header import read_header
-from receiver.rules import load_rules
-from receiver.selection import judge
+from receiver.catalogue.header import read_header
+from receiver.selection.rules import load_rules
+from receiver.selection.selection import judge
 from tests.phantoms import Phantom
 from tests.series import headers
 

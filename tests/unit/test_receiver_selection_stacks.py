@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from receiver.rules import load_rules
-from receiver.selection import Judgement, judge
+from receiver.selection.rules import load_rules
+from receiver.selection.selection import Judgement, judge
 from tests.phantoms import element
 from tests.series import datasets, headers
 

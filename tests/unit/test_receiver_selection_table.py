@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from receiver.rules import load_rules
-from receiver.selection import Judgement, judge
+from receiver.selection.rules import load_rules
+from receiver.selection.selection import Judgement, judge
 from tests.series import series
 
 TABLE = tomllib.loads(Path(__file__).with_name("series_table.toml").read_text("utf-8"))

@@ -2,7 +2,12 @@
 
 import pytest
 
-from receiver.statuses import IdentityMismatchError, SopClassNotSupportedError, Status, status_of
+from receiver.protocol.statuses import (
+    IdentityMismatchError,
+    SopClassNotSupportedError,
+    Status,
+    status_of,
+)
 from schema.errors import DatabaseUnavailableError, StorageFullError, UnreadableObjectError
 
 

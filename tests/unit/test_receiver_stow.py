@@ -3,9 +3,9 @@ from http import HTTPStatus
 import pytest
 from pydicom.uid import CTImageStorage
 
-from receiver.commitment import Reference
-from receiver.statuses import IdentityMismatchError, SopClassNotSupportedError
-from receiver.stow import (
+from receiver.protocol.statuses import IdentityMismatchError, SopClassNotSupportedError
+from receiver.services.commitment import Reference
+from receiver.services.stow import (
     RefusedRequestError,
     StoreResult,
     TransferSyntaxNotSupportedError,

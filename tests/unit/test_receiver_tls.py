@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from receiver.tls import TlsFiles, acceptor_context, expires_at, expiry_warning
+from receiver.access.tls import TlsFiles, acceptor_context, expires_at, expiry_warning
 from schema.errors import SettingsError
 from schema.settings import Settings
 

@@ -1,0 +1,1 @@
+"""The processes that share the port, and the association that each connection becomes."""

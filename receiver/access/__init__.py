@@ -1,0 +1,1 @@
+"""Who is let in, and how much of the door one peer may take."""

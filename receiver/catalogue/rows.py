@@ -1,0 +1,194 @@
+"""The rows of a batch of objects: a few queries for all of it, whatever its size."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+import structlog
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session, selectinload
+
+from receiver.catalogue.header import Header
+from receiver.catalogue.stored import StoredObject
+from receiver.inbox import Sender
+from receiver.reopening import reopen
+from schema.settle import settle
+from schema.states import SeriesState
+from schema.tables import Association, Instance, Series, Study
+
+log = structlog.get_logger()
+
+SeriesKey = tuple[str, str]  # study and series instance UID
+Versions = dict[str, int]  # sha256 of the content: version
+
+
+def register(
+    session: Session, objects: Sequence[StoredObject], senders: Mapping[str, Sender], now: datetime
+) -> int:
+    """Make the rows that the objects still need; the same content has one row for ever.
+
+    Returns
+    -------
+    int
+        How many instances were new.
+    """
+    series = _series(session, objects, now)
+    associations = _associations(session, senders)
+    session.flush()  # ids
+    rows = _new_instances(objects, series, associations, _known(session, objects), now)
+    if rows:
+        session.execute(insert(Instance), rows)
+    _note_return(session, objects)
+    ids = {row["series_id"] for row in rows}
+    touched = [one for one in series.values() if one.id in ids]
+    for one in touched:
+        _note_arrival(one, now)
+    for study in {one.study.id: one.study for one in touched}.values():
+        settle(session, study)
+    return len(rows)
+
+
+def _note_return(session: Session, objects: Sequence[StoredObject]) -> None:
+    """Note that what retention had removed was sent again and lies in its place once more."""
+    places = [one.place for one in objects]
+    gone = update(Instance).where(Instance.path.in_(places), Instance.removed_at.is_not(None))
+    session.execute(gone.values(removed_at=None))
+
+
+def _new_instances(
+    objects: Sequence[StoredObject],
+    series: Mapping[SeriesKey, Series],
+    associations: Mapping[str, Association],
+    known: dict[tuple[int, str], Versions],
+    now: datetime,
+) -> list[dict[str, object]]:
+    rows = []
+    for one in objects:
+        identity = one.header.identity
+        series_id = series[_key(one)].id
+        versions = known.setdefault((series_id, identity.sop_instance_uid), {})
+        if one.sha256 in versions:
+            continue
+        version = versions[one.sha256] = max(versions.values(), default=0) + 1
+        if version > 1:
+            log.warning(
+                "other content under a known UID, kept as another version",
+                sop_instance_uid=identity.sop_instance_uid,
+                version=version,
+            )
+        association = associations.get(one.association or "")
+        rows.append(_row(one, series_id, association, version, now))
+    return rows
+
+
+def _row(
+    one: StoredObject, series_id: int, association: Association | None, version: int, now: datetime
+) -> dict[str, object]:
+    return {
+        "series_id": series_id,
+        "association_id": None if association is None else association.id,
+        "sop_instance_uid": one.header.identity.sop_instance_uid,
+        "sop_class_uid": one.header.identity.sop_class_uid,
+        "transfer_syntax_uid": one.header.transfer_syntax_uid,
+        "version": version,
+        "path": one.place,
+        "size_bytes": one.size_bytes,
+        "sha256": one.sha256,
+        "received_at": now,
+    }
+
+
+def known_paths(session: Session, paths: Collection[str]) -> set[str]:
+    """Say which of these files have a row."""
+    return set(session.scalars(select(Instance.path).where(Instance.path.in_(paths))))
+
+
+def _known(session: Session, objects: Sequence[StoredObject]) -> dict[tuple[int, str], Versions]:
+    uids = {one.header.identity.sop_instance_uid for one in objects}
+    query = select(
+        Instance.series_id, Instance.sop_instance_uid, Instance.sha256, Instance.version
+    ).where(Instance.sop_instance_uid.in_(uids))
+    known: dict[tuple[int, str], Versions] = {}
+    for series_id, uid, sha256, version in session.execute(query):
+        known.setdefault((series_id, uid), {})[sha256] = version
+    return known
+
+
+def _associations(session: Session, senders: Mapping[str, Sender]) -> dict[str, Association]:
+    query = select(Association).where(Association.name.in_(senders))
+    known = {one.name: one for one in session.scalars(query)}
+    for name in senders.keys() - known.keys():
+        sender = senders[name]
+        known[name] = Association(
+            name=name,
+            calling_ae=sender.calling_ae,
+            peer=sender.peer,
+            opened_at=datetime.fromisoformat(sender.opened_at),
+        )
+        session.add(known[name])
+    return known
+
+
+def _series(
+    session: Session, objects: Sequence[StoredObject], now: datetime
+) -> dict[SeriesKey, Series]:
+    firsts: dict[SeriesKey, StoredObject] = {}
+    for one in objects:
+        firsts.setdefault(_key(one), one)
+    studies = _studies(session, {study_uid for study_uid, _ in firsts})
+    query = (
+        select(Series)
+        .where(
+            Series.study_id.in_([one.id for one in studies.values()]),
+            Series.series_instance_uid.in_({series_uid for _, series_uid in firsts}),
+        )
+        .options(selectinload(Series.jobs))
+    )
+    known = {
+        (one.study.study_instance_uid, one.series_instance_uid): one
+        for one in session.scalars(query)
+    }
+    for key in [key for key in firsts if key not in known]:
+        header = firsts[key].header
+        study = studies.setdefault(key[0], _new_study(key[0], header, now))
+        known[key] = _new_series(key[1], study, header, now)
+        session.add(known[key])
+    return known
+
+
+def _studies(session: Session, uids: Collection[str]) -> dict[str, Study]:
+    query = select(Study).where(Study.study_instance_uid.in_(uids))
+    return {one.study_instance_uid: one for one in session.scalars(query)}
+
+
+def _new_study(uid: str, header: Header, now: datetime) -> Study:
+    return Study(
+        study_instance_uid=uid,
+        patient_id=header.patient_id,
+        patient_name=header.patient_name,
+        accession_number=header.accession_number,
+        study_date=header.study_date,
+        study_description=header.study_description,
+        received_at=now,
+    )
+
+
+def _new_series(uid: str, study: Study, header: Header, now: datetime) -> Series:
+    return Series(
+        series_instance_uid=uid,
+        study=study,
+        modality=header.modality,
+        description=header.series_description,
+        first_instance_at=now,
+        last_instance_at=now,
+    )
+
+
+def _note_arrival(series: Series, now: datetime) -> None:
+    """Move the series' clock; what was already decided is opened again as a new revision."""
+    series.last_instance_at = now
+    if series.state != SeriesState.RECEIVING:
+        reopen(series)
+
+
+def _key(one: StoredObject) -> SeriesKey:
+    return one.header.identity.study_instance_uid, one.header.identity.series_instance_uid

@@ -1,0 +1,1 @@
+"""What goes over the wire: PDUs, DIMSE messages, contexts, statuses and identities."""

@@ -1,0 +1,1 @@
+"""Which series to analyse, and why."""

@@ -1,0 +1,114 @@
+"""What would be chosen of a folder of DICOM files, and why; stores nothing, needs no database."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+
+from receiver.catalogue.header import Header, read_header
+from receiver.selection.rules import SelectionRules
+from receiver.selection.selection import judge
+from schema.errors import UnreadableObjectError
+
+
+@dataclass(frozen=True)
+class SeriesChoice:
+    """One series: its score, or the reason against it.
+
+    Attributes
+    ----------
+    chosen
+        Whether it is the one that would be analysed, if all series of the study were here.
+    """
+
+    series_instance_uid: str
+    description: str
+    modality: str
+    objects: int
+    chosen: bool
+    score: float | None
+    reason: str
+    left_out: int
+
+
+@dataclass(frozen=True)
+class StudyChoice:
+    """One study with its series, the best first."""
+
+    study_instance_uid: str
+    description: str
+    series: tuple[SeriesChoice, ...]
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """All studies of a folder, and how many of its files are no DICOM objects."""
+
+    selection_version: str
+    studies: tuple[StudyChoice, ...]
+    unreadable: int
+
+
+def try_folder(
+    folder: Path, rules: SelectionRules, progress: Callable[[int], None] = lambda _done: None
+) -> DryRun:
+    """Read every file below a folder and judge each series.
+
+    Parameters
+    ----------
+    progress
+        Is told after each file how many were read.
+    """
+    headers: dict[str, Header] = {}
+    unreadable = 0
+    for done, path in enumerate(_files(folder), 1):
+        try:
+            header = read_header(path)
+        except UnreadableObjectError:
+            unreadable += 1
+        else:
+            headers[header.identity.sop_instance_uid] = header  # a copy counts once
+        progress(done)
+    return DryRun(rules.version, _studies(headers.values(), rules), unreadable)
+
+
+def _files(folder: Path) -> Iterable[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _studies(headers: Iterable[Header], rules: SelectionRules) -> tuple[StudyChoice, ...]:
+    by_study = groupby(sorted(headers, key=_study_uid), key=_study_uid)
+    return tuple(_study(uid, list(group), rules) for uid, group in by_study)
+
+
+def _study(uid: str, headers: Sequence[Header], rules: SelectionRules) -> StudyChoice:
+    by_series = groupby(sorted(headers, key=_series_uid), key=_series_uid)
+    judged = [_series(list(group), rules) for _, group in by_series]
+    ranked = sorted(judged, key=lambda one: -(one.score or 0))
+    best = ranked[0]
+    chosen = tuple(
+        one if one is not best or one.score is None else replace(one, chosen=True) for one in ranked
+    )
+    return StudyChoice(uid, headers[0].study_description, chosen)
+
+
+def _series(headers: Sequence[Header], rules: SelectionRules) -> SeriesChoice:
+    judgement = judge(headers, rules)
+    return SeriesChoice(
+        series_instance_uid=headers[0].identity.series_instance_uid,
+        description=headers[0].series_description,
+        modality=headers[0].modality,
+        objects=len(headers),
+        chosen=False,
+        score=judgement.score,
+        reason=judgement.reason,
+        left_out=len(judgement.left_out),
+    )
+
+
+def _study_uid(header: Header) -> str:
+    return header.identity.study_instance_uid
+
+
+def _series_uid(header: Header) -> str:
+    return header.identity.series_instance_uid

@@ -1,0 +1,162 @@
+"""Split the images of one series into stacks that a reader would look through as one.
+
+Most series are one stack. A localizer among the slices, two kernels, two time points or a few
+slices with another field of view make more.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import Final
+
+from receiver.catalogue.header import Header, Vector
+from receiver.selection.geometry import degrees_off_axis, distinct, dot, normal_of, same_direction
+
+MOST_STACKS: Final = 64  # of a series; one with more is no series, and comparing all takes hours
+ROUNDING_MM: Final = 1e-6
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Images with the same labels, direction and spacing.
+
+    Attributes
+    ----------
+    headers
+        One for each object; an Enhanced CT object is a stack of its own.
+    passes
+        How many images the series has at most of its positions; more than one are time points.
+    """
+
+    headers: tuple[Header, ...]
+    passes: int = 1
+
+    @property
+    def first(self) -> Header:
+        """The header that stands for all: their labels are the same."""
+        return self.headers[0]
+
+    @cached_property
+    def normal(self) -> Vector | None:
+        """Towards the patient's head; None without a usable and common orientation."""
+        orientations = [one for header in self.headers for one in header.orientations]
+        if not orientations or not all(same_direction(orientations[0], o) for o in orientations):
+            return None
+        return normal_of(orientations[0])
+
+    @cached_property
+    def places_mm(self) -> list[float]:
+        """Different places along the normal, sorted; empty if one of them is not known."""
+        positions = [one for header in self.headers for one in header.positions_mm]
+        if self.normal is None or any(len(one) != 3 for one in positions):
+            return []
+        return distinct([dot(one, self.normal) for one in positions])
+
+    @property
+    def images(self) -> int:
+        """How many images it has, counting the frames of an Enhanced CT."""
+        return sum(len(header.positions_mm) for header in self.headers)
+
+    @property
+    def extent_mm(self) -> float:
+        """From the first to the last place."""
+        return self.places_mm[-1] - self.places_mm[0] if self.places_mm else 0.0
+
+    @property
+    def degrees_off_axis(self) -> float:
+        """Between the normal and the patient's long axis; 90 if there is no normal."""
+        return 90.0 if self.normal is None else degrees_off_axis(self.normal)
+
+    def without(self, dropped: Iterable[Header]) -> "Stack":
+        """Give the stack without some of its objects."""
+        gone = {header.identity for header in dropped}
+        kept = tuple(header for header in self.headers if header.identity not in gone)
+        return Stack(kept, self.passes)
+
+
+def split(headers: Sequence[Header]) -> list[Stack]:
+    """Split a series, the largest stack first."""
+    groups: list[list[Header]] = []
+    for header in sorted(headers, key=_unknowns):  # the fullest stands for its group
+        group = next((one for one in groups if _belongs(header, one[0])), None)
+        if group is None and len(groups) == MOST_STACKS:
+            group = groups[-1]
+        if group is None:
+            groups.append([header])
+        else:
+            group.append(header)
+    stacks = [stack for group in groups for stack in _passes(Stack(tuple(group)))]
+    return sorted(stacks, key=lambda stack: -stack.images)
+
+
+def _belongs(header: Header, other: Header) -> bool:
+    return (
+        _facts(header) == _facts(other)
+        and all(
+            one == another or not one or not another  # what a slice does not say parts no stack
+            for one, another in zip(_labels(header), _labels(other), strict=True)
+        )
+        and same_direction(_orientation(header), _orientation(other))
+        and same_direction(header.spacing_mm, other.spacing_mm)
+    )
+
+
+def _facts(header: Header) -> tuple[object, ...]:
+    multi_frame = header.identity.sop_instance_uid if len(header.positions_mm) != 1 else ""
+    return (
+        header.identity.sop_class_uid,
+        multi_frame,  # its frames cannot be parted, nor joined with others
+        bool(header.contrast_agent),
+        header.rows,
+        header.columns,
+        all(len(one) == 3 for one in header.positions_mm),
+    )
+
+
+def _labels(header: Header) -> tuple[object, ...]:
+    return (
+        header.modality,
+        header.image_type[:3],  # GE writes a fourth value on some slices of a series
+        header.kernel,
+        header.burned_in,
+        header.rescale_type,
+        round(header.kvp or 0),
+    )
+
+
+def _unknowns(header: Header) -> int:
+    return sum(not label for label in _labels(header))
+
+
+def _orientation(header: Header) -> Vector:
+    return header.orientations[0] if header.orientations else ()
+
+
+def _passes(stack: Stack) -> list[Stack]:
+    """Part time points: the first image of each place, by acquisition, then the second, ...
+
+    Only where the acquisitions tell them apart; else nobody knows which images belong together.
+    """
+    if stack.images == len(stack.places_mm) or len(stack.headers) == 1 or not stack.places_mm:
+        return [stack]
+    by_place = _by_place(stack)
+    counts = sorted(map(len, by_place))
+    usual = counts[len(counts) // 2]
+    if any(len({one.acquired[:2] for one in images}) < len(images) for images in by_place):
+        return [Stack(stack.headers, usual)]
+    return [
+        Stack(tuple(images[rank] for images in by_place if rank < len(images)), usual)
+        for rank in range(counts[-1])
+    ]
+
+
+def _by_place(stack: Stack) -> list[list[Header]]:
+    normal = stack.normal or (0.0, 0.0, 1.0)
+
+    def place(header: Header) -> int:
+        return bisect_right(stack.places_mm, dot(header.positions_mm[0], normal) + ROUNDING_MM)
+
+    ordered = sorted(stack.headers, key=lambda header: (place(header), header.acquired))
+    return [list(images) for _, images in groupby(ordered, key=place)]
