@@ -33,7 +33,8 @@ log = structlog.get_logger()
 DATABASE_DEADLINE_S = 30
 
 
-app = typer.Typer(add_completion=False, help=__doc__)
+# Pretty exceptions print locals, and a local may be a patient's.
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 StudyUid = Annotated[str, typer.Argument(help="Study Instance UID (0020,000D)")]
 SeriesUid = Annotated[
     str | None,

@@ -14,7 +14,8 @@ from schema.settings import Settings, settings_or_exit, stop
 from worklist import reading, text, wire
 from worklist.words import printable
 
-app = typer.Typer(add_completion=False, help=__doc__)
+# Pretty exceptions print locals, and a local may be a patient's.
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 T = TypeVar("T")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 StudyUid = Annotated[str, typer.Argument(help="Study Instance UID (0020,000D)")]
