@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import shutil
+import threading
 import uuid
 from collections import deque
 from collections.abc import Iterator
@@ -154,11 +155,14 @@ class Inbox:
     acceptor
         Begins the name of every folder that this process makes, so that what it leaves open when it
         is killed can be told from what others are still receiving.
+    turn
+        Held by the association that writes just now.
     """
 
     def __init__(self, storage: Path, min_free_bytes: int, acceptor: str = "") -> None:
         self.path = storage / FOLDER
         self.acceptor = acceptor
+        self.turn = threading.Lock()
         self._min_free_bytes = min_free_bytes
         self.path.mkdir(parents=True, exist_ok=True)
 
