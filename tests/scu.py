@@ -35,13 +35,20 @@ class Scu:
     def __init__(self, address: Address, contexts: Syntaxes = ((CT, EXPLICIT),)) -> None:
         self.socket = socket.create_connection(address, DEADLINE_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            self.accepted = self._associate(contexts)
+        except BaseException:
+            self.socket.close()
+            raise
+
+    def _associate(self, contexts: Syntaxes) -> list[int]:
         self.socket.sendall(request(contexts))
         answer = self.receive()
         if answer[:1] != b"\x02":
             raise ConnectionRefusedError("the association was not accepted")
         accept = A_ASSOCIATE_AC()
         accept.decode(answer)
-        self.accepted = [one.context_id for one in accept.presentation_context if one.result == 0]
+        return [one.context_id for one in accept.presentation_context if one.result == 0]
 
     def __enter__(self) -> Self:
         return self
