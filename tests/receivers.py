@@ -128,9 +128,18 @@ def count_files(process: str = "self") -> int:
 def usage() -> tuple[float, int, int]:
     """Give resident MiB, threads and open files of the one acceptor that this process runs."""
     (process,) = [path for path in Path("/proc").glob("[0-9]*") if _is_ours(path)]
-    status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-    resident = int(status["VmRSS"].split()[0]) / 1024
-    return resident, int(status["Threads"]), count_files(process.name)
+    threads = int(_status(process.name)["Threads"])
+    return resident_mib(process.name), threads, count_files(process.name)
+
+
+def resident_mib(process: str = "self") -> float:
+    """Give what a process holds in memory."""
+    return int(_status(process)["VmRSS"].split()[0]) / 1024
+
+
+def _status(process: str) -> dict[str, str]:
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return dict(line.split(":", 1) for line in lines)
 
 
 def _is_ours(process: Path) -> bool:

@@ -3,6 +3,7 @@
 10,000 cases; more with FUZZ_CASES=1000000 python -m pytest --timeout 0 tests/fuzz
 """
 
+import logging
 import os
 import socket
 import struct
@@ -27,7 +28,7 @@ from receiver.services.requests import RequestDesk
 from receiver.services.stow_parts import StoreRequest
 from schema.errors import UnreadableObjectError
 from tests.phantoms import Phantom
-from tests.receivers import Address, acceptors, count_files, knock, usage
+from tests.receivers import Address, acceptors, count_files, knock, resident_mib, usage
 from tests.scu import ABORT, CT, EXPLICIT, RELEASE_RQ, VERIFICATION, encode, pdata, request
 
 # pydicom warns of what it reads, which is as it should be; here it would end a case too early.
@@ -35,18 +36,20 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 USUAL = 10_000
 CASES = int(os.environ.get("FUZZ_CASES", USUAL))
 REPEATABLE = CASES == USUAL  # a long run looks for what is new
+ROUNDS = max(CASES // USUAL, 1)  # hypothesis remembers a round's cases, 30 kB each
 MOST_BYTES = 60_000  # fit into a socket's buffer, so that one thread can play both sides
 CONTEXTS = ((VERIFICATION, EXPLICIT), (CT, EXPLICIT), (CT, ImplicitVRLittleEndian))
 CONTEXTS = (*CONTEXTS, (PUSH_MODEL, EXPLICIT))
 SLICE = Phantom((0.0,), size=8).dataset(0)
 DATASETS = (encode(SLICE, EXPLICIT), encode(SLICE, str(ImplicitVRLittleEndian)))
 BOUNDARY = b"boundary"
+MOST_GROWTH_MIB = 200  # most of it is hypothesis's memory
 
 
 def share(part: float) -> settings:
     """Run this part of all cases."""
     return settings(
-        max_examples=max(int(CASES * part), 1),
+        max_examples=max(int(min(CASES, USUAL) * part), 1),
         deadline=None,
         derandomize=REPEATABLE,
         database=None,
@@ -145,12 +148,15 @@ def inbox(tmp_path_factory: pytest.TempPathFactory) -> Inbox:
     return Inbox(tmp_path_factory.mktemp("fuzz") / "storage", 0)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, params=range(ROUNDS))
 def _nothing_leaks() -> Iterator[None]:
-    before = threading.active_count(), count_files()
+    before = threading.active_count(), count_files(), resident_mib()
+    logging.disable()  # pytest would keep every line
     yield
+    logging.disable(logging.NOTSET)
     assert threading.active_count() <= before[0]
     assert count_files() <= before[1]
+    assert resident_mib() < before[2] + MOST_GROWTH_MIB
 
 
 def serve(inbox: Inbox, stream: bytes) -> None:
