@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,6 +29,7 @@ from tests.receivers import Address, acceptors
 from tests.scu import CT, EXPLICIT, Scu, encode, image, new_uid
 
 DEADLINE_S = 20
+AWAY_S = 30
 Call = Callable[[], object]
 
 
@@ -98,23 +100,24 @@ def test_a_sealed_object_with_lost_bytes_is_not_taken_for_whole(tmp_path: Path) 
     assert not list(folder.path.glob("0*"))
 
 
-def test_a_database_that_is_away_loses_nothing(tmp_path: Path) -> None:
+def test_a_database_that_is_away_for_half_a_minute_loses_nothing(tmp_path: Path) -> None:
     with away_database(tmp_path) as (settings, stop, start):
         database = connect(settings)
         keeper = Keeper(settings, database, Inbox(settings.storage, 0))
-        uids = [new_uid() for _ in range(6)]
+        before, meanwhile = new_uid(), [new_uid() for _ in range(AWAY_S)]
         with acceptors(tmp_path / "home", storage_dir=settings.storage) as ports:
             with Scu(ports["plain"]) as scu:
-                push(scu, uids[:2])
+                push(scu, [before])
                 keeper.make_round()
                 stop()
-                push(scu, uids[2:])
-                keeper.make_round()
-                keeper.make_round()
+                for uid in meanwhile:
+                    push(scu, [uid])
+                    keeper.make_round()
+                    threading.Event().wait(1)  # the outage itself, not a wait for something
                 start()
             keeper.make_round()
         database.engine.dispose()
-        assert sorted(catalogued(settings)) == sorted(uids)
+        assert sorted(catalogued(settings)) == sorted([before, *meanwhile])
 
 
 def push(scu: Scu, uids: list[str]) -> None:
