@@ -1,38 +1,19 @@
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 
 from schema.states import Outcome, StudyState
+from tests.entries import ENTRY as PLAIN
 from worklist.entries import Entry, FindingRow
 from worklist.verdicts import OUTCOMES, count_verdicts, judge, name_findings, name_level
 
-ENTRY = Entry(
-    study_instance_uid="1.2.3",
-    accession_number="A1",
-    patient_id="049",
-    patient_name="DOE^JANE",
-    study_date="20260301",
-    study_description="Head",
-    state=StudyState.DONE,
-    outcome=Outcome.NEGATIVE,
-    earlier_outcome=None,
-    reason=None,
-    priority=4,
-    priority_reason=None,
-    received_at=datetime(2026, 3, 1, 8, 0, tzinfo=UTC),
-    ready_at=None,
-    finished_at=None,
-    age_s=0,
-    late=False,
-    model=None,
-    revision=1,
+ENTRY = replace(
+    PLAIN,
     findings=(
         FindingRow("any", 0.9, 31.0, present=True),
         FindingRow("IPH", 0.9, 31.0, present=True),
         FindingRow("SDH", 0.1, 0.2, present=False),
     ),
-    objects=(),
 )
 WITHOUT_RESULT = [Outcome.NOT_ANALYSED, Outcome.FAILED, None]
 

@@ -1,33 +1,21 @@
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
-from schema.states import Outcome, StudyState
-from worklist.entries import Entry, FindingRow, ObjectRow, Worklist
+from schema.states import Outcome
+from tests.entries import EIGHT
+from tests.entries import ENTRY as PLAIN
+from worklist.entries import FindingRow, ObjectRow, Worklist
 from worklist.wire import entry_json, worklist_json
 
-EIGHT = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
-ENTRY = Entry(
-    study_instance_uid="1.2.3",
-    accession_number="A1",
-    patient_id="049",
-    patient_name="DOE^JANE",
-    study_date="20260301",
-    study_description="Head",
-    state=StudyState.DONE,
+ENTRY = replace(
+    PLAIN,
     outcome=Outcome.POSITIVE,
-    earlier_outcome=None,
-    reason=None,
     priority=1,
     priority_reason="IPH 31.0 mL >= 30 mL",
-    received_at=EIGHT,
     ready_at=EIGHT,
-    finished_at=None,
     age_s=60.0,
-    late=False,
     model="munet",
-    revision=1,
     findings=(FindingRow("any", 0.9, 31.0, present=True),),
     objects=(ObjectRow("SEG", "1.2.4", Path("/data/seg.dcm"), {}),),
 )
