@@ -23,7 +23,14 @@ class Loss:
 
     `cross_entropy` is what the paper has not: a weighted term beside Dice without which the type
     maps of so few patients never leave zero. 0 is the paper's loss.
+
+    `types` says what the five type maps learn. With `maps`, the paper's, each is a mask of its own.
+    With `within` they share one softmax inside the blood alone: what kind it is, given that it is
+    blood, and where it is is left to the "any" map.
     """
+
+    types: Literal["maps", "within"] = "maps"
+    within_weight: float = 0.5  # of that softmax against the "any" map
 
     gamma: float = 2.0
     alpha: float = 0.25
@@ -81,6 +88,7 @@ class Optimiser:
     weight_decay: float = 0.0
     schedule: Literal["plateau", "cosine"] = "plateau"
     patience: int = 4  # epochs without a better validation loss before the rate halves
+    stop: int = 0  # epochs without a better validation loss after which a stage ends; 0 is never
     average: float = 0.0  # decay of the exponential moving average of the weights a step; 0 is none
 
 
@@ -91,6 +99,7 @@ class Stage:
     size: int = 256
     epochs: int = 60
     batch: int = 32
+    heads_only: bool = False  # all but the output layers are frozen (the end of Algorithm 1)
 
 
 @dataclass(frozen=True)
@@ -116,11 +125,20 @@ class RunConfig:
 
     def stage_of(self, epoch: int) -> Stage:
         """Return the stage that an epoch, counted from 0, belongs to."""
+        return self._at(epoch)[0]
+
+    def span_of(self, epoch: int) -> range:
+        """Return the epochs of its stage."""
+        return self._at(epoch)[1]
+
+    def _at(self, epoch: int) -> tuple[Stage, range]:
+        first = 0
         for stage in self.stages:
-            if epoch < stage.epochs:
-                return stage
-            epoch -= stage.epochs
-        raise ConfigError(f"{self.name} has no epoch {epoch + self.epochs}")
+            span = range(first, first + stage.epochs)
+            if epoch in span:
+                return stage, span
+            first = span.stop
+        raise ConfigError(f"{self.name} has no epoch {epoch}")
 
     def shortened(self, epochs: int) -> "RunConfig":
         """Return this run in about so many epochs, shared out as in its own stages."""

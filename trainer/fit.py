@@ -12,16 +12,17 @@ import numpy.typing as npt
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainer.augment import augment
 from trainer.batches import Batch, Bleeds, load_batch
 from trainer.cache import Prepared
-from trainer.config import Optimiser, RunConfig
+from trainer.config import RunConfig, Stage
 from trainer.losses import Target, total_loss
 from trainer.parallel import World, joined
 from trainer.run import Run, describe
 from trainer.sampling import draw
+from trainer.schedule import check_watched, next_epoch, rate
 from trainer.smote import oversample
 from trainer.splits import Split
 from trainer.validation import validate
@@ -29,7 +30,7 @@ from worker.munet.network import Output
 
 Observer = Callable[[Run], None]
 ALONE = World()
-WARM_UP = 0.03  # of a cosine run: batch statistics settle before the full rate
+HEADS = ("heads", "head", "classifier")  # the output layers of MUNet and of the U-Net
 
 
 class Step(NamedTuple):
@@ -60,8 +61,9 @@ def fit(
     Raises
     ------
     ConfigError
-        The folder holds a run with other settings.
+        The folder holds a run with other settings, or nobody is held out for a run that must watch.
     """
+    check_watched(config, split)
     prepared, rows = oversample(prepared, prepared.where(split.train), config.smote, config.seed)
     with joined() as world:
         run = Run.resume(config, len(prepared), folder, world.device)
@@ -84,7 +86,7 @@ def fit(
                     run.history[-1] |= asdict(judged)
                 run.history[-1]["seconds"] = time.monotonic() - started
                 run.history[-1] = world.agreed(run.history[-1])
-                run.epoch += 1
+                run.epoch = next_epoch(config, run.history, run.epoch)
                 if world.first:
                     run.save(folder)
                     console.print(_line(run))
@@ -111,14 +113,14 @@ def train_epoch(
     # One slice alone has no batch statistics.
     batches = [batch for batch in np.split(chosen, cuts) if len(batch) >= 2 * world.size]
     bleeds = Bleeds(prepared, rows, config.augment.paste, rng)
-    run.network.train()
+    set_mode(run.network, stage)
     steps, before = [], run.hardness.clone()
     for index, batch in enumerate(batches):
         for group in run.optimiser.param_groups:
             group["lr"] = rate(config, run.history, epoch + index / len(batches))
         own = world.share(batch)
         loaded = load_batch(prepared, own, stage.size, bleeds)
-        steps.append(train_step(run, own, loaded, generator))
+        steps.append(train_step(run, own, loaded, generator, stage))
         report(epoch + (index + 1) / len(batches))
     _together(run, before, world)
     run.history.append({"epoch": epoch, **summary(steps)})
@@ -141,7 +143,27 @@ def summary(steps: Sequence[Step]) -> dict[str, float]:
     }
 
 
-def train_step(run: Run, rows: npt.NDArray[np.intp], batch: Batch, rng: torch.Generator) -> Step:
+def set_mode(network: nn.Module, stage: Stage) -> None:
+    """Set the network to training; where only the heads learn, the rest keeps its statistics."""
+    network.train()
+    for name, part in network.named_children():
+        part.train(not stage.heads_only or name in HEADS)
+
+
+def freeze(network: nn.Module) -> None:
+    """Drop the gradients of all but the output layers (the end of Algorithm 1)."""
+    for name, value in network.named_parameters():
+        if name.split(".")[0] not in HEADS:
+            value.grad = None
+
+
+def train_step(
+    run: Run,
+    rows: npt.NDArray[np.intp],
+    batch: Batch,
+    rng: torch.Generator,
+    stage: Stage,
+) -> Step:
     """Learn from one batch."""
     pictures, mask = augment(batch.pictures, batch.target.mask, run.config.augment, rng)
     device = next(run.network.parameters()).device
@@ -153,6 +175,8 @@ def train_step(run: Run, rows: npt.NDArray[np.intp], batch: Batch, rng: torch.Ge
     loss = total_loss(output, target, run.config.loss)
     run.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
+    if stage.heads_only:
+        freeze(run.network)
     torch.nn.utils.clip_grad_norm_(run.network.parameters(), 5.0)
     run.optimiser.step()
     run.step += 1
@@ -165,27 +189,6 @@ def train_step(run: Run, rows: npt.NDArray[np.intp], batch: Batch, rng: torch.Ge
     single = types.sum(dim=1) == 1
     right = logits[:, :-1].argmax(dim=1) == types.argmax(dim=1)
     return Step(float(loss.detach()), int((right & single).sum()), int(single.sum()))
-
-
-def rate(config: RunConfig, history: list[dict[str, float]], epoch: float) -> float:
-    """Return the learning rate at a moment of the run, from what is known then."""
-    settings = config.optimiser
-    if settings.schedule == "plateau":
-        return settings.rate * 0.5 ** halvings([1 - h["dice"] for h in history], settings)
-    done = epoch / config.epochs
-    warm = min(1.0, (done + 1e-3) / WARM_UP)
-    return settings.rate * warm * (0.5 + 0.5 * math.cos(math.pi * done)) + settings.rate * 1e-2
-
-
-def halvings(losses: list[float], settings: Optimiser) -> int:
-    """How often the rate was halved: each time `patience` epochs went by without a better loss."""
-    best, waited, count = math.inf, 0, 0
-    for loss in losses:
-        waited = 0 if loss < best else waited + 1
-        best = min(best, loss)
-        if waited == settings.patience:
-            count, waited = count + 1, 0
-    return count
 
 
 def _progress(console: Console) -> Progress:

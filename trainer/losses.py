@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from trainer.config import Loss
 from worker.munet.network import Output
@@ -83,10 +83,38 @@ def dice_loss(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return (by_slice + (over_batch * share).sum() / share.sum()) / 2
 
 
+def within_loss(logits: Tensor, target: Target) -> Tensor:
+    """Cross-entropy of the type given blood, each slice with one type counting alike.
+
+    Parameters
+    ----------
+    logits
+        (slice, 5, rows, columns).
+    """
+    single = target.types.sum(dim=1) == 1
+    where = (target.mask * single[:, None, None]) >= 0.5
+    slices, rows, columns = where.nonzero(as_tuple=True)
+    if not len(slices):
+        return logits.sum() * 0
+    truth = target.types.argmax(dim=1)[slices]
+    entropy = cross_entropy(logits[slices, :, rows, columns], truth, reduction="none")
+    size = where.sum((-2, -1))
+    return (entropy / size[slices]).sum() / (size > 0).sum()
+
+
 def mask_loss(logits: Tensor, target: Target, config: Loss) -> Tensor:
     """Return the loss of one branch, logits (slice, 6, rows, columns)."""
+    if config.types == "within":
+        every = torch.ones_like(target.mask[:, :1, 0])
+        found = map_loss(logits[:, 5:], target.mask[:, None], every, config)
+        return found + config.within_weight * within_loss(logits[:, :5], target)
     maps = target.maps()
     weight = target.known * maps.new_tensor([1.0] * 5 + [config.any_weight])
+    return map_loss(logits, maps, weight, config)
+
+
+def map_loss(logits: Tensor, maps: Tensor, weight: Tensor, config: Loss) -> Tensor:
+    """Dice and cross-entropy of some maps (slice, map, rows, columns), weight (slice, map)."""
     loss = dice_loss(logits.sigmoid(), maps, weight)
     if config.cross_entropy:
         entropy = binary_cross_entropy_with_logits(

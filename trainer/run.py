@@ -7,6 +7,7 @@ import copy
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -136,11 +137,19 @@ def described(folder: Path) -> tuple[RunConfig, Split]:
     return config, Split(tuple(values["train"]), tuple(values["validation"]))
 
 
-def averaged(config: RunConfig, folder: Path) -> tuple[nn.Module, list[dict[str, float]]]:
-    """Read a run's averaged network, in eval mode, and its history; nothing where none is."""
+class Stored(NamedTuple):
+    """What a run has come to."""
+
+    network: nn.Module  # the average, in eval mode
+    history: list[dict[str, float]]
+    epoch: int  # the next one; as many as the run has once it is at its end
+
+
+def averaged(config: RunConfig, folder: Path) -> Stored:
+    """Read a run's averaged network; a fresh one where none is stored."""
     network = make_network(config).eval()
     if not (folder / STATE).exists():
-        return network, []
+        return Stored(network, [], 0)
     stored = torch.load(folder / STATE, map_location="cpu", weights_only=True)
     network.load_state_dict(stored["average"])
-    return network, stored["history"]
+    return Stored(network, stored["history"], stored["epoch"])

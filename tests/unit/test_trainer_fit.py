@@ -21,9 +21,10 @@ from trainer.config import (
     build,
     load_config,
 )
-from trainer.fit import fit, halvings, rate
-from trainer.run import Run
+from trainer.fit import fit
+from trainer.run import Run, averaged, baseline
 from trainer.sampling import draw, positive_weights
+from trainer.schedule import halvings, next_epoch, rate
 from trainer.splits import Split
 from worker.munet.network import NetworkConfig
 
@@ -186,13 +187,47 @@ def test_the_cosine_ends_at_a_hundredth():
     assert rate(config, [], config.epochs) == pytest.approx(0.01)
 
 
+def test_a_stage_ends_early_when_validation_gets_no_better():
+    config = replace(TINY, optimiser=replace(TINY.optimiser, stop=2))
+    config = replace(config, stages=(Stage(32, 5, 4), Stage(64, 5, 4)))
+    told = [{"epoch": e, "dice": dice} for e, dice in enumerate([0.1, 0.5, 0.4, 0.3])]
+    assert [next_epoch(config, told[: n + 1], n) for n in range(4)] == [1, 2, 3, 5]
+    assert next_epoch(config, [*told, {"epoch": 5, "dice": 0.2}], 5) == 6  # a stage starts anew
+
+
+def test_a_run_that_stopped_early_is_finished(prepared, tmp_path):
+    config = replace(TINY, stages=(Stage(32, 9, 4),), optimiser=Optimiser(rate=1e-9, stop=1))
+    run = fit(config, prepared, SPLIT, tmp_path, quiet())
+    stored = averaged(config, tmp_path)
+    assert len(run.history) < 9
+    assert stored.epoch == config.epochs
+    assert len(fit(config, prepared, SPLIT, tmp_path, quiet()).history) == len(run.history)
+
+
+def test_whom_nobody_watches_can_not_stop_early(prepared, tmp_path):
+    config = replace(TINY, optimiser=Optimiser(stop=3))
+    with pytest.raises(ConfigError, match="hold some out"):
+        fit(config, prepared, Split((1, 2, 3), ()), tmp_path, quiet())
+
+
+@pytest.mark.parametrize("architecture", ["munet", "unet"])
+def test_the_last_phase_trains_the_heads_alone(prepared, tmp_path, architecture):
+    config = TINY if architecture == "munet" else baseline(TINY)
+    config = replace(config, stages=(Stage(32, 1, 4, heads_only=True),))
+    before = Run.start(config, len(prepared)).network.state_dict()
+    after = fit(config, prepared, SPLIT, tmp_path, quiet()).network.state_dict()
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    heads = {"munet": {"heads", "classifier"}, "unet": {"head", "classifier"}}
+    assert changed == heads[architecture]
+
+
 def test_stages_follow_one_another():
     assert [TINY.stage_of(epoch).size for epoch in range(4)] == [32, 32, 64, 64]
 
 
 def test_the_paper_preset_is_table_5():
     paper = load_config("paper")
-    assert paper.stages == (Stage(size=256, epochs=60, batch=32),)
+    assert paper.stages == (Stage(256, 60, 32), Stage(256, 10, 32, heads_only=True))
     assert (paper.optimiser.rate, paper.optimiser.schedule) == (1e-4, "plateau")
     assert paper.network == NetworkConfig(width=64)
     assert paper.loss.cross_entropy == 0

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from trainer.config import Loss
-from trainer.losses import Target, dice, dice_loss, focal, mask_loss, total_loss
+from trainer.losses import Target, dice, dice_loss, focal, mask_loss, total_loss, within_loss
 from worker.munet.network import Output
 
 
@@ -79,6 +79,34 @@ def test_dice_loss_of_an_empty_answer_by_hand():
     expected = (8 / 9 + 2 * (8 / 9) / 6) / 2
     found = dice_loss(torch.zeros(1, 6, 4, 4), target.maps(), target.known)
     assert found.item() == pytest.approx(expected)
+
+
+WITHIN = Loss(types="within", cross_entropy=1.0)
+
+
+def test_types_within_learn_from_the_blood_of_one_type_alone():
+    logits = torch.zeros(1, 6, 4, 4, requires_grad=True)
+    mask_loss(logits, one_slice(EDH), WITHIN).backward()
+    assert logits.grad[0, 0, :2].max() < 0 < logits.grad[0, 1:5, :2].min()
+    assert logits.grad[0, :5, 2:].abs().max() == 0
+
+
+@pytest.mark.parametrize("target", [one_slice(MIXED), one_slice(NONE, blood=False)])
+def test_types_within_learn_nothing_where_there_is_no_single_type(target):
+    logits = torch.zeros(1, 6, 4, 4, requires_grad=True)
+    mask_loss(logits, target, WITHIN).backward()
+    assert logits.grad[:, :5].abs().max() == 0
+    assert logits.grad[:, 5].abs().max() > 0
+
+
+def test_a_large_bleed_says_no_more_of_its_type_than_a_small_one():
+    large, small = one_slice(EDH), one_slice([0, 1, 0, 0, 0])
+    small.mask[0, :2, 1:] = 0
+    both = Target(torch.cat((large.mask, small.mask)), torch.cat((large.types, small.types)))
+    logits = torch.zeros(2, 5, 4, 4, requires_grad=True)
+    within_loss(logits, both).backward()
+    sums = logits.grad.abs().sum((1, 2, 3))
+    assert sums[0].item() == pytest.approx(sums[1].item())
 
 
 def test_all_four_branches_count():
