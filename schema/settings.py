@@ -82,6 +82,7 @@ class Settings(BaseSettings):
 
     model: Path | None = None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    operating_point: str | None = None
     rules: Path | None = None
     lease_s: Seconds = 30
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 3

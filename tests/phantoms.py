@@ -282,4 +282,4 @@ class ThresholdPredictor:
         labels = np.where(blood, KEYS.index(self.subtype) + 1, 0).astype(np.uint8)
         scores = dict.fromkeys((ANY, *KEYS), 0.0)
         scores[ANY] = scores[self.subtype] = float(blood.any())
-        return SimpleNamespace(labels=labels, probabilities=scores)
+        return SimpleNamespace(labels=labels, probabilities=scores, alarm=0.2)

@@ -19,7 +19,7 @@ from trainer.config import RunConfig
 from trainer.ctich import Release, read_series
 from trainer.fit import fit
 from trainer.judge import Study, study_of
-from trainer.operating import TOP, Seen, calibrated, choose, look
+from trainer.operating import TOP, Seen, calibrated, choose, look, youden
 from trainer.run import averaged, describe
 from trainer.splits import Split, SplitError, folds, inner
 from worker.munet.card import OperatingPoint, Scoring
@@ -40,7 +40,7 @@ class Fold:
     @property
     def finished(self) -> bool:
         """Whether it has trained all its epochs."""
-        return len(averaged(self.config, self.place)[1]) == self.config.epochs
+        return averaged(self.config, self.place).epoch == self.config.epochs
 
 
 @dataclass(frozen=True)
@@ -143,14 +143,14 @@ def judged(planned: Sequence[Fold], prepared: Prepared, release: Release) -> dic
     for index, fold in enumerate(done):
         others = [one for other, part in enumerate(seen) if other != index for one in part]
         scoring = calibrated(others, SCORING) if others else SCORING
-        point = choose(others, scoring) if others else OperatingPoint()
+        point = choose(others, scoring, youden) if others else OperatingPoint()
         studies[fold.number] = called(fold, seen[index], release, scoring, point)
     return studies
 
 
 def answers(fold: Fold, prepared: Prepared) -> list[Seen]:
     """Raw answers of one fold's network for the patients it never saw."""
-    network, _ = averaged(fold.config, fold.place)
+    network = averaged(fold.config, fold.place).network
     return look(network, prepared, fold.split.validation, SCORING)
 
 

@@ -1,6 +1,6 @@
 """Choose calibration and thresholds on validation patients, and only there."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -20,7 +20,10 @@ from worker.munet.network import OUTPUTS
 MASKS, SEEDS, SIZES = (0.3, 0.4, 0.5, 0.6), (0.5, 0.7, 0.85, 0.95), (0, 8, 20)
 GATES = (0.0, 0.05, 0.1, 0.2, 0.3)
 TOP = 3  # 15 mm of a head
+FOUND = 0.95  # of what is there, at high-sensitivity; of what is healthy left alone, at high-ppv
 STRENGTH = 1.0  # of the pull towards a flat line: a dozen patients can't pin down two numbers
+
+Limit = Callable[[npt.NDArray[np.bool_], npt.NDArray[np.floating]], float]
 
 
 @dataclass(frozen=True)
@@ -77,32 +80,58 @@ def _line(logits: npt.NDArray[np.float32], truth: npt.NDArray[np.bool_]) -> tupl
     return (slope, intercept) if slope > 0 else (1.0, 0.0)
 
 
-def choose(seen: Sequence[Seen], scoring: Scoring) -> OperatingPoint:
-    """Choose the balanced point: best masks, and thresholds where Youden's index is highest."""
+def choose(seen: Sequence[Seen], scoring: Scoring, limit: Limit) -> OperatingPoint:
+    """Choose an operating point: thresholds by `limit`, then best masks."""
     slices = [calibrate(one.maps.logits, scoring.slice) for one in seen]
     studies = np.stack(
         [calibrate(study_logits(one.maps.logits, scoring.top), scoring.study) for one in seen]
     )
     truth = np.stack([one.truth.any(axis=0) for one in seen])
     every = np.concatenate([one.truth[:, -1] for one in seen])
-    study_limit = youden(truth[:, -1], studies[:, -1])
+    study_limit = limit(truth[:, -1], studies[:, -1])
     point = OperatingPoint(
         study_gate=study_limit / 2,
-        slice_any=youden(every, np.concatenate(slices)[:, -1]),
+        slice_any=limit(every, np.concatenate(slices)[:, -1]),
         study_any=study_limit,
-        types=tuple(youden(truth[:, i], studies[:, i]) for i in range(len(CLASSES))),
+        types=tuple(limit(truth[:, i], studies[:, i]) for i in range(len(CLASSES))),
     )
     return best_masks(seen, slices, studies[:, -1], point)
 
 
 def youden(truth: npt.NDArray[np.bool_], score: npt.NDArray[np.floating]) -> float:
-    """Threshold with the highest sensitivity + specificity, half-way to the next lower score."""
+    """Threshold with the highest sensitivity + specificity."""
+    return _limit(truth, score, lambda false, true: int(np.argmax(true - false)))
+
+
+def sensitive(truth: npt.NDArray[np.bool_], score: npt.NDArray[np.floating]) -> float:
+    """Highest threshold that finds 95 % of what is there."""
+    return _limit(truth, score, lambda _, true: int(np.argmax(true >= FOUND)))
+
+
+def precise(truth: npt.NDArray[np.bool_], score: npt.NDArray[np.floating]) -> float:
+    """Lowest threshold that leaves 95 % of the healthy alone, which a high PPV asks for."""
+    return _limit(truth, score, lambda false, _: int(np.flatnonzero(false <= 1 - FOUND)[-1]))
+
+
+POINTS: Mapping[str, Limit] = {
+    "high-sensitivity": sensitive,
+    "balanced": youden,
+    "high-ppv": precise,
+}
+
+
+def _limit(
+    truth: npt.NDArray[np.bool_],
+    score: npt.NDArray[np.floating],
+    pick: Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64]], int],
+) -> float:
+    """Pick a point of the ROC curve; the threshold lies half-way to the next lower score."""
     if truth.all() or not truth.any():
         return 0.5
     false, true, limits = roc_curve(truth, score, drop_intermediate=False)
-    best = int(np.argmax(true - false))
-    lower = score[score < limits[best]]
-    return float(np.clip((limits[best] + (lower.max() if len(lower) else 0.0)) / 2, 0.0, 1.0))
+    chosen = limits[pick(false, true)]
+    lower = score[score < chosen]
+    return float(np.clip((chosen + (lower.max() if len(lower) else 0.0)) / 2, 0.0, 1.0))
 
 
 def best_masks(

@@ -15,7 +15,7 @@ from trainer.ctich import Release
 from trainer.evaluate import evaluate
 from trainer.judge import Study, judge
 from trainer.metrics import auc
-from trainer.operating import TOP, Seen, calibrated, choose, look
+from trainer.operating import POINTS, TOP, Seen, calibrated, choose, look
 from trainer.report import as_json
 from trainer.run import averaged, described
 from trainer.splits import Split
@@ -54,12 +54,12 @@ def finished(folder: Path) -> Finished:
         No run is here, or it has not come to its end.
     """
     config, split = described(folder)
-    network, history = averaged(config, folder)
-    if len(history) < config.epochs:
+    stored = averaged(config, folder)
+    if stored.epoch < config.epochs:
         raise ConfigError(
-            f"{folder}: has trained {len(history)} of {config.epochs} epochs; let `fit` go on"
+            f"{folder}: has trained {stored.epoch} of {config.epochs} epochs; let `fit` go on"
         )
-    return Finished(config, split, network, history)
+    return Finished(config, split, stored.network, stored.history)
 
 
 def ship(run: Finished, prepared: Prepared, release: Release, target: Path, note: str = "") -> Card:
@@ -98,7 +98,7 @@ def card_of(run: Finished, seen: Sequence[Seen], scoring: Scoring) -> Card:
         network=run.config.network,
         preprocessing=run.config.preprocessing,
         scoring=scoring,
-        operating_points={"balanced": choose(seen, scoring)},
+        operating_points={name: choose(seen, scoring, limit) for name, limit in POINTS.items()},
         chosen="balanced",
         training=training_record(run),
     )

@@ -41,6 +41,10 @@ class Prediction(Protocol):
     def probabilities(self) -> Mapping[str, float]:
         """The study's score for each type and for `any`."""
 
+    @property
+    def alarm(self) -> float:
+        """The score of `any` from which the model calls a study."""
+
 
 class Predictor(Protocol):
     """A model that is ready: `worker.munet.inference.Predictor`, or another with its shape."""
@@ -136,7 +140,7 @@ def analyse(
     with watch.step("measure"):
         findings = _measure(source, prediction, predictor.card)
     with watch.step("prioritise"):
-        priority = prioritise(findings, rules)
+        priority = prioritise(findings, rules, prediction.alarm)
     with watch.step("write"):
         algorithm = Algorithm(predictor.card.name, predictor.card.sha256)
         seg = write_segmentation(source, prediction.labels, algorithm, folder)

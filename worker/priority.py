@@ -59,7 +59,9 @@ class Priority:
 UNMEASURED = Extent()
 
 
-def prioritise(findings: Sequence[Finding], rules: Rules, extent: Extent = UNMEASURED) -> Priority:
+def prioritise(
+    findings: Sequence[Finding], rules: Rules, alarm: float, extent: Extent = UNMEASURED
+) -> Priority:
     """Apply the rule, the most urgent level first.
 
     Parameters
@@ -68,6 +70,9 @@ def prioritise(findings: Sequence[Finding], rules: Rules, extent: Extent = UNMEA
         One for `any` and for each of the five types.
     rules
         Thresholds.
+    alarm
+        The score of `any` from which the model calls a study: its own threshold for review, since
+        a score means what the patients say that it was calibrated and its threshold chosen on.
     extent
         What else was measured.
 
@@ -81,8 +86,8 @@ def prioritise(findings: Sequence[Finding], rules: Rules, extent: Extent = UNMEA
     reasons = {
         Level.CRITICAL: "; ".join(_critical(measured, rules)),
         Level.HIGH: "; ".join(_high(measured, rules)),
-        Level.REVIEW: "; ".join(_review(found, rules)),
-        Level.NONE_FOUND: _none_found(found, rules),
+        Level.REVIEW: "; ".join(_review(found, rules, alarm)),
+        Level.NONE_FOUND: _none_found(found, rules, alarm),
     }
     level = next(level for level, reason in reasons.items() if reason)
     outcome = _outcome(level, present=found[ANY].present)
@@ -126,10 +131,9 @@ def _high(measured: Mapping[str, float | None], rules: Rules) -> Iterator[str]:
             )
 
 
-def _review(found: Mapping[str, Finding], rules: Rules) -> Iterator[str]:
-    threshold = rules.review.probability
+def _review(found: Mapping[str, Finding], rules: Rules, alarm: float) -> Iterator[str]:
     for key in (*KEYS, ANY):
-        finding = found[key]
+        finding, threshold = found[key], _review_at(key, rules, alarm)
         if finding.present and key != ANY:
             yield (
                 f"small or uncertain: {_shown(f'{key}_ml', finding.volume_ml)},"
@@ -138,15 +142,20 @@ def _review(found: Mapping[str, Finding], rules: Rules) -> Iterator[str]:
         elif finding.probability >= threshold:
             yield (
                 f"small or uncertain: {key} probability {finding.probability:.2f}"
-                f" (review at {threshold:g} or more)"
+                f" (review at {threshold:.2g} or more)"
             )
 
 
-def _none_found(found: Mapping[str, Finding], rules: Rules) -> str:
+def _review_at(key: str, rules: Rules, alarm: float) -> float:
+    return alarm if key == ANY else rules.review.probability
+
+
+def _none_found(found: Mapping[str, Finding], rules: Rules, alarm: float) -> str:
     likeliest = max(found.values(), key=lambda finding: finding.probability)
+    threshold = _review_at(likeliest.subtype, rules, alarm)
     return (
         f"no hemorrhage found: highest probability {likeliest.probability:.3f}"
-        f" ({likeliest.subtype}, review at {rules.review.probability:g} or more);"
+        f" ({likeliest.subtype}, review at {threshold:.2g} or more);"
         " does not exclude hemorrhage"
     )
 

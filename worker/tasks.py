@@ -86,7 +86,7 @@ def _database() -> Database:
 
 @cache
 def _predictor() -> Predictor:
-    return Predictor(settings.model or SHIPPED_MODEL, settings.device)
+    return Predictor(settings.model or SHIPPED_MODEL, settings.device, settings.operating_point)
 
 
 @cache

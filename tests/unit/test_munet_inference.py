@@ -10,7 +10,7 @@ import torch
 from worker.munet import checkpoint, inference
 from worker.munet.card import LABELS, Card, OperatingPoint, Platt, Scoring
 from worker.munet.device import resolve
-from worker.munet.errors import DeviceError
+from worker.munet.errors import CheckpointError, DeviceError
 from worker.munet.inference import Maps, Predictor, calibrate, study_logits
 from worker.munet.labels import label_frame
 from worker.munet.network import MUNet, NetworkConfig
@@ -49,6 +49,29 @@ def test_a_prediction_lies_on_the_source_grid(predictor, series):
     assert found.labels.dtype == np.uint8
     assert found.slice_probabilities.shape == (5, 6)
     assert tuple(found.probabilities) == LABELS
+
+
+def test_an_operating_point_is_taken_by_its_name(predictor, tmp_path):
+    points = {**predictor.card.operating_points, "high-ppv": OperatingPoint(study_any=0.9)}
+    path = tmp_path / "two.safetensors"
+    card = replace(predictor.card, operating_points=points)
+    checkpoint.write(path, predictor.network.state_dict(), card)
+    assert Predictor(path, "cpu").card.operating_point.study_any == 0.5
+    assert Predictor(path, "cpu", "high-ppv").card.operating_point.study_any == 0.9
+    with pytest.raises(CheckpointError, match=r"'cautious'; it has balanced, high-ppv"):
+        Predictor(path, "cpu", "cautious")
+
+
+def test_a_type_in_the_blood_counts_and_beside_it_does_not():
+    masks = torch.full((1, 6, 64, 64), -8.0)
+    masks[:, -1, 10:20, 10:20] = 6  # blood
+    masks[:, 3, 10:20, 10:20] = 4  # of type SAH
+    masks[:, 0, 40:60, 40:60] = 9  # EDH where no blood is
+    said = inference.evidence(masks)[0]
+    assert said[:5].argmax() == 3
+    assert said[-1].item() == pytest.approx(6)
+    assert said[3].item() == pytest.approx(6, abs=0.01)  # any, and nearly certain of its type
+    assert said[0] < -5
 
 
 def test_batches_do_not_change_a_prediction(predictor, series, monkeypatch):

@@ -81,9 +81,9 @@ def test_thresholds_of_a_fold_come_from_the_other_folds(
     chosen = []
     real = crossval_module.choose
 
-    def spy(seen, scoring):
+    def spy(seen, scoring, limit):
         chosen.append(sum(len(one.types) for one in seen))
-        return real(seen, scoring)
+        return real(seen, scoring, limit)
 
     monkeypatch.setattr(crossval_module, "choose", spy)
     planned = plan(config, prepared, home / "run", 2)

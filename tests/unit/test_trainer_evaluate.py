@@ -11,7 +11,7 @@ from trainer.evaluate import evaluate, overlap
 from trainer.intervals import bootstrap
 from trainer.judge import ML_PER_PIXEL, Study, count
 from trainer.metrics import Overlap, auc, intraclass, sensitivity, specificity
-from trainer.operating import platt, youden
+from trainer.operating import POINTS, platt, youden
 from trainer.splits import SplitError, judged_patients
 from worker.munet.card import CLASSES, OperatingPoint
 from worker.munet.inference import calibrate
@@ -154,6 +154,21 @@ def test_the_bootstrap_draws_patients():
 def test_youden_parts_what_can_be_parted():
     truth = np.array([False, False, True, True])
     assert youden(truth, np.array([0.1, 0.3, 0.7, 0.9])) == pytest.approx(0.5)
+
+
+def test_the_three_points_lie_where_their_names_say():
+    rng = np.random.default_rng(0)
+    truth = rng.random(400) < 0.3
+    score = np.clip(rng.normal(0.35 + 0.3 * truth, 0.15), 0, 1)
+    points = {name: limit(truth, score) for name, limit in POINTS.items()}
+    assert points["high-sensitivity"] < points["balanced"] < points["high-ppv"]
+    assert sensitivity(truth, score >= points["high-sensitivity"]) >= 0.95
+    assert specificity(truth, score >= points["high-ppv"]) >= 0.95
+
+
+@pytest.mark.parametrize("limit", POINTS.values())
+def test_a_point_for_one_kind_of_truth_is_the_middle(limit):
+    assert limit(np.ones(3, bool), np.array([0.1, 0.2, 0.9])) == 0.5
 
 
 def test_platt_makes_frequencies_of_logits():

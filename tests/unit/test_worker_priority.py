@@ -33,12 +33,15 @@ def findings(
     return [Finding(ANY, highest, total, total > 0), *types]
 
 
+ALARM = 0.2
+
+
 def judged(
     volumes_ml: Mapping[str, float] | None = None,
     scores: Mapping[str, float] | None = None,
     **extent: float,
 ) -> Priority:
-    return prioritise(findings(volumes_ml or {}, scores), RULES, Extent(**extent))
+    return prioritise(findings(volumes_ml or {}, scores), RULES, ALARM, Extent(**extent))
 
 
 @pytest.mark.parametrize(
@@ -136,6 +139,13 @@ def test_a_high_reason_gives_volume_and_score() -> None:
     )
 
 
+@pytest.mark.parametrize(("alarm", "level"), [(0.3, 3), (0.31, 4)])
+def test_any_blood_is_reviewed_at_the_models_own_operating_point(alarm: float, level: int) -> None:
+    priority = prioritise(findings({}, {ANY: 0.3}), RULES, alarm)
+    assert priority.level == level
+    assert f"review at {alarm:g} or more" in priority.reason
+
+
 def test_a_review_reason_says_small_or_uncertain() -> None:
     assert judged({"SAH": 0.04}).reason == "small or uncertain: SAH 0.04 mL, probability 0.00"
 
@@ -193,8 +203,8 @@ def test_the_thresholds_come_from_the_file(tmp_path: Path) -> None:
         ("edh_ml = 30.0", 'edh_ml = "30"', r"critical\.edh_ml = '30' is no number"),
         ("probability = 0.5", "probability = 50", r"high\.probability = 50 .* at most 1"),
         ("total_ml = 50.0", "sum_ml = 50.0", "unknown sum_ml; missing total_ml"),
-        ('version = "1"', "", "the file: missing version"),
-        ('version = "1"', "version = 1", "version must be a text"),
+        ('version = "2"', "", "the file: missing version"),
+        ('version = "2"', "version = 1", "version must be a text"),
         ("[review]", "[revue]", "unknown revue; missing review"),
         ("[review]", "[review", "site.toml"),
     ],

@@ -79,6 +79,21 @@ def read(path: Path) -> tuple[MUNet, Card]:
     return network.eval(), card
 
 
+def at(card: Card, point: str | None, path: Path) -> Card:
+    """Return the card with one of its operating points in force; none named changes nothing.
+
+    Raises
+    ------
+    CheckpointError
+        The card has no point of that name.
+    """
+    if point and point not in card.operating_points:
+        raise CheckpointError(
+            f"{path}: has no operating point {point!r}; it has {', '.join(card.operating_points)}"
+        )
+    return replace(card, chosen=point or card.chosen)
+
+
 def write(path: Path, weights: Mapping[str, Tensor], card: Card) -> Card:
     """Write both files, the weights first, each by rename; return the card with its sha256."""
     weights_path, card_path = paths(path)

@@ -27,6 +27,7 @@ class Prediction:
     labels: npt.NDArray[np.uint8]  # (slice, row, column) of the source: 0 none, 1 ... 5 the type
     slice_probabilities: npt.NDArray[np.float32]  # (slice, 6)
     probabilities: Mapping[str, float]  # each type and "any", for the study
+    alarm: float  # from this probability of "any" on, the operating point calls the study
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,21 @@ def forward(network: nn.Module, x: Tensor, scoring: Scoring) -> tuple[Tensor, Te
         masks = (masks + mirrored.masks[-1].flip(-1)) / 2
         scores = (scores + mirrored.scores) / 2
     if scoring.mask_weight:
-        strongest = masks.flatten(2).topk(STRONGEST, dim=-1).values.mean(dim=-1)
-        scores = scores + scoring.mask_weight * strongest
+        scores = scores + scoring.mask_weight * evidence(masks)
     return masks, scores
+
+
+def evidence(masks: Tensor) -> Tensor:
+    """Sum the maps up to what they say of a slice as a whole, (slice, 6) logits.
+
+    "Any" is the mean of its strongest pixels; a type adds the log of its share among the five,
+    averaged over the pixels as far as they are blood.
+    """
+    found = masks[:, -1].flatten(1)  # (slice, pixels)
+    strongest = found.topk(STRONGEST, dim=-1).values.mean(dim=-1, keepdim=True)
+    share = masks[:, :-1].log_softmax(dim=1).flatten(2)  # (slice, 5, pixels)
+    blood = found.softmax(dim=-1)[:, None]
+    return torch.cat((strongest + (share * blood).sum(dim=-1), strongest), dim=1)
 
 
 def read(
@@ -110,7 +123,8 @@ def read(
         for index in np.flatnonzero(slices[:, -1] >= point.slice_gate):
             any_map = maps.any_map[index].astype(np.float32)
             labels[index] = label_frame(any_map, maps.types[index], point, box, shape)
-    return Prediction(labels, slices, dict(zip(LABELS, map(float, study), strict=True)))
+    probabilities = dict(zip(LABELS, map(float, study), strict=True))
+    return Prediction(labels, slices, probabilities, point.study_any)
 
 
 class Predictor:
@@ -122,6 +136,8 @@ class Predictor:
         The .safetensors or .json file.
     device
         auto, cpu, cuda or cuda:1.
+    point
+        The name of one of its operating points; empty takes the one that its card chose.
 
     Raises
     ------
@@ -131,9 +147,12 @@ class Predictor:
 
     card: Card
 
-    def __init__(self, checkpoint_path: Path, device: str = "auto") -> None:
+    def __init__(
+        self, checkpoint_path: Path, device: str = "auto", point: str | None = None
+    ) -> None:
         self.device = resolve(device)
-        network, self.card = checkpoint.read(checkpoint_path)
+        network, card = checkpoint.read(checkpoint_path)
+        self.card = checkpoint.at(card, point, checkpoint_path)
         self.network: MUNet = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def predict(
