@@ -11,7 +11,8 @@ import numpy.typing as npt
 from filelock import FileLock
 from rich.progress import track
 
-from trainer.ctich import Release, Slice, read_mask, read_series
+from trainer.ctich import SLICE_INTERVAL_MM, Release, Slice, read_mask, read_series
+from worker.munet.inference import Series
 from worker.munet.preprocessing import Preprocessing
 from worker.munet.resize import Box, resize
 
@@ -38,6 +39,12 @@ class Prepared:
     def where(self, patients: Collection[int]) -> npt.NDArray[np.intp]:
         """Return the indices of the named patients' slices."""
         return np.flatnonzero(np.isin(self.patients, list(patients)))
+
+    def series(self, patient: int) -> Series:
+        """Return what the network is given of one patient."""
+        rows = self.where([patient])
+        positions_mm = self.numbers[rows] * SLICE_INTERVAL_MM
+        return Series(self.pictures[rows], self.layout[rows] - rows[0], positions_mm)
 
 
 def prepare(release: Release, preprocessing: Preprocessing, folder: Path) -> Prepared:

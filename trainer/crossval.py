@@ -19,13 +19,15 @@ from trainer.config import RunConfig
 from trainer.ctich import Release, read_series
 from trainer.fit import fit
 from trainer.judge import Study, study_of
-from trainer.operating import TOP, Seen, calibrated, choose, look, youden
+from trainer.operating import SMOOTH_MM, TOP, Seen, calibrated, choose, look, youden
 from trainer.run import averaged, describe
 from trainer.splits import Split, SplitError, folds, inner
 from worker.munet.card import OperatingPoint, Scoring
 from worker.munet.inference import read
 
-SCORING = Scoring(flip=True, mask_weight=0.5, top=TOP)  # fixed beforehand, for every network alike
+SCORING = Scoring(
+    flip=True, mask_weight=0.5, smooth_mm=SMOOTH_MM, top=TOP
+)  # fixed beforehand, for every network alike
 
 
 @dataclass(frozen=True)

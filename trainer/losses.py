@@ -105,9 +105,11 @@ def within_loss(logits: Tensor, target: Target) -> Tensor:
 def mask_loss(logits: Tensor, target: Target, config: Loss) -> Tensor:
     """Return the loss of one branch, logits (slice, 6, rows, columns)."""
     if config.types == "within":
+        # Slicing twice would fill two maps with zeros on the way back.
+        types, found = torch.split(logits, [5, 1], dim=1)
         every = torch.ones_like(target.mask[:, :1, 0])
-        found = map_loss(logits[:, 5:], target.mask[:, None], every, config)
-        return found + config.within_weight * within_loss(logits[:, :5], target)
+        where = map_loss(found, target.mask[:, None], every, config)
+        return where + config.within_weight * within_loss(types, target)
     maps = target.maps()
     weight = target.known * maps.new_tensor([1.0] * 5 + [config.any_weight])
     return map_loss(logits, maps, weight, config)

@@ -14,11 +14,11 @@ from trainer.blobs import blobs, together
 from trainer.cache import Prepared
 from worker.munet.card import CLASSES, OperatingPoint, Platt, Scoring
 from worker.munet.device import resolve
-from worker.munet.inference import Maps, calibrate, run, study_logits
-from worker.munet.network import OUTPUTS
+from worker.munet.inference import Maps, calibrate, run, slice_logits, study_logits
 
 MASKS, SEEDS, SIZES = (0.3, 0.4, 0.5, 0.6), (0.5, 0.7, 0.85, 0.95), (0, 8, 20)
 GATES = (0.0, 0.05, 0.1, 0.2, 0.3)
+SMOOTH_MM = 5.0  # one slice of the release
 TOP = 3  # 15 mm of a head
 FOUND = 0.95  # of what is there, at high-sensitivity; of what is healthy left alone, at high-ppv
 STRENGTH = 1.0  # of the pull towards a flat line: a dozen patients can't pin down two numbers
@@ -48,15 +48,14 @@ def look(
     network = network.to(device)
     for patient in patients:
         rows = prepared.where([patient])
-        layout = prepared.layout[rows] - rows[0]
-        maps = run(network, prepared.pictures[rows], layout, scoring, device)
+        maps = run(network, prepared.series(patient), scoring, device)
         found.append(Seen(maps, prepared.types[rows], prepared.masks[rows]))
     return found
 
 
 def calibrated(seen: Sequence[Seen], scoring: Scoring) -> Scoring:
     """Fit the lines that make probabilities of logits, for slices and for studies."""
-    slices = np.concatenate([one.maps.logits for one in seen])
+    slices = np.concatenate([slice_logits(one.maps, scoring) for one in seen])
     studies = np.stack([study_logits(one.maps.logits, scoring.top) for one in seen])
     return replace(
         scoring,
@@ -67,8 +66,13 @@ def calibrated(seen: Sequence[Seen], scoring: Scoring) -> Scoring:
 
 
 def platt(logits: npt.NDArray[np.float32], truth: npt.NDArray[np.bool_]) -> Platt:
-    """Fit one rising line for each of the six columns; a column that can't tell keeps slope 1."""
-    lines = [_line(logits[:, column], truth[:, column]) for column in range(OUTPUTS)]
+    """Fit one rising line for "any" and one for all types together.
+
+    A line of its own would give each type its frequency among these patients, so that the likeliest
+    of the five would nearly always be the commonest, whatever a slice shows.
+    """
+    types = _line(logits[:, :-1].ravel(), truth[:, :-1].ravel())
+    lines = [types] * len(CLASSES) + [_line(logits[:, -1], truth[:, -1])]
     return Platt(*(tuple(column) for column in zip(*lines, strict=True)))
 
 
@@ -82,7 +86,7 @@ def _line(logits: npt.NDArray[np.float32], truth: npt.NDArray[np.bool_]) -> tupl
 
 def choose(seen: Sequence[Seen], scoring: Scoring, limit: Limit) -> OperatingPoint:
     """Choose an operating point: thresholds by `limit`, then best masks."""
-    slices = [calibrate(one.maps.logits, scoring.slice) for one in seen]
+    slices = [calibrate(slice_logits(one.maps, scoring), scoring.slice) for one in seen]
     studies = np.stack(
         [calibrate(study_logits(one.maps.logits, scoring.top), scoring.study) for one in seen]
     )

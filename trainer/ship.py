@@ -15,13 +15,13 @@ from trainer.ctich import Release
 from trainer.evaluate import evaluate
 from trainer.judge import Study, judge
 from trainer.metrics import auc
-from trainer.operating import POINTS, TOP, Seen, calibrated, choose, look
+from trainer.operating import POINTS, SMOOTH_MM, TOP, Seen, calibrated, choose, look
 from trainer.report import as_json
 from trainer.run import averaged, described
 from trainer.splits import Split
 from worker.munet import checkpoint
 from worker.munet.card import Card, Scoring
-from worker.munet.inference import Predictor
+from worker.munet.inference import Predictor, slice_logits
 
 WEIGHTS = (0.0, 0.25, 0.5, 1.0)  # of the mask's own evidence beside the classifier's
 CHOSEN_HERE = (
@@ -111,7 +111,7 @@ def best_scoring(
 
     Scores are linear in that weight, so two passes of the network give them for all weights.
     """
-    scoring = Scoring(flip=True, top=TOP)
+    scoring = Scoring(flip=True, smooth_mm=SMOOTH_MM, top=TOP)
     without = look(network, prepared, patients, scoring)
     with_masks = look(network, prepared, patients, replace(scoring, mask_weight=1.0))
     truth = np.concatenate([one.truth[:, -1] for one in without])
@@ -120,7 +120,10 @@ def best_scoring(
         return [between(a, b, weight) for a, b in zip(without, with_masks, strict=True)]
 
     def quality(weight: float) -> float:
-        return auc(truth, np.concatenate([one.maps.logits[:, -1] for one in weighed(weight)]))
+        return auc(
+            truth,
+            np.concatenate([slice_logits(one.maps, scoring)[:, -1] for one in weighed(weight)]),
+        )
 
     best = max(WEIGHTS, key=quality)
     return weighed(best), replace(scoring, mask_weight=best)

@@ -41,15 +41,9 @@ def validate(
     network.eval()
     overlap, logits, truth, studies, bleeds = Overlap(), [], [], [], []
     for patient in patients:
-        rows = prepared.where([patient])
-        layout = prepared.layout[rows] - rows[0]
-        maps = run(
-            network,
-            shrink(prepared.pictures[rows], size),
-            layout,
-            Scoring(),
-            next(network.parameters()).device,
-        )
+        rows, series = prepared.where([patient]), prepared.series(patient)
+        series = series._replace(pictures=shrink(series.pictures, size))
+        maps = run(network, series, Scoring(), next(network.parameters()).device)
         masks = shrink(prepared.masks[rows].astype(np.uint8) * 255, size) >= 128
         for mask, found in zip(masks, maps.any_map, strict=True):
             overlap.add(mask, found >= 0.5)

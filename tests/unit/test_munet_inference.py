@@ -11,7 +11,7 @@ from worker.munet import checkpoint, inference
 from worker.munet.card import LABELS, Card, OperatingPoint, Platt, Scoring
 from worker.munet.device import resolve
 from worker.munet.errors import CheckpointError, DeviceError
-from worker.munet.inference import Maps, Predictor, calibrate, study_logits
+from worker.munet.inference import Maps, Predictor, Series, calibrate, slice_logits, study_logits
 from worker.munet.labels import label_frame
 from worker.munet.network import MUNet, NetworkConfig
 from worker.munet.preprocessing import Preprocessing
@@ -85,8 +85,8 @@ def test_batches_do_not_change_a_prediction(predictor, series, monkeypatch):
 def test_with_flip_a_mirrored_head_gets_mirrored_maps_and_the_same_scores(predictor, series):
     pictures = predictor.card.preprocessing.pictures(*series, Box.whole(50, 80))
     layout = predictor.card.preprocessing.layout(series[1])
-    plain = predictor.run(pictures, layout)
-    mirrored = predictor.run(np.ascontiguousarray(pictures[..., ::-1]), layout)
+    plain = predictor.run(Series(pictures, layout, series[1]))
+    mirrored = predictor.run(Series(np.ascontiguousarray(pictures[..., ::-1]), layout, series[1]))
     assert np.allclose(plain.logits, mirrored.logits, atol=1e-4)
     assert np.allclose(plain.any_map, mirrored.any_map[..., ::-1], atol=2e-3)
 
@@ -101,6 +101,19 @@ def test_the_study_score_is_the_mean_of_the_highest_slices():
     assert study_logits(logits, 2).tolist() == [3.0]
 
 
+def test_scores_of_slices_nearby_are_averaged_by_their_distance_in_mm(predictor):
+    logits = np.zeros((3, 6), np.float32)
+    logits[1] = 8
+    scoring = replace(predictor.card.scoring, smooth_mm=5.0)
+    near, far = (
+        slice_logits(Maps(positions, logits, np.zeros(0), np.zeros(0)), scoring)[:, -1]
+        for positions in (np.array([0.0, 5.0, 10.0]), np.array([0.0, 50.0, 100.0]))
+    )
+    assert near[0] > 1
+    assert near[1] < 5
+    assert far == pytest.approx([0, 8, 0])
+
+
 def test_calibration_is_a_line_through_a_sigmoid():
     platt = Platt((2.0,) * 6, (-1.0,) * 6)
     assert calibrate(np.full((1, 6), 0.5, np.float32), platt) == pytest.approx(0.5)
@@ -109,7 +122,8 @@ def test_calibration_is_a_line_through_a_sigmoid():
 def raw_maps(logit):
     any_map = np.zeros((1, 64, 64), np.float16)
     any_map[0, 20:40, 20:40] = 0.9
-    return Maps(np.full((1, 6), logit, np.float32), any_map, np.full((1, 64, 64), 3, np.uint8))
+    scores, types = np.full((1, 6), logit, np.float32), np.full((1, 64, 64), 3, np.uint8)
+    return Maps(np.zeros(1), scores, any_map, types)
 
 
 def test_a_slice_below_its_gate_has_no_label(predictor):

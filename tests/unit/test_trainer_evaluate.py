@@ -171,6 +171,14 @@ def test_a_point_for_one_kind_of_truth_is_the_middle(limit):
     assert limit(np.ones(3, bool), np.array([0.1, 0.2, 0.9])) == 0.5
 
 
+def test_calibration_leaves_the_likeliest_type_the_likeliest():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (200, 6)).astype(np.float32)
+    truth = rng.random((200, 6)) < [0.6, 0.1, 0.05, 0.05, 0.2, 0.7]
+    found = calibrate(logits, platt(logits, truth))
+    assert (found[:, :-1].argmax(axis=1) == logits[:, :-1].argmax(axis=1)).all()
+
+
 def test_platt_makes_frequencies_of_logits():
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 2, (4000, 6)).astype(np.float32)

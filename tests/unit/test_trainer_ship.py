@@ -8,6 +8,7 @@ from worker.munet.inference import Maps
 
 def seen(logit):
     maps = Maps(
+        np.arange(2) * 5.0,
         np.full((2, 6), logit, np.float32),
         np.zeros((2, 8, 8), np.float16),
         np.ones((2, 8, 8), np.uint8),

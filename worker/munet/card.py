@@ -58,12 +58,14 @@ class Scoring:
     """How pictures become scores.
 
     `flip` averages each slice with its mirror image. `mask_weight` adds the logit of the strongest
-    mask pixels to the classifier's own (0 leaves the classifier alone). The study's score is the
-    mean of its `top` highest slices.
+    mask pixels to the classifier's own (0 leaves the classifier alone). `smooth_mm` averages the
+    scores of slices along the normal with a Gaussian of that standard deviation (0 leaves them
+    alone). The study's score is the mean of its `top` highest slices as they were before that.
     """
 
     flip: bool = False
     mask_weight: float = 0.0
+    smooth_mm: float = 0.0
     top: int = 1
     calibrated: bool = False
     slice: Platt = field(default_factory=Platt)
@@ -71,8 +73,8 @@ class Scoring:
 
     def __post_init__(self) -> None:
         """Refuse a study score over no slices."""
-        if self.top < 1 or self.mask_weight < 0:
-            raise ValueError(f"scores need one slice or more and no negative weight: {self}")
+        if self.top < 1 or min(self.mask_weight, self.smooth_mm) < 0:
+            raise ValueError(f"scores need one slice or more and nothing negative: {self}")
 
 
 @dataclass(frozen=True)

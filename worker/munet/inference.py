@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,10 +31,19 @@ class Prediction:
     alarm: float  # from this probability of "any" on, the operating point calls the study
 
 
+class Series(NamedTuple):
+    """What the network is given of one series, sorted along the normal."""
+
+    pictures: npt.NDArray[np.uint8]  # (slice, 256, 256)
+    layout: npt.NDArray[np.intp]  # (slice, 3), which pictures are the channels of each slice
+    positions_mm: npt.NDArray[np.floating]  # (slice,)
+
+
 @dataclass(frozen=True)
 class Maps:
     """The network's raw answer on its own grid."""
 
+    positions_mm: npt.NDArray[np.floating]  # (slice,)
     logits: npt.NDArray[np.float32]  # (slice, 6), not calibrated
     any_map: npt.NDArray[np.float16]  # (slice, 256, 256) probability
     types: npt.NDArray[np.uint8]  # (slice, 256, 256) likeliest type, 1 ... 5
@@ -50,29 +60,26 @@ def calibrate(logits: npt.NDArray[np.float32], platt: Platt) -> npt.NDArray[np.f
     return np.asarray(1 / (1 + np.exp(-np.clip(lines, -30, 30))), np.float32)
 
 
+def slice_logits(maps: Maps, scoring: Scoring) -> npt.NDArray[np.float32]:
+    """Scores of slices, averaged with those nearby, (slice, 6): no bleed is one slice's alone."""
+    if not scoring.smooth_mm:
+        return maps.logits
+    apart = np.subtract.outer(maps.positions_mm, maps.positions_mm) / scoring.smooth_mm
+    near = np.exp(-(apart**2) / 2)
+    return np.asarray(near @ maps.logits / near.sum(axis=1, keepdims=True), np.float32)
+
+
 def study_logits(logits: npt.NDArray[np.float32], top: int) -> npt.NDArray[np.float32]:
     """Mean of each column's `top` highest slices, (slice, 6) to (6,)."""
     return np.asarray(np.sort(logits, axis=0)[-top:].mean(axis=0), np.float32)
 
 
 @torch.inference_mode()
-def run(
-    network: nn.Module,
-    pictures: npt.NDArray[np.uint8],
-    layout: npt.NDArray[np.intp],
-    scoring: Scoring,
-    device: torch.device,
-) -> Maps:
-    """Run a network in eval mode over pictures (slice, rows, columns), in bounded batches.
-
-    Parameters
-    ----------
-    layout
-        (slice, 3): which pictures are the channels of each slice.
-    """
-    parts = []
+def run(network: nn.Module, series: Series, scoring: Scoring, device: torch.device) -> Maps:
+    """Run a network in eval mode over a series, in bounded batches."""
+    parts, layout = [], series.layout
     for start in range(0, len(layout), BATCH):
-        batch = torch.from_numpy(pictures[layout[start : start + BATCH]]).to(device)
+        batch = torch.from_numpy(series.pictures[layout[start : start + BATCH]]).to(device)
         x = to_input(batch).contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, enabled=device.type == "cuda"):
             masks, scores = forward(network, x, scoring)
@@ -83,7 +90,7 @@ def run(
                 masks[:, :-1].argmax(dim=1).add(1).to(torch.uint8).cpu().numpy(),
             )
         )
-    return Maps(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+    return Maps(series.positions_mm, *(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def forward(network: nn.Module, x: Tensor, scoring: Scoring) -> tuple[Tensor, Tensor]:
@@ -116,7 +123,7 @@ def read(
     maps: Maps, scoring: Scoring, point: OperatingPoint, box: Box, shape: tuple[int, int]
 ) -> Prediction:
     """Apply calibration and an operating point to one series; labels on frames of `shape`."""
-    slices = calibrate(maps.logits, scoring.slice)
+    slices = calibrate(slice_logits(maps, scoring), scoring.slice)
     study = calibrate(study_logits(maps.logits, scoring.top), scoring.study)
     labels = np.zeros((len(slices), *shape), np.uint8)
     if study[-1] >= point.study_gate:
@@ -177,12 +184,12 @@ class Predictor:
         preprocessing = self.card.preprocessing
         box = preprocessing.box(hu)
         pictures = preprocessing.pictures(hu, positions_mm, box)
-        maps = self.run(pictures, preprocessing.layout(positions_mm))
+        maps = self.run(Series(pictures, preprocessing.layout(positions_mm), positions_mm))
         return self.read(maps, box, (hu.shape[1], hu.shape[2]))
 
-    def run(self, pictures: npt.NDArray[np.uint8], layout: npt.NDArray[np.intp]) -> Maps:
-        """Run the network on prepared pictures (slice, 256, 256) and their channels (slice, 3)."""
-        return run(self.network, pictures, layout, self.card.scoring, self.device)
+    def run(self, series: Series) -> Maps:
+        """Run the network on a prepared series."""
+        return run(self.network, series, self.card.scoring, self.device)
 
     def read(self, maps: Maps, box: Box, shape: tuple[int, int]) -> Prediction:
         """Apply calibration and the operating point; labels on frames of `shape`."""
