@@ -16,8 +16,12 @@ from worklist.explanation import Explanation
 from worklist.reading import read_explanation, read_worklist
 
 STORAGE = Path("/storage")
-NOW = datetime.now(UTC)
 SUBTYPES = ("SDH", "SAH", "IVH", "IPH", "EDH", "any")
+
+
+def now() -> datetime:
+    """The moment of a call: a run of all tests takes longer than a study may wait."""
+    return datetime.now(UTC)
 
 
 @pytest.fixture
@@ -34,7 +38,7 @@ def make_study(uid: str = "1.2.3", *series: Series, **columns: Any) -> Study:
         "accession_number": "A1",
         "study_date": "20260301",
         "study_description": "Head",
-        "received_at": NOW - timedelta(minutes=2),
+        "received_at": now() - timedelta(minutes=2),
         "state": StudyState.DONE,
         "outcome": Outcome.POSITIVE,
         "priority": 1,
@@ -47,8 +51,8 @@ def make_series(uid: str = "1.2.3.1", *jobs: Job, **columns: Any) -> Series:
     values: dict[str, Any] = {
         "modality": "CT",
         "description": "Head 5 mm",
-        "first_instance_at": NOW - timedelta(minutes=2),
-        "last_instance_at": NOW - timedelta(minutes=1),
+        "first_instance_at": now() - timedelta(minutes=2),
+        "last_instance_at": now() - timedelta(minutes=1),
         "state": SeriesState.SELECTED,
         "score": 0.9,
     }
@@ -60,8 +64,8 @@ def make_job(revision: int = 1, volume_ml: float = 31.0, **columns: Any) -> Job:
         "state": JobState.DONE,
         "outcome": Outcome.POSITIVE,
         "priority": 1,
-        "created_at": NOW,
-        "due_at": NOW,
+        "created_at": now(),
+        "due_at": now(),
     }
     findings = [
         Finding(subtype=name, probability=0.9, volume_ml=volume_ml, present=True)
@@ -80,7 +84,7 @@ def make_instance(uid: str, version: int = 1) -> Instance:
         path=f"{uid}-{version}",
         size_bytes=1,
         sha256="0" * 64,
-        received_at=NOW,
+        received_at=now(),
     )
 
 
@@ -176,12 +180,12 @@ def test_a_reopened_study_keeps_the_level_that_moved_it_up(database: Database) -
 def test_a_study_that_waits_too_long_is_marked(
     database: Database, minutes: int, late: bool
 ) -> None:
-    received = NOW - timedelta(minutes=minutes)
+    received = now() - timedelta(minutes=minutes)
     assert only(database, make_study(state=StudyState.READY, received_at=received)).late is late
 
 
 def test_a_study_that_is_done_does_not_wait(database: Database) -> None:
-    assert not only(database, make_study(received_at=NOW - timedelta(days=1))).late
+    assert not only(database, make_study(received_at=now() - timedelta(days=1))).late
 
 
 def test_the_number_of_queries_does_not_grow_with_the_list(database: Database) -> None:
@@ -239,7 +243,7 @@ def test_a_job_is_explained_with_what_decided(database: Database) -> None:
 
 
 def test_the_times_from_the_first_image_are_told(database: Database) -> None:
-    received = NOW - timedelta(seconds=30)
+    received = now() - timedelta(seconds=30)
     study = make_study(received_at=received, ready_at=received + timedelta(seconds=6))
     explanation = explained(database, study)
     assert (explanation.ready_after_s, explanation.finished_after_s) == (6, None)
