@@ -1,6 +1,7 @@
 """Command line of the trainer: each verb parses, calls one function and prints its outcome."""
 
 import json
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,6 +22,7 @@ from trainer.ablation import to_json as ablation_json
 from trainer.cache import prepare as prepare_release
 from trainer.clinical import PREVALENCES
 from trainer.config import ConfigError, load_config
+from trainer.contact import contact_sheet, table_4
 from trainer.contradictions import contradictions
 from trainer.crossval import Which, crossval
 from trainer.crossval_report import OPERATING, outcome
@@ -35,9 +37,10 @@ from trainer.fit import Observer
 from trainer.fit import fit as fit_run
 from trainer.gallery import Gallery
 from trainer.judge import judge
-from trainer.report import Files, Text, publish
+from trainer.report import Files, Text, publish, write_bytes
 from trainer.run import baseline, described
 from trainer.ship import finished, ship
+from trainer.smote import oversample
 from trainer.splits import SplitError, held_patients, held_split, hold_out, judged_patients
 from worker.munet.card import CLASSES
 from worker.munet.errors import CheckpointError, DeviceError
@@ -76,6 +79,30 @@ def prepare(
             console.print(f"[yellow]{escape(problem)}", soft_wrap=True)
         prepared = prepare_release(release, config.preprocessing, cache)
         console.print(f"{len(prepared)} slices prepared in {cache}")
+
+
+@app.command("smote")
+def smote_command(
+    data: Data,
+    preset: Annotated[str, typer.Option(help="A preset's name or a TOML file.")] = "paper",
+    held_out: Patients = "",
+    split: Annotated[str, typer.Option(help="paper-test: hold table 3's test patients out.")] = "",
+    out: Annotated[Path, typer.Option(help="The contact sheet, PNG.")] = Path("var/smote.png"),
+    cache: Cache = CACHE,
+) -> None:
+    """Print table 4 and draw figure 5: what SMOTE makes of the training patients."""
+    with told():
+        config = load_config(preset)
+        release = read_release(data)
+        parts = hold_out(release.patients, held_patients(numbers(held_out), split))
+        prepared = prepare_release(release, config.preprocessing, cache)
+        rows = prepared.where(parts.train)
+        grown, _ = oversample(prepared, rows, config.smote, config.seed)
+        console.print(table_4(prepared, rows, grown).printed())
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        console.print(f"{peak:.2f} GiB at the peak of this process")
+        write_bytes(out, contact_sheet(prepared, rows, grown, config.seed).png)
+        console.print(f"{out} written")
 
 
 @app.command()

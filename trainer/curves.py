@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from torch.utils.tensorboard import SummaryWriter
 
 from trainer.figures import canvas, png
-from trainer.report import Figure
+from trainer.report import Figure, write_bytes
 from trainer.run import Run
 
 History = Sequence[dict[str, float]]
@@ -44,11 +44,8 @@ class Curves:
 
     def __call__(self, run: Run) -> None:
         """Draw all epochs so far."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         for figure in (accuracy_and_loss(run.history), sensitivity_and_specificity(run.history)):
-            part = self.folder / f"{figure.name}.part"
-            part.write_bytes(figure.png)
-            part.replace(self.folder / f"{figure.name}.png")
+            write_bytes(self.folder / f"{figure.name}.png", figure.png)
 
 
 def accuracy_and_loss(history: History) -> Figure:

@@ -115,10 +115,15 @@ def _known(value: Any) -> Any:
 
 
 def write(path: Path, text: str) -> None:
+    """Write a text in one step."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
     """Write a file in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
-    part.write_text(text, "utf-8")
+    part.write_bytes(data)
     part.replace(path)
 
 

@@ -1,11 +1,12 @@
 """SMOTE on picture and mask together (section "SMOTE-based class balancing", table 4, figure 5).
 
 Both are flattened into one row, so imbalanced-learn interpolates them between the same two slices
-with the same weight; the mask is then cut at one half. One type at a time, which bounds memory.
+with the same weight; the mask is then cut at one half. A few slices at a time bound the memory.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,17 +37,38 @@ def oversample(
     ConfigError
         A target below what is there, or a type with fewer than two slices.
     """
-    targets = asdict(config)
-    made = {
-        index: grown(prepared, single_type(prepared, rows, index), index, targets, seed)
-        for index, name in enumerate(CLASSES)
-        if targets[name]
-    }
-    if not made:
+    jobs = [
+        wanted(prepared, rows, index, target)
+        for index, target in enumerate(map(asdict(config).get, CLASSES))
+        if target
+    ]
+    if not any(job.count for job in jobs):
         return prepared, rows
-    before = len(prepared)
-    prepared = appended(prepared, made)
-    return prepared, np.concatenate((rows, np.arange(before, len(prepared))))
+    grown = with_room(prepared, jobs)
+    at = len(prepared)
+    for job in jobs:
+        for made in synthetic(prepared, job, config.neighbours, seed):
+            put(grown, at, made)
+            at += len(made)
+    return grown, np.concatenate((rows, np.arange(len(prepared), at)))
+
+
+@dataclass(frozen=True)
+class Job:
+    """Slices of one type to make."""
+
+    index: int  # of the type
+    parents: npt.NDArray[np.intp]  # rows with this type and no other
+    count: int
+
+
+def wanted(prepared: Prepared, rows: npt.NDArray[np.intp], index: int, target: int) -> Job:
+    """Count what one type lacks."""
+    parents = single_type(prepared, rows, index)
+    if not 2 <= len(parents) <= target:
+        name = CLASSES[index]
+        raise ConfigError(f"SMOTE can't make {target} of {len(parents)} slices with {name} alone")
+    return Job(index, parents, target - len(parents))
 
 
 def single_type(prepared: Prepared, rows: npt.NDArray[np.intp], index: int) -> npt.NDArray[np.intp]:
@@ -55,58 +77,62 @@ def single_type(prepared: Prepared, rows: npt.NDArray[np.intp], index: int) -> n
     return rows[np.flatnonzero(types[:, index] & (types.sum(axis=1) == 1))]
 
 
-def grown(
-    prepared: Prepared,
-    parents: npt.NDArray[np.intp],
-    index: int,
-    targets: Mapping[str, int],
-    seed: int,
-) -> npt.NDArray[np.uint8]:
-    """Make the slices that one type lacks, as channels and mask (slice, 2 or 4, 256, 256)."""
-    target = targets[CLASSES[index]]
-    if not 2 <= len(parents) <= target:
-        name = CLASSES[index]
-        raise ConfigError(f"SMOTE can't make {target} of {len(parents)} slices with {name} alone")
-    neighbours = min(targets["neighbours"], len(parents) - 1)
-    flat = flatten(prepared, parents)
-    parts = [
-        interpolated(flat, min(CHUNK, target - start), neighbours, seed + start)
-        for start in range(len(parents), target, CHUNK)
-    ]
+def synthetic(
+    prepared: Prepared, job: Job, neighbours: int, seed: int
+) -> Iterator[npt.NDArray[np.uint8]]:
+    """Make the slices of one type, some at a time, (slice, channels and mask, 256, 256)."""
+    flat = flatten(prepared, job.parents)
     side = prepared.pictures.shape[-1]
-    flat_made = np.concatenate([np.empty((0, flat.shape[1]), np.uint8), *parts])
-    return flat_made.reshape(len(flat_made), flat.shape[1] // side**2, side, side)
+    for start in range(0, job.count, CHUNK):
+        made = interpolated(
+            flat,
+            min(CHUNK, job.count - start),
+            min(neighbours, len(flat) - 1),
+            seed + len(flat) + start,
+        )
+        yield made.reshape(len(made), -1, side, side)
 
 
-def appended(prepared: Prepared, made: Mapping[int, npt.NDArray[np.uint8]]) -> Prepared:
-    """Append the slices of each type, given as channels and mask, in one step."""
-    planes = list(made.values())
-    channels, side = planes[0].shape[1] - 1, prepared.pictures.shape[-1]
-    count = sum(len(one) for one in planes)
+def with_room(prepared: Prepared, jobs: Sequence[Job]) -> Prepared:
+    """Return the release with room at its end, so that what is made is never held twice."""
+    count = sum(job.count for job in jobs)
+    channels = planes(prepared)
     layout = len(prepared.pictures) + np.arange(count * channels).reshape(count, channels)
     layout = np.broadcast_to(layout, (count, prepared.layout.shape[1]))  # grey: thrice the same
-    pictures = [one[:, :-1].reshape(-1, side, side) for one in planes]
+    kinds = np.repeat([job.index for job in jobs], [job.count for job in jobs])
     return replace(
         prepared,
         patients=np.concatenate((prepared.patients, np.full(count, SYNTHETIC))),
         numbers=np.concatenate((prepared.numbers, np.arange(count))),
-        types=np.concatenate((prepared.types, np.eye(len(CLASSES), dtype=bool)[kinds(made)])),
-        pictures=np.concatenate((prepared.pictures, *pictures)),
-        masks=np.concatenate((prepared.masks, *(one[:, -1] >= MASK_CUT for one in planes))),
+        types=np.concatenate((prepared.types, np.eye(len(CLASSES), dtype=bool)[kinds])),
+        pictures=longer(prepared.pictures, count * channels),
+        masks=longer(prepared.masks, count),
         layout=np.concatenate((prepared.layout, layout)),
     )
 
 
-def kinds(made: Mapping[int, npt.NDArray[np.uint8]]) -> npt.NDArray[np.intp]:
-    """Type index of every new slice, (slice,)."""
-    return np.repeat(list(made), [len(one) for one in made.values()])
+def longer(old: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
+    """Copy an array into one with so many more rows, not yet filled."""
+    made = np.empty((len(old) + count, *old.shape[1:]), old.dtype)
+    made[: len(old)] = old
+    return made
+
+
+def put(grown: Prepared, at: int, made: npt.NDArray[np.uint8]) -> None:
+    """Fill the slices from row `at` on with channels and masks."""
+    channels = np.unique(grown.layout[at : at + len(made)])  # rising, slice by slice
+    grown.pictures[channels] = made[:, :-1].reshape(len(channels), *made.shape[2:])
+    grown.masks[at : at + len(made)] = made[:, -1] >= MASK_CUT
+
+
+def planes(prepared: Prepared) -> int:
+    """How many different pictures a slice is made of: one grey picture three times is one."""
+    return 1 if (prepared.layout == prepared.layout[:, :1]).all() else prepared.layout.shape[1]
 
 
 def flatten(prepared: Prepared, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
     """Channels and mask of each slice as one row of 0 ... 255, (slice, 2 or 4 * 256 * 256)."""
-    layout = prepared.layout[rows]
-    if (layout == layout[:, :1]).all():
-        layout = layout[:, :1]  # one grey picture three times is one picture
+    layout = prepared.layout[rows, : planes(prepared)]
     channels = prepared.pictures[layout].astype(np.float32)
     masks = prepared.masks[rows][:, None].astype(np.float32) * 255
     return np.concatenate((channels, masks), axis=1).reshape(len(rows), -1)

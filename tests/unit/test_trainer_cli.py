@@ -55,6 +55,17 @@ def test_prepare_reads_nifti_too(tmp_path):
     assert re.search(r"all +│ 5 +│ 15 ", done.stdout)
 
 
+def test_smote_counts_draws_and_states_its_peak(home, tmp_path):
+    preset = tmp_path / "smote.toml"
+    preset.write_text(TINY + "\n[smote]\nEDH = 6\nneighbours = 1\n")
+    where = ["--data", home / "data", "--cache", home / "cache", "--out", tmp_path / "sheet.png"]
+    done = start("smote", *where, "--preset", preset)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"EDH +│ 2 +│ 4 ", done.stdout)
+    assert re.search(r"[\d.]+ GiB at the peak of this process", done.stdout)
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_fit_draws_its_curves_and_holds_the_split_out(home):
     assert {p.name for p in (home / "run" / "figures").iterdir()} == {
         "figure-07.png",

@@ -1,10 +1,12 @@
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from trainer.cache import Prepared
 from trainer.config import ConfigError, Smote
+from trainer.contact import contact_sheet, table_4
 from trainer.smote import SYNTHETIC, oversample
 
 
@@ -74,3 +76,23 @@ def test_without_targets_nothing_is_added(prepared):
 def test_a_target_that_can_not_be_met_is_refused(prepared, wrong):
     with pytest.raises(ConfigError, match="SMOTE can't make"):
         oversample(prepared, TRAIN, wrong, seed=0)
+
+
+def test_table_4_counts_what_was_there_and_what_was_made(prepared):
+    grown, _ = oversample(prepared, TRAIN, Smote(EDH=20), seed=0)
+    lines = {line[0]: line[1:3] for line in table_4(prepared, TRAIN, grown).rows}
+    assert lines["EDH"] == ("7", "14")
+    assert lines["IPH"] == ("1", "0")
+
+
+def test_figure_5_has_a_line_for_each_type_that_was_made(prepared):
+    one, _ = oversample(prepared, TRAIN, Smote(EDH=20), seed=0)
+    figure = contact_sheet(prepared, TRAIN, one, seed=0)
+    pixels = cv2.imdecode(np.frombuffer(figure.png, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert pixels.shape[1] > 4 * pixels.shape[0]  # eight pictures side by side, one line
+
+
+def test_a_preset_without_smote_has_no_figure_5(prepared):
+    same, _ = oversample(prepared, TRAIN, Smote(), seed=0)
+    with pytest.raises(ConfigError, match="asks SMOTE for nothing"):
+        contact_sheet(prepared, TRAIN, same, seed=0)
