@@ -87,7 +87,6 @@ class Optimiser:
     rate: float = 1e-4
     weight_decay: float = 0.0
     schedule: Literal["plateau", "cosine"] = "plateau"
-    restarts: tuple[int, ...] = ()  # epochs at which the cosine starts anew
     patience: int = 4  # epochs without a better validation loss before the rate halves
     stop: int = 0  # epochs without a better validation loss after which a stage ends; 0 is never
     average: float = 0.0  # decay of the exponential moving average of the weights a step; 0 is none
@@ -142,15 +141,11 @@ class RunConfig:
         raise ConfigError(f"{self.name} has no epoch {epoch}")
 
     def shortened(self, epochs: int) -> "RunConfig":
-        """Return this run in about so many epochs, shared out as in its own stages.
-
-        So few are one descent of the rate.
-        """
+        """Return this run in about so many epochs, shared out as in its own stages."""
         kept = self.stages[-epochs:]
         whole = sum(stage.epochs for stage in kept)
         stages = (replace(s, epochs=max(1, round(s.epochs * epochs / whole))) for s in kept)
-        optimiser = replace(self.optimiser, restarts=())
-        return replace(self, stages=tuple(stages), optimiser=optimiser)
+        return replace(self, stages=tuple(stages))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for the run's folder and the checkpoint's card."""

@@ -30,17 +30,9 @@ def rate(config: RunConfig, history: History, epoch: float) -> float:
     settings = config.optimiser
     if settings.schedule == "plateau":
         return settings.rate * 0.5 ** halvings([1 - h["dice"] for h in history], settings)
-    start, end = cycle(config, epoch)
-    done = (epoch - start) / (end - start)
+    done = epoch / config.epochs
     warm = min(1.0, (done + 1e-3) / WARM_UP)
     return settings.rate * warm * (0.5 + 0.5 * math.cos(math.pi * done)) + settings.rate * 1e-2
-
-
-def cycle(config: RunConfig, epoch: float) -> tuple[int, int]:
-    """Return the bounds of the cosine that an epoch is on (SGDR, Loshchilov and Hutter 2017)."""
-    restarts = config.optimiser.restarts
-    start = max((at for at in restarts if at <= epoch), default=0)
-    return start, min((at for at in restarts if at > epoch), default=config.epochs)
 
 
 def halvings(losses: list[float], settings: Optimiser) -> int:

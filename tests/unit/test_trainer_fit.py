@@ -187,14 +187,6 @@ def test_the_cosine_ends_at_a_hundredth():
     assert rate(config, [], config.epochs) == pytest.approx(0.01)
 
 
-def test_a_cosine_starts_anew_at_a_restart():
-    config = replace(TINY, optimiser=replace(TINY.optimiser, rate=1.0, restarts=(4,)))
-    config = replace(config, stages=(Stage(32, 4, 4), Stage(32, 2, 4)))
-    assert rate(config, [], 2) == rate(config, [], 5) == pytest.approx(0.51)
-    assert rate(config, [], 3.999) < 0.02
-    assert config.shortened(2).optimiser.restarts == ()
-
-
 def test_a_stage_ends_early_when_validation_gets_no_better():
     config = replace(TINY, optimiser=replace(TINY.optimiser, stop=2))
     config = replace(config, stages=(Stage(32, 5, 4), Stage(64, 5, 4)))
