@@ -13,7 +13,7 @@ PATIENTS = {1: ("EDH",), 2: (), 3: ("EDH",), 4: (), 5: ("EDH",), 6: (), 7: ("EDH
 
 
 def test_each_row_is_one_step_from_the_proposed_method():
-    rows = {v.key: v.config for v in variants(load_config("small"))}
+    rows = {v.key: v.config for v in variants(load_config("best"))}
     proposed = rows["fpn-smote"]
     steps = {
         "smote": replace(proposed, network=replace(proposed.network, fpn=False)),
