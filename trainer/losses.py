@@ -36,7 +36,8 @@ class Target:
 
     def maps(self) -> Tensor:
         """Return the mask below each of the slice's types and "any", (slice, 6, rows, columns)."""
-        return self.scores[:, :, None, None] * self.mask[:, None]
+        maps = self.scores[:, :, None, None] * self.mask[:, None]
+        return maps
 
 
 def focal(logits: Tensor, target: Tensor, gamma: float, alpha: float) -> Tensor:
@@ -57,10 +58,9 @@ def focal(logits: Tensor, target: Tensor, gamma: float, alpha: float) -> Tensor:
     return (weight * (1 - right) ** gamma * entropy).mean()
 
 
-def dice(probability: Tensor, target: Tensor) -> Tensor:
-    """Soft Dice (equation 5) over the last two dimensions."""
-    both = (probability * target).sum((-2, -1))
-    return (2 * both + SMOOTH) / (probability.sum((-2, -1)) + target.sum((-2, -1)) + SMOOTH)
+def dice(both: Tensor, sizes: Tensor) -> Tensor:
+    """Soft Dice (equation 5) of a common part and the sum of two sizes, in pixels."""
+    return (2 * both + SMOOTH) / (sizes + SMOOTH)
 
 
 def dice_loss(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -69,16 +69,16 @@ def dice_loss(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     Parameters
     ----------
     probability, target
-        (slice, 6, rows, columns).
+        (slice, map, rows, columns).
     weight
-        (slice, 6); 0 where a map is unknown.
+        (slice, map); 0 where a map is unknown.
     """
-    slices = 1 - dice(probability, target)  # (slice, 6)
-    bloody = weight * (target.sum((-2, -1)) > 0)
-    by_slice = (slices * bloody).sum() / bloody.sum().clamp(min=1e-6)
-    counted = (weight > 0).float()[:, :, None, None]
-    flat = (probability * counted).transpose(0, 1).flatten(1)[:, None]  # (6, 1, pixels)
-    over_batch = 1 - dice(flat, (target * counted).transpose(0, 1).flatten(1)[:, None])
+    both, blood = (probability * target).sum((-2, -1)), target.sum((-2, -1))  # (slice, map)
+    sizes = probability.sum((-2, -1)) + blood
+    bloody = weight * (blood > 0)
+    by_slice = ((1 - dice(both, sizes)) * bloody).sum() / bloody.sum().clamp(min=1e-6)
+    counted = (weight > 0).float()
+    over_batch = 1 - dice((both * counted).sum(dim=0), (sizes * counted).sum(dim=0))
     share = weight.amax(dim=0)
     return (by_slice + (over_batch * share).sum() / share.sum()) / 2
 
