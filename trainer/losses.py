@@ -36,8 +36,7 @@ class Target:
 
     def maps(self) -> Tensor:
         """Return the mask below each of the slice's types and "any", (slice, 6, rows, columns)."""
-        maps = self.scores[:, :, None, None] * self.mask[:, None]
-        return maps
+        return self.scores[:, :, None, None] * self.mask[:, None]
 
 
 def focal(logits: Tensor, target: Tensor, gamma: float, alpha: float) -> Tensor:
