@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trainer.judge import Study
+from trainer.judging.judge import Study
 from worker.munet.card import CLASSES, OperatingPoint
 
 

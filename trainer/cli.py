@@ -2,8 +2,8 @@
 
 import typer
 
-from trainer.judging import ablate, crossval, evaluate
-from trainer.making import fit, prepare, ship, smote
+from trainer.verbs.judging import ablate, crossval, evaluate
+from trainer.verbs.making import fit, prepare, ship, smote
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Train and judge MUNet on CT-ICH."

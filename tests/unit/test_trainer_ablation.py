@@ -5,9 +5,9 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.ctich import TINY, make
-from trainer.ablation import named_rows, variants
 from trainer.cli import app
 from trainer.config import ConfigError, RunConfig, Smote, Stage, load_config
+from trainer.experiments.ablation import named_rows, variants
 
 PATIENTS = {1: ("EDH",), 2: (), 3: ("EDH",), 4: (), 5: ("EDH",), 6: (), 7: ("EDH",)}
 

@@ -1,7 +1,7 @@
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from trainer.curves import Curves, Scalars, accuracy_and_loss
-from trainer.run import Run
+from trainer.reports.curves import Curves, Scalars, accuracy_and_loss
+from trainer.training.run import Run
 
 HISTORY = [
     {"epoch": 0, "loss": 1.0, "accuracy": float("nan"), "dice": 0.1, "type_accuracy": 0.2},

@@ -7,12 +7,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from trainer.cli import app
-from trainer.evaluate import evaluate, overlap
-from trainer.intervals import bootstrap
-from trainer.judge import ML_PER_PIXEL, Study, count
-from trainer.metrics import Overlap, auc, intraclass, sensitivity, specificity
-from trainer.operating import POINTS, platt, youden
-from trainer.splits import SplitError, judged_patients
+from trainer.judging.evaluate import evaluate, overlap
+from trainer.judging.intervals import bootstrap
+from trainer.judging.judge import ML_PER_PIXEL, Study, count
+from trainer.judging.metrics import Overlap, auc, intraclass, sensitivity, specificity
+from trainer.judging.operating import POINTS, platt, youden
+from trainer.release.splits import SplitError, judged_patients
 from worker.munet.card import CLASSES, OperatingPoint
 from worker.munet.inference import calibrate
 

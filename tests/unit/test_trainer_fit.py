@@ -6,10 +6,6 @@ import pytest
 import torch
 from rich.console import Console
 
-from trainer import fit as fit_module
-from trainer.augment import augment, moves
-from trainer.batches import Bleeds, load_batch
-from trainer.cache import Prepared
 from trainer.config import (
     Augment,
     ConfigError,
@@ -21,11 +17,15 @@ from trainer.config import (
     build,
     load_config,
 )
-from trainer.fit import fit
-from trainer.run import Run, averaged, baseline
-from trainer.sampling import draw, positive_weights
-from trainer.schedule import halvings, next_epoch, rate
-from trainer.splits import Split
+from trainer.release.cache import Prepared
+from trainer.release.splits import Split
+from trainer.training import fit as fit_module
+from trainer.training.augment import augment, moves
+from trainer.training.batches import Bleeds, load_batch
+from trainer.training.fit import fit
+from trainer.training.run import Run, averaged, baseline
+from trainer.training.sampling import draw, positive_weights
+from trainer.training.schedule import halvings, next_epoch, rate
 from worker.munet.network import NetworkConfig
 
 TINY = RunConfig(

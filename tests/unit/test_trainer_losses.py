@@ -5,7 +5,15 @@ import pytest
 import torch
 
 from trainer.config import Loss
-from trainer.losses import Target, dice, dice_loss, focal, mask_loss, total_loss, within_loss
+from trainer.training.losses import (
+    Target,
+    dice,
+    dice_loss,
+    focal,
+    mask_loss,
+    total_loss,
+    within_loss,
+)
 from worker.munet.network import Output
 
 

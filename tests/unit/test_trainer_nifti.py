@@ -3,9 +3,9 @@ import pytest
 from PIL import Image
 
 from tests.ctich import BLOOD, make, make_nifti, save
-from trainer.cache import prepare
-from trainer.contradictions import contradictions
-from trainer.ctich import DataError, read_mask, read_release, read_series
+from trainer.release.cache import prepare
+from trainer.release.contradictions import contradictions
+from trainer.release.ctich import DataError, read_mask, read_release, read_series
 from worker.munet.preprocessing import Preprocessing
 
 PATIENTS = {49: ("EDH",), 50: ()}

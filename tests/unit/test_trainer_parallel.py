@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trainer.parallel import World
+from trainer.training.parallel import World
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.console import Console
-from trainer.cache import Prepared
+from trainer.release.cache import Prepared
 from trainer.config import Augment, Optimiser, RunConfig, Sampling, Stage
-from trainer.fit import fit
-from trainer.splits import Split
+from trainer.training.fit import fit
+from trainer.release.splits import Split
 from worker.munet.network import NetworkConfig
 
 torch.set_num_threads(1)

@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
-from trainer.batches import Bleeds, load_batch
-from trainer.cache import Prepared
-from trainer.paste import Scene, donors, inside, paste, placement, skull
+from trainer.release.cache import Prepared
+from trainer.training.batches import Bleeds, load_batch
+from trainer.training.paste import Scene, donors, inside, paste, placement, skull
 
 EDH = np.array([True, False, False, False, False])
 

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from trainer.report import Figure, Section, Table, Text, as_json, html, shown
+from trainer.reports.report import Figure, Section, Table, Text, as_json, html, shown
 
 SECTION = Section(
     "Clinical",

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from trainer.operating import Seen
-from trainer.ship import between
+from trainer.experiments.ship import between
+from trainer.judging.operating import Seen
 from worker.munet.inference import Maps
 
 

@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from trainer.cache import Prepared
 from trainer.config import ConfigError, Smote
-from trainer.contact import contact_sheet, table_4
-from trainer.smote import SYNTHETIC, oversample
+from trainer.release.cache import Prepared
+from trainer.reports.contact import contact_sheet, table_4
+from trainer.training.smote import SYNTHETIC, oversample
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from trainer.cache import Prepared
-from trainer.splits import (
+from trainer.release.cache import Prepared
+from trainer.release.splits import (
     PAPER_TEST,
     LeakError,
     Split,

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from tests.studies import study
-from trainer import published
-from trainer.evaluate import evaluate
-from trainer.evaluation_report import sections
-from trainer.gallery import Example, Gallery
-from trainer.report import Text, html
-from trainer.tables import any_bleed, table_7, table_9, table_10, table_11
+from trainer.judging.evaluate import evaluate
+from trainer.judging.gallery import Example, Gallery
+from trainer.reports import published
+from trainer.reports.evaluation_report import sections
+from trainer.reports.report import Text, html
+from trainer.reports.tables import any_bleed, table_7, table_9, table_10, table_11
 from worker.munet.preprocessing import Preprocessing
 from worker.munet.resize import Box
 

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from trainer.config import Loss, RunConfig
-from trainer.losses import Target, total_loss
-from trainer.run import baseline, make_network
-from trainer.unet import parameters, plain_unet
+from trainer.training.losses import Target, total_loss
+from trainer.training.run import baseline, make_network
+from trainer.training.unet import parameters, plain_unet
 from worker.munet.network import MUNet, NetworkConfig
 
 

@@ -1,0 +1,1 @@
+"""Whole runs that answer a question, or ship a network."""

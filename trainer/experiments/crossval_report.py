@@ -1,0 +1,151 @@
+"""The outcome of a cross-validation as JSON, tables and a report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from trainer.config import RunConfig
+from trainer.experiments.crossval import Network
+from trainer.judging.evaluate import evaluate, with_type
+from trainer.judging.judge import Study
+from trainer.judging.pooled import Measured, clinical, gain, measured, paper
+from trainer.reports.report import Section, Table, shown
+from worker.munet.card import CLASSES
+
+NAMES = {"munet": "MUNet", "unet": "plain U-Net of the same budget"}
+CLINICAL = {
+    "any_dice": "any bleed, Dice pooled over all voxels",
+    "any_dice_by_slice": "any bleed, mean Dice over positive slices",
+    "slice_auc": "any bleed, AUC by slice",
+    "study_auc": "any bleed, AUC by study",
+    "slice_sensitivity": "any bleed, sensitivity by slice",
+    "slice_specificity": "any bleed, specificity by slice",
+    "study_sensitivity": "any bleed, sensitivity by study",
+    "study_specificity": "any bleed, specificity by study",
+}
+PAPER = {"type_accuracy": "type accuracy"} | {f"{name}_dice": f"{name}, Dice" for name in CLASSES}
+PAPER |= {"mean_dice": "mean Dice over types"}
+INTERVALS = "With 95 % intervals by bootstrap over patients."
+OPERATING = (
+    "Each patient is judged by a network that never saw them. Calibration and thresholds of a fold"
+    " come from the other folds' patients, never from those it is measured on; with one fold"
+    " finished they are fixed beforehand."
+)
+PROTOCOLS = {
+    "clinical": "Clinical protocol: every slice of every patient. ",
+    "paper": "Paper's protocol: slices with exactly one type, the highest of five scores is the"
+    " type, masks of the true type. ",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Figures of every network, and of the first minus the second where both judged."""
+
+    config: RunConfig
+    networks: Sequence[Network]
+    clinical: Mapping[str, Mapping[str, Measured]]
+    paper: Mapping[str, Mapping[str, Measured]]
+
+
+def outcome(config: RunConfig, networks: Sequence[Network]) -> Outcome:
+    """Pool the folds of each network; networks without a finished fold are left out."""
+    found = [network for network in networks if network.folds]
+    columns: dict[str, dict[str, dict[str, Measured]]] = {"clinical": {}, "paper": {}}
+    for protocol, figures in (("clinical", clinical), ("paper", paper)):
+        for network in found:
+            columns[protocol][network.architecture] = measured(network.studies, figures)
+        if len(found) > 1:
+            ours, theirs = common(found[0].studies, found[1].studies)
+            columns[protocol]["gain"] = gain(ours, theirs, figures) if ours else {}
+    return Outcome(config, found, columns["clinical"], columns["paper"])
+
+
+def common(ours: Sequence[Study], theirs: Sequence[Study]) -> tuple[list[Study], list[Study]]:
+    """Those studies of each whose patients the other judged too."""
+    both = {one.patient for one in ours} & {one.patient for one in theirs}
+    kept = [[one for one in side if one.patient in both] for side in (ours, theirs)]
+    return kept[0], kept[1]
+
+
+def to_json(made: Outcome) -> dict[str, Any]:
+    """Extend `evaluate`'s contract by pooled figures and folds, and set the baseline beside."""
+    first, *others = made.networks
+    report = _of(made, first) | {"config": made.config.to_json(), "operating": OPERATING}
+    report |= {other.architecture: _of(made, other) for other in others}
+    if "gain" in made.clinical:
+        gains = {"clinical": _plain(made.clinical["gain"]), "paper": _plain(made.paper["gain"])}
+        report["gain"] = gains
+    return report
+
+
+def _of(made: Outcome, network: Network) -> dict[str, Any]:
+    kind = network.architecture
+    return evaluate(network.studies, f"{made.config.name}-{kind}-crossval", "") | {
+        "pooled": {
+            "clinical": _plain(made.clinical[kind]),
+            "paper": _plain(made.paper[kind]),
+        },
+        "folds": [
+            {"fold": number, "patients": [study.patient for study in studies]}
+            | clinical(studies)
+            | paper(studies)
+            for number, studies in network.folds.items()
+        ],
+    }
+
+
+def _plain(figures: Mapping[str, Measured]) -> dict[str, Any]:
+    return {name: asdict(figure) for name, figure in figures.items()}
+
+
+def sections(made: Outcome) -> list[Section]:
+    """One section a protocol, and one with the folds."""
+    pooled = [
+        Section(
+            f"{protocol.capitalize()} protocol",
+            tables=(_pooled(made, protocol, words, columns),),
+        )
+        for protocol, words, columns in (
+            ("clinical", CLINICAL, made.clinical),
+            ("paper", PAPER, made.paper),
+        )
+    ]
+    return [*pooled, Section("Fold by fold", tables=tuple(_by_fold(n) for n in made.networks))]
+
+
+def behind(made: Outcome) -> str:
+    """Say how many patients stand behind each type."""
+    counts = ((name, with_type(made.networks[0].studies, i)) for i, name in enumerate(CLASSES))
+    return " Patients: " + ", ".join(f"{name} {count}" for name, count in counts) + "."
+
+
+def _pooled(
+    made: Outcome,
+    protocol: str,
+    words: Mapping[str, str],
+    columns: Mapping[str, Mapping[str, Measured]],
+) -> Table:
+    heads = [NAMES.get(name, "gain of MUNet") for name in columns]
+    rows = [
+        (label, *(_cell(column, name) for column in columns.values()))
+        for name, label in words.items()
+    ]
+    note = PROTOCOLS[protocol] + INTERVALS + (behind(made) if protocol == "paper" else "")
+    return Table("All finished folds together", ("figure", *heads), tuple(rows), note)
+
+
+def _cell(column: Mapping[str, Measured], name: str) -> str:
+    if name not in column:
+        return "no patient in common"
+    return shown(column[name].value, column[name].ci95)
+
+
+def _by_fold(network: Network) -> Table:
+    names = ("any_dice", "any_dice_by_slice", "slice_auc", "study_auc")
+    rows = [
+        (str(number), str(len(studies)), *(shown(clinical(studies)[name]) for name in names))
+        for number, studies in network.folds.items()
+    ]
+    heads = ("fold", "patients", *(CLINICAL[name].removeprefix("any bleed, ") for name in names))
+    return Table(NAMES[network.architecture], heads, tuple(rows), PROTOCOLS["clinical"])

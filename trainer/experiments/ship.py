@@ -1,0 +1,161 @@
+"""Turn a finished run into a checkpoint that the worker can use, with its figures in its card."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from trainer.config import ConfigError, RunConfig
+from trainer.judging.evaluate import evaluate
+from trainer.judging.judge import Study, judge
+from trainer.judging.metrics import auc
+from trainer.judging.operating import POINTS, SMOOTH_MM, TOP, Seen, calibrated, choose, look
+from trainer.release.cache import Prepared
+from trainer.release.ctich import Release
+from trainer.release.splits import Split
+from trainer.reports.report import as_json
+from trainer.training.run import averaged, described
+from worker.munet import checkpoint
+from worker.munet.card import Card, Scoring
+from worker.munet.inference import Predictor, slice_logits
+
+WEIGHTS = (0.0, 0.25, 0.5, 1.0)  # of the mask's own evidence beside the classifier's
+CHOSEN_HERE = (
+    "no weight was trained on these patients; but calibration, thresholds and the weight of the"
+    " mask's evidence were chosen on them, and recipes were compared on them, so the figures"
+    " flatter the model"
+)
+SOURCE = (
+    "CT-ICH 1.0.0, Hssayeni et al., doi:10.13026/w8q8-ky94, CC BY 4.0; HU rebuilt from the"
+    " published brain and bone window pictures"
+)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run's folder, read back."""
+
+    config: RunConfig
+    split: Split
+    network: nn.Module
+    history: list[dict[str, float]]
+
+
+def finished(folder: Path) -> Finished:
+    """Read a run that has trained all its epochs.
+
+    Raises
+    ------
+    ConfigError
+        No run is here, or it has not come to its end.
+    """
+    config, split = described(folder)
+    stored = averaged(config, folder)
+    if stored.epoch < config.epochs:
+        raise ConfigError(
+            f"{folder}: has trained {stored.epoch} of {config.epochs} epochs; let `fit` go on"
+        )
+    return Finished(config, split, stored.network, stored.history)
+
+
+def ship(run: Finished, prepared: Prepared, release: Release, target: Path, note: str = "") -> Card:
+    """Choose how to read the network on its validation patients, judge it there, and write it.
+
+    Parameters
+    ----------
+    target
+        The checkpoint's .safetensors.
+    note
+        What else people should know about the run; it stands in the card's `training`.
+    """
+    seen, scoring = best_scoring(run.network, prepared, run.split.validation)
+    card = card_of(run, seen, scoring)
+    card = replace(card, training={**card.training, "note": note})
+    written = checkpoint.write(target, run.network.state_dict(), card)
+    studies = list(judge(Predictor(target), release, run.split.validation))
+    figures = {
+        "note": CHOSEN_HERE,
+        **evaluate(studies, written.name, written.sha256),
+        "studies": by_study(studies),
+    }
+    return checkpoint.write(
+        target,
+        run.network.state_dict(),
+        replace(written, metrics={"validation": json.loads(as_json(figures))}),
+    )
+
+
+def card_of(run: Finished, seen: Sequence[Seen], scoring: Scoring) -> Card:
+    """Describe a network, calibrated and given its thresholds on the patients in `seen`."""
+    scoring = calibrated(seen, scoring)
+    return Card(
+        name=run.config.name,
+        sha256="",
+        network=run.config.network,
+        preprocessing=run.config.preprocessing,
+        scoring=scoring,
+        operating_points={name: choose(seen, scoring, limit) for name, limit in POINTS.items()},
+        chosen="balanced",
+        training=training_record(run),
+    )
+
+
+def best_scoring(
+    network: nn.Module, prepared: Prepared, patients: Sequence[int]
+) -> tuple[list[Seen], Scoring]:
+    """Choose how much the mask's own evidence counts, by the AUC of slices.
+
+    Scores are linear in that weight, so two passes of the network give them for all weights.
+    """
+    scoring = Scoring(flip=True, smooth_mm=SMOOTH_MM, top=TOP)
+    without = look(network, prepared, patients, scoring)
+    with_masks = look(network, prepared, patients, replace(scoring, mask_weight=1.0))
+    truth = np.concatenate([one.truth[:, -1] for one in without])
+
+    def weighed(weight: float) -> list[Seen]:
+        return [between(a, b, weight) for a, b in zip(without, with_masks, strict=True)]
+
+    def quality(weight: float) -> float:
+        return auc(
+            truth,
+            np.concatenate([slice_logits(one.maps, scoring)[:, -1] for one in weighed(weight)]),
+        )
+
+    best = max(WEIGHTS, key=quality)
+    return weighed(best), replace(scoring, mask_weight=best)
+
+
+def between(without: Seen, with_masks: Seen, weight: float) -> Seen:
+    """Scores with the mask's evidence at any weight, from those at 0 and at 1."""
+    plain, full = without.maps.logits, with_masks.maps.logits
+    return replace(without, maps=replace(without.maps, logits=plain + weight * (full - plain)))
+
+
+def training_record(run: Finished) -> dict[str, Any]:
+    """Say what the weights were trained with and on whom."""
+    return {
+        "data": SOURCE,
+        "patients": list(run.split.train),
+        "validation_patients": list(run.split.validation),
+        "config": run.config.to_json(),
+        "epochs": len(run.history),
+        "loss": [round(epoch["loss"], 4) for epoch in run.history],
+    }
+
+
+def by_study(studies: Sequence[Study]) -> list[dict[str, float]]:
+    """One line a patient: what is there and what was found."""
+    return [
+        {
+            "patient": study.patient,
+            "positive_slices": int(study.positive.sum()),
+            "truth_ml": round(float(study.volume_ml[0]), 2),
+            "found_ml": round(float(study.volume_ml[1]), 2),
+            "any": round(float(study.probabilities[-1]), 4),
+        }
+        for study in studies
+    ]

@@ -1,0 +1,1 @@
+"""What a network is worth on patients it never saw."""

@@ -1,0 +1,1 @@
+"""Read a CT-ICH release and keep it apart by patient."""

@@ -1,0 +1,80 @@
+"""From row numbers to tensors."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from trainer.release.cache import Prepared
+from trainer.training.losses import Target
+from trainer.training.paste import donors, paste, scene
+from trainer.training.sampling import positive_weights
+from worker.munet.inference import to_input
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Slices as the network sees them, and which of them are untouched slices of the release."""
+
+    pictures: Tensor  # (slice, 3, size, size)
+    target: Target
+    genuine: npt.NDArray[np.bool_]  # (slice,)
+
+
+class Bleeds:
+    """A share of healthy slices gets the blood of another patient.
+
+    Parameters
+    ----------
+    rows
+        Training slices; only they give blood.
+    share
+        Of the healthy slices of a batch.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        rows: npt.NDArray[np.intp],
+        share: float,
+        rng: np.random.Generator,
+    ) -> None:
+        self.prepared, self.share, self.rng = prepared, share, rng
+        self.donors = donors(prepared, rows)
+        weights = positive_weights(prepared.types[self.donors]) if len(self.donors) else np.ones(0)
+        self.chances = weights / max(weights.sum(), 1e-9)
+
+    def into(
+        self,
+        row: int,
+        picture: npt.NDArray[np.uint8],
+        mask: npt.NDArray[np.bool_],
+        types: npt.NDArray[np.bool_],
+    ) -> bool:
+        """Perhaps change one slice of a batch in place; tell whether it was."""
+        if not len(self.donors) or types.any() or self.rng.random() >= self.share:
+            return False
+        donor = int(self.rng.choice(self.donors, p=self.chances))
+        made = paste(scene(self.prepared, donor), scene(self.prepared, row), self.rng)
+        if made is None:
+            return False
+        picture[:], mask[:], types[:] = made.pictures, made.masks[1] > 0, made.types
+        return True
+
+
+def load_batch(prepared: Prepared, rows: npt.NDArray[np.intp], size: int, bleeds: Bleeds) -> Batch:
+    """Gather slices, paste blood into some, and bring them to a stage's size."""
+    grey = prepared.pictures[prepared.layout[rows]]  # (slice, 3, 256, 256), a copy
+    blood, kinds = prepared.masks[rows], prepared.types[rows]
+    changed = [
+        bleeds.into(int(row), *one) for row, *one in zip(rows, grey, blood, kinds, strict=True)
+    ]
+    pictures, mask = to_input(torch.from_numpy(grey)), torch.from_numpy(blood).float()
+    if size != pictures.shape[-1]:
+        pictures = interpolate(pictures, (size, size), mode="area")
+        mask = interpolate(mask[:, None], (size, size), mode="area")[:, 0]
+    target = Target(mask, torch.from_numpy(kinds).float())
+    return Batch(pictures, target, ~np.array(changed))

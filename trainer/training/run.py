@@ -1,0 +1,155 @@
+"""The state of a training run: all that a resumed run needs to give the same numbers.
+
+Random numbers need no storing: every epoch draws its own from the seed and the epoch's number.
+"""
+
+import copy
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from trainer.config import ConfigError, RunConfig, build
+from trainer.release.splits import Split
+from trainer.training.unet import plain_unet
+from worker.munet.network import MUNet
+
+STATE = "state.pt"
+RECORD = "run.json"
+CPU = torch.device("cpu")
+
+
+@dataclass
+class Run:
+    """Networks, optimiser and history between two epochs."""
+
+    config: RunConfig
+    network: nn.Module
+    average: nn.Module  # the moving average, the one that is judged and kept
+    optimiser: torch.optim.Optimizer
+    hardness: Tensor  # (slice,) last "any" probability of each slice
+    epoch: int = 0
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    learner: nn.Module | None = None  # the network as several processes train it; never stored
+
+    @classmethod
+    def start(cls, config: RunConfig, slices: int, device: torch.device = CPU) -> "Run":
+        """Make a fresh run over a release of so many slices."""
+        torch.manual_seed(config.seed)
+        network = make_network(config).to(device)
+        settings = config.optimiser
+        optimiser = torch.optim.AdamW(
+            network.parameters(), settings.rate, weight_decay=settings.weight_decay
+        )
+        return cls(config, network, copy.deepcopy(network), optimiser, torch.full((slices,), 0.5))
+
+    def save(self, folder: Path) -> None:
+        """Write the state in one step: a kill leaves the last epoch's or this one's."""
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f"{STATE}.part"
+        torch.save(
+            {
+                "config": json.dumps(self.config.to_json()),
+                "network": self.network.state_dict(),
+                "average": self.average.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "hardness": self.hardness,
+                "epoch": self.epoch,
+                "step": self.step,
+                "history": self.history,
+            },
+            part,
+        )
+        part.replace(folder / STATE)
+
+    @classmethod
+    def resume(
+        cls, config: RunConfig, slices: int, folder: Path, device: torch.device = CPU
+    ) -> "Run":
+        """Take up a stored run, or start one where none is stored.
+
+        Raises
+        ------
+        ConfigError
+            The stored run had another configuration.
+        """
+        run = cls.start(config, slices, device)
+        if not (folder / STATE).exists():
+            return run
+        stored = torch.load(folder / STATE, map_location="cpu", weights_only=True)
+        same = build(RunConfig, json.loads(stored["config"])) == config
+        if not same or len(stored["hardness"]) != slices:
+            raise ConfigError(f"{folder}: holds a run with other settings; use another folder")
+        run.network.load_state_dict(stored["network"])
+        run.average.load_state_dict(stored["average"])
+        run.optimiser.load_state_dict(stored["optimiser"])
+        run.hardness, run.history = stored["hardness"], stored["history"]
+        run.epoch, run.step = stored["epoch"], stored["step"]
+        return run
+
+    def follow(self, decay: float) -> None:
+        """Move the average a step towards the network."""
+        with torch.no_grad():
+            for slow, fast in zip(_values(self.average), _values(self.network), strict=True):
+                if slow.is_floating_point():
+                    slow.lerp_(fast, 1 - decay)
+                else:
+                    slow.copy_(fast)
+
+
+def make_network(config: RunConfig) -> nn.Module:
+    """Make the network that a run trains, with fresh weights."""
+    unet = config.architecture == "unet"
+    network = plain_unet(config.network) if unet else MUNet(config.network)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
+
+
+def baseline(config: RunConfig) -> RunConfig:
+    """Return the run that trains a plain U-Net in all else as this one trains MUNet."""
+    one_branch = replace(config.loss, branches=config.loss.branches[-1:])
+    return replace(config, name=f"{config.name}-unet", architecture="unet", loss=one_branch)
+
+
+def _values(network: nn.Module) -> list[Tensor]:
+    return [*network.parameters(), *network.buffers()]
+
+
+def describe(folder: Path, config: RunConfig, split: Split) -> None:
+    """Write down what a run's folder holds, for later verbs and for people."""
+    folder.mkdir(parents=True, exist_ok=True)
+    values = {"config": config.to_json(), "train": split.train, "validation": split.validation}
+    part = folder / f"{RECORD}.part"
+    part.write_text(json.dumps(values, indent=1) + "\n", "utf-8")
+    part.replace(folder / RECORD)
+
+
+def described(folder: Path) -> tuple[RunConfig, Split]:
+    """Read a run's configuration and its patients."""
+    try:
+        values = json.loads((folder / RECORD).read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{folder / RECORD}: {error.strerror}; is this a run?") from error
+    config = build(RunConfig, values["config"])
+    return config, Split(tuple(values["train"]), tuple(values["validation"]))
+
+
+class Stored(NamedTuple):
+    """What a run has come to."""
+
+    network: nn.Module  # the average, in eval mode
+    history: list[dict[str, float]]
+    epoch: int  # the next one; as many as the run has once it is at its end
+
+
+def averaged(config: RunConfig, folder: Path) -> Stored:
+    """Read a run's averaged network; a fresh one where none is stored."""
+    network = make_network(config).eval()
+    if not (folder / STATE).exists():
+        return Stored(network, [], 0)
+    stored = torch.load(folder / STATE, map_location="cpu", weights_only=True)
+    network.load_state_dict(stored["average"])
+    return Stored(network, stored["history"], stored["epoch"])

@@ -1,0 +1,71 @@
+"""What a network in training does on patients it does not learn from, on its own grid."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from trainer.judging.metrics import Overlap, auc, ratio, sensitivity, specificity
+from trainer.release.cache import Prepared
+from worker.munet.card import Scoring
+from worker.munet.inference import run, study_logits
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One epoch's figures; the thresholds are plain 0.5, nothing is tuned for them."""
+
+    dice: float  # any, pooled
+    mean_dice: float  # any, mean over positive slices
+    slice_auc: float
+    study_auc: float
+    type_accuracy: float  # argmax of five on slices with one type
+    sensitivity: float  # any, by slice
+    specificity: float  # any, by slice
+
+
+def shrink(pictures: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+    """Bring (slice, rows, columns) to a stage's size."""
+    if pictures.shape[-1] == size:
+        return pictures
+    resized = [cv2.resize(one, (size, size), interpolation=cv2.INTER_AREA) for one in pictures]
+    return np.asarray(np.stack(resized), np.uint8)
+
+
+def validate(
+    network: nn.Module, prepared: Prepared, patients: tuple[int, ...], size: int
+) -> Progress:
+    """Score whole patients at a stage's size."""
+    network.eval()
+    overlap, logits, truth, studies, bleeds = Overlap(), [], [], [], []
+    for patient in patients:
+        rows, series = prepared.where([patient]), prepared.series(patient)
+        series = series._replace(pictures=shrink(series.pictures, size))
+        maps = run(network, series, Scoring(), next(network.parameters()).device)
+        masks = shrink(prepared.masks[rows].astype(np.uint8) * 255, size) >= 128
+        for mask, found in zip(masks, maps.any_map, strict=True):
+            overlap.add(mask, found >= 0.5)
+        logits.append(maps.logits)
+        truth.append(prepared.types[rows])
+        studies.append(study_logits(maps.logits, 3)[-1])
+        bleeds.append(bool(prepared.positive[rows].any()))
+    scores, types = np.concatenate(logits), np.concatenate(truth)
+    positive = np.asarray(types.any(axis=1))
+    return Progress(
+        overlap.dice,
+        overlap.mean_dice,
+        auc(positive, scores[:, -1]),
+        auc(np.array(bleeds), np.array(studies)),
+        type_accuracy(scores, types),
+        sensitivity(positive, scores[:, -1] >= 0),
+        specificity(positive, scores[:, -1] >= 0),
+    )
+
+
+def type_accuracy(scores: npt.NDArray[np.floating], types: npt.NDArray[np.bool_]) -> float:
+    """Argmax over the five types on slices with exactly one (the paper's protocol)."""
+    single = types.sum(axis=1) == 1
+    right = scores[single, :5].argmax(axis=1) == types[single].argmax(axis=1)
+    return ratio(int(right.sum()), int(single.sum()))
