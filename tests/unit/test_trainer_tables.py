@@ -63,7 +63,7 @@ def gallery():
     truth = np.zeros((64, 64), np.bool_)
     truth[20:40, 20:40] = True
     example = Example(1, 2, grey, truth, np.roll(truth, 5), Box.whole(64, 64))
-    return Gallery(Preprocessing(size=32), {"EDH": example})
+    return Gallery(Preprocessing(size=32), {"EDH": example}, [example])
 
 
 def test_every_figure_of_the_paper_that_can_be_measured_is_there(report, gallery):
@@ -75,11 +75,16 @@ def test_every_figure_of_the_paper_that_can_be_measured_is_there(report, gallery
         "figure-16",
         "figure-17",
     ]
-    assert [figure.name for figure in clinical.figures] == ["roc-any", "calibration", "volumes"]
+    assert [figure.name for figure in clinical.figures] == [
+        "roc-any",
+        "calibration",
+        "volumes",
+        "worst-cases",
+    ]
     assert all(f.png.startswith(b"\x89PNG") for f in (*paper.figures, *clinical.figures))
 
 
 def test_the_report_loads_nothing(report, gallery):
     page = html(Text("Title", "Text"), sections(report, STUDIES, gallery))
     assert not re.search(r"https?:|<link|<script|@import", page)
-    assert page.count("data:image/png;base64,") == 8
+    assert page.count("data:image/png;base64,") == 9

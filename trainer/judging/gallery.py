@@ -13,6 +13,8 @@ from worker.munet.preprocessing import Preprocessing
 from worker.munet.resize import Box
 from worker.munet.window import window
 
+WORST = 8  # slices, each of another patient
+
 
 @dataclass(frozen=True)
 class Example:
@@ -25,19 +27,37 @@ class Example:
     found: npt.NDArray[np.bool_]  # (row, column), any label
     box: Box
 
+    @property
+    def wrong_px(self) -> int:
+        """Pixels missed or falsely found."""
+        return int((self.truth != self.found).sum())
+
 
 @dataclass
 class Gallery:
-    """The slice with the most blood of each type: chosen by what is there, not by what was found.
+    """The slice with the most blood of each type, and the slices that are most wrong.
 
-    Slices with several types are passed over, since their mask belongs to none of them alone.
+    The first are chosen by what is there, not by what was found; slices with several types are
+    passed over, since their mask belongs to none of them alone. Of the second each patient gives
+    one at most.
     """
 
     preprocessing: Preprocessing
     examples: dict[str, Example] = field(default_factory=dict)
+    worst: list[Example] = field(default_factory=list)  # the most wrong first
 
     def see(self, slices: Sequence[Slice], hu: npt.NDArray[np.float32], found: Prediction) -> None:
-        """Keep a patient's slices where they hold more blood than those that are kept."""
+        """Keep a patient's slices where they hold more than those that are kept."""
+        self._keep_largest(slices, hu, found)
+        truth = np.stack([read_mask(one) for one in slices])
+        index = int((truth != (found.labels > 0)).sum(axis=(1, 2)).argmax())
+        seen = [*self.worst, self._example(slices[index], hu, index, truth[index], found)]
+        wrong = [one for one in seen if one.wrong_px]
+        self.worst = sorted(wrong, key=lambda one: -one.wrong_px)[:WORST]
+
+    def _keep_largest(
+        self, slices: Sequence[Slice], hu: npt.NDArray[np.float32], found: Prediction
+    ) -> None:
         single = [index for index, one in enumerate(slices) if sum(one.types) == 1]
         for index in single:
             name = CLASSES[slices[index].types.index(True)]

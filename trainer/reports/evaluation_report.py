@@ -61,13 +61,15 @@ def sections(
         figures.bars(report),
         figures.roc_by_type(studies),
     )
-    clinical = (figures.roc_any(studies), figures.reliability(report), figures.volumes(studies))
+    clinical = [figures.roc_any(studies), figures.reliability(report), figures.volumes(studies)]
+    if gallery.worst:
+        clinical.append(figures.worst(gallery.worst))
     return [
         Section("Paper's protocol", PAPER, tuple(table(report) for table in PAPER_TABLES), paper),
         Section(
             "Clinical protocol",
             CLINICAL,
             tuple(table(report) for table in CLINICAL_TABLES),
-            clinical,
+            tuple(clinical),
         ),
     ]

@@ -66,18 +66,32 @@ def preparation(example: Example, preprocessing: Preprocessing) -> Figure:
     return png(made, "figure-09", f"Figure 9. Resizing and CLAHE. {where}{used}")
 
 
+def overlay(axes: Axes, example: Example, title: str) -> None:
+    """Show what was found in red under the outline of what is there."""
+    panel(axes, example.grey, title)
+    red = np.ma.masked_where(~example.found, example.found)
+    axes.imshow(red, cmap=ListedColormap([BLOOD]), alpha=0.6, interpolation="nearest")
+    if example.truth.any():
+        axes.contour(example.truth, [0.5], colors="white", linewidths=0.8)
+
+
 def masks(name: str, example: Example) -> Figure:
     """Figures 10 to 14: a slice, its mask and the predicted mask."""
     made, axes = canvas(8, 2.9, 3)
     panel(axes[0], example.grey, f"{name}, patient {example.patient}, slice {example.number}")
     panel(axes[1], example.truth, "mask")
-    panel(axes[2], example.grey, "predicted (red), mask (outline)")
-    red = np.ma.masked_where(~example.found, example.found)
-    axes[2].imshow(red, cmap=ListedColormap([BLOOD]), alpha=0.6, interpolation="nearest")
-    if example.truth.any():
-        axes[2].contour(example.truth, [0.5], colors="white", linewidths=0.8)
+    overlay(axes[2], example, "predicted (red), mask (outline)")
     text = f"Figure {NUMBERS[name]}. {name}: the judged slice with most blood of this type alone."
     return png(made, f"figure-{NUMBERS[name]:02d}", text)
+
+
+def worst(examples: Sequence[Example]) -> Figure:
+    """Show the slices that are most wrong, one a patient."""
+    made, axes = canvas(2.6 * len(examples), 2.9, len(examples))
+    for one, example in zip(axes, examples, strict=True):
+        overlay(one, example, f"patient {example.patient}, slice {example.number}")
+    text = "Worst cases: most pixels missed or falsely found. Predicted red, mask as outline."
+    return png(made, "worst-cases", text)
 
 
 def confusion(report: Mapping[str, Any]) -> Figure:
