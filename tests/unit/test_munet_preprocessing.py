@@ -73,6 +73,12 @@ def test_the_head_fills_its_box():
     assert head_box(skull()) == Box(56, 41, 88)
 
 
+def test_the_plates_of_an_infants_skull_are_one_head():
+    hu = skull()
+    hu[:, 96:104] = hu[:, :, 82:90] = 30  # open sutures
+    assert head_box(hu) == Box(56, 41, 88)
+
+
 def test_a_metal_rail_beside_the_head_does_not_widen_the_box():
     hu = skull()
     hu[:, 190:192, 100:140] = 2000

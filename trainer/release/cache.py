@@ -16,6 +16,8 @@ from worker.munet.inference import Series
 from worker.munet.preprocessing import Preprocessing
 from worker.munet.resize import Box, resize
 
+MAKING = 2  # raised when the same settings come to give other pictures
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -72,14 +74,14 @@ def prepare(release: Release, preprocessing: Preprocessing, folder: Path) -> Pre
 
 
 def fingerprint(slices: Iterable[Slice], preprocessing: Preprocessing) -> str:
-    """Name the content of a cache: the pictures' settings, and each file's name and size."""
+    """Name the content of a cache: how it is made, its settings, each file's number and size."""
     settings = asdict(replace(preprocessing, channels="gray", neighbour_mm=1.0))
     files = [
         (one.patient, one.number, one.types, [p and p.stat().st_size for p in paths])
         for one in slices
         for paths in [(one.brain, one.bone, one.mask)]
     ]
-    return hashlib.sha256(json.dumps([settings, files]).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([MAKING, settings, files]).encode()).hexdigest()[:16]
 
 
 def _write(path: Path, release: Release, preprocessing: Preprocessing) -> None:
