@@ -114,6 +114,16 @@ def test_scores_of_slices_nearby_are_averaged_by_their_distance_in_mm(predictor)
     assert far == pytest.approx([0, 8, 0])
 
 
+def test_types_are_averaged_apart_from_any(predictor):
+    logits = np.zeros((3, 6), np.float32)
+    logits[1] = 8
+    scoring = replace(predictor.card.scoring, smooth_mm=0.0, types_mm=60.0)
+    maps = Maps(np.array([0.0, 5.0, 10.0]), logits, np.zeros(0), np.zeros(0))
+    found = slice_logits(maps, scoring)
+    assert found[:, -1].tolist() == [0, 8, 0]
+    assert found[:, :-1] == pytest.approx(8 / 3, rel=0.01)
+
+
 def test_calibration_is_a_line_through_a_sigmoid():
     platt = Platt((2.0,) * 6, (-1.0,) * 6)
     assert calibrate(np.full((1, 6), 0.5, np.float32), platt) == pytest.approx(0.5)

@@ -12,8 +12,9 @@ from typing import Any
 from rich.console import Console
 
 from trainer.config import ConfigError, RunConfig, Smote, load_config
-from trainer.experiments.crossval import SCORING, Fold, answers, called, train
+from trainer.experiments.crossval import Fold, answers, called, train
 from trainer.judging.judge import Study
+from trainer.judging.operating import SCORING
 from trainer.judging.pooled import Measured, clinical, measured, paper
 from trainer.release.cache import prepare
 from trainer.release.ctich import Release

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from trainer.config import RunConfig
 from trainer.judging.judge import Study, study_of
-from trainer.judging.operating import SMOOTH_MM, TOP, Seen, calibrated, choose, look, youden
+from trainer.judging.operating import SCORING, Seen, calibrated, choose, look, youden
 from trainer.release.cache import Prepared
 from trainer.release.ctich import Release, read_series
 from trainer.release.splits import Split, SplitError, folds, inner
@@ -24,10 +24,6 @@ from trainer.training.fit import fit
 from trainer.training.run import averaged, describe
 from worker.munet.card import OperatingPoint, Scoring
 from worker.munet.inference import read
-
-SCORING = Scoring(
-    flip=True, mask_weight=0.5, smooth_mm=SMOOTH_MM, top=TOP
-)  # fixed beforehand, for every network alike
 
 
 @dataclass(frozen=True)

@@ -6,28 +6,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from trainer.config import ConfigError, RunConfig
 from trainer.judging.evaluate import evaluate
 from trainer.judging.judge import Study, judge
-from trainer.judging.metrics import auc
-from trainer.judging.operating import POINTS, SMOOTH_MM, TOP, Seen, calibrated, choose, look
+from trainer.judging.operating import POINTS, SCORING, Seen, calibrated, choose, look
 from trainer.release.cache import Prepared
 from trainer.release.ctich import Release
 from trainer.release.splits import Split
 from trainer.reports.report import as_json
 from trainer.training.run import averaged, described
 from worker.munet import checkpoint
-from worker.munet.card import Card, Scoring
-from worker.munet.inference import Predictor, slice_logits
+from worker.munet.card import Card
+from worker.munet.inference import Predictor
 
-WEIGHTS = (0.0, 0.25, 0.5, 1.0)  # of the mask's own evidence beside the classifier's
 CHOSEN_HERE = (
-    "no weight was trained on these patients; but calibration, thresholds and the weight of the"
-    " mask's evidence were chosen on them, and recipes were compared on them, so the figures"
-    " flatter the model"
+    "no weight was trained on these patients; but calibration and thresholds were chosen on them,"
+    " and recipes were compared on them, so the figures flatter the model"
 )
 SOURCE = (
     "CT-ICH 1.0.0, Hssayeni et al., doi:10.13026/w8q8-ky94, CC BY 4.0; HU rebuilt from the"
@@ -63,7 +59,7 @@ def finished(folder: Path) -> Finished:
 
 
 def ship(run: Finished, prepared: Prepared, release: Release, target: Path, note: str = "") -> Card:
-    """Choose how to read the network on its validation patients, judge it there, and write it.
+    """Choose calibration and thresholds on the validation patients, judge there, and write.
 
     Parameters
     ----------
@@ -72,8 +68,7 @@ def ship(run: Finished, prepared: Prepared, release: Release, target: Path, note
     note
         What else people should know about the run; it stands in the card's `training`.
     """
-    seen, scoring = best_scoring(run.network, prepared, run.split.validation)
-    card = card_of(run, seen, scoring)
+    card = card_of(run, look(run.network, prepared, run.split.validation, SCORING))
     card = replace(card, training={**card.training, "note": note})
     written = checkpoint.write(target, run.network.state_dict(), card)
     studies = list(judge(Predictor(target), release, run.split.validation))
@@ -89,9 +84,9 @@ def ship(run: Finished, prepared: Prepared, release: Release, target: Path, note
     )
 
 
-def card_of(run: Finished, seen: Sequence[Seen], scoring: Scoring) -> Card:
+def card_of(run: Finished, seen: Sequence[Seen]) -> Card:
     """Describe a network, calibrated and given its thresholds on the patients in `seen`."""
-    scoring = calibrated(seen, scoring)
+    scoring = calibrated(seen, SCORING)
     return Card(
         name=run.config.name,
         sha256="",
@@ -102,37 +97,6 @@ def card_of(run: Finished, seen: Sequence[Seen], scoring: Scoring) -> Card:
         chosen="balanced",
         training=training_record(run),
     )
-
-
-def best_scoring(
-    network: nn.Module, prepared: Prepared, patients: Sequence[int]
-) -> tuple[list[Seen], Scoring]:
-    """Choose how much the mask's own evidence counts, by the AUC of slices.
-
-    Scores are linear in that weight, so two passes of the network give them for all weights.
-    """
-    scoring = Scoring(flip=True, smooth_mm=SMOOTH_MM, top=TOP)
-    without = look(network, prepared, patients, scoring)
-    with_masks = look(network, prepared, patients, replace(scoring, mask_weight=1.0))
-    truth = np.concatenate([one.truth[:, -1] for one in without])
-
-    def weighed(weight: float) -> list[Seen]:
-        return [between(a, b, weight) for a, b in zip(without, with_masks, strict=True)]
-
-    def quality(weight: float) -> float:
-        return auc(
-            truth,
-            np.concatenate([slice_logits(one.maps, scoring)[:, -1] for one in weighed(weight)]),
-        )
-
-    best = max(WEIGHTS, key=quality)
-    return weighed(best), replace(scoring, mask_weight=best)
-
-
-def between(without: Seen, with_masks: Seen, weight: float) -> Seen:
-    """Scores with the mask's evidence at any weight, from those at 0 and at 1."""
-    plain, full = without.maps.logits, with_masks.maps.logits
-    return replace(without, maps=replace(without.maps, logits=plain + weight * (full - plain)))
 
 
 def training_record(run: Finished) -> dict[str, Any]:

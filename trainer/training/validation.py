@@ -8,6 +8,7 @@ import numpy.typing as npt
 from torch import nn
 
 from trainer.judging.metrics import Overlap, auc, ratio, sensitivity, specificity
+from trainer.judging.operating import SCORING
 from trainer.release.cache import Prepared
 from worker.munet.card import Scoring
 from worker.munet.inference import run, study_logits
@@ -49,7 +50,7 @@ def validate(
             overlap.add(mask, found >= 0.5)
         logits.append(maps.logits)
         truth.append(prepared.types[rows])
-        studies.append(study_logits(maps.logits, 3)[-1])
+        studies.append(study_logits(maps.logits, SCORING.top)[-1])
         bleeds.append(bool(prepared.positive[rows].any()))
     scores, types = np.concatenate(logits), np.concatenate(truth)
     positive = np.asarray(types.any(axis=1))

@@ -62,11 +62,20 @@ def calibrate(logits: npt.NDArray[np.float32], platt: Platt) -> npt.NDArray[np.f
 
 def slice_logits(maps: Maps, scoring: Scoring) -> npt.NDArray[np.float32]:
     """Scores of slices, averaged with those nearby, (slice, 6): no bleed is one slice's alone."""
-    if not scoring.smooth_mm:
-        return maps.logits
-    apart = np.subtract.outer(maps.positions_mm, maps.positions_mm) / scoring.smooth_mm
+    types = along(maps.logits[:, :-1], maps.positions_mm, scoring.types_mm)
+    found = along(maps.logits[:, -1:], maps.positions_mm, scoring.smooth_mm)
+    return np.concatenate((types, found), axis=1)
+
+
+def along(
+    logits: npt.NDArray[np.float32], positions_mm: npt.NDArray[np.floating], sigma_mm: float
+) -> npt.NDArray[np.float32]:
+    """Average (slice, n) along the normal with a Gaussian; 0 mm leaves them alone."""
+    if not sigma_mm:
+        return logits
+    apart = np.subtract.outer(positions_mm, positions_mm) / sigma_mm
     near = np.exp(-(apart**2) / 2)
-    return np.asarray(near @ maps.logits / near.sum(axis=1, keepdims=True), np.float32)
+    return np.asarray(near @ logits / near.sum(axis=1, keepdims=True), np.float32)
 
 
 def study_logits(logits: npt.NDArray[np.float32], top: int) -> npt.NDArray[np.float32]:
