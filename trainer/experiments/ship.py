@@ -88,7 +88,7 @@ def card_of(run: Finished, seen: Sequence[Seen]) -> Card:
     """Describe a network, calibrated and given its thresholds on the patients in `seen`."""
     scoring = calibrated(seen, SCORING)
     return Card(
-        name=run.config.name,
+        name=f"munet-{run.config.name}",
         sha256="",
         network=run.config.network,
         preprocessing=run.config.preprocessing,
