@@ -67,11 +67,26 @@ def test_a_type_in_the_blood_counts_and_beside_it_does_not():
     masks[:, -1, 10:20, 10:20] = 6  # blood
     masks[:, 3, 10:20, 10:20] = 4  # of type SAH
     masks[:, 0, 40:60, 40:60] = 9  # EDH where no blood is
-    said = inference.evidence(masks)[0]
-    assert said[:5].argmax() == 3
-    assert said[-1].item() == pytest.approx(6)
-    assert said[3].item() == pytest.approx(6, abs=0.01)  # any, and nearly certain of its type
-    assert said[0] < -5
+    found, shares = inference.evidence(masks)
+    assert found.item() == pytest.approx(6)
+    assert shares[0].argmax() == 3
+    assert shares[0, 3].item() == pytest.approx(0, abs=0.01)  # nearly certain
+    assert shares[0, 0] < -10
+
+
+def test_the_masks_evidence_counts_in_proportion_to_its_weights(predictor, series):
+    pictures = predictor.card.preprocessing.pictures(*series, Box.whole(50, 80))
+    given = Series(pictures, predictor.card.preprocessing.layout(series[1]), series[1])
+
+    def logits(found, share):
+        scoring = Scoring(mask_weight=found, share_weight=share)
+        return inference.run(predictor.network, given, scoring, predictor.device).logits
+
+    plain, found, share = logits(0, 0), logits(1, 0) - logits(0, 0), logits(0, 1) - logits(0, 0)
+    assert np.allclose(found, found[:, -1:], atol=1e-5)  # all types and any alike
+    assert (share[:, -1] == 0).all()
+    assert (share[:, :-1] < 0).all()
+    assert np.allclose(logits(0.5, 0.3), plain + 0.5 * found + 0.3 * share, atol=1e-4)
 
 
 def test_batches_do_not_change_a_prediction(predictor, series, monkeypatch):

@@ -21,7 +21,7 @@ GATES = (0.0, 0.05, 0.1, 0.2, 0.3)
 # How any network is read, chosen once for all of them by cross-validation (docs/experiments.md):
 # a dozen validation patients can't tell these apart. A head mostly bleeds in one way, so types are
 # averaged over most of it.
-SCORING = Scoring(flip=True, mask_weight=0.3, smooth_mm=5.0, types_mm=80.0, top=1)
+SCORING = Scoring(flip=True, mask_weight=0.5, share_weight=0.3, smooth_mm=5.0, types_mm=80.0, top=1)
 FOUND = 0.95  # of what is there, at high-sensitivity; of what is healthy left alone, at high-ppv
 STRENGTH = 1.0  # of the pull towards a flat line: a dozen patients can't pin down two numbers
 

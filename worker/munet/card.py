@@ -58,14 +58,15 @@ class Scoring:
     """How pictures become scores.
 
     `flip` averages each slice with its mirror image. `mask_weight` adds the logit of the strongest
-    mask pixels to the classifier's own (0 leaves the classifier alone). `smooth_mm` averages the
-    "any" scores of slices along the normal with a Gaussian of that standard deviation, `types_mm`
-    those of types (0 leaves them alone). The study's score is the mean of its `top` highest slices
-    as they were before that.
+    mask pixels to the classifier's own, `share_weight` to a type's the log of its share of the mask
+    (0 leaves the classifier alone). `smooth_mm` averages the "any" scores of slices along the
+    normal with a Gaussian of that standard deviation, `types_mm` those of types (0 leaves them
+    alone). The study's score is the mean of its `top` highest slices as they were before that.
     """
 
     flip: bool = False
     mask_weight: float = 0.0
+    share_weight: float = 0.0
     smooth_mm: float = 0.0
     types_mm: float = 0.0
     top: int = 1
@@ -75,7 +76,8 @@ class Scoring:
 
     def __post_init__(self) -> None:
         """Refuse a study score over no slices."""
-        if self.top < 1 or min(self.mask_weight, self.smooth_mm, self.types_mm) < 0:
+        weights = (self.mask_weight, self.share_weight, self.smooth_mm, self.types_mm)
+        if self.top < 1 or min(weights) < 0:
             raise ValueError(f"scores need one slice or more and nothing negative: {self}")
 
 

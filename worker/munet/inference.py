@@ -110,22 +110,27 @@ def forward(network: nn.Module, x: Tensor, scoring: Scoring) -> tuple[Tensor, Te
         mirrored = network(x.flip(-1))
         masks = (masks + mirrored.masks[-1].flip(-1)) / 2
         scores = (scores + mirrored.scores) / 2
-    if scoring.mask_weight:
-        scores = scores + scoring.mask_weight * evidence(masks)
+    if scoring.mask_weight or scoring.share_weight:
+        found, shares = evidence(masks)
+        scores = scores + scoring.mask_weight * found
+        scores[:, :-1] += scoring.share_weight * shares
     return masks, scores
 
 
-def evidence(masks: Tensor) -> Tensor:
-    """Sum the maps up to what they say of a slice as a whole, (slice, 6) logits.
+def evidence(masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum the maps up to what they say of a slice as a whole, as logits.
 
-    "Any" is the mean of its strongest pixels; a type adds the log of its share among the five,
-    averaged over the pixels as far as they are blood.
+    Returns
+    -------
+    found, shares
+        (slice, 1), the mean of the strongest pixels of "any"; and (slice, 5), the log of each
+        type's share among the five, averaged over the pixels as far as they are blood.
     """
-    found = masks[:, -1].flatten(1)  # (slice, pixels)
-    strongest = found.topk(STRONGEST, dim=-1).values.mean(dim=-1, keepdim=True)
-    share = masks[:, :-1].log_softmax(dim=1).flatten(2)  # (slice, 5, pixels)
-    blood = found.softmax(dim=-1)[:, None]
-    return torch.cat((strongest + (share * blood).sum(dim=-1), strongest), dim=1)
+    pixels = masks[:, -1].flatten(1)  # (slice, pixels)
+    strongest = pixels.topk(STRONGEST, dim=-1).values.mean(dim=-1, keepdim=True)
+    shares = masks[:, :-1].log_softmax(dim=1).flatten(2)  # (slice, 5, pixels)
+    blood = pixels.softmax(dim=-1)[:, None]
+    return strongest, (shares * blood).sum(dim=-1)
 
 
 def read(
