@@ -234,7 +234,7 @@ def test_the_paper_preset_is_table_5():
 
 
 def test_an_unknown_preset_is_answered_with_the_known_ones():
-    with pytest.raises(ConfigError, match=r"paper.*small"):
+    with pytest.raises(ConfigError, match=r"best.*paper"):
         load_config("large")
 
 
