@@ -4,8 +4,9 @@ Every patient is judged by a network that never saw them: not in training, not f
 rate, not for early stopping. Calibration and thresholds of a fold come from the other folds'
 patients, who are all in the fold's training part, each of them answered for by the network of
 their own fold, which never saw them either. So nothing at an operating point is chosen on the
-patients it is measured on. While one fold alone has finished there are no such patients: it is
-judged without calibration at the plain thresholds of `OperatingPoint`, fixed beforehand.
+patients it is measured on; how scores are combined, SCORING, was chosen once on all of them. While
+one fold alone has finished there are no such patients: it is judged without calibration at the
+plain thresholds of `OperatingPoint`, fixed beforehand.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -29,7 +29,7 @@ INTERVALS = "With 95 % intervals by bootstrap over patients."
 OPERATING = (
     "Each patient is judged by a network that never saw them. Calibration and thresholds of a fold"
     " come from the other folds' patients, never from those it is measured on; with one fold"
-    " finished they are fixed beforehand."
+    " finished they are fixed beforehand. How scores are combined was chosen once on all patients."
 )
 PROTOCOLS = {
     "clinical": "Clinical protocol: every slice of every patient. ",

@@ -11,12 +11,13 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from trainer.config import load_config
+from trainer.config import RunConfig, load_config
 from trainer.experiments import ship as shipping
+from trainer.release.cache import Prepared
 from trainer.release.cache import prepare as prepare_release
 from trainer.release.contradictions import contradictions
 from trainer.release.ctich import Release, read_release
-from trainer.release.splits import held_patients, hold_out
+from trainer.release.splits import Split, held_patients, hold_out
 from trainer.reports.contact import contact_sheet, table_4
 from trainer.reports.curves import Curves, Scalars
 from trainer.reports.report import write_bytes
@@ -55,10 +56,7 @@ def smote(
 ) -> None:
     """Print table 4 and draw figure 5: what SMOTE makes of the training patients."""
     with told():
-        config = load_config(preset)
-        release = read_release(data)
-        parts = hold_out(release.patients, held_patients(numbers(held_out), split))
-        prepared = prepare_release(release, config.preprocessing, cache)
+        config, prepared, parts = prepared_split(data, preset, held_out, split, cache)
         rows = prepared.where(parts.train)
         grown, _ = oversample(prepared, rows, config.smote, config.seed)
         console.print(table_4(prepared, rows, grown).printed())
@@ -79,10 +77,7 @@ def fit(
 ) -> None:
     """Train a network, keeping the named patients for validation."""
     with told():
-        config = load_config(preset)
-        release = read_release(data)
-        parts = hold_out(release.patients, held_patients(numbers(held_out), split))
-        prepared = prepare_release(release, config.preprocessing, cache)
+        config, prepared, parts = prepared_split(data, preset, held_out, split, cache)
         watch: tuple[Observer, ...] = ()
         if curves:
             watch = (Scalars(run / "tensorboard"), Curves(run / "figures"))
@@ -102,6 +97,16 @@ def ship(
         prepared = prepare_release(release, described(run)[0].preprocessing, cache)
         card = shipping.ship(shipping.finished(run), prepared, release, out, note)
         console.print_json(json.dumps(card.metrics))
+
+
+def prepared_split(
+    data: Path, preset: str, held_out: str, split: str, cache: Path
+) -> tuple[RunConfig, Prepared, Split]:
+    """Read a preset and a release, and keep the named patients out of training."""
+    config = load_config(preset)
+    release = read_release(data)
+    parts = hold_out(release.patients, held_patients(numbers(held_out), split))
+    return config, prepare_release(release, config.preprocessing, cache), parts
 
 
 def summary(release: Release) -> Table:
