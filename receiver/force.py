@@ -9,8 +9,8 @@ from receiver.planner import Planner
 from receiver.reopening import reopen, reopenable
 from schema.database import Database
 from schema.errors import PermanentError
-from schema.settle import settle
 from schema.states import JobState, SeriesState
+from schema.studies import update_study
 from schema.tables import Series, Study
 
 FORCED = "forced by an operator"
@@ -57,7 +57,7 @@ def force(database: Database, planner: Planner, study_uid: str, series_uid: str 
         for series in chosen:
             if series.state != SeriesState.RECEIVING:
                 reopen(series)
-        settle(session, study)
+        update_study(session, study)
         ids = [one.id for one in chosen]
         kept = f"study {study_uid}: nothing to do, {_standing(study, named)}"
     for series_id in ids:

@@ -8,10 +8,10 @@ from typing import Final
 import structlog
 
 from receiver.access.certificate import CertificateWatch
-from receiver.bell import Doorbell
 from receiver.catalogue.catalogue import Catalogue
 from receiver.catalogue.rebuild import Rebuilder
 from receiver.catalogue.retention import Retention
+from receiver.dispatcher import Dispatcher
 from receiver.inbox import Inbox
 from receiver.planner import Planner
 from schema.database import Database
@@ -33,14 +33,14 @@ class Keeper:
         self._catalogue = Catalogue(database, settings.storage)
         rebuilder = Rebuilder(self._catalogue, settings.storage)
         planner = Planner.of(settings, database)
-        doorbell = Doorbell(settings, database)
+        doorbell = Dispatcher(settings, database)
         self._inbox = inbox
         self._steps: dict[str, Callable[[], int]] = {
             CATALOGUE: self._catalogue.take_in,
             "rebuild": rebuilder.look_further,
             "plan": planner.plan,
             "fall back": planner.fall_back,
-            "ring": doorbell.ring_due,
+            "ring": doorbell.dispatch_due,
             "certificate": CertificateWatch(settings).look_now_and_then,
             "retention": Retention(settings, database).sweep_now_and_then,
         }

@@ -17,8 +17,8 @@ from receiver.selection.selection import Judgement, judge
 from schema.database import Database, read_clock
 from schema.errors import SourceFileMissingError, UnreadableObjectError
 from schema.settings import Settings
-from schema.settle import settle
 from schema.states import JobState, SeriesState, move
+from schema.studies import update_study
 from schema.tables import Instance, Job, Series
 
 log = structlog.get_logger()
@@ -76,7 +76,7 @@ class Planner:
                 reopen(series)
                 series.whole_by = choice.reason
                 _select(series, read_clock(session))
-                settle(session, series.study)
+                update_study(session, series.study)
                 _report(series)
         return len(choices)
 
@@ -114,7 +114,7 @@ class Planner:
             _leave_out(newest, judgement)
             better = None if even_if_second else _better_sibling(series, judgement.score)
             _apply(series, judgement, better, read_clock(session))
-            settle(session, series.study)
+            update_study(session, series.study)
             _report(series)
         return True
 

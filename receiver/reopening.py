@@ -8,8 +8,8 @@ from typing import Final
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from schema.settle import newest_ended
 from schema.states import JobState, Outcome, SeriesState, StudyState, move
+from schema.studies import newest_ended
 from schema.tables import Job, Series, Study
 
 UNREAD: Final = (Outcome.FAILED, Outcome.NOT_ANALYSED)

@@ -9,7 +9,7 @@ ANALYSE: Final = "triage.analyse"
 
 
 @dataclass(frozen=True)
-class Bell:
+class AnalyseMessage:
     """A ring at a worker's door; all facts are in the database under the job id."""
 
     job_id: int

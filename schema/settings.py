@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     count_peers: Annotated[tuple[PeerAddress, ...] | None, NoDecode] = None
     announcement_port: Port | None = None
     sweep_s: Seconds = 1
-    ring_again_s: Seconds = 10
+    redispatch_s: Seconds = 10
 
     worklist_host: str = "127.0.0.1"
     worklist_port: Port = 8080

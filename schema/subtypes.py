@@ -5,7 +5,16 @@ and nowhere else. The type code (Hemorrhage) and category are CID 7151 and CID 7
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
+
+
+class Claim(StrEnum):
+    """What a model may say of a type: as much as its card shows that it learned."""
+
+    REPORTED = "REPORTED"
+    HINTED = "HINTED"
+    NOT_TOLD_APART = "NOT_TOLD_APART"  # counts as blood, its type is not named
 
 
 @dataclass(frozen=True)

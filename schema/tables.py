@@ -22,6 +22,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
 from schema.states import JobState, Outcome, SeriesState, StudyState
+from schema.subtypes import Claim
 
 UID_LENGTH = 64  # VR UI, PS3.5 section 6.2
 
@@ -74,8 +75,12 @@ class Study(Base):
     patient_id: Mapped[str]
     patient_name: Mapped[str]
     accession_number: Mapped[str]
+    patient_birth_date: Mapped[str] = mapped_column(default="")
+    patient_sex: Mapped[str] = mapped_column(default="")
     study_date: Mapped[str]
+    study_time: Mapped[str] = mapped_column(default="")
     study_description: Mapped[str]
+    station_name: Mapped[str] = mapped_column(default="")
     received_at: Mapped[datetime]
 
     state: Mapped[StudyState] = mapped_column(default=StudyState.RECEIVING, index=True)
@@ -86,6 +91,8 @@ class Study(Base):
     ready_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     model: Mapped[str | None]
+    # How much of the head was seen: from_mm, to_mm, share and gaps; NULL until it was looked at.
+    coverage: Mapped[dict[str, Any] | None]
     revision: Mapped[int] = mapped_column(default=1)
 
     series: Mapped[list["Series"]] = relationship(back_populates="study", order_by="Series.id")
@@ -253,6 +260,7 @@ class Job(Base):
     model: Mapped[str | None]
     model_sha256: Mapped[str | None] = mapped_column(String(64))
     measured: Mapped[dict[str, Any] | None]
+    coverage: Mapped[dict[str, Any] | None]
     timings_s: Mapped[dict[str, Any] | None]
 
     series: Mapped[Series] = relationship(back_populates="jobs")
@@ -272,6 +280,7 @@ class Finding(Base):
     probability: Mapped[float]
     volume_ml: Mapped[float]
     present: Mapped[bool]
+    claim: Mapped[Claim] = mapped_column(default=Claim.REPORTED)
 
 
 class ResultObject(Base):

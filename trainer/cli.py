@@ -2,12 +2,12 @@
 
 import typer
 
-from trainer.verbs.judging import ablate, crossval, evaluate
-from trainer.verbs.making import fit, prepare, ship, smote
+from trainer.commands.evaluating import ablate, crossval, evaluate
+from trainer.commands.making import export, fit, prepare, smote
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Train and judge MUNet on CT-ICH."
 )
 
-for verb in (prepare, smote, fit, ship, evaluate, crossval, ablate):
+for verb in (prepare, smote, fit, export, evaluate, crossval, ablate):
     app.command()(verb)

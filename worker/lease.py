@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 from schema.database import Database, read_clock
 from schema.errors import LeaseLostError, TransientError
 from schema.settings import Settings
-from schema.settle import settle
 from schema.states import JobState, Outcome, move
+from schema.studies import update_study
 from schema.tables import Job
 
 log = structlog.get_logger()
@@ -64,7 +64,7 @@ def claim(database: Database, job_id: int, settings: Settings) -> Lease | None:
         if job.attempts > settings.max_attempts:
             _give_up(session, job, settings.max_attempts)
             return None
-        settle(session, job.series.study)
+        update_study(session, job.series.study)
         return Lease(job.id, job.token, job.attempts)
 
 
@@ -75,7 +75,7 @@ def _give_up(session: Session, job: Job, max_attempts: int) -> None:
     job.outcome = Outcome.FAILED
     job.reason = job.priority_reason = f"given up after {max_attempts} attempts: {why}"
     job.finished_at = read_clock(session)
-    settle(session, job.series.study)
+    update_study(session, job.series.study)
     log.error("job given up", job=job.id, reason=job.reason)
 
 

@@ -9,8 +9,8 @@ import structlog
 from schema.database import Database, read_clock
 from schema.errors import TransientError
 from schema.settings import Settings
-from schema.settle import settle
 from schema.states import JobState, Outcome, move
+from schema.studies import update_study
 from schema.tables import Finding, Job, ResultObject
 from worker.analysis import Analysis
 from worker.lease import Lease, hold
@@ -40,7 +40,7 @@ def record(database: Database, lease: Lease, analysis: Analysis, storage: Path) 
         job.timings_s = dict(analysis.timings_s)
         job.finished_at = read_clock(session)
         _replace_results(job, analysis, storage)
-        settle(session, job.series.study)
+        update_study(session, job.series.study)
 
 
 def _measured(analysis: Analysis) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def record_end(database: Database, lease: Lease, outcome: Outcome, reason: str) 
         job.outcome = outcome
         job.reason = job.priority_reason = job.last_error = reason
         job.finished_at = read_clock(session)
-        settle(session, job.series.study)
+        update_study(session, job.series.study)
     log.warning("job ended without an analysis", job=lease.job_id, outcome=outcome, reason=reason)
 
 
@@ -86,9 +86,9 @@ def give_back(database: Database, lease: Lease, error: TransientError, settings:
     """Put a job back in the queue for another attempt, later each time."""
     with database.transaction() as session:
         job = hold(session, lease)
-        pause_s = min(settings.ring_again_s * 2 ** (lease.attempt - 1), LONGEST_PAUSE_S)
+        pause_s = min(settings.redispatch_s * 2 ** (lease.attempt - 1), LONGEST_PAUSE_S)
         job.state = move(job.state, JobState.READY)
         job.due_at = read_clock(session) + timedelta(seconds=pause_s)
         job.last_error = str(error)
-        settle(session, job.series.study)
+        update_study(session, job.series.study)
     log.warning("job given back", job=lease.job_id, pause_s=pause_s, reason=str(error))

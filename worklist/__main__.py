@@ -11,8 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from schema.database import Database, open_database
 from schema.errors import TriageError
 from schema.settings import Settings, settings_or_exit, stop
-from worklist import reading, text, wire
-from worklist.words import printable
+from worklist import queries, serialization, text
+from worklist.formatting import printable
 
 # Pretty exceptions print locals, and a local may be a patient's.
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -34,9 +34,9 @@ def serve(context: typer.Context) -> None:
 @app.command(name="list")
 def list_studies(as_json: AsJson = False) -> None:
     """Print all studies, most urgent first."""
-    worklist = _query(reading.read_worklist)
+    worklist = _query(queries.read_worklist)
     if as_json:
-        _print_json(wire.worklist_json(worklist))
+        _print_json(serialization.worklist_json(worklist))
     else:
         text.print_worklist(worklist)
 
@@ -44,12 +44,12 @@ def list_studies(as_json: AsJson = False) -> None:
 @app.command()
 def explain(study_uid: StudyUid, as_json: AsJson = False) -> None:
     """Print why a study got its outcome."""
-    found = _query(lambda database, storage: reading.read_explanation(database, storage, study_uid))
+    found = _query(lambda database, storage: queries.read_explanation(database, storage, study_uid))
     if found is None:
         typer.echo(f"ihsnet-triage: no study {printable(study_uid)} was received", err=True)
         raise typer.Exit(1)
     if as_json:
-        _print_json(wire.explanation_json(found))
+        _print_json(serialization.explanation_json(found))
     else:
         text.print_explanation(found)
 

@@ -9,7 +9,7 @@ study that came later.
 from collections.abc import Iterable
 from datetime import datetime
 
-from schema.settle import urgency
+from schema.studies import urgency
 from worklist.entries import Entry
 
 

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from schema.database import Database
 from schema.errors import TriageError
-from worklist import reading, wire
+from worklist import queries, serialization
 from worklist.explanation import Explanation
 from worklist.headers import SecurityHeaders
 from worklist.rendering import render
@@ -59,7 +59,7 @@ class Views:
 
     def worklist(self, request: Request) -> Response:
         """Show the list."""
-        return render("list.html", worklist=reading.read_worklist(self.database, self.storage))
+        return render("list.html", worklist=queries.read_worklist(self.database, self.storage))
 
     def study(self, request: Request) -> Response:
         """Show why a study got its outcome."""
@@ -67,20 +67,22 @@ class Views:
 
     def api_worklist(self, request: Request) -> Response:
         """Answer the list as the contract's JSON."""
-        return JSONResponse(wire.worklist_json(reading.read_worklist(self.database, self.storage)))
+        return JSONResponse(
+            serialization.worklist_json(queries.read_worklist(self.database, self.storage))
+        )
 
     def api_study(self, request: Request) -> Response:
         """Answer the explanation as JSON."""
-        return JSONResponse(wire.explanation_json(self._explanation(request)))
+        return JSONResponse(serialization.explanation_json(self._explanation(request)))
 
     def health(self, request: Request) -> Response:
         """Say whether the page can read the database."""
-        reading.check_database(self.database)
+        queries.check_database(self.database)
         return PlainTextResponse("ok\n")
 
     def _explanation(self, request: Request) -> Explanation:
         uid = request.path_params["uid"]
-        found = reading.read_explanation(self.database, self.storage, uid)
+        found = queries.read_explanation(self.database, self.storage, uid)
         if found is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, f"No study {uid} was received.")
         return found

@@ -8,10 +8,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from schema.subtypes import SUBTYPES
-from worklist import words
+from worklist import formatting
 from worklist.entries import LATE_AFTER_S
+from worklist.serialization import iso
 from worklist.verdicts import WITH_FINDINGS, count_verdicts, judge, name_findings, name_level
-from worklist.wire import iso
 
 TEMPLATES = Path(__file__).parent / "templates"
 REFRESH_S = 10
@@ -26,13 +26,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        calendar_date=words.calendar_date,
-        clock=words.clock,
-        duration=words.duration,
-        flatten=words.flatten,
+        calendar_date=formatting.calendar_date,
+        clock=formatting.clock,
+        duration=formatting.duration,
+        flatten=formatting.flatten,
         iso=iso,
-        person_name=words.person_name,
-        printable=words.printable,
+        person_name=formatting.person_name,
+        printable=formatting.printable,
     )
     environment.globals.update(
         count_verdicts=count_verdicts,

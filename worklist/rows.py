@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from schema.settle import NONE_FOUND, NOT_ANALYSED, deciding, newest_ended
 from schema.states import JobState, StudyState
+from schema.studies import NONE_FOUND, NOT_ANALYSED, deciding, newest_ended
 from schema.subtypes import ANY, KEYS
 from schema.tables import Job, Series, Study
 from worklist.entries import LATE_AFTER_S, Entry, FindingRow, ObjectRow

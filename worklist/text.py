@@ -10,8 +10,8 @@ from rich.text import Text
 
 from worklist.entries import Entry, FindingRow, Worklist
 from worklist.explanation import Announced, Explanation, JobAccount, SeriesAccount
+from worklist.formatting import calendar_date, clock, duration, flatten, printable
 from worklist.verdicts import judge, name_findings, name_level
-from worklist.words import calendar_date, clock, duration, flatten, printable
 
 PIPE_WIDTH = 160  # a pipe has no width of its own, and 80 columns would break every UID
 STYLES = {

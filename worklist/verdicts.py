@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from schema.settle import NONE_FOUND, urgency
 from schema.states import Outcome, StudyState
+from schema.studies import NONE_FOUND, urgency
 from worklist.entries import Entry
 
 CAUTION = "Does not exclude hemorrhage."

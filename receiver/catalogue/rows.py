@@ -11,8 +11,8 @@ from receiver.catalogue.header import Header
 from receiver.catalogue.stored import StoredObject
 from receiver.inbox import Sender
 from receiver.reopening import reopen
-from schema.settle import settle
 from schema.states import SeriesState
+from schema.studies import update_study
 from schema.tables import Association, Instance, Series, Study
 
 log = structlog.get_logger()
@@ -43,7 +43,7 @@ def register(
     for one in touched:
         _note_arrival(one, now)
     for study in {one.study.id: one.study for one in touched}.values():
-        settle(session, study)
+        update_study(session, study)
     return len(rows)
 
 

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.benchmarks.objects import write_objects
 from tests.benchmarks.receiving import OURS, process_ids, running, say, send
-from tests.scu import EXPLICIT, VERIFICATION, Scu
+from tests.support.scu import EXPLICIT, VERIFICATION, Scu
 
 SENDERS: Final = 64
 BATCHES: Final = 4

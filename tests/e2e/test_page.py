@@ -13,8 +13,8 @@ from schema.database import Database
 from schema.settings import Settings
 from schema.states import Outcome, SeriesState
 from schema.tables import Finding
-from tests.processes import free_port, wait_for_port
-from tests.rows import add_job, add_series, add_study, done
+from tests.support.processes import free_port, wait_for_port
+from tests.support.rows import add_job, add_series, add_study, done
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.processes import free_port, wait_for, wait_for_port
+from tests.support.processes import free_port, wait_for, wait_for_port
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "deploy" / "samples"

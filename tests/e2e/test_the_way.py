@@ -14,8 +14,8 @@ from schema.database import Database
 from schema.settings import Settings
 from schema.states import Outcome, StudyState
 from schema.tables import Finding, Instance, Job, Series, Study
-from tests.phantoms import Phantom, element, write
-from tests.processes import Site, free_port, wait_for
+from tests.support.phantoms import Phantom, element, write
+from tests.support.processes import Site, free_port, wait_for
 
 SLICES_MM = tuple(np.arange(-35.0, 35.1, 5.0).tolist())
 OUTCOMES = {Outcome.POSITIVE, Outcome.NEGATIVE, Outcome.INDETERMINATE}

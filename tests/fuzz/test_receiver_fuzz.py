@@ -27,9 +27,9 @@ from receiver.services.commitment import PUSH_MODEL, read_request
 from receiver.services.requests import RequestDesk
 from receiver.services.stow_parts import StoreRequest
 from schema.errors import UnreadableObjectError
-from tests.phantoms import Phantom
-from tests.receivers import Address, acceptors, count_files, knock, resident_mib, usage
-from tests.scu import ABORT, CT, EXPLICIT, RELEASE_RQ, VERIFICATION, encode, pdata, request
+from tests.support.phantoms import Phantom
+from tests.support.receivers import Address, acceptors, count_files, knock, resident_mib, usage
+from tests.support.scu import ABORT, CT, EXPLICIT, RELEASE_RQ, VERIFICATION, encode, pdata, request
 
 # pydicom warns of what it reads, which is as it should be; here it would end a case too early.
 pytestmark = pytest.mark.filterwarnings("ignore")

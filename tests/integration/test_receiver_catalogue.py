@@ -16,7 +16,7 @@ from schema.database import Database
 from schema.settings import Settings
 from schema.states import SeriesState
 from schema.tables import Association, Instance, Series
-from tests.scu import CT, EXPLICIT, encode, image, new_uid
+from tests.support.scu import CT, EXPLICIT, encode, image, new_uid
 
 GIGABYTE = 10**9
 

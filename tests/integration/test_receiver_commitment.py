@@ -24,9 +24,9 @@ from schema.database import Database
 from schema.peers import parse_addresses
 from schema.settings import Settings
 from schema.tables import Commitment
-from tests.phantoms import FEW_MM, Phantom, write
-from tests.processes import wait_for
-from tests.receivers import Address, acceptors
+from tests.support.phantoms import FEW_MM, Phantom, write
+from tests.support.processes import wait_for
+from tests.support.receivers import Address, acceptors
 
 DEADLINE_S = 20
 

@@ -23,10 +23,10 @@ from schema.database import connect, upgrade
 from schema.errors import SettingsError
 from schema.settings import PREFIX, Settings
 from schema.tables import Instance
-from tests.faults import push_and_kill
-from tests.processes import wait_for
-from tests.receivers import Address, acceptors
-from tests.scu import CT, EXPLICIT, Scu, encode, image, new_uid
+from tests.support.faults import push_and_kill
+from tests.support.processes import wait_for
+from tests.support.receivers import Address, acceptors
+from tests.support.scu import CT, EXPLICIT, Scu, encode, image, new_uid
 
 DEADLINE_S = 20
 AWAY_S = 30

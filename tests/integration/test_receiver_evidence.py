@@ -30,10 +30,10 @@ from schema.peers import PeerAddress
 from schema.settings import Settings
 from schema.states import SeriesState
 from schema.tables import Announcement, Association, ProcedureStep
-from tests.phantoms import item
-from tests.processes import free_port, wait_for_port
-from tests.rows import add_instance, add_series, add_study
-from tests.series import STUDY, datasets
+from tests.support.phantoms import item
+from tests.support.processes import free_port, wait_for_port
+from tests.support.rows import add_instance, add_series, add_study
+from tests.support.series import STUDY, datasets
 
 SERIES = f"{STUDY}.1"
 INSTANCES = (f"{SERIES}.1", f"{SERIES}.2")

@@ -18,8 +18,8 @@ from receiver.catalogue.catalogue import Catalogue
 from schema.database import Database
 from schema.settings import Settings
 from schema.tables import Instance, Study
-from tests.receivers import Address, acceptors, is_closed, knock, usage
-from tests.scu import CT, EXPLICIT, Scu, encode, image, new_uid, pdata, request
+from tests.support.receivers import Address, acceptors, is_closed, knock, usage
+from tests.support.scu import CT, EXPLICIT, Scu, encode, image, new_uid, pdata, request
 
 # pydicom warns of what it reads, as it should; in the receiver a warning stops nothing.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

@@ -8,9 +8,9 @@ from receiver.metrics import StandingCollector, serve_metrics
 from schema.database import Database
 from schema.settings import Settings
 from schema.states import Outcome
-from tests.phantoms import FEW_MM, Phantom
-from tests.receivers import acceptors, knock, send
-from tests.rows import add_job, add_series, add_study, done
+from tests.support.phantoms import FEW_MM, Phantom
+from tests.support.receivers import acceptors, knock, send
+from tests.support.rows import add_job, add_series, add_study, done
 
 
 def read(port: int | None) -> dict[tuple[str, str], float]:

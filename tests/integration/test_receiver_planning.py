@@ -15,11 +15,11 @@ from receiver.selection.rules import load_rules
 from schema.database import Database, open_database, read_clock
 from schema.errors import SourceFileMissingError
 from schema.settings import Settings
-from schema.settle import settle
 from schema.states import JobState, Outcome, SeriesState, StudyState
+from schema.studies import update_study
 from schema.tables import Announcement, Association, Instance, Job, Series, Study
-from tests.rows import add_study, done
-from tests.series import STUDY, datasets, write
+from tests.support.rows import add_study, done
+from tests.support.series import STUDY, datasets, write
 
 AXIAL = "ORIGINAL\\PRIMARY\\AXIAL"
 THICK = {"desc": "Head 5.0", "kernel": "H31s", "type": AXIAL}
@@ -63,7 +63,7 @@ class Clinic:
                         received_at=now,
                     )
                 )
-            settle(session, series.study)
+            update_study(session, series.study)
             return series.id
 
     def _series(self, session: Any, uid: str, description: str, now: Any) -> Series:
@@ -102,7 +102,7 @@ class Clinic:
             series.jobs[-1].finished_at = read_clock(session)
             if outcome == Outcome.FAILED:
                 series.jobs[-1].state = JobState.FAILED
-            settle(session, series.study)
+            update_study(session, series.study)
 
     def series(self, series_id: int) -> Series:
         """Read a series with its jobs and instances."""

@@ -12,8 +12,8 @@ from schema.database import Database
 from schema.settings import Settings
 from schema.states import StudyState
 from schema.tables import Study
-from tests.phantoms import Phantom, element, write
-from tests.processes import Site, free_port, wait_for
+from tests.support.phantoms import Phantom, element, write
+from tests.support.processes import Site, free_port, wait_for
 
 SECRETS = ("Quillfeather", "ZZ-4711", "ACC-0815", "Dorothea")
 IDENTITY = {

@@ -12,9 +12,9 @@ from schema.database import Database
 from schema.settings import Settings
 from schema.states import JobState, Outcome
 from schema.tables import Instance, Series
-from tests.phantoms import FEW_MM, Phantom
-from tests.receivers import acceptors, send
-from tests.rows import add_job, add_series, add_study, done
+from tests.support.phantoms import FEW_MM, Phantom
+from tests.support.receivers import acceptors, send
+from tests.support.rows import add_job, add_series, add_study, done
 
 NOT_DONE = {"state": JobState.FAILED, "reason": "unreadable"}
 

@@ -15,9 +15,9 @@ from pynetdicom import AE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from receiver.access.tls import TlsFiles, late_acceptor_context, requestor_context
-from tests.phantoms import Phantom, write
-from tests.receivers import Address, acceptors, dcmtk, is_closed, knock, write_certificates
-from tests.scu import Scu
+from tests.support.phantoms import Phantom, write
+from tests.support.receivers import Address, acceptors, dcmtk, is_closed, knock, write_certificates
+from tests.support.scu import Scu
 
 NOT_RECOGNISED_CALLING, NOT_RECOGNISED_CALLED = "rejected 1.1.3", "rejected 1.1.7"
 LOCAL_LIMIT_EXCEEDED = "rejected 2.3.2"

@@ -18,9 +18,9 @@ from receiver.inbox import FOLDER
 from receiver.protocol.contexts import ANALYSED, COMPANIONS, TRANSFER_SYNTAXES
 from receiver.protocol.statuses import Status
 from tests.benchmarks.objects import write_objects
-from tests.processes import wait_for
-from tests.receivers import Address, acceptors, dcmtk
-from tests.scu import CT, Scu, encode, image, new_uid
+from tests.support.processes import wait_for
+from tests.support.receivers import Address, acceptors, dcmtk
+from tests.support.scu import CT, Scu, encode, image, new_uid
 
 EVERYTHING = [
     (str(sop_class), str(syntax))

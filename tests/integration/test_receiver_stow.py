@@ -23,8 +23,8 @@ from receiver.protocol.file_meta import encode_file_meta
 from schema.database import Database
 from schema.settings import Settings
 from schema.tables import Instance
-from tests.phantoms import FEW_MM, Phantom
-from tests.receivers import PATIENCE_S, acceptors, write_certificates
+from tests.support.phantoms import FEW_MM, Phantom
+from tests.support.receivers import PATIENCE_S, acceptors, write_certificates
 
 TOKEN = "a token of some length"
 BOUNDARY = "hospital-boundary"

@@ -17,7 +17,7 @@ from schema.database import (
 from schema.errors import DatabaseUnavailableError
 from schema.settings import Settings
 from schema.tables import Base, Study
-from tests.rows import LONG_AGO, add_study
+from tests.support.rows import LONG_AGO, add_study
 
 
 def test_the_migrations_make_exactly_the_tables(database: Database) -> None:

@@ -11,7 +11,7 @@ from pydicom import dcmread
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from schema.errors import PixelError, SourceFileMissingError
-from tests.phantoms import FEW_MM, Phantom, recoded, write
+from tests.support.phantoms import FEW_MM, Phantom, recoded, write
 from worker.limits import DecoderProcess
 from worker.slices import read_series
 

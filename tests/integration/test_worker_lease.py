@@ -9,7 +9,7 @@ from schema.errors import LeaseLostError, SourceFileMissingError
 from schema.settings import Settings
 from schema.states import JobState, Outcome, StudyState
 from schema.tables import Job
-from tests.rows import add_job, add_series, add_study
+from tests.support.rows import add_job, add_series, add_study
 from worker.lease import Heartbeat, Lease, claim, hold
 from worker.results import give_back, record_end
 

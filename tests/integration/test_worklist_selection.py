@@ -8,9 +8,9 @@ from schema.database import Database
 from schema.settings import Settings
 from schema.states import SeriesState
 from schema.tables import Announcement
-from tests.rows import LONG_AGO, add_instance, add_series, add_study
+from tests.support.rows import LONG_AGO, add_instance, add_series, add_study
 from worklist.explanation import SeriesAccount
-from worklist.reading import read_explanation
+from worklist.queries import read_explanation
 from worklist.rendering import render
 from worklist.text import print_explanation
 

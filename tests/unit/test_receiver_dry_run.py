@@ -10,7 +10,7 @@ from receiver.__main__ import app
 from receiver.selection.dry_run import try_folder
 from receiver.selection.dry_run_text import describe
 from receiver.selection.rules import load_rules
-from tests.series import STUDY, datasets, write
+from tests.support.series import STUDY, datasets, write
 
 AXIAL = "ORIGINAL\\PRIMARY\\AXIAL"
 ROWS = (

@@ -10,8 +10,8 @@ from pydicom.dataset import Dataset
 
 from receiver.catalogue.header import Header, read_header
 from schema.errors import UnreadableObjectError
-from tests.phantoms import Phantom, element
-from tests.series import datasets, headers, write
+from tests.support.phantoms import Phantom, element
+from tests.support.series import datasets, headers, write
 
 HEAD = {"desc": "Head", "kernel": "Hr40f\\3", "type": "ORIGINAL\\PRIMARY\\AXIAL", "count": 1}
 

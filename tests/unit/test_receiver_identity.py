@@ -12,7 +12,7 @@ from receiver.protocol.identity import (
 )
 from receiver.protocol.statuses import IdentityMismatchError
 from schema.errors import UnreadableObjectError
-from tests.scu import CT, EXPLICIT, encode, image
+from tests.support.scu import CT, EXPLICIT, encode, image
 
 
 def identify(encoded: bytes, syntax: str = EXPLICIT) -> Identity:

@@ -6,7 +6,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from receiver.protocol.identity import read_identity
 from receiver.protocol.statuses import describe
 from schema.errors import UnreadableObjectError
-from tests.scu import encode, image
+from tests.support.scu import encode, image
 
 
 @pytest.mark.parametrize("vr", [b"I\x1a", b"US", b"SQ", b"\xff\xff"])

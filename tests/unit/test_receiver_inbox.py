@@ -10,7 +10,7 @@ from pydicom import dcmread
 from receiver.inbox import RESERVE, AssociationFolder, Inbox, read_sender
 from receiver.protocol.file_meta import encode_file_meta, is_whole
 from schema.errors import StorageFullError
-from tests.scu import CT, EXPLICIT, encode, image
+from tests.support.scu import CT, EXPLICIT, encode, image
 
 META = encode_file_meta(CT, "1.2.3", EXPLICIT)
 LIMIT = 1_000_000

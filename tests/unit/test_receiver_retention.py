@@ -4,7 +4,7 @@ import pytest
 
 from receiver.catalogue.retention import is_over, is_spent
 from schema.states import JobState, Outcome, SeriesState, StudyState
-from tests.rows import LONG_AGO
+from tests.support.rows import LONG_AGO
 
 LATER = LONG_AGO + timedelta(days=1)
 

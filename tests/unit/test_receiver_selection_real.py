@@ -9,8 +9,8 @@ from pydicom.dataset import Dataset
 from receiver.catalogue.header import read_header
 from receiver.selection.rules import load_rules
 from receiver.selection.selection import judge
-from tests.phantoms import Phantom
-from tests.series import headers
+from tests.support.phantoms import Phantom
+from tests.support.series import headers
 
 RULES = load_rules()
 DATA = Path(

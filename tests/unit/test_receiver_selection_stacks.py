@@ -9,8 +9,8 @@ from pydicom.dataset import Dataset
 
 from receiver.selection.rules import load_rules
 from receiver.selection.selection import Judgement, judge
-from tests.phantoms import element
-from tests.series import datasets, headers
+from tests.support.phantoms import element
+from tests.support.series import datasets, headers
 
 RULES = load_rules()
 HEAD = {"desc": "Head 5.0", "kernel": "H31s", "type": "ORIGINAL\\PRIMARY\\AXIAL", "part": "HEAD"}

@@ -9,7 +9,7 @@ import pytest
 
 from receiver.selection.rules import load_rules
 from receiver.selection.selection import Judgement, judge
-from tests.series import series
+from tests.support.series import series
 
 TABLE = tomllib.loads(Path(__file__).with_name("series_table.toml").read_text("utf-8"))
 ROWS: dict[str, dict[str, Any]] = {row["name"]: row for row in TABLE["series"]}

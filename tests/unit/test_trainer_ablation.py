@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from tests.ctich import TINY, make
+from tests.support.ctich import TINY, make
 from trainer.cli import app
 from trainer.config import ConfigError, RunConfig, Smote, Stage, load_config
 from trainer.experiments.ablation import named_rows, variants

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from trainer.judging.blobs import blobs, together
-from trainer.judging.metrics import Overlap
+from trainer.evaluation.blobs import blobs, together
+from trainer.evaluation.metrics import Overlap
 from worker.munet.card import OperatingPoint
 from worker.munet.labels import components
 

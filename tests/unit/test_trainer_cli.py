@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ctich import TINY, make, make_nifti
+from tests.support.ctich import TINY, make, make_nifti
 
 ROOT = Path(__file__).parents[2]
 LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -31,7 +31,7 @@ def home(tmp_path_factory):
     data = ["--data", home / "data", "--cache", home / "cache", "--run", home / "run"]
     for verb in (
         ["fit", *data, "--preset", home / "tiny.toml", "--split", "paper-test"],
-        ["ship", *data, "--out", home / "model.safetensors"],
+        ["export", *data, "--out", home / "model.safetensors"],
     ):
         done = start(*verb)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -84,7 +84,7 @@ def test_evaluate_writes_the_contract_and_a_report_that_needs_nothing_beside_it(
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads((tmp_path / "e.json").read_text())
     assert (figures["patients"], figures["trained_on"]) == ([49, 50, 51], [])
-    assert figures["chosen_on"] == [49, 50, 51]  # `ship` chose its thresholds there
+    assert figures["chosen_on"] == [49, 50, 51]  # `export` chose its thresholds there
     assert figures["segmentation"]["SAH"]["dice"] is None
     assert figures["clinical"]["predictive"][0]["prevalence"] == 0.3
     page = (tmp_path / "e.html").read_text()

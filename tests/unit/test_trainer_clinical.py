@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from tests.studies import study
-from trainer.judging.clinical import (
+from tests.support.studies import study
+from trainer.evaluation.clinical import (
     by_volume,
     calibration,
     clinical_figures,
@@ -12,7 +12,7 @@ from trainer.judging.clinical import (
     predictive,
     volume_error,
 )
-from trainer.judging.judge import ML_PER_PIXEL
+from trainer.evaluation.judge import ML_PER_PIXEL
 
 ML = round(1 / ML_PER_PIXEL)  # pixels
 SMALL = study(1, ["EDH"], [ML // 2], [0], [0], [0.3])  # 0.5 mL, missed

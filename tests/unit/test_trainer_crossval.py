@@ -6,15 +6,15 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from tests.ctich import TINY, make
+from tests.support.ctich import TINY, make
 from trainer.cli import app
 from trainer.config import load_config
+from trainer.datasets.cache import prepare
+from trainer.datasets.ctich import read_release
+from trainer.datasets.splits import SplitError
 from trainer.experiments import crossval as crossval_module
 from trainer.experiments.crossval import Which, crossval, learning, plan
 from trainer.experiments.crossval_report import outcome, sections, to_json
-from trainer.release.cache import prepare
-from trainer.release.ctich import read_release
-from trainer.release.splits import SplitError
 from trainer.training.run import baseline
 
 PATIENTS = {1: ("EDH",), 2: (), 3: ("EDH",), 4: (), 5: ("SDH",), 6: ()}

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer.release.cache import fingerprint, prepare, small_mask
-from trainer.release.ctich import DataError, hounsfield, read_mask, read_release, read_series
+from trainer.datasets.cache import fingerprint, prepare, small_mask
+from trainer.datasets.ctich import DataError, hounsfield, read_mask, read_release, read_series
 from worker.munet.preprocessing import Preprocessing
 from worker.munet.resize import Box
 
@@ -136,7 +136,7 @@ def test_a_cache_holds_what_the_preprocessing_makes(release, tmp_path):
 
 def test_a_second_preparation_reads_the_cache(release, tmp_path, monkeypatch):
     first = prepare(read_release(release), Preprocessing(size=64), tmp_path)
-    monkeypatch.setattr("trainer.release.cache._write", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr("trainer.datasets.cache._write", lambda *_: pytest.fail("made again"))
     again = prepare(read_release(release), Preprocessing(size=64, channels="gray"), tmp_path)
     assert np.array_equal(first.pictures, again.pictures)
     assert again.layout.tolist() == [[0, 0, 0], [1, 1, 1], [2, 2, 2]]

@@ -7,12 +7,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from trainer.cli import app
-from trainer.judging.evaluate import evaluate, overlap
-from trainer.judging.intervals import bootstrap
-from trainer.judging.judge import ML_PER_PIXEL, Study, count
-from trainer.judging.metrics import Overlap, auc, intraclass, sensitivity, specificity
-from trainer.judging.operating import POINTS, platt, youden
-from trainer.release.splits import SplitError, judged_patients
+from trainer.datasets.splits import SplitError, judged_patients
+from trainer.evaluation.evaluate import evaluate, overlap
+from trainer.evaluation.intervals import bootstrap
+from trainer.evaluation.judge import ML_PER_PIXEL, Study, count
+from trainer.evaluation.metrics import Overlap, auc, intraclass, sensitivity, specificity
+from trainer.evaluation.operating import POINTS, platt, youden
 from worker.munet.card import CLASSES, OperatingPoint
 from worker.munet.inference import calibrate
 
@@ -237,7 +237,7 @@ def test_one_command_each_trains_ships_and_judges(tmp_path, release):
     data = ["--data", str(release), "--cache", str(tmp_path / "cache")]
     verbs = [
         ["fit", *data, "--run", str(run), "--preset", str(preset), "--held-out", "3,4"],
-        ["ship", *data, "--run", str(run), "--out", str(model)],
+        ["export", *data, "--run", str(run), "--out", str(model)],
         ["evaluate", *data[:2], "--model", str(model), "--patients", "3", "--json", str(figures)],
     ]
     for verb in verbs:

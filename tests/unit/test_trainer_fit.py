@@ -17,8 +17,8 @@ from trainer.config import (
     build,
     load_config,
 )
-from trainer.release.cache import Prepared
-from trainer.release.splits import Split
+from trainer.datasets.cache import Prepared
+from trainer.datasets.splits import Split
 from trainer.training import fit as fit_module
 from trainer.training.augment import augment, moves
 from trainer.training.batches import Bleeds, load_batch

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from trainer.judging.gallery import Gallery
+from trainer.evaluation.gallery import Gallery
 from worker.munet.inference import Prediction
 from worker.munet.preprocessing import Preprocessing
 
@@ -28,7 +28,7 @@ def found(*rows):
 
 @pytest.fixture
 def gallery(monkeypatch):
-    monkeypatch.setattr("trainer.judging.gallery.read_mask", lambda one: blood(one.rows))
+    monkeypatch.setattr("trainer.evaluation.gallery.read_mask", lambda one: blood(one.rows))
     return Gallery(Preprocessing(size=32))
 
 

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.ctich import BLOOD, make, make_nifti, save
-from trainer.release.cache import prepare
-from trainer.release.contradictions import contradictions
-from trainer.release.ctich import DataError, read_mask, read_release, read_series
+from tests.support.ctich import BLOOD, make, make_nifti, save
+from trainer.datasets.cache import prepare
+from trainer.datasets.contradictions import contradictions
+from trainer.datasets.ctich import DataError, read_mask, read_release, read_series
 from worker.munet.preprocessing import Preprocessing
 
 PATIENTS = {49: ("EDH",), 50: ()}

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.console import Console
-from trainer.release.cache import Prepared
+from trainer.datasets.cache import Prepared
 from trainer.config import Augment, Optimiser, RunConfig, Sampling, Stage
 from trainer.training.fit import fit
-from trainer.release.splits import Split
+from trainer.datasets.splits import Split
 from worker.munet.network import NetworkConfig
 
 torch.set_num_threads(1)

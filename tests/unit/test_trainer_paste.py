@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from trainer.release.cache import Prepared
+from trainer.datasets.cache import Prepared
 from trainer.training.batches import Bleeds, load_batch
 from trainer.training.paste import Scene, donors, inside, paste, placement, skull
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from tests.studies import study
-from trainer.judging.metrics import auc
-from trainer.judging.pooled import clinical, gain, mean_dice, measured, paper
+from tests.support.studies import study
+from trainer.evaluation.metrics import auc
+from trainer.evaluation.pooled import clinical, gain, mean_dice, measured, paper
 
 EDH = study(1, ["EDH", "EDH", None], [100, 50, 0], [100, 0, 10], [80, 0, 0], [0.9, 0.4, 0.6])
 SDH = study(2, ["SDH"], [30], [30], [30], [0.8])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from trainer.config import ConfigError, Smote
-from trainer.release.cache import Prepared
+from trainer.datasets.cache import Prepared
 from trainer.reports.contact import contact_sheet, table_4
 from trainer.training.smote import SYNTHETIC, oversample
 

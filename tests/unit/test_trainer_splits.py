@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from trainer.release.cache import Prepared
-from trainer.release.splits import (
+from trainer.datasets.cache import Prepared
+from trainer.datasets.splits import (
     PAPER_TEST,
     LeakError,
     Split,

@@ -3,9 +3,9 @@ import re
 import numpy as np
 import pytest
 
-from tests.studies import study
-from trainer.judging.evaluate import evaluate
-from trainer.judging.gallery import Example, Gallery
+from tests.support.studies import study
+from trainer.evaluation.evaluate import evaluate
+from trainer.evaluation.gallery import Example, Gallery
 from trainer.reports import published
 from trainer.reports.evaluation_report import sections
 from trainer.reports.report import Text, html

@@ -11,7 +11,7 @@ from pydicom.uid import UID
 from schema.errors import PermanentError, SourceFileMissingError, StorageFullError, TransientError
 from schema.states import Outcome
 from schema.subtypes import KEYS
-from tests.phantoms import FEW_MM, SPHERE_ML, WATER_HU, Phantom, ThresholdPredictor
+from tests.support.phantoms import FEW_MM, SPHERE_ML, WATER_HU, Phantom, ThresholdPredictor
 from worker import durable
 from worker.analysis import Predictor, analyse
 from worker.durable import write_once

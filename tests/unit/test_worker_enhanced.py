@@ -8,7 +8,7 @@ from pydicom import Dataset
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from schema.errors import GeometryError, PixelError, UnsuitableSeriesError
-from tests.phantoms import (
+from tests.support.phantoms import (
     BLOOD_HU,
     FEW_MM,
     SPHERE_ML,

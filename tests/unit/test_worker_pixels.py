@@ -17,7 +17,16 @@ from pydicom.uid import (
 )
 
 from schema.errors import PixelError
-from tests.phantoms import AIR_HU, BLOOD_HU, FEW_MM, PADDING, WATER_HU, Phantom, recoded, write
+from tests.support.phantoms import (
+    AIR_HU,
+    BLOOD_HU,
+    FEW_MM,
+    PADDING,
+    WATER_HU,
+    Phantom,
+    recoded,
+    write,
+)
 from worker.slices import read_series
 
 MIDDLE = 32  # of a 64 x 64 frame: within the sphere at position 0, the second slice

@@ -13,7 +13,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage
 
 from schema.subtypes import SUBTYPES
-from tests.phantoms import (
+from tests.support.phantoms import (
     BLOOD_HU,
     EMERGENCY,
     FEW_MM,

@@ -20,7 +20,7 @@ from schema.errors import (
     UnreadableObjectError,
     UnsuitableSeriesError,
 )
-from tests.phantoms import (
+from tests.support.phantoms import (
     BLOOD_HU,
     EMERGENCY,
     FEW_MM,

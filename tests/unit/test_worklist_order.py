@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.entries import EIGHT, ENTRY
+from tests.support.entries import EIGHT, ENTRY
 from worklist.entries import Entry
 from worklist.order import most_urgent_first
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from schema.states import Outcome, StudyState
-from tests.entries import ENTRY as PLAIN
+from tests.support.entries import ENTRY as PLAIN
 from worklist.entries import Entry, FindingRow
 from worklist.verdicts import OUTCOMES, count_verdicts, judge, name_findings, name_level
 

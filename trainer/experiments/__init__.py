@@ -1,1 +1,1 @@
-"""Whole runs that answer a question, or ship a network."""
+"""Whole runs that answer a question, or export a network."""

@@ -12,13 +12,13 @@ from typing import Any
 from rich.console import Console
 
 from trainer.config import ConfigError, RunConfig, Smote, load_config
+from trainer.datasets.cache import prepare
+from trainer.datasets.ctich import Release
+from trainer.datasets.splits import Split
+from trainer.evaluation.judge import Study
+from trainer.evaluation.operating import SCORING
+from trainer.evaluation.pooled import Measured, clinical, measured, paper
 from trainer.experiments.crossval import Fold, answers, called, train
-from trainer.judging.judge import Study
-from trainer.judging.operating import SCORING
-from trainer.judging.pooled import Measured, clinical, measured, paper
-from trainer.release.cache import prepare
-from trainer.release.ctich import Release
-from trainer.release.splits import Split
 from trainer.reports import published
 from trainer.reports.report import Section, Table, shown
 from worker.munet.card import OperatingPoint

@@ -16,11 +16,11 @@ from pathlib import Path
 from rich.console import Console
 
 from trainer.config import RunConfig
-from trainer.judging.judge import Study, study_of
-from trainer.judging.operating import SCORING, Seen, calibrated, choose, look, youden
-from trainer.release.cache import Prepared
-from trainer.release.ctich import Release, read_series
-from trainer.release.splits import Split, SplitError, folds, inner
+from trainer.datasets.cache import Prepared
+from trainer.datasets.ctich import Release, read_series
+from trainer.datasets.splits import Split, SplitError, folds, inner
+from trainer.evaluation.judge import Study, study_of
+from trainer.evaluation.operating import SCORING, Seen, calibrated, choose, look, youden
 from trainer.training.fit import fit
 from trainer.training.run import averaged, describe
 from worker.munet.card import OperatingPoint, Scoring

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from trainer.config import RunConfig
+from trainer.evaluation.evaluate import evaluate, with_type
+from trainer.evaluation.judge import Study
+from trainer.evaluation.pooled import Measured, clinical, gain, measured, paper
 from trainer.experiments.crossval import Network
-from trainer.judging.evaluate import evaluate, with_type
-from trainer.judging.judge import Study
-from trainer.judging.pooled import Measured, clinical, gain, measured, paper
 from trainer.reports.report import Section, Table, shown
 from worker.munet.card import CLASSES
 

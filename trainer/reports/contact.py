@@ -6,7 +6,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from trainer.config import ConfigError
-from trainer.release.cache import Prepared
+from trainer.datasets.cache import Prepared
 from trainer.reports import published
 from trainer.reports.figures import BLOOD, panel, png
 from trainer.reports.report import Figure, Table

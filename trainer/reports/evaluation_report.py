@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.judging.gallery import Gallery
-from trainer.judging.judge import Study
+from trainer.evaluation.gallery import Gallery
+from trainer.evaluation.judge import Study
 from trainer.reports import figures
 from trainer.reports.report import Section, Text
 from trainer.reports.tables import CLINICAL_TABLES, PAPER_TABLES

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from sklearn.metrics import roc_curve
 
-from trainer.judging.gallery import Example
-from trainer.judging.judge import Study
-from trainer.release.cache import small_mask
+from trainer.datasets.cache import small_mask
+from trainer.evaluation.gallery import Example
+from trainer.evaluation.judge import Study
 from trainer.reports.report import Figure
 from worker.munet.card import CLASSES
 from worker.munet.clahe import equalise

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from trainer.release.cache import Prepared
+from trainer.datasets.cache import Prepared
 from trainer.training.losses import Target
 from trainer.training.paste import donors, paste, scene
 from trainer.training.sampling import positive_weights

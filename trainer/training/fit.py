@@ -15,8 +15,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
 from trainer.config import RunConfig, Stage
-from trainer.release.cache import Prepared
-from trainer.release.splits import Split
+from trainer.datasets.cache import Prepared
+from trainer.datasets.splits import Split
 from trainer.training.augment import augment
 from trainer.training.batches import Batch, Bleeds, load_batch
 from trainer.training.losses import Target, total_loss

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from trainer.release.cache import Prepared
+from trainer.datasets.cache import Prepared
 
 Picture = npt.NDArray[np.uint8]
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer.config import ConfigError, RunConfig, build
-from trainer.release.splits import Split
+from trainer.datasets.splits import Split
 from trainer.training.unet import plain_unet
 from worker.munet.network import MUNet
 

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.config import Sampling
-from trainer.release.cache import Prepared
+from trainer.datasets.cache import Prepared
 
 
 def positive_weights(types: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:

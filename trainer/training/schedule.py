@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from trainer.config import ConfigError, Optimiser, RunConfig
-from trainer.release.splits import Split
+from trainer.datasets.splits import Split
 
 History = Sequence[dict[str, float]]
 WARM_UP = 0.03  # of a cosine run: batch statistics settle before the full rate

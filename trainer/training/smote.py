@@ -14,7 +14,7 @@ from imblearn.over_sampling import SMOTE
 from sklearn.neighbors import NearestNeighbors
 
 from trainer.config import ConfigError, Smote
-from trainer.release.cache import Prepared
+from trainer.datasets.cache import Prepared
 from worker.munet.card import CLASSES
 
 SYNTHETIC = -1  # the patient number of slices that are nobody's

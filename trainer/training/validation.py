@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from trainer.judging.metrics import Overlap, auc, ratio, sensitivity, specificity
-from trainer.judging.operating import SCORING
-from trainer.release.cache import Prepared
+from trainer.datasets.cache import Prepared
+from trainer.evaluation.metrics import Overlap, auc, ratio, sensitivity, specificity
+from trainer.evaluation.operating import SCORING
 from worker.munet.card import Scoring
 from worker.munet.inference import run, study_logits
 

@@ -12,13 +12,33 @@ depends_on = None
 
 def upgrade() -> None:
     """Apply."""
+    _create_announcement()
     _create_association()
+    _create_commitment()
+    _create_procedure_step()
     _create_study()
     _create_series()
     _create_instance()
     _create_job()
     _create_finding()
     _create_result_object()
+
+
+def _create_announcement() -> None:
+    op.create_table('announcement',
+    sa.Column('id', sa.Integer(), nullable=False),
+    sa.Column('study_instance_uid', sa.String(length=64), nullable=False),
+    sa.Column('series_instance_uid', sa.String(length=64), nullable=False),
+    sa.Column('source', sa.String(length=8), nullable=False),
+    sa.Column('ae_title', sa.String(length=16), nullable=False),
+    sa.Column('instances', sa.Integer(), nullable=False),
+    sa.Column('sop_instance_uids', sa.JSON(none_as_null=True), nullable=True),
+    sa.Column('announced_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_announcement')),
+    sa.UniqueConstraint('series_instance_uid', 'source', 'ae_title', name=op.f('uq_announcement_series_instance_uid_source_ae_title'))
+    )
+    with op.batch_alter_table('announcement', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_announcement_series_instance_uid'), ['series_instance_uid'], unique=False)
 
 
 def _create_association() -> None:
@@ -34,6 +54,39 @@ def _create_association() -> None:
     )
 
 
+def _create_commitment() -> None:
+    op.create_table('commitment',
+    sa.Column('id', sa.Integer(), nullable=False),
+    sa.Column('name', sa.String(length=64), nullable=False),
+    sa.Column('transaction_uid', sa.String(length=64), nullable=False),
+    sa.Column('calling_ae', sa.String(length=16), nullable=False),
+    sa.Column('references', sa.JSON(), nullable=False),
+    sa.Column('requested_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('due_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('attempts', sa.Integer(), nullable=False),
+    sa.Column('delivered_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('last_error', sa.String(), nullable=True),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_commitment')),
+    sa.UniqueConstraint('name', name=op.f('uq_commitment_name'))
+    )
+    with op.batch_alter_table('commitment', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_commitment_due_at'), ['due_at'], unique=False)
+
+
+def _create_procedure_step() -> None:
+    op.create_table('procedure_step',
+    sa.Column('id', sa.Integer(), nullable=False),
+    sa.Column('sop_instance_uid', sa.String(length=64), nullable=False),
+    sa.Column('ae_title', sa.String(length=16), nullable=False),
+    sa.Column('state', sa.String(length=16), nullable=False),
+    sa.Column('study_instance_uid', sa.String(length=64), nullable=False),
+    sa.Column('contents', sa.JSON(), nullable=False),
+    sa.Column('begun_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_procedure_step')),
+    sa.UniqueConstraint('sop_instance_uid', name=op.f('uq_procedure_step_sop_instance_uid'))
+    )
+
+
 def _create_study() -> None:
     op.create_table('study',
     sa.Column('id', sa.Integer(), nullable=False),
@@ -41,8 +94,12 @@ def _create_study() -> None:
     sa.Column('patient_id', sa.String(), nullable=False),
     sa.Column('patient_name', sa.String(), nullable=False),
     sa.Column('accession_number', sa.String(), nullable=False),
+    sa.Column('patient_birth_date', sa.String(), nullable=False),
+    sa.Column('patient_sex', sa.String(), nullable=False),
     sa.Column('study_date', sa.String(), nullable=False),
+    sa.Column('study_time', sa.String(), nullable=False),
     sa.Column('study_description', sa.String(), nullable=False),
+    sa.Column('station_name', sa.String(), nullable=False),
     sa.Column('received_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('state', sa.Enum('RECEIVING', 'READY', 'RUNNING', 'DONE', name='studystate', native_enum=False, length=16), nullable=False),
     sa.Column('outcome', sa.Enum('POSITIVE', 'NEGATIVE', 'INDETERMINATE', 'NOT_ANALYSED', 'FAILED', name='outcome', native_enum=False, length=16), nullable=True),
@@ -52,6 +109,7 @@ def _create_study() -> None:
     sa.Column('ready_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('model', sa.String(), nullable=True),
+    sa.Column('coverage', sa.JSON(), nullable=True),
     sa.Column('revision', sa.Integer(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_study')),
     sa.UniqueConstraint('study_instance_uid', name=op.f('uq_study_study_instance_uid'))
@@ -70,8 +128,10 @@ def _create_series() -> None:
     sa.Column('first_instance_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('last_instance_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('state', sa.Enum('RECEIVING', 'SELECTED', 'REJECTED', name='seriesstate', native_enum=False, length=16), nullable=False),
+    sa.Column('whole_by', sa.String(), nullable=True),
     sa.Column('score', sa.Double(), nullable=True),
     sa.Column('reason', sa.String(), nullable=True),
+    sa.Column('selection_version', sa.String(length=64), nullable=True),
     sa.Column('revision', sa.Integer(), nullable=False),
     sa.ForeignKeyConstraint(['study_id'], ['study.id'], name=op.f('fk_series_study_id_study')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_series')),
@@ -95,6 +155,9 @@ def _create_instance() -> None:
     sa.Column('size_bytes', sa.Integer(), nullable=False),
     sa.Column('sha256', sa.String(length=64), nullable=False),
     sa.Column('received_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('places_mm', sa.JSON(none_as_null=True), nullable=True),
+    sa.Column('left_out', sa.String(), nullable=True),
+    sa.Column('removed_at', sa.DateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['association_id'], ['association.id'], name=op.f('fk_instance_association_id_association')),
     sa.ForeignKeyConstraint(['series_id'], ['series.id'], name=op.f('fk_instance_series_id_series')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_instance')),
@@ -129,6 +192,7 @@ def _create_job() -> None:
     sa.Column('model', sa.String(), nullable=True),
     sa.Column('model_sha256', sa.String(length=64), nullable=True),
     sa.Column('measured', sa.JSON(), nullable=True),
+    sa.Column('coverage', sa.JSON(), nullable=True),
     sa.Column('timings_s', sa.JSON(), nullable=True),
     sa.ForeignKeyConstraint(['series_id'], ['series.id'], name=op.f('fk_job_series_id_series')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_job')),
@@ -147,6 +211,7 @@ def _create_finding() -> None:
     sa.Column('probability', sa.Double(), nullable=False),
     sa.Column('volume_ml', sa.Double(), nullable=False),
     sa.Column('present', sa.Boolean(), nullable=False),
+    sa.Column('claim', sa.Enum('REPORTED', 'HINTED', 'NOT_TOLD_APART', name='claim', native_enum=False, length=16), nullable=False),
     sa.ForeignKeyConstraint(['job_id'], ['job.id'], name=op.f('fk_finding_job_id_job')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_finding')),
     sa.UniqueConstraint('job_id', 'subtype', name=op.f('uq_finding_job_id_subtype'))
@@ -173,34 +238,33 @@ def _create_result_object() -> None:
 
 def downgrade() -> None:
     """Take back."""
-    # ### commands auto generated by Alembic - please adjust! ###
     with op.batch_alter_table('result_object', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_result_object_sop_instance_uid'))
         batch_op.drop_index(batch_op.f('ix_result_object_job_id'))
-
     op.drop_table('result_object')
     with op.batch_alter_table('finding', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_finding_job_id'))
-
     op.drop_table('finding')
     with op.batch_alter_table('job', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_job_state'))
         batch_op.drop_index(batch_op.f('ix_job_series_id'))
-
     op.drop_table('job')
     with op.batch_alter_table('instance', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_instance_sop_instance_uid'))
         batch_op.drop_index(batch_op.f('ix_instance_series_id'))
-
     op.drop_table('instance')
     with op.batch_alter_table('series', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_series_study_id'))
         batch_op.drop_index(batch_op.f('ix_series_state'))
-
     op.drop_table('series')
     with op.batch_alter_table('study', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_study_state'))
-
     op.drop_table('study')
+    op.drop_table('procedure_step')
+    with op.batch_alter_table('commitment', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_commitment_due_at'))
+    op.drop_table('commitment')
     op.drop_table('association')
-    # ### end Alembic commands ###
+    with op.batch_alter_table('announcement', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_announcement_series_instance_uid'))
+    op.drop_table('announcement')

@@ -1,0 +1,256 @@
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from schema.database import Database, open_database
+from schema.errors import DatabaseUnavailableError
+from schema.settings import Settings
+from schema.states import JobState, Outcome, SeriesState, StudyState
+from schema.tables import Finding, Instance, Job, ResultObject, Series, Study
+from worklist.entries import Entry
+from worklist.explanation import Explanation
+from worklist.queries import read_explanation, read_worklist
+
+STORAGE = Path("/storage")
+SUBTYPES = ("SDH", "SAH", "IVH", "IPH", "EDH", "any")
+
+
+def now() -> datetime:
+    """The moment of a call: a run of all tests takes longer than a study may wait."""
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = open_database(Settings(home=tmp_path))
+    yield opened
+    opened.engine.dispose()
+
+
+def make_study(uid: str = "1.2.3", *series: Series, **columns: Any) -> Study:
+    values: dict[str, Any] = {
+        "patient_id": "049",
+        "patient_name": "DOE^JANE",
+        "accession_number": "A1",
+        "study_date": "20260301",
+        "study_description": "Head",
+        "received_at": now() - timedelta(minutes=2),
+        "state": StudyState.DONE,
+        "outcome": Outcome.POSITIVE,
+        "priority": 1,
+        "model": "munet",
+    }
+    return Study(study_instance_uid=uid, series=list(series), **values | columns)
+
+
+def make_series(uid: str = "1.2.3.1", *jobs: Job, **columns: Any) -> Series:
+    values: dict[str, Any] = {
+        "modality": "CT",
+        "description": "Head 5 mm",
+        "first_instance_at": now() - timedelta(minutes=2),
+        "last_instance_at": now() - timedelta(minutes=1),
+        "state": SeriesState.SELECTED,
+        "score": 0.9,
+    }
+    return Series(series_instance_uid=uid, jobs=list(jobs), **values | columns)
+
+
+def make_job(revision: int = 1, volume_ml: float = 31.0, **columns: Any) -> Job:
+    values: dict[str, Any] = {
+        "state": JobState.DONE,
+        "outcome": Outcome.POSITIVE,
+        "priority": 1,
+        "created_at": now(),
+        "due_at": now(),
+    }
+    findings = [
+        Finding(subtype=name, probability=0.9, volume_ml=volume_ml, present=True)
+        for name in SUBTYPES
+    ]
+    seg = ResultObject(kind="SEG", sop_instance_uid="1.9", path="results/a.dcm", sha256="0" * 64)
+    return Job(revision=revision, findings=findings, objects=[seg], **values | columns)
+
+
+def make_instance(uid: str, version: int = 1) -> Instance:
+    return Instance(
+        sop_instance_uid=uid,
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
+        transfer_syntax_uid="1.2.840.10008.1.2.1",
+        version=version,
+        path=f"{uid}-{version}",
+        size_bytes=1,
+        sha256="0" * 64,
+        received_at=now(),
+    )
+
+
+def listed(database: Database, *studies: Study) -> tuple[Entry, ...]:
+    with database.transaction() as session:
+        session.add_all(studies)
+    return read_worklist(database, STORAGE).entries
+
+
+def only(database: Database, study: Study) -> Entry:
+    (entry,) = listed(database, study)
+    return entry
+
+
+def explained(database: Database, study: Study) -> Explanation:
+    with database.transaction() as session:
+        session.add(study)
+    found = read_explanation(database, STORAGE, "1.2.3")
+    assert found is not None
+    return found
+
+
+def test_no_study_is_an_empty_list(database: Database) -> None:
+    assert listed(database) == ()
+
+
+def test_the_most_urgent_study_is_first(database: Database) -> None:
+    entries = listed(database, make_study("1.1", priority=4), make_study("1.2", priority=1))
+    assert [entry.study_instance_uid for entry in entries] == ["1.2", "1.1"]
+
+
+def test_findings_stand_in_the_order_of_the_contract(database: Database) -> None:
+    entry = only(database, make_study("1.2.3", make_series("1.2.3.1", make_job())))
+    names = [one.subtype for one in entry.findings]
+    assert names == ["any", "EDH", "IPH", "IVH", "SAH", "SDH"]
+
+
+def test_the_path_of_an_object_is_absolute(database: Database) -> None:
+    entry = only(database, make_study("1.2.3", make_series("1.2.3.1", make_job())))
+    assert entry.objects[0].path == STORAGE / "results/a.dcm"
+
+
+def test_an_object_is_delivered_nowhere_yet(database: Database) -> None:
+    entry = only(database, make_study("1.2.3", make_series("1.2.3.1", make_job())))
+    assert entry.objects[0].delivered == {}
+
+
+@pytest.mark.parametrize("state", [JobState.READY, JobState.RUNNING, JobState.FAILED])
+def test_a_study_without_finished_job_has_no_findings(database: Database, state: JobState) -> None:
+    job = make_job(state=state, outcome=None, priority=0)
+    entry = only(database, make_study("1.2.3", make_series("1.2.3.1", job)))
+    assert entry.findings == ()
+
+
+def test_the_newest_revision_is_shown(database: Database) -> None:
+    jobs = make_job(2, volume_ml=40), make_job(1, volume_ml=10)
+    entry = only(database, make_study("1.2.3", make_series("1.2.3.1", *jobs)))
+    assert entry.findings[0].volume_ml == 40
+
+
+def test_of_two_suspicious_series_the_more_urgent_is_shown(database: Database) -> None:
+    high = make_series("1.2.3.1", make_job(volume_ml=5, priority=2), score=0.9)
+    critical = make_series("1.2.3.2", make_job(volume_ml=50, priority=1), score=0.5)
+    assert only(database, make_study("1.2.3", high, critical)).findings[0].volume_ml == 50
+
+
+def test_of_two_negative_series_the_better_scored_is_shown(database: Database) -> None:
+    negative: dict[str, Any] = {"outcome": Outcome.NEGATIVE, "priority": 4}
+    worse = make_series("1.2.3.1", make_job(volume_ml=0.1, **negative), score=0.5)
+    better = make_series("1.2.3.2", make_job(volume_ml=0.2, **negative), score=0.9)
+    assert only(database, make_study("1.2.3", worse, better)).findings[0].volume_ml == 0.2
+
+
+def test_a_failed_newer_run_leaves_no_negative_findings_standing(database: Database) -> None:
+    old = make_job(1, outcome=Outcome.NEGATIVE, priority=4)
+    failed = make_job(2, state=JobState.FAILED, outcome=Outcome.FAILED, priority=0)
+    series = make_series("1.2.3.1", old, failed)
+    assert only(database, make_study("1.2.3", series, outcome=Outcome.FAILED)).findings == ()
+
+
+def test_a_reopened_study_does_not_stand_as_none_found(database: Database) -> None:
+    entry = only(database, make_study(state=StudyState.READY, outcome=None, priority=4))
+    assert (entry.outcome, entry.priority) == (None, 0)
+
+
+def test_a_reopened_study_keeps_the_level_that_moved_it_up(database: Database) -> None:
+    series = make_series("1.2.3.1", make_job())
+    entry = only(database, make_study("1.2.3", series, state=StudyState.READY, priority=1))
+    assert (entry.priority, entry.earlier_outcome) == (1, Outcome.POSITIVE)
+
+
+@pytest.mark.parametrize(("minutes", "late"), [(2, False), (11, True)])
+def test_a_study_that_waits_too_long_is_marked(
+    database: Database, minutes: int, late: bool
+) -> None:
+    received = now() - timedelta(minutes=minutes)
+    assert only(database, make_study(state=StudyState.READY, received_at=received)).late is late
+
+
+def test_a_study_that_is_done_does_not_wait(database: Database) -> None:
+    assert not only(database, make_study(received_at=now() - timedelta(days=1))).late
+
+
+def test_the_number_of_queries_does_not_grow_with_the_list(database: Database) -> None:
+    def studies(first: int, count: int) -> list[Study]:
+        numbers = range(first, first + count)
+        return [make_study(f"1.{n}", make_series(f"1.{n}.1", make_job())) for n in numbers]
+
+    statements: list[str] = []
+    listed(database, *studies(0, 1))
+    sa.event.listen(
+        database.engine, "before_cursor_execute", lambda *given: statements.append(given[2])
+    )
+    read_worklist(database, STORAGE)
+    for_one = len(statements)
+    with database.transaction() as session:
+        session.add_all(studies(1, 20))
+    statements.clear()
+    read_worklist(database, STORAGE)
+    assert len(statements) == for_one
+
+
+def test_an_unknown_study_has_no_explanation(database: Database) -> None:
+    assert read_explanation(database, STORAGE, "9.9") is None
+
+
+def test_a_rejected_series_is_explained_with_its_reason(database: Database) -> None:
+    scout = make_series(state=SeriesState.REJECTED, score=None, reason="localizer")
+    (series,) = explained(database, make_study("1.2.3", scout)).series
+    assert (series.state, series.score, series.reason) == ("REJECTED", None, "localizer")
+
+
+def test_a_resent_instance_counts_once_and_is_named(database: Database) -> None:
+    series = make_series()
+    series.instances = [make_instance("1.5"), make_instance("1.5", 2), make_instance("1.6")]
+    (account,) = explained(database, make_study("1.2.3", series)).series
+    assert account.instances == 2
+    assert [(one.sop_instance_uid, one.versions) for one in account.resent] == [("1.5", 2)]
+
+
+def test_a_job_is_explained_with_what_decided(database: Database) -> None:
+    job = make_job(
+        rule_version="1",
+        measured={"IPH_ml": 31.0},
+        timings_s={"read": 1.5},
+        attempts=2,
+        owner="worker-1",
+        last_error="disk full",
+        model_sha256="ab",
+    )
+    explanation = explained(database, make_study("1.2.3", make_series("1.2.3.1", job)))
+    account = explanation.series[0].jobs[0]
+    assert (account.rule_version, account.measured) == ("1", {"IPH_ml": 31.0})
+    assert (account.attempts, account.owner, account.last_error) == (2, "worker-1", "disk full")
+    assert (account.timings_s, account.model_sha256, account.shown) == ({"read": 1.5}, "ab", True)
+
+
+def test_the_times_from_the_first_image_are_told(database: Database) -> None:
+    received = now() - timedelta(seconds=30)
+    study = make_study(received_at=received, ready_at=received + timedelta(seconds=6))
+    explanation = explained(database, study)
+    assert (explanation.ready_after_s, explanation.finished_after_s) == (6, None)
+
+
+def test_a_database_that_lost_its_tables_is_an_error_and_no_empty_list(database: Database) -> None:
+    with database.transaction() as session:
+        session.execute(sa.text("ALTER TABLE study RENAME TO elsewhere"))
+    with pytest.raises(DatabaseUnavailableError):
+        read_worklist(database, STORAGE)

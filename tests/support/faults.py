@@ -1,0 +1,213 @@
+"""Kill the receiver while senders push: `python tests/support/faults.py --kills 200`.
+
+Every sender notes what was acknowledged, and sends again what was not, as a modality does. In the
+end each acknowledged object must have one row and one file with its content, and nothing a second.
+"""
+
+import argparse
+import hashlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from receiver.inbox import FOLDER, OBJECT_SUFFIX
+from receiver.protocol.statuses import Status
+from schema.broker import client
+from schema.database import connect
+from schema.settings import PREFIX, Settings
+from schema.tables import Instance
+from tests.support.scu import CT, EXPLICIT, VERIFICATION, Scu, encode, image, new_uid
+
+SENDERS: Final = 4
+ALIVE_S: Final = (0.0, 0.8)  # how long a receiver lives after it answers
+OBJECT_BYTES: Final = 50_000
+DEADLINE_S: Final = 60
+VERIFIED: Final = ((VERIFICATION, EXPLICIT),)
+Address = tuple[str, int]
+
+
+@dataclass
+class Modality(threading.Thread):
+    """Sends one object after another; what is not acknowledged, again on the next association."""
+
+    address: Address
+    study_uid: str = field(default_factory=new_uid)
+    acknowledged: dict[str, str] = field(default_factory=dict)  # SOP instance UID: SHA-256
+    enough: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        super().__init__(daemon=True)
+
+    __hash__ = threading.Thread.__hash__
+
+    def run(self) -> None:
+        """Send until it is enough."""
+        uid, encoded = self._next()
+        while not self.enough.is_set():
+            with suppress(OSError), Scu(self.address) as scu:
+                while not self.enough.is_set():
+                    if scu.store(CT, uid, encoded) == Status.SUCCESS:
+                        self.acknowledged[uid] = hashlib.sha256(encoded).hexdigest()
+                        uid, encoded = self._next()
+            self.enough.wait(0.02)
+
+    def _next(self) -> tuple[str, bytes]:
+        uid = new_uid()
+        pixels = random.randbytes(OBJECT_BYTES)
+        ds = image(
+            uid, StudyInstanceUID=self.study_uid, SeriesInstanceUID=f"{self.study_uid[:60]}.1"
+        )
+        ds.BitsAllocated, ds.PixelData = 8, pixels
+        ds["PixelData"].VR = "OB"
+        return uid, encode(ds)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is left after the kills."""
+
+    acknowledged: int
+    lost: list[str]
+    doubled: list[str]
+    changed: list[str]
+
+
+def push_and_kill(home: Path, kills: int) -> Verdict:
+    """Kill the receiver's whole process group so often, then let it finish and count."""
+    port = _free_port()
+    environment = {
+        f"{PREFIX}{name}": str(value)
+        for name, value in {"HOME": home, "DICOM_PORT": port, "MIN_FREE_MB": 0}.items()
+    }
+    settings = Settings(_env_file=None, home=home)
+    modalities = [Modality(("127.0.0.1", port)) for _ in range(SENDERS)]
+    for modality in modalities:
+        modality.start()
+    try:
+        for number in range(kills):
+            _live_and_die(environment, port)
+            _say(f"{number + 1} of {kills} kills, {_total(modalities)} acknowledged")
+        receiver = _start(environment, port)
+        for modality in modalities:
+            modality.enough.set()
+            modality.join(DEADLINE_S)
+        acknowledged = {uid: hash_ for one in modalities for uid, hash_ in one.acknowledged.items()}
+        _wait_until_taken_in(settings)
+        os.killpg(receiver.pid, signal.SIGTERM)
+        receiver.wait(DEADLINE_S)
+        return _judge(settings, acknowledged)
+    finally:
+        with client(settings) as connection, suppress(Exception):
+            connection.shutdown(nosave=True)
+
+
+def _live_and_die(environment: dict[str, str], port: int) -> None:
+    receiver = _start(environment, port)
+    time.sleep(random.uniform(*ALIVE_S))
+    os.killpg(receiver.pid, signal.SIGKILL)
+    receiver.wait()
+
+
+def _start(environment: dict[str, str], port: int) -> subprocess.Popen[bytes]:
+    receiver = subprocess.Popen(
+        [sys.executable, "-m", "receiver"],
+        env=os.environ | environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + DEADLINE_S
+    while not _answers(port):
+        assert receiver.poll() is None, "the receiver does not start"
+        assert time.monotonic() < deadline, "the receiver does not answer"
+        time.sleep(0.02)
+    return receiver
+
+
+def _wait_until_taken_in(settings: Settings) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while any((settings.storage / FOLDER).glob(f"*/*{OBJECT_SUFFIX}")):
+        assert time.monotonic() < deadline, "objects stay in the inbox"
+        time.sleep(0.1)
+
+
+def _judge(settings: Settings, acknowledged: dict[str, str]) -> Verdict:
+    database = connect(settings)
+    with database.reading() as session:
+        rows = session.execute(
+            sa.select(Instance.sop_instance_uid, Instance.sha256, Instance.path)
+        ).all()
+    database.engine.dispose()
+    counts: dict[str, int] = {}
+    for uid, _, _ in rows:
+        counts[uid] = counts.get(uid, 0) + 1
+    whole = {
+        uid: acknowledged[uid] == sha256 == _dataset_sha256(settings.storage / path)
+        for uid, sha256, path in rows
+        if uid in acknowledged
+    }
+    return Verdict(
+        acknowledged=len(acknowledged),
+        lost=sorted(acknowledged.keys() - counts.keys()),
+        doubled=sorted(uid for uid, count in counts.items() if count > 1),
+        changed=sorted(uid for uid, is_whole in whole.items() if not is_whole),
+    )
+
+
+def _dataset_sha256(path: Path) -> str:
+    content = path.read_bytes() if path.exists() else bytes(144)
+    start = 144 + int.from_bytes(content[140:144], "little")
+    return hashlib.sha256(content[start:]).hexdigest()
+
+
+def _answers(port: int) -> bool:
+    with suppress(OSError), Scu(("127.0.0.1", port), VERIFIED) as scu:
+        return scu.echo() == Status.SUCCESS
+    return False
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def _total(modalities: list[Modality]) -> int:
+    return sum(len(one.acknowledged) for one in modalities)
+
+
+def _say(line: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{line}  ")
+
+
+def main() -> None:
+    """Kill, count, and exit 1 if anything was lost, doubled or changed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=200)
+    kills = parser.parse_args().kills
+    with tempfile.TemporaryDirectory() as folder:
+        verdict = push_and_kill(Path(folder) / "home", kills)
+    sys.stdout.write(
+        f"\n{kills} kills, {verdict.acknowledged} objects acknowledged: {len(verdict.lost)} lost, "
+        f"{len(verdict.doubled)} doubled, {len(verdict.changed)} changed\n"
+    )
+    sys.exit(1 if verdict.lost or verdict.doubled or verdict.changed else 0)
+
+
+if __name__ == "__main__":
+    main()

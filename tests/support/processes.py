@@ -1,0 +1,133 @@
+"""The real parts as processes of their own, for tests that kill them."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import sqlalchemy as sa
+from pydicom import dcmread
+from pynetdicom import AE
+
+from schema.broker import client
+from schema.database import Database
+from schema.settings import PREFIX, Settings
+from schema.states import StudyState
+from schema.tables import Base
+from worklist.entries import Entry
+from worklist.queries import read_worklist
+
+T = TypeVar("T")
+DEADLINE_S = 120
+
+
+def wait_for(what: str, get: Callable[[], T | None], deadline_s: float = DEADLINE_S) -> T:
+    """Poll until `get` gives something true; fail with the name of what did not come."""
+    end = time.monotonic() + deadline_s
+    while time.monotonic() < end:
+        if found := get():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"no {what} within {deadline_s} s")
+
+
+def free_port() -> int:
+    """Find a port that nobody uses; somebody may take it before we do."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_port(port: int) -> None:
+    """Wait until something listens on a loopback port."""
+
+    def listens() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_for(f"listener on {port}", listens)
+
+
+@dataclass
+class Site:
+    """One hospital: settings, database, and whichever parts a test has started."""
+
+    settings: Settings
+    database: Database
+    log: Path
+    parts: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
+        """Start a part in a process group of its own."""
+        with self.log.open("ab") as log:
+            part = subprocess.Popen(
+                command, env=self._environment(), stdout=log, stderr=log, start_new_session=True
+            )
+        self.parts.append(part)
+        return part
+
+    def start_receiver(self) -> subprocess.Popen[bytes]:
+        """Start the receiver and wait until it listens."""
+        part = self.start(sys.executable, "-m", "receiver")
+        wait_for_port(self.settings.dicom_port)
+        return part
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        """Start a worker as the operator does."""
+        return self.start(sys.executable, "-m", "celery", "-A", "worker", "worker")
+
+    def kill(self, part: subprocess.Popen[bytes]) -> None:
+        """SIGKILL a part with its children, as the out-of-memory killer would."""
+        os.killpg(part.pid, signal.SIGKILL)
+        part.wait()
+        self.parts.remove(part)
+
+    def stop(self) -> None:
+        """Stop what still runs."""
+        for part in list(self.parts):
+            self.kill(part)
+        with client(self.settings) as connection:
+            connection.shutdown(nosave=True)
+
+    def send(self, paths: Sequence[Path]) -> list[int]:
+        """Push files in one association; give the status of each."""
+        datasets = [dcmread(path) for path in paths]
+        ae = AE("CT1")
+        for ds in datasets:
+            ae.add_requested_context(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID)
+        assoc = ae.associate("127.0.0.1", self.settings.dicom_port, ae_title=self.settings.ae_title)
+        assert assoc.is_established
+        statuses = [assoc.send_c_store(ds).Status for ds in datasets]
+        assoc.release()
+        return statuses
+
+    def wait_until(self, state: StudyState, study_instance_uid: str) -> Entry:
+        """Wait until a study is in a state; give its row of the worklist."""
+
+        def reached() -> Entry | None:
+            worklist = read_worklist(self.database, self.settings.storage)
+            for entry in worklist.entries:
+                if entry.study_instance_uid == study_instance_uid and entry.state == state:
+                    return entry
+            return None
+
+        return wait_for(f"study {state}", reached)
+
+    def count(self, table: type[Base]) -> int:
+        """Count the rows of a table."""
+        with self.database.reading() as session:
+            return session.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+
+    def _environment(self) -> dict[str, str]:
+        given = {
+            PREFIX + name.upper(): str(value)
+            for name in self.settings.model_fields_set
+            if (value := getattr(self.settings, name)) is not None and name != "callers"
+        }
+        return os.environ | given | {"TRIAGE_CALLERS": "*@127.0.0.0/8", "TRIAGE_DEVICE": "cpu"}

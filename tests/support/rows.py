@@ -1,0 +1,92 @@
+"""Rows for tests that begin behind the catalogue."""
+
+from datetime import UTC, datetime
+from itertools import count
+
+from sqlalchemy.orm import Session
+
+from schema.states import JobState, Outcome, SeriesState
+from schema.studies import update_study
+from schema.tables import Instance, Job, Series, Study
+
+LONG_AGO = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+numbers = count(1)
+
+
+def add_study(session: Session, uid: str = "1.2.3") -> Study:
+    """Add a study without series."""
+    study = Study(
+        study_instance_uid=uid,
+        patient_id="P1",
+        patient_name="Phantom^Water",
+        accession_number="A1",
+        study_date="20260102",
+        study_description="HEAD",
+        received_at=LONG_AGO,
+    )
+    session.add(study)
+    session.flush()
+    return study
+
+
+def add_series(
+    study: Study, session: Session, score: float | None = 10, **values: object
+) -> Series:
+    """Add a selected series with one instance."""
+    number = next(numbers)
+    given = {"state": SeriesState.SELECTED, "revision": 1, "description": f"series {number}"}
+    series = Series(
+        study=study,
+        series_instance_uid=f"1.2.3.{number}",
+        modality="CT",
+        first_instance_at=LONG_AGO,
+        last_instance_at=LONG_AGO,
+        score=score,
+        **(given | values),
+    )
+    session.add(series)
+    session.flush()
+    add_instance(series, session)
+    return series
+
+
+def add_instance(series: Series, session: Session, version: int = 1, uid: str = "") -> Instance:
+    """Add an instance of a series."""
+    number = next(numbers)
+    instance = Instance(
+        series=series,
+        sop_instance_uid=uid or f"1.2.3.4.{number}",
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
+        transfer_syntax_uid="1.2.840.10008.1.2.1",
+        version=version,
+        path=f"received/{number}.dcm",
+        size_bytes=1,
+        sha256=f"{number:064d}",
+        received_at=LONG_AGO,
+    )
+    session.add(instance)
+    session.flush()
+    return instance
+
+
+def add_job(series: Series, session: Session, **values: object) -> Job:
+    """Add a job for the newest revision of a series; it waits unless told otherwise."""
+    job = Job(
+        series=series, revision=series.revision, created_at=LONG_AGO, due_at=LONG_AGO, **values
+    )
+    session.add(job)
+    update_study(session, series.study)
+    return job
+
+
+def done(outcome: Outcome, priority: int, **values: object) -> dict[str, object]:
+    """Give the columns of a job that ended with this outcome."""
+    return {
+        "state": JobState.DONE,
+        "outcome": outcome,
+        "priority": priority,
+        "priority_reason": f"rule {priority}",
+        "reason": f"because {outcome}",
+        "finished_at": LONG_AGO,
+        **values,
+    }

@@ -1,0 +1,71 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from schema.states import Outcome
+from tests.support.entries import EIGHT
+from tests.support.entries import ENTRY as PLAIN
+from worklist.entries import FindingRow, ObjectRow, Worklist
+from worklist.serialization import entry_json, worklist_json
+
+ENTRY = replace(
+    PLAIN,
+    outcome=Outcome.POSITIVE,
+    priority=1,
+    priority_reason="IPH 31.0 mL >= 30 mL",
+    ready_at=EIGHT,
+    age_s=60.0,
+    model="munet",
+    findings=(FindingRow("any", 0.9, 31.0, present=True),),
+    objects=(ObjectRow("SEG", "1.2.4", Path("/data/seg.dcm"), {}),),
+)
+
+
+def test_an_entry_has_the_keys_of_the_contract() -> None:
+    assert entry_json(ENTRY).keys() >= {
+        "study_instance_uid",
+        "accession_number",
+        "patient_id",
+        "state",
+        "outcome",
+        "reason",
+        "priority",
+        "priority_reason",
+        "received_at",
+        "ready_at",
+        "finished_at",
+        "model",
+        "revision",
+        "findings",
+        "objects",
+    }
+
+
+def test_a_time_is_iso_8601_in_utc() -> None:
+    assert entry_json(ENTRY)["received_at"] == "2026-03-01T08:00:00.000Z"
+
+
+def test_a_finding_has_the_keys_of_the_contract() -> None:
+    assert entry_json(ENTRY)["findings"] == [
+        {"subtype": "any", "probability": 0.9, "volume_ml": 31.0, "present": True}
+    ]
+
+
+def test_an_object_has_the_keys_of_the_contract() -> None:
+    assert entry_json(ENTRY)["objects"] == [
+        {"kind": "SEG", "sop_instance_uid": "1.2.4", "path": "/data/seg.dcm", "delivered": {}}
+    ]
+
+
+def test_states_and_outcomes_are_plain_words() -> None:
+    text = json.dumps(worklist_json(Worklist(EIGHT, (ENTRY,))))
+    assert '"state": "DONE", "outcome": "POSITIVE"' in text
+
+
+def test_a_patient_name_never_gets_into_json() -> None:
+    assert "DOE" not in json.dumps(entry_json(ENTRY))
+
+
+def test_a_number_that_json_cannot_hold_is_null() -> None:
+    nan = replace(ENTRY, findings=(FindingRow("any", float("nan"), 0.0, present=False),))
+    assert entry_json(nan)["findings"][0]["probability"] is None

@@ -1,0 +1,119 @@
+"""Verbs that judge: a checkpoint, a preset, a choice."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import track
+
+from trainer.commands.options import CACHE, Cache, Data, Patients, Preset, console, numbers, told
+from trainer.config import load_config
+from trainer.datasets.cache import prepare as prepare_release
+from trainer.datasets.ctich import read_release
+from trainer.datasets.splits import held_split, judged_patients
+from trainer.evaluation.clinical import PREVALENCES
+from trainer.evaluation.evaluate import evaluate as figures_of
+from trainer.evaluation.gallery import Gallery
+from trainer.evaluation.judge import judge
+from trainer.experiments import ablation, crossval_report
+from trainer.experiments import crossval as folds_of
+from trainer.reports import evaluation_report
+from trainer.reports.report import Files, Text, publish
+from trainer.training.run import baseline
+from worker.munet.inference import Predictor
+
+
+def evaluate(
+    data: Data,
+    model: Annotated[Path, typer.Option(help="A checkpoint, either of its two files.")],
+    patients: Patients = "",
+    split: Annotated[str, typer.Option(help="paper-test: table 3's test patients.")] = "",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Where the figures go.")] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", help="A report; its PNG files come beside it.")
+    ] = None,
+    prevalence: Annotated[
+        list[float] | None, typer.Option(min=0, max=1, help="For PPV and NPV; may be repeated.")
+    ] = None,
+    device: str = "auto",
+) -> None:
+    """Judge a checkpoint on patients, by the paper's protocol and by the clinical one."""
+    with told():
+        release = read_release(data)
+        chosen = judged_patients(release.patients, numbers(patients), split)
+        predictor = Predictor(model, device)
+        card, gallery = predictor.card, Gallery(predictor.card.preprocessing)
+        judging = judge(predictor, release, chosen, gallery.see)
+        studies = list(track(judging, "Judging", len(chosen), console=console))
+        figures = figures_of(studies, card.name, card.sha256, prevalence or PREVALENCES)
+        met = evaluation_report.known(card, chosen)
+        publish(
+            evaluation_report.sections(figures, studies, gallery),
+            evaluation_report.heading(card, met),
+            figures | asdict(met),
+            Files(json_file, html_file),
+            console,
+        )
+
+
+def crossval(
+    data: Data,
+    run: Annotated[Path, typer.Option(help="A folder for the folds; goes on where they stand.")],
+    preset: Preset = "best",
+    count: Annotated[int, typer.Option(min=2, help="How many folds there are.")] = 5,
+    folds: Annotated[str, typer.Option(help="Which folds to train now, as 0,1.")] = "",
+    with_baseline: Annotated[
+        bool, typer.Option("--baseline", help="Train a plain U-Net of the same budget too.")
+    ] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="RUN/crossval.json")] = None,
+    html_file: Annotated[Path | None, typer.Option("--html", help="RUN/crossval.html")] = None,
+    cache: Cache = CACHE,
+) -> None:
+    """Judge a preset on every patient, each by a network that never saw them."""
+    with told():
+        config = load_config(preset)
+        release = read_release(data)
+        prepared = prepare_release(release, config.preprocessing, cache)
+        configs = [config, baseline(config)] if with_baseline else [config]
+        which = folds_of.Which(run, count, numbers(folds))
+        made = crossval_report.outcome(
+            config, folds_of.crossval(configs, prepared, release, which, console)
+        )
+        publish(
+            crossval_report.sections(made),
+            Text(f"Cross-validation of {config.name}", crossval_report.OPERATING),
+            crossval_report.to_json(made),
+            Files(json_file or run / "crossval.json", html_file or run / "crossval.html"),
+            console,
+        )
+
+
+def ablate(
+    data: Data,
+    run: Annotated[Path, typer.Option(help="A folder for the runs; goes on where they stand.")],
+    preset: Preset = "best",
+    held_out: Annotated[str, typer.Option(help="Patients to judge on; a fifth by default.")] = "",
+    split: Annotated[str, typer.Option(help="paper-test: table 3's test patients.")] = "",
+    epochs: Annotated[int, typer.Option(min=0, help="Epochs a row; 0 is the preset's.")] = 0,
+    rows: Annotated[str, typer.Option(help="Which rows, as smote,fpn; all by default.")] = "",
+    json_file: Annotated[Path | None, typer.Option("--json", help="RUN/ablate.json")] = None,
+    html_file: Annotated[Path | None, typer.Option("--html", help="RUN/ablate.html")] = None,
+    cache: Cache = CACHE,
+) -> None:
+    """Print table 8: SMOTE and FPN on and off, gray against neighbours, CLAHE on and off."""
+    with told():
+        config = load_config(preset)
+        config = config.shortened(epochs) if epochs else config
+        release = read_release(data)
+        prepared = prepare_release(release, config.preprocessing, cache)
+        parts = held_split(prepared, numbers(held_out), split, config.seed)
+        chosen = ablation.named_rows(ablation.variants(config), rows)
+        made = ablation.ablate(chosen, release, parts, run, cache, console)
+        publish(
+            ablation.sections(made),
+            Text(f"Ablation of {config.name}", ablation.TEXT),
+            ablation.to_json(made, parts),
+            Files(json_file or run / "ablate.json", html_file or run / "ablate.html"),
+            console,
+        )

@@ -1,0 +1,123 @@
+"""Verbs that make something: a cache, synthetic slices, a network, a checkpoint."""
+
+import json
+import resource
+from itertools import chain
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from trainer.commands.options import CACHE, Cache, Data, Patients, Preset, console, numbers, told
+from trainer.config import RunConfig, load_config
+from trainer.datasets.cache import Prepared
+from trainer.datasets.cache import prepare as prepare_release
+from trainer.datasets.contradictions import contradictions
+from trainer.datasets.ctich import Release, read_release
+from trainer.datasets.splits import Split, held_patients, hold_out
+from trainer.experiments import export as exporting
+from trainer.reports.contact import contact_sheet, table_4
+from trainer.reports.curves import Curves, Scalars
+from trainer.reports.report import write_bytes
+from trainer.training.fit import Observer
+from trainer.training.fit import fit as fit_run
+from trainer.training.run import described
+from trainer.training.smote import oversample
+from worker.munet.card import CLASSES
+
+
+def prepare(
+    data: Data,
+    preset: Preset = "best",
+    cache: Cache = CACHE,
+) -> None:
+    """Check a CT-ICH folder, print what it holds, name what is wrong, and write the cache."""
+    with told():
+        config = load_config(preset)
+        release = read_release(data)
+        console.print(summary(release))
+        checked = track(release.slices, "Checking slices", console=console)
+        for problem in chain(release.problems, contradictions(checked)):
+            console.print(f"[yellow]{escape(problem)}", soft_wrap=True)
+        prepared = prepare_release(release, config.preprocessing, cache)
+        console.print(f"{len(prepared)} slices prepared in {cache}")
+
+
+def smote(
+    data: Data,
+    preset: Preset = "paper",
+    held_out: Patients = "",
+    split: Annotated[str, typer.Option(help="paper-test: hold table 3's test patients out.")] = "",
+    out: Annotated[Path, typer.Option(help="The contact sheet, PNG.")] = Path("var/smote.png"),
+    cache: Cache = CACHE,
+) -> None:
+    """Print table 4 and draw figure 5: what SMOTE makes of the training patients."""
+    with told():
+        config, prepared, parts = prepared_split(data, preset, held_out, split, cache)
+        rows = prepared.where(parts.train)
+        grown, _ = oversample(prepared, rows, config.smote, config.seed)
+        console.print(table_4(prepared, rows, grown).printed())
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        console.print(f"{peak:.2f} GiB at the peak of this process")
+        write_bytes(out, contact_sheet(prepared, rows, grown, config.seed).png)
+        console.print(f"{out} written")
+
+
+def fit(
+    data: Data,
+    run: Annotated[Path, typer.Option(help="The run's folder; goes on where it stands.")],
+    preset: Preset = "best",
+    held_out: Patients = "",
+    split: Annotated[str, typer.Option(help="paper-test: hold table 3's test patients out.")] = "",
+    curves: Annotated[bool, typer.Option(help="TensorBoard and figures 7 and 8.")] = True,
+    cache: Cache = CACHE,
+) -> None:
+    """Train a network, keeping the named patients for validation."""
+    with told():
+        config, prepared, parts = prepared_split(data, preset, held_out, split, cache)
+        watch: tuple[Observer, ...] = ()
+        if curves:
+            watch = (Scalars(run / "tensorboard"), Curves(run / "figures"))
+        fit_run(config, prepared, parts, run, console, watch)
+
+
+def export(
+    data: Data,
+    run: Annotated[Path, typer.Option(help="A finished run's folder.")],
+    out: Annotated[Path, typer.Option(help="The checkpoint's .safetensors.")],
+    note: Annotated[str, typer.Option(help="What people should know about the run.")] = "",
+    cache: Cache = CACHE,
+) -> None:
+    """Write a finished run as a checkpoint, thresholds and figures from its validation patients."""
+    with told():
+        release = read_release(data)
+        prepared = prepare_release(release, described(run)[0].preprocessing, cache)
+        card = exporting.export(exporting.finished(run), prepared, release, out, note)
+        console.print_json(json.dumps(card.metrics))
+
+
+def prepared_split(
+    data: Path, preset: str, held_out: str, split: str, cache: Path
+) -> tuple[RunConfig, Prepared, Split]:
+    """Read a preset and a release, and keep the named patients out of training."""
+    config = load_config(preset)
+    release = read_release(data)
+    parts = hold_out(release.patients, held_patients(numbers(held_out), split))
+    return config, prepare_release(release, config.preprocessing, cache), parts
+
+
+def summary(release: Release) -> Table:
+    """Patients and slices by type."""
+    table = Table("", "patients", "slices")
+    healthy = [p for p in release.patients if not any(s.positive for s in release.of(p))]
+    table.add_row("all", str(len(release.patients)), str(len(release.slices)))
+    table.add_row("healthy", str(len(healthy)), str(sum(len(release.of(p)) for p in healthy)))
+    for index, name in enumerate(CLASSES):
+        found = [s.patient for s in release.slices if s.types[index]]
+        table.add_row(name, str(len(set(found))), str(len(found)))
+    mixed = [s.patient for s in release.slices if sum(s.types) > 1]
+    table.add_row("several types", str(len(set(mixed))), str(len(mixed)))
+    return table

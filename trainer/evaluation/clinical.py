@@ -1,0 +1,129 @@
+"""The clinical protocol beyond yes and no: volumes, calibration, false alarms, PPV.
+
+Every slice of every named patient counts, healthy heads included.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torchmetrics.functional.classification import binary_calibration_error
+
+from trainer.evaluation.intervals import bootstrap
+from trainer.evaluation.judge import Study
+from trainer.evaluation.metrics import ratio, sensitivity, specificity
+
+BINS_ML = (0.0, 1.0, 5.0, 25.0, math.inf)
+PREVALENCES = (0.05, 0.1, 0.2)
+CALIBRATION_BINS = 10
+
+
+def clinical_figures(
+    studies: Sequence[Study], prevalences: Sequence[float] = PREVALENCES
+) -> dict[str, Any]:
+    """Put all of them together, at each study's own operating point."""
+    bleeds = np.array([bool(study.positive.any()) for study in studies])
+    called = np.array([study.probabilities[-1] >= study.point.study_any for study in studies])
+    right = sensitivity(bleeds, called), specificity(bleeds, called)
+    slices = np.concatenate([study.slice_probabilities[:, -1] for study in studies])
+    positive = np.concatenate([study.positive for study in studies])
+    return {
+        "sensitivity_by_volume": by_volume(studies),
+        "volume_error_ml": volume_error(studies),
+        "calibration": {
+            "slice": calibration(positive, slices),
+            "study": calibration(bleeds, np.array([s.probabilities[-1] for s in studies])),
+        },
+        "healthy": false_alarms(studies),
+        "predictive": [predictive(*right, prevalence) for prevalence in prevalences],
+    }
+
+
+def by_volume(studies: Sequence[Study]) -> list[dict[str, Any]]:
+    """Sensitivity by study for bleeds of less than 1, 1 to 5, 5 to 25 and more than 25 mL."""
+    rows = []
+    for low, high in pairwise(BINS_ML):
+        inside = [
+            study for study in studies if study.positive.any() and low <= study.volume_ml[0] < high
+        ]
+        called = np.array([s.probabilities[-1] >= s.point.study_any for s in inside], np.bool_)
+        row = {"from_ml": low, "to_ml": high if math.isfinite(high) else None}
+        share = ratio(int(called.sum()), len(inside))
+        rows.append({**row, "studies": len(inside), "sensitivity": share})
+    return rows
+
+
+def volume_error(studies: Sequence[Study]) -> dict[str, Any]:
+    """Found minus true volume of the studies that bleed: bias, limits of agreement, absolute.
+
+    Limits of agreement are bias +- 1.96 standard deviations (Bland and Altman 1986).
+    """
+    pairs = np.array([study.volume_ml for study in studies if study.positive.any()])
+    if not len(pairs):
+        return {"studies": 0, "bias": math.nan, "mean_absolute": math.nan, "limits": []}
+    error = pairs[:, 1] - pairs[:, 0]
+
+    def figures(rows: npt.NDArray[np.intp]) -> dict[str, float]:
+        drawn = error[rows]
+        return {"bias": float(drawn.mean()), "mean_absolute": float(np.abs(drawn).mean())}
+
+    spread = 1.96 * float(error.std(ddof=1)) if len(error) > 1 else math.nan
+    bias = float(error.mean())
+    return {
+        "studies": len(error),
+        **figures(np.arange(len(error))),
+        "limits": [bias - spread, bias + spread],
+        "ci95": bootstrap(len(error), figures),
+    }
+
+
+def calibration(
+    truth: npt.NDArray[np.bool_], probability: npt.NDArray[np.floating]
+) -> dict[str, Any]:
+    """Brier score, expected calibration error over ten even bins, and the reliability curve."""
+    bins = np.minimum((probability * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    error = binary_calibration_error(
+        torch.from_numpy(probability.astype(np.float64)),
+        torch.from_numpy(truth.astype(np.int64)),
+        n_bins=CALIBRATION_BINS,
+    )
+    return {
+        "brier": float(np.mean((probability - truth) ** 2)),
+        "ece": float(error),
+        "curve": [
+            {
+                "predicted": float(probability[bins == index].mean()),
+                "observed": float(truth[bins == index].mean()),
+                "count": int((bins == index).sum()),
+            }
+            for index in np.unique(bins)
+        ],
+    }
+
+
+def false_alarms(studies: Sequence[Study]) -> dict[str, Any]:
+    """Count what is found in patients without any hemorrhage."""
+    healthy = [study for study in studies if not study.positive.any()]
+    slices = [int((s.slice_probabilities[:, -1] >= s.point.slice_any).sum()) for s in healthy]
+    masks = [int((study.found_px[:, -1] > 0).sum()) for study in healthy]
+    return {
+        "studies": len(healthy),
+        "slices_called_per_study": ratio(sum(slices), len(healthy)),
+        "slices_with_mask_per_study": ratio(sum(masks), len(healthy)),
+        "found_ml_per_study": ratio(sum(s.volume_ml[1] for s in healthy), len(healthy)),
+    }
+
+
+def predictive(right: float, healthy_right: float, prevalence: float) -> dict[str, float]:
+    """Bayes: PPV and NPV of sensitivity and specificity by study at a prevalence."""
+    hits, alarms = right * prevalence, (1 - healthy_right) * (1 - prevalence)
+    passed, missed = healthy_right * (1 - prevalence), (1 - right) * prevalence
+    return {
+        "prevalence": prevalence,
+        "ppv": ratio(hits, hits + alarms),
+        "npv": ratio(passed, passed + missed),
+    }

@@ -1,0 +1,79 @@
+"""Keep the few slices that the figures show while a checkpoint is judged."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from trainer.datasets.ctich import Slice, read_mask
+from worker.munet.card import CLASSES
+from worker.munet.inference import Prediction
+from worker.munet.preprocessing import Preprocessing
+from worker.munet.resize import Box
+from worker.munet.window import window
+
+WORST = 8  # slices, each of another patient
+
+
+@dataclass(frozen=True)
+class Example:
+    """One slice with its mask and with what was found."""
+
+    patient: int
+    number: int
+    grey: npt.NDArray[np.uint8]  # (row, column), the brain window
+    truth: npt.NDArray[np.bool_]  # (row, column)
+    found: npt.NDArray[np.bool_]  # (row, column), any label
+    box: Box
+
+    @property
+    def wrong_px(self) -> int:
+        """Pixels missed or falsely found."""
+        return int((self.truth != self.found).sum())
+
+
+@dataclass
+class Gallery:
+    """The slice with the most blood of each type, and the slices that are most wrong.
+
+    The first are chosen by what is there, not by what was found; slices with several types are
+    passed over, since their mask belongs to none of them alone. Of the second each patient gives
+    one at most.
+    """
+
+    preprocessing: Preprocessing
+    examples: dict[str, Example] = field(default_factory=dict)
+    worst: list[Example] = field(default_factory=list)  # the most wrong first
+
+    def see(self, slices: Sequence[Slice], hu: npt.NDArray[np.float32], found: Prediction) -> None:
+        """Keep a patient's slices where they hold more than those that are kept."""
+        self._keep_largest(slices, hu, found)
+        truth = np.stack([read_mask(one) for one in slices])
+        index = int((truth != (found.labels > 0)).sum(axis=(1, 2)).argmax())
+        seen = [*self.worst, self._example(slices[index], hu, index, truth[index], found)]
+        wrong = [one for one in seen if one.wrong_px]
+        self.worst = sorted(wrong, key=lambda one: -one.wrong_px)[:WORST]
+
+    def _keep_largest(
+        self, slices: Sequence[Slice], hu: npt.NDArray[np.float32], found: Prediction
+    ) -> None:
+        single = [index for index, one in enumerate(slices) if sum(one.types) == 1]
+        for index in single:
+            name = CLASSES[slices[index].types.index(True)]
+            truth = read_mask(slices[index])
+            kept = self.examples.get(name)
+            if kept is None or truth.sum() > kept.truth.sum():
+                self.examples[name] = self._example(slices[index], hu, index, truth, found)
+
+    def _example(
+        self,
+        one: Slice,
+        hu: npt.NDArray[np.float32],
+        index: int,
+        truth: npt.NDArray[np.bool_],
+        found: Prediction,
+    ) -> Example:
+        shown = window(hu[index], self.preprocessing.level_hu, self.preprocessing.width_hu)
+        box = self.preprocessing.box(hu)
+        return Example(one.patient, one.number, shown, truth, found.labels[index] > 0, box)

@@ -1,0 +1,96 @@
+"""Run a checkpoint over whole patients on the source grid and count what it found."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from trainer.datasets.ctich import (
+    PUBLISHED_SPACING_MM,
+    SLICE_INTERVAL_MM,
+    Release,
+    Slice,
+    read_mask,
+    read_series,
+)
+from worker.munet.card import CLASSES, LABELS, OperatingPoint
+from worker.munet.inference import Prediction, Predictor
+
+See = Callable[[Sequence[Slice], npt.NDArray[np.float32], Prediction], None]
+ML_PER_PIXEL = PUBLISHED_SPACING_MM**2 * SLICE_INTERVAL_MM / 1000
+
+
+@dataclass(frozen=True)
+class Study:
+    """One patient: what is there and what was found, in source pixels."""
+
+    patient: int
+    types: npt.NDArray[np.bool_]  # (slice, 5)
+    truth_px: npt.NDArray[np.int64]  # (slice,) blood
+    found_px: npt.NDArray[np.int64]  # (slice, 6) found, by type and any
+    both_px: npt.NDArray[np.int64]  # (slice, 6) found and there
+    slice_probabilities: npt.NDArray[np.float32]  # (slice, 6)
+    probabilities: npt.NDArray[np.float64]  # (6,)
+    point: OperatingPoint  # at which it was judged
+    ml_per_pixel: float = ML_PER_PIXEL
+
+    @property
+    def positive(self) -> npt.NDArray[np.bool_]:
+        """Which slices hold blood, (slice,)."""
+        return np.asarray(self.types.any(axis=1))
+
+    @property
+    def volume_ml(self) -> tuple[float, float]:
+        """True and found volume."""
+        pixels = self.truth_px.sum(), self.found_px[:, -1].sum()
+        return float(pixels[0] * self.ml_per_pixel), float(pixels[1] * self.ml_per_pixel)
+
+
+def judge(
+    predictor: Predictor, release: Release, patients: Sequence[int], see: See = lambda *_: None
+) -> Iterator[Study]:
+    """Predict one patient after the other, exactly as the worker would.
+
+    Parameters
+    ----------
+    see
+        Gets each patient's slices, HU and prediction, to keep pictures of.
+    """
+    for patient in patients:
+        slices = release.of(patient)
+        hu, positions_mm = read_series(slices)
+        found = predictor.predict(hu, positions_mm)
+        see(slices, hu, found)
+        yield study_of(slices, found, predictor.card.operating_point)
+
+
+def study_of(slices: Sequence[Slice], found: Prediction, point: OperatingPoint) -> Study:
+    """Set what was found in one patient's slices against what is there."""
+    counts = [
+        count(read_mask(one), labels) for one, labels in zip(slices, found.labels, strict=True)
+    ]
+    truth, areas, both = (np.array(column) for column in zip(*counts, strict=True))
+    return Study(
+        slices[0].patient,
+        np.array([one.types for one in slices]),
+        truth,
+        areas,
+        both,
+        found.slice_probabilities,
+        np.array([found.probabilities[name] for name in LABELS]),
+        point,
+        slices[0].ml_per_pixel,
+    )
+
+
+def count(
+    truth: npt.NDArray[np.bool_], labels: npt.NDArray[np.uint8]
+) -> tuple[int, list[int], list[int]]:
+    """Pixels of blood, of each found label, and of both; the last label is any."""
+    found = [labels == index + 1 for index in range(len(CLASSES))] + [labels > 0]
+    return (
+        int(truth.sum()),
+        [int(one.sum()) for one in found],
+        [int((one & truth).sum()) for one in found],
+    )

@@ -1,0 +1,128 @@
+"""Figures over many patients with 95 % intervals by bootstrap over the patients."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from trainer.evaluation.evaluate import with_type
+from trainer.evaluation.intervals import bootstrap
+from trainer.evaluation.judge import Study
+from trainer.evaluation.metrics import auc, ratio, sensitivity, specificity
+from worker.munet.card import CLASSES
+
+Figures = Callable[[Sequence[Study]], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A figure and its 95 % interval; no interval where the figure can't be measured."""
+
+    value: float
+    ci95: tuple[float, ...] = ()
+
+
+def clinical(studies: Sequence[Study]) -> dict[str, float]:
+    """Any hemorrhage, on every slice of every patient."""
+    positive = np.concatenate([study.positive for study in studies])
+    score = np.concatenate([study.slice_probabilities[:, -1] for study in studies])
+    called = np.concatenate([s.slice_probabilities[:, -1] >= s.point.slice_any for s in studies])
+    bleeds = np.array([bool(study.positive.any()) for study in studies])
+    study_score = np.array([study.probabilities[-1] for study in studies])
+    alarms = np.array([study.probabilities[-1] >= study.point.study_any for study in studies])
+    truth = np.concatenate([study.truth_px for study in studies])
+    found, both = any_pixels(studies)
+    return {
+        "any_dice": ratio(2 * both.sum(), truth.sum() + found.sum()),
+        "any_dice_by_slice": mean_dice(truth[positive], found[positive], both[positive]),
+        "slice_auc": auc(positive, score),
+        "study_auc": auc(bleeds, study_score),
+        "slice_sensitivity": sensitivity(positive, called),
+        "slice_specificity": specificity(positive, called),
+        "study_sensitivity": sensitivity(bleeds, alarms),
+        "study_specificity": specificity(bleeds, alarms),
+    }
+
+
+def paper(studies: Sequence[Study]) -> dict[str, float]:
+    """Types by the paper's protocol: slices with exactly one, argmax over the five."""
+    types = np.concatenate([study.types for study in studies])
+    single = types.sum(axis=1) == 1
+    scores = np.concatenate([study.slice_probabilities for study in studies])[:, : len(CLASSES)]
+    right = scores[single].argmax(axis=1) == types[single].argmax(axis=1)
+    truth = np.concatenate([study.truth_px for study in studies])
+    found = np.concatenate([study.found_px for study in studies])
+    both = np.concatenate([study.both_px for study in studies])
+    figures = {"type_accuracy": ratio(int(right.sum()), int(single.sum()))}
+    for index, name in enumerate(CLASSES):
+        rows = single & types[:, index]
+        pixels = truth[rows], found[rows, index], both[rows, index]
+        figures |= {f"{name}_dice": mean_dice(*pixels), f"{name}_iou": mean_iou(*pixels)}
+    for key in ("dice", "iou"):
+        known = [v for v in (figures[f"{name}_{key}"] for name in CLASSES) if not np.isnan(v)]
+        figures[f"mean_{key}"] = ratio(sum(known), len(known))
+    return figures
+
+
+def any_pixels(
+    studies: Sequence[Study],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Pixels found as blood of any type, and those of them that are, (slice,) each."""
+    return (
+        np.concatenate([study.found_px[:, -1] for study in studies]),
+        np.concatenate([study.both_px[:, -1] for study in studies]),
+    )
+
+
+def mean_dice(
+    truth: npt.NDArray[np.int64], found: npt.NDArray[np.int64], both: npt.NDArray[np.int64]
+) -> float:
+    """Mean over slices of equation 11, from pixel counts; NaN of no slice."""
+    return ratio(float((2 * both / np.maximum(truth + found, 1)).sum()), len(truth))
+
+
+def mean_iou(
+    truth: npt.NDArray[np.int64], found: npt.NDArray[np.int64], both: npt.NDArray[np.int64]
+) -> float:
+    """Mean over slices of equation 12, from pixel counts; NaN of no slice."""
+    return ratio(float((both / np.maximum(truth + found - both, 1)).sum()), len(truth))
+
+
+def measured(studies: Sequence[Study], figures: Figures) -> dict[str, Measured]:
+    """Each figure with its interval over patients drawn with replacement.
+
+    A type that one patient alone has gets none: drawing that patient again tells nothing.
+    """
+    values = figures(studies)
+    intervals = bootstrap(len(studies), lambda rows: figures([studies[row] for row in rows]))
+    alone = [name for index, name in enumerate(CLASSES) if with_type(studies, index) < 2]
+    for name in intervals:
+        if name.split("_")[0] in alone:
+            intervals[name] = []
+    return _together(values, intervals)
+
+
+def gain(ours: Sequence[Study], theirs: Sequence[Study], figures: Figures) -> dict[str, Measured]:
+    """Each figure of ours minus theirs; both sides of a difference are of the same patients.
+
+    Raises
+    ------
+    ValueError
+        The two judged different patients.
+    """
+    if [one.patient for one in ours] != [one.patient for one in theirs]:
+        raise ValueError("a gain needs the same patients on both sides")
+
+    def difference(rows: Sequence[int]) -> dict[str, float]:
+        better, worse = (figures([side[row] for row in rows]) for side in (ours, theirs))
+        return {name: better[name] - worse[name] for name in better}
+
+    values = difference(range(len(ours)))
+    return _together(values, bootstrap(len(ours), lambda rows: difference(rows.tolist())))
+
+
+def _together(
+    values: Mapping[str, float], intervals: Mapping[str, Sequence[float]]
+) -> dict[str, Measured]:
+    return {name: Measured(value, tuple(intervals[name])) for name, value in values.items()}
