@@ -101,6 +101,12 @@ def orthanc(folder: Path, port: int) -> list[str]:
     return ["Orthanc", str(file)]
 
 
+def tuned(*options: str) -> Callable[[Path, int], list[str]]:
+    """Give the command of pynetdicom's SCP, durable and tuned from outside."""
+    script = str(Path(__file__).with_name("tuned_pynetdicom.py"))
+    return lambda folder, port: [sys.executable, script, str(folder), str(port), *options]
+
+
 def ours(_folder: Path, _port: int) -> list[str]:
     """Give our command; everything else is in its environment."""
     return [sys.executable, "-m", "receiver"]
@@ -125,6 +131,8 @@ RECEIVERS: Final = (
     Receiver("storescp, received and dropped", dropping),
     Receiver("storescp, stored without fsync", storing),
     Receiver("Orthanc", orthanc),
+    Receiver("pynetdicom, tuned, in chunks", tuned()),
+    Receiver("pynetdicom, tuned, in memory", tuned("--in-memory")),
     OURS,
 )
 
