@@ -20,7 +20,8 @@ from rich.console import Console
 
 from schema.settings import Settings, settings_or_exit
 
-SAMPLES = Path(__file__).parent / "samples"
+SAMPLES = Path(__file__).parent / "samples"  # DICOM and nothing else: any sender takes it whole
+EXPECTED = SAMPLES.with_suffix(".toml")
 START_DEADLINE_S = 120
 ANALYSIS_DEADLINE_S = 300
 STOP_DEADLINE_S = 60
@@ -93,7 +94,7 @@ def demonstrate(settings: Settings, log: Path) -> bool:
 
 def read_samples() -> list[Sample]:
     """Read what must become of each sample."""
-    table = tomllib.loads((SAMPLES / "expected.toml").read_text(encoding="utf-8"))
+    table = tomllib.loads(EXPECTED.read_text(encoding="utf-8"))
     return [
         Sample(
             name,

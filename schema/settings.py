@@ -21,6 +21,9 @@ from schema.peers import PeerAddress, PeerCertificate, parse_addresses, parse_ce
 
 PREFIX = "TRIAGE_"
 UNIX_SOCKET_PATH_LIMIT = 100  # sun_path holds 108 bytes on Linux
+# VR AE: 16 characters of the default repertoire, no backslash, no control, not spaces alone
+# (PS3.5 section 6.2).
+AE_TITLE = r"^ *[!-\[\]-~][ -\[\]-~]*$"
 LOOPBACK = "*@127.0.0.0/8,*@::1"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -42,7 +45,7 @@ class Settings(BaseSettings):
 
     dicom_host: str = "127.0.0.1"
     dicom_port: Port = 11112
-    ae_title: Annotated[str, Field(pattern=r"^[A-Z0-9_ ]{1,16}$")] = "IHSNET"
+    ae_title: Annotated[str, Field(pattern=AE_TITLE, max_length=16)] = "IHSNET"
     callers: Annotated[tuple[Caller, ...] | None, NoDecode] = None
     acceptors: Annotated[int, Field(ge=1, le=64)] | None = None
     max_associations: Annotated[int, Field(ge=1, le=1000)] = 128

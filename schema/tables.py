@@ -10,17 +10,21 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    Computed,
     DateTime,
     Dialect,
     Enum,
     ForeignKey,
+    Index,
     MetaData,
     String,
     UniqueConstraint,
+    func,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
+from schema.reading import DisagreementCause, Role
 from schema.states import JobState, Outcome, SeriesState, StudyState
 from schema.subtypes import Claim
 
@@ -65,16 +69,35 @@ class Base(DeclarativeBase):
     }
 
 
+# A result is unread until somebody saw it; late images take its result away, and the next one is
+# newer than what was seen.
+UNREAD = "acknowledged_at IS NULL OR finished_at IS NULL OR acknowledged_at < finished_at"
+# Levels that are moved up, the most urgent highest; 0 for the normal place, -1 for what was seen.
+PLACE = f"CASE WHEN NOT ({UNREAD}) THEN -1 WHEN priority IN (1, 2, 3) THEN 4 - priority ELSE 0 END"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 class Study(Base):
     """A study as the worklist shows it; the last columns are settled from its jobs."""
 
     __tablename__ = "study"
+    # In the order of the worklist, read backwards; one index for each filter that may be rare.
+    __table_args__ = (
+        Index(None, "place", "received_at", "id"),
+        Index(None, "outcome", "place", "received_at", "id"),
+        Index(None, "priority", "place", "received_at", "id"),
+        Index(None, "state", "place", "received_at", "id"),
+        Index(None, "station_name", "place", "received_at", "id"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     study_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH), unique=True)
     patient_id: Mapped[str]
     patient_name: Mapped[str]
-    accession_number: Mapped[str]
+    accession_number: Mapped[str] = mapped_column(index=True)
     patient_birth_date: Mapped[str] = mapped_column(default="")
     patient_sex: Mapped[str] = mapped_column(default="")
     study_date: Mapped[str]
@@ -83,7 +106,7 @@ class Study(Base):
     station_name: Mapped[str] = mapped_column(default="")
     received_at: Mapped[datetime]
 
-    state: Mapped[StudyState] = mapped_column(default=StudyState.RECEIVING, index=True)
+    state: Mapped[StudyState] = mapped_column(default=StudyState.RECEIVING)
     outcome: Mapped[Outcome | None]
     reason: Mapped[str | None]
     priority: Mapped[int] = mapped_column(default=0)
@@ -94,6 +117,18 @@ class Study(Base):
     # How much of the head was seen: from_mm, to_mm, share and gaps; NULL until it was looked at.
     coverage: Mapped[dict[str, Any] | None]
     revision: Mapped[int] = mapped_column(default=1)
+
+    # Who has seen the result, and when an unseen critical one was called out a second time.
+    acknowledged_at: Mapped[datetime | None]
+    acknowledged_by: Mapped[str | None]
+    escalated_at: Mapped[datetime | None]
+    # The place on the worklist, computed by the database itself, so that no writer can forget it
+    # and the list reads a window of an index instead of sorting every study.
+    unread: Mapped[bool] = mapped_column(Computed(UNREAD, persisted=True))
+    place: Mapped[int] = mapped_column(Computed(PLACE, persisted=True))
+    changed_at: Mapped[datetime] = mapped_column(
+        default=_now, onupdate=_now, server_default=func.now(), index=True
+    )
 
     series: Mapped[list["Series"]] = relationship(back_populates="study", order_by="Series.id")
 
@@ -294,3 +329,61 @@ class ResultObject(Base):
     sop_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH), index=True)
     path: Mapped[str]
     sha256: Mapped[str] = mapped_column(String(64))
+
+
+class User(Base):
+    """Who may look at the worklist's page and its API."""
+
+    __tablename__ = "user_account"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    role: Mapped[Role]
+    password_hash: Mapped[str | None]  # NULL: comes in by single sign-on alone
+    created_at: Mapped[datetime]
+
+
+class LoginSession(Base):
+    """A login of a browser; the cookie's token is stored as its hash."""
+
+    __tablename__ = "login_session"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    token_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    csrf_token: Mapped[str] = mapped_column(String(64))
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("user_account.id", ondelete="CASCADE"), index=True
+    )
+    began_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+
+    user: Mapped[User] = relationship()
+
+
+class Verdict(Base):
+    """What a reader says of a result: agreed or not, and why not; a newer one counts."""
+
+    __tablename__ = "verdict"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id"), index=True)
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id"))  # the result that was judged
+    agrees: Mapped[bool]
+    cause: Mapped[DisagreementCause | None]
+    comment: Mapped[str] = mapped_column(default="")
+    outcome: Mapped[Outcome | None]  # what the list showed at that time
+    given_by: Mapped[str]
+    given_at: Mapped[datetime]
+
+
+class StudyEvent(Base):
+    """Something that happened to a study and that others want to hear of, written once."""
+
+    __tablename__ = "study_event"
+    __table_args__ = (Index(None, "kind", "created_at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(32))  # UNREAD_CRITICAL
+    created_at: Mapped[datetime]
+    detail: Mapped[dict[str, Any]]

@@ -79,7 +79,7 @@ def test_the_demo_shows_its_three_samples_with_the_outcome_that_is_expected(
         timeout=280,
     )
     assert done.returncode == 0, done.stderr
-    for row in tomllib.loads((SAMPLES / "expected.toml").read_text()).values():
+    for row in tomllib.loads(SAMPLES.with_suffix(".toml").read_text()).values():
         assert row["study_instance_uid"] in done.stdout
 
 
@@ -103,5 +103,18 @@ def test_the_demo_names_a_port_that_is_taken(environment: dict[str, str]) -> Non
 def test_the_samples_are_small_and_have_their_licences() -> None:
     files = [path for path in SAMPLES.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 12_000_000
-    assert "CC BY 4.0" in (SAMPLES / "LICENSES.md").read_text()
-    assert (SAMPLES / "ge-tilted" / "LICENSE.txt").exists()
+    licences = ROOT / "deploy" / "licences"
+    assert "CC BY 4.0" in (licences / "samples.md").read_text()
+    assert (licences / "ge-tilted.txt").exists()
+
+
+def test_the_samples_hold_nothing_that_a_sender_of_the_whole_folder_would_stop_at() -> None:
+    assert {path.suffix for path in SAMPLES.rglob("*") if path.is_file()} == {".dcm"}
+
+
+def test_asking_for_help_starts_nothing() -> None:
+    asked = subprocess.run(
+        ["deploy/up", "--help"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=20
+    )
+    assert asked.returncode == 0
+    assert asked.stdout.startswith("Usage: ./deploy/up")

@@ -31,6 +31,8 @@ def test_the_default_is_embedded_and_lies_in_var() -> None:
         ("TRIAGE_CALLERS", "CT1"),
         ("TRIAGE_CALLERS", "CT1@everywhere"),
         ("TRIAGE_AE_TITLE", "A TITLE THAT IS TOO LONG"),
+        ("TRIAGE_AE_TITLE", "BACK\\SLASH"),
+        ("TRIAGE_AE_TITLE", "   "),
         ("TRIAGE_LOG_LEVEL", "LOUD"),
         ("TRIAGE_DESTINATIONS", "pacs.toml"),
     ],
@@ -42,6 +44,14 @@ def test_a_bad_value_is_refused_in_one_line_that_names_it(
     with pytest.raises(SettingsError, match=name) as refused:
         read_settings()
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("title", ["IHSNET-1", "ct.room_2", "A"])
+def test_an_ae_title_may_hold_what_its_value_representation_allows(
+    monkeypatch: pytest.MonkeyPatch, title: str
+) -> None:
+    monkeypatch.setenv("TRIAGE_AE_TITLE", title)
+    assert read_settings().ae_title == title
 
 
 def test_an_unknown_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

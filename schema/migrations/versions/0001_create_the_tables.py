@@ -17,11 +17,15 @@ def upgrade() -> None:
     _create_commitment()
     _create_procedure_step()
     _create_study()
+    _create_user_account()
+    _create_login_session()
     _create_series()
+    _create_study_event()
     _create_instance()
     _create_job()
     _create_finding()
     _create_result_object()
+    _create_verdict()
 
 
 def _create_announcement() -> None:
@@ -111,11 +115,51 @@ def _create_study() -> None:
     sa.Column('model', sa.String(), nullable=True),
     sa.Column('coverage', sa.JSON(), nullable=True),
     sa.Column('revision', sa.Integer(), nullable=False),
+    sa.Column('acknowledged_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('acknowledged_by', sa.String(), nullable=True),
+    sa.Column('escalated_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('unread', sa.Boolean(), sa.Computed('acknowledged_at IS NULL OR finished_at IS NULL OR acknowledged_at < finished_at', persisted=True), nullable=False),
+    sa.Column('place', sa.Integer(), sa.Computed('CASE WHEN NOT (acknowledged_at IS NULL OR finished_at IS NULL OR acknowledged_at < finished_at) THEN -1 WHEN priority IN (1, 2, 3) THEN 4 - priority ELSE 0 END', persisted=True), nullable=False),
+    sa.Column('changed_at', sa.DateTime(timezone=True), server_default=sa.text('(CURRENT_TIMESTAMP)'), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_study')),
     sa.UniqueConstraint('study_instance_uid', name=op.f('uq_study_study_instance_uid'))
     )
     with op.batch_alter_table('study', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_study_state'), ['state'], unique=False)
+        batch_op.create_index(batch_op.f('ix_study_accession_number'), ['accession_number'], unique=False)
+        batch_op.create_index(batch_op.f('ix_study_changed_at'), ['changed_at'], unique=False)
+        batch_op.create_index(batch_op.f('ix_study_outcome_place_received_at_id'), ['outcome', 'place', 'received_at', 'id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_study_place_received_at_id'), ['place', 'received_at', 'id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_study_priority_place_received_at_id'), ['priority', 'place', 'received_at', 'id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_study_state_place_received_at_id'), ['state', 'place', 'received_at', 'id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_study_station_name_place_received_at_id'), ['station_name', 'place', 'received_at', 'id'], unique=False)
+
+
+def _create_user_account() -> None:
+    op.create_table('user_account',
+    sa.Column('id', sa.Integer(), nullable=False),
+    sa.Column('name', sa.String(length=64), nullable=False),
+    sa.Column('role', sa.Enum('READER', 'OPERATOR', 'ADMIN', name='role', native_enum=False, length=16), nullable=False),
+    sa.Column('password_hash', sa.String(), nullable=True),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_user_account')),
+    sa.UniqueConstraint('name', name=op.f('uq_user_account_name'))
+    )
+
+
+def _create_login_session() -> None:
+    op.create_table('login_session',
+    sa.Column('id', sa.Integer(), nullable=False),
+    sa.Column('token_sha256', sa.String(length=64), nullable=False),
+    sa.Column('csrf_token', sa.String(length=64), nullable=False),
+    sa.Column('user_id', sa.Integer(), nullable=False),
+    sa.Column('began_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('seen_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['user_id'], ['user_account.id'], name=op.f('fk_login_session_user_id_user_account'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_login_session')),
+    sa.UniqueConstraint('token_sha256', name=op.f('uq_login_session_token_sha256'))
+    )
+    with op.batch_alter_table('login_session', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_login_session_user_id'), ['user_id'], unique=False)
 
 
 def _create_series() -> None:
@@ -140,6 +184,21 @@ def _create_series() -> None:
     with op.batch_alter_table('series', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_series_state'), ['state'], unique=False)
         batch_op.create_index(batch_op.f('ix_series_study_id'), ['study_id'], unique=False)
+
+
+def _create_study_event() -> None:
+    op.create_table('study_event',
+    sa.Column('id', sa.Integer(), nullable=False),
+    sa.Column('study_id', sa.Integer(), nullable=False),
+    sa.Column('kind', sa.String(length=32), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('detail', sa.JSON(), nullable=False),
+    sa.ForeignKeyConstraint(['study_id'], ['study.id'], name=op.f('fk_study_event_study_id_study')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_study_event'))
+    )
+    with op.batch_alter_table('study_event', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_study_event_kind_created_at'), ['kind', 'created_at'], unique=False)
+        batch_op.create_index(batch_op.f('ix_study_event_study_id'), ['study_id'], unique=False)
 
 
 def _create_instance() -> None:
@@ -236,8 +295,30 @@ def _create_result_object() -> None:
         batch_op.create_index(batch_op.f('ix_result_object_sop_instance_uid'), ['sop_instance_uid'], unique=False)
 
 
+def _create_verdict() -> None:
+    op.create_table('verdict',
+    sa.Column('id', sa.Integer(), nullable=False),
+    sa.Column('study_id', sa.Integer(), nullable=False),
+    sa.Column('job_id', sa.Integer(), nullable=True),
+    sa.Column('agrees', sa.Boolean(), nullable=False),
+    sa.Column('cause', sa.Enum('MISSED_BLEED', 'ARTEFACT', 'CALCIFICATION', 'DURA', 'POST_OPERATIVE', 'TUMOUR', 'WRONG_TYPE', 'WRONG_VOLUME', 'OTHER', name='disagreementcause', native_enum=False, length=16), nullable=True),
+    sa.Column('comment', sa.String(), nullable=False),
+    sa.Column('outcome', sa.Enum('POSITIVE', 'NEGATIVE', 'INDETERMINATE', 'NOT_ANALYSED', 'FAILED', name='outcome', native_enum=False, length=16), nullable=True),
+    sa.Column('given_by', sa.String(), nullable=False),
+    sa.Column('given_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['job_id'], ['job.id'], name=op.f('fk_verdict_job_id_job')),
+    sa.ForeignKeyConstraint(['study_id'], ['study.id'], name=op.f('fk_verdict_study_id_study')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_verdict'))
+    )
+    with op.batch_alter_table('verdict', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_verdict_study_id'), ['study_id'], unique=False)
+
+
 def downgrade() -> None:
     """Take back."""
+    with op.batch_alter_table('verdict', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_verdict_study_id'))
+    op.drop_table('verdict')
     with op.batch_alter_table('result_object', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_result_object_sop_instance_uid'))
         batch_op.drop_index(batch_op.f('ix_result_object_job_id'))
@@ -253,12 +334,26 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_instance_sop_instance_uid'))
         batch_op.drop_index(batch_op.f('ix_instance_series_id'))
     op.drop_table('instance')
+    with op.batch_alter_table('study_event', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_study_event_study_id'))
+        batch_op.drop_index(batch_op.f('ix_study_event_kind_created_at'))
+    op.drop_table('study_event')
     with op.batch_alter_table('series', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_series_study_id'))
         batch_op.drop_index(batch_op.f('ix_series_state'))
     op.drop_table('series')
+    with op.batch_alter_table('login_session', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_login_session_user_id'))
+    op.drop_table('login_session')
+    op.drop_table('user_account')
     with op.batch_alter_table('study', schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f('ix_study_state'))
+        batch_op.drop_index(batch_op.f('ix_study_station_name_place_received_at_id'))
+        batch_op.drop_index(batch_op.f('ix_study_state_place_received_at_id'))
+        batch_op.drop_index(batch_op.f('ix_study_priority_place_received_at_id'))
+        batch_op.drop_index(batch_op.f('ix_study_place_received_at_id'))
+        batch_op.drop_index(batch_op.f('ix_study_outcome_place_received_at_id'))
+        batch_op.drop_index(batch_op.f('ix_study_changed_at'))
+        batch_op.drop_index(batch_op.f('ix_study_accession_number'))
     op.drop_table('study')
     op.drop_table('procedure_step')
     with op.batch_alter_table('commitment', schema=None) as batch_op:
