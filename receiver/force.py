@@ -10,7 +10,7 @@ from receiver.reopening import reopen, reopenable
 from schema.database import Database
 from schema.errors import PermanentError
 from schema.states import JobState, SeriesState
-from schema.studies import update_study
+from schema.studies import lock_study, update_study
 from schema.tables import Series, Study
 
 FORCED = "forced by an operator"
@@ -66,12 +66,10 @@ def force(database: Database, planner: Planner, study_uid: str, series_uid: str 
 
 
 def _find(session: Session, study_uid: str) -> Study:
-    study = session.scalars(
-        select(Study).where(Study.study_instance_uid == study_uid)
-    ).one_or_none()
-    if study is None:
+    study_id = session.scalar(select(Study.id).where(Study.study_instance_uid == study_uid))
+    if study_id is None:
         raise UnknownStudyError(f"no study {study_uid} was received")
-    return study
+    return lock_study(session, study_id)
 
 
 def _undecided(study: Study) -> list[Series]:

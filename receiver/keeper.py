@@ -17,6 +17,7 @@ from receiver.planner import Planner
 from schema.database import Database
 from schema.errors import TransientError
 from schema.settings import Settings
+from schema.studies import heal
 
 log = structlog.get_logger()
 
@@ -40,6 +41,7 @@ class Keeper:
             "rebuild": rebuilder.look_further,
             "plan": planner.plan,
             "fall back": planner.fall_back,
+            "heal": lambda: heal(database),
             "ring": doorbell.dispatch_due,
             "certificate": CertificateWatch(settings).look_now_and_then,
             "retention": Retention(settings, database).sweep_now_and_then,

@@ -18,7 +18,7 @@ from schema.database import Database, read_clock
 from schema.errors import SourceFileMissingError, UnreadableObjectError
 from schema.settings import Settings
 from schema.states import JobState, SeriesState, move
-from schema.studies import update_study
+from schema.studies import lock_study, update_study
 from schema.tables import Instance, Job, Series
 
 log = structlog.get_logger()
@@ -67,10 +67,13 @@ class Planner:
     def fall_back(self) -> int:
         """Have the next best series analysed where the analysis of the best one failed."""
         with self._database.reading() as session:
-            if not second_choices(session, read_clock(session)):
-                return 0
+            found = second_choices(session, read_clock(session))
+        if not found:
+            return 0
         with self._database.transaction() as session:  # another receiver may have been faster
-            choices = second_choices(session, read_clock(session))
+            for study_id in sorted({choice.study_id for choice in found}):
+                lock_study(session, study_id)
+            choices = [one for one in second_choices(session, read_clock(session)) if one in found]
             for choice in choices:
                 series = session.get_one(Series, choice.series_id)
                 reopen(series)
@@ -106,6 +109,7 @@ class Planner:
         judgement = self._judge(list(paths.values()))  # reads files: outside of any transaction
         with self._database.transaction() as session:
             series = session.get_one(Series, series_id)
+            lock_study(session, series.study_id)
             newest = series.newest_instances()
             changed = {one.id for one in newest if one.removed_at is None} != paths.keys()
             if changed or series.state != SeriesState.RECEIVING:

@@ -22,6 +22,7 @@ class SecondChoice:
     """An eligible series that no worker read, in a study whose better ones failed."""
 
     series_id: int
+    study_id: int
     reason: str
 
 
@@ -54,7 +55,10 @@ def second_choices(session: Session, now: datetime) -> list[SecondChoice]:
     best: dict[int, Series] = {}
     for series in session.scalars(query):
         best.setdefault(series.study_id, series)
-    return [SecondChoice(one.id, f"second choice: {one.study.reason}") for one in best.values()]
+    return [
+        SecondChoice(one.id, one.study_id, f"second choice: {one.study.reason}")
+        for one in best.values()
+    ]
 
 
 def reopenable(study: Study) -> Sequence[Series]:

@@ -1,13 +1,18 @@
-"""Settle what a study shows from its series and their jobs, the one place that decides it.
+"""Derive what a study shows from its series and their jobs, the one place that decides it.
 
 The worklist, the receiver and the worker all see a study through this: its state, its outcome with
-the reason, and its priority, which is only ever raised.
+the reason, and its priority, which is only ever raised. Whoever changes a series or a job locks
+its study first and the job after it; so two of them that end at once never miss each other, and
+never wait for each other in a circle.
 """
 
 from collections.abc import Sequence
 
-from sqlalchemy.orm import Session
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload
 
+from schema.database import Database
 from schema.states import JobState, Outcome, SeriesState, StudyState, move
 from schema.tables import Job, Series, Study
 
@@ -16,12 +21,38 @@ NONE_FOUND = 4
 ACTIVE = (JobState.READY, JobState.RUNNING)
 ENDED = (JobState.DONE, JobState.FAILED)
 SUSPICIOUS = (Outcome.POSITIVE, Outcome.INDETERMINATE)
+UNDER_WAY = (StudyState.READY, StudyState.RUNNING)
+
+log = structlog.get_logger()
+
+
+def lock_study(session: Session, study_id: int) -> Study:
+    """Lock a study until the transaction ends; give it with its series and jobs as they are now.
+
+    What was read of it before is read again. A transaction that needs several studies locks them
+    in the order of their ids. SQLite has one writer at a time and needs no lock.
+    """
+    locked = (
+        select(Study)
+        .where(Study.id == study_id)
+        .options(selectinload(Study.series).selectinload(Series.jobs))
+        # Not FOR UPDATE itself: that would also hold up whoever adds a series to the study.
+        .with_for_update(key_share=True, of=Study)
+        .execution_options(populate_existing=True)
+    )
+    return session.scalars(locked).one()
+
+
+def lock_study_of_job(session: Session, job_id: int) -> Study | None:
+    """Lock the study that a job belongs to; None if there is no such job."""
+    study_id = session.scalar(select(Series.study_id).join(Job).where(Job.id == job_id))
+    return None if study_id is None else lock_study(session, study_id)
 
 
 def update_study(session: Session, study: Study) -> None:
-    """Bring the study's own columns in line with its series and jobs."""
+    """Bring the study's own columns in line with its series and jobs; it is locked from here on."""
     session.flush()
-    session.expire(study, ["series"])
+    lock_study(session, study.id)
     ended = [job for series in study.series if (job := newest_ended(series)) is not None]
     study.state = move(study.state, _state(study.series, ended))
     study.revision = max((series.revision for series in study.series), default=1)
@@ -29,6 +60,37 @@ def update_study(session: Session, study: Study) -> None:
     study.ready_at = min((job.created_at for job in jobs), default=None)
     _raise_priority(study, jobs)
     _conclude(study, ended)
+
+
+def heal(database: Database) -> int:
+    """Update each study whose state contradicts its jobs, and say so; return how many there were.
+
+    There are none unless somebody wrote rows by hand or a program that does not lock did.
+    """
+    with database.reading() as session:
+        suspects = inconsistent_ids(session)
+    return sum(_heal(database, study_id) for study_id in suspects)
+
+
+def inconsistent_ids(session: Session) -> Sequence[int]:
+    """List studies that are under way without an active job, or not although one is."""
+    active = select(Series.study_id).join(Job).where(Job.state.in_(ACTIVE))
+    under_way = Study.state.in_(UNDER_WAY)
+    forgotten = select(Study.id).where(under_way, Study.id.not_in(active))
+    unnoticed = select(Study.id).where(Study.id.in_(active), ~under_way)
+    return session.scalars(forgotten.union(unnoticed)).all()
+
+
+def _heal(database: Database, study_id: int) -> bool:
+    with database.transaction() as session:
+        study = lock_study(session, study_id)
+        before = study.state
+        update_study(session, study)
+        if study.state == before:  # it moved on since it was listed
+            return False
+        uid, after = study.study_instance_uid, study.state
+    log.warning("study healed", study=uid, before=before, after=after)
+    return True
 
 
 def newest_ended(series: Series) -> Job | None:

@@ -12,14 +12,14 @@ from types import TracebackType
 from typing import Any, cast
 
 import structlog
-from sqlalchemy import CursorResult, and_, or_, update
+from sqlalchemy import CursorResult, and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from schema.database import Database, read_clock
 from schema.errors import LeaseLostError, TransientError
 from schema.settings import Settings
 from schema.states import JobState, Outcome, move
-from schema.studies import update_study
+from schema.studies import lock_study_of_job, update_study
 from schema.tables import Job
 
 log = structlog.get_logger()
@@ -43,6 +43,7 @@ def claim(database: Database, job_id: int, settings: Settings) -> Lease | None:
     kills the workers.
     """
     with database.transaction() as session:
+        study = lock_study_of_job(session, job_id)
         now = read_clock(session)
         lapsed = and_(Job.state == JobState.RUNNING, Job.lease_until < now)
         claimed = _changes(
@@ -58,13 +59,13 @@ def claim(database: Database, job_id: int, settings: Settings) -> Lease | None:
                 lease_until=now + timedelta(seconds=settings.lease_s),
             ),
         )
-        if not claimed:
+        if study is None or not claimed:
             return None
-        job = session.get_one(Job, job_id)
+        job = session.get_one(Job, job_id, populate_existing=True)
         if job.attempts > settings.max_attempts:
             _give_up(session, job, settings.max_attempts)
             return None
-        update_study(session, job.series.study)
+        update_study(session, study)
         return Lease(job.id, job.token, job.attempts)
 
 
@@ -79,19 +80,20 @@ def _give_up(session: Session, job: Job, max_attempts: int) -> None:
     log.error("job given up", job=job.id, reason=job.reason)
 
 
-def hold(session: Session, lease: Lease) -> Job:
-    """Give the job for writing, inside the transaction that writes.
+def lock_job(session: Session, lease: Lease) -> Job:
+    """Lock the job's study and then the job, inside the transaction that writes.
 
     Raises
     ------
     LeaseLostError
         If another worker took the job over.
     """
-    # An update, not a read: it locks the row until the result is committed.
-    held = _changes(session, update(Job).where(_is_held(lease)).values(token=Job.token))
-    if not held:
+    lock_study_of_job(session, lease.job_id)
+    held = select(Job).where(_is_held(lease)).with_for_update()
+    job = session.scalars(held.execution_options(populate_existing=True)).one_or_none()
+    if job is None:
         raise LeaseLostError(f"job {lease.job_id}: attempt {lease.attempt} lost its lease")
-    return session.get_one(Job, lease.job_id)
+    return job
 
 
 class Heartbeat:

@@ -13,7 +13,7 @@ from schema.states import JobState, Outcome, move
 from schema.studies import update_study
 from schema.tables import Finding, Job, ResultObject
 from worker.analysis import Analysis
-from worker.lease import Lease, hold
+from worker.lease import Lease, lock_job
 
 log = structlog.get_logger()
 
@@ -29,7 +29,7 @@ def record(database: Database, lease: Lease, analysis: Analysis, storage: Path) 
         If another worker took the job over; nothing is stored.
     """
     with database.transaction() as session:
-        job = hold(session, lease)
+        job = lock_job(session, lease)
         job.state = move(job.state, JobState.DONE)
         job.outcome = analysis.priority.outcome
         job.reason = job.priority_reason = analysis.priority.reason
@@ -70,10 +70,10 @@ def _replace_results(job: Job, analysis: Analysis, storage: Path) -> None:
     ]
 
 
-def record_end(database: Database, lease: Lease, outcome: Outcome, reason: str) -> None:
+def record_failure(database: Database, lease: Lease, outcome: Outcome, reason: str) -> None:
     """Store that a job ended without an analysis: NOT_ANALYSED or FAILED, with the reason."""
     with database.transaction() as session:
-        job = hold(session, lease)
+        job = lock_job(session, lease)
         job.state = move(job.state, JobState.FAILED)
         job.outcome = outcome
         job.reason = job.priority_reason = job.last_error = reason
@@ -82,10 +82,10 @@ def record_end(database: Database, lease: Lease, outcome: Outcome, reason: str) 
     log.warning("job ended without an analysis", job=lease.job_id, outcome=outcome, reason=reason)
 
 
-def give_back(database: Database, lease: Lease, error: TransientError, settings: Settings) -> None:
+def requeue(database: Database, lease: Lease, error: TransientError, settings: Settings) -> None:
     """Put a job back in the queue for another attempt, later each time."""
     with database.transaction() as session:
-        job = hold(session, lease)
+        job = lock_job(session, lease)
         pause_s = min(settings.redispatch_s * 2 ** (lease.attempt - 1), LONGEST_PAUSE_S)
         job.state = move(job.state, JobState.READY)
         job.due_at = read_clock(session) + timedelta(seconds=pause_s)

@@ -24,7 +24,7 @@ from worker.lease import Heartbeat, Lease, claim
 from worker.limits import DecoderProcess
 from worker.munet.inference import Predictor
 from worker.priority import load_rules
-from worker.results import give_back, record, record_end
+from worker.results import record, record_failure, requeue
 
 log = structlog.get_logger()
 
@@ -45,17 +45,17 @@ def analyse_job(job_id: int) -> None:
         except LeaseLostError as error:
             log.warning("result dropped", reason=str(error))
         except TransientError as error:
-            give_back(_database(), lease, error, settings)
+            requeue(_database(), lease, error, settings)
         except UnsuitableSeriesError as error:
-            record_end(_database(), lease, Outcome.NOT_ANALYSED, str(error))
+            record_failure(_database(), lease, Outcome.NOT_ANALYSED, str(error))
         except PermanentError as error:
-            record_end(_database(), lease, Outcome.FAILED, str(error))
+            record_failure(_database(), lease, Outcome.FAILED, str(error))
         except SoftTimeLimitExceeded:
             reason = f"not done within TRIAGE_TIME_LIMIT_S={settings.time_limit_s}"
-            record_end(_database(), lease, Outcome.FAILED, reason)
+            record_failure(_database(), lease, Outcome.FAILED, reason)
         except Exception as error:
             log.exception("analysis failed")
-            record_end(_database(), lease, Outcome.FAILED, f"{type(error).__name__}: {error}")
+            record_failure(_database(), lease, Outcome.FAILED, f"{type(error).__name__}: {error}")
 
 
 def _work(lease: Lease) -> None:

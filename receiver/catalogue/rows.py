@@ -31,6 +31,7 @@ def register(
     int
         How many instances were new.
     """
+    _lock_studies(session, objects)
     series = _series(session, objects, now)
     associations = _associations(session, senders)
     session.flush()  # ids
@@ -45,6 +46,13 @@ def register(
     for study in {one.study.id: one.study for one in touched}.values():
         update_study(session, study)
     return len(rows)
+
+
+def _lock_studies(session: Session, objects: Sequence[StoredObject]) -> None:
+    """Lock the studies that are known, in the order of their ids, before anything is read."""
+    uids = {one.header.identity.study_instance_uid for one in objects}
+    known = select(Study.id).where(Study.study_instance_uid.in_(uids)).order_by(Study.id)
+    session.execute(known.with_for_update(key_share=True)).all()
 
 
 def _note_return(session: Session, objects: Sequence[StoredObject]) -> None:

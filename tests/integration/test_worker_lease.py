@@ -10,8 +10,8 @@ from schema.settings import Settings
 from schema.states import JobState, Outcome, StudyState
 from schema.tables import Job
 from tests.support.rows import add_job, add_series, add_study
-from worker.lease import Heartbeat, Lease, claim, hold
-from worker.results import give_back, record_end
+from worker.lease import Heartbeat, Lease, claim, lock_job
+from worker.results import record_failure, requeue
 
 
 @pytest.fixture
@@ -81,9 +81,9 @@ def test_a_lapsed_lease_goes_to_the_next_and_the_first_cannot_write(
     lapse(database, job_id)
     second = claimed(database, job_id, settings)
     with pytest.raises(LeaseLostError):
-        record_end(database, first, Outcome.FAILED, "too late")
+        record_failure(database, first, Outcome.FAILED, "too late")
     with database.transaction() as session:
-        assert hold(session, second).attempts == 2
+        assert lock_job(session, second).attempts == 2
 
 
 def test_a_heartbeat_keeps_the_lease(database: Database, job_id: int, settings: Settings) -> None:
@@ -116,7 +116,7 @@ def test_a_transient_error_gives_the_job_back_for_later(
     database: Database, job_id: int, settings: Settings
 ) -> None:
     lease = claimed(database, job_id, settings)
-    give_back(database, lease, SourceFileMissingError("not mounted"), settings)
+    requeue(database, lease, SourceFileMissingError("not mounted"), settings)
     job = read_job(database, job_id)
     assert (job.state, job.last_error) == (JobState.READY, "not mounted")
     assert job.due_at > database.now()
@@ -126,7 +126,7 @@ def test_an_end_without_analysis_is_never_negative(
     database: Database, job_id: int, settings: Settings
 ) -> None:
     lease = claimed(database, job_id, settings)
-    record_end(database, lease, Outcome.NOT_ANALYSED, "NaN in the geometry")
+    record_failure(database, lease, Outcome.NOT_ANALYSED, "NaN in the geometry")
     study = read_job(database, job_id).series.study
     assert (study.state, study.outcome, study.priority) == (
         StudyState.DONE,
