@@ -54,7 +54,7 @@ class Predictor(Protocol):
         """What it says of itself."""
 
     def predict(
-        self, hu: npt.NDArray[np.floating], positions_mm: npt.NDArray[np.floating]
+        self, hu: npt.NDArray[np.floating], slice_position_mm: npt.NDArray[np.floating], /
     ) -> Prediction:
         """Find hemorrhage in (slice, row, column) HU at rising positions."""
 
@@ -136,7 +136,7 @@ def analyse(
     with watch.step("read"):
         source = read_series(paths, decoder)
     with watch.step("predict"):
-        prediction = predictor.predict(source.volume.hu, source.volume.positions_mm)
+        prediction = predictor.predict(source.volume.hu, source.volume.slice_position_mm)
     with watch.step("measure"):
         findings = _measure(source, prediction, predictor.card)
     with watch.step("prioritise"):

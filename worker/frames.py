@@ -37,7 +37,7 @@ class Frame:
 
     sop_instance_uid: str
     number: int  # from 1
-    position_mm: npt.NDArray[np.float64]  # (3,) Image Position (Patient)
+    image_position_mm: npt.NDArray[np.float64]  # (3,) Image Position (Patient)
     orientation: npt.NDArray[np.float64]  # (2, 3) direction of a row, of a column
     spacing_mm: tuple[float, float]  # between rows, between columns
     slope: float
@@ -146,7 +146,7 @@ def _frame(ds: Dataset, number: int, parts: tuple[Dataset, Dataset, Dataset, Dat
     return Frame(
         sop_instance_uid=uid(ds, "SOPInstanceUID"),
         number=number,
-        position_mm=numbers(position, "ImagePositionPatient", 3, where),
+        image_position_mm=numbers(position, "ImagePositionPatient", 3, where),
         orientation=numbers(orientation, "ImageOrientationPatient", 6, where).reshape(2, 3),
         spacing_mm=(float(spacing[0]), float(spacing[1])),
         slope=float(_rescale(rescale, "RescaleSlope", where)),
@@ -184,12 +184,12 @@ def stacked(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
                 f"{first.name} and {other.name} differ in pixel spacing, {first.spacing_mm} and"
                 f" {other.spacing_mm} mm; send each reconstruction as its own series"
             )
-    return tuple(sorted(frames, key=lambda frame: float(frame.position_mm @ first.normal)))
+    return tuple(sorted(frames, key=lambda frame: float(frame.image_position_mm @ first.normal)))
 
 
-def positions_mm(frames: tuple[Frame, ...]) -> npt.NDArray[np.float64]:
+def slice_position_mm(frames: tuple[Frame, ...]) -> npt.NDArray[np.float64]:
     """Positions along the normal of the first frame, (slice,)."""
-    return np.array([frame.position_mm for frame in frames]) @ frames[0].normal
+    return np.array([frame.image_position_mm for frame in frames]) @ frames[0].normal
 
 
 def tilt_degrees(frames: tuple[Frame, ...]) -> float:
@@ -198,6 +198,6 @@ def tilt_degrees(frames: tuple[Frame, ...]) -> float:
     The gantry's tilt when the table moved along the patient; 0 for an oblique reformat, whose
     slices are stacked along their normal.
     """
-    line = frames[-1].position_mm - frames[0].position_mm
+    line = frames[-1].image_position_mm - frames[0].image_position_mm
     cosine = float(line @ frames[0].normal) / max(float(np.linalg.norm(line)), 1e-9)
     return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))

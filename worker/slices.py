@@ -22,7 +22,7 @@ from schema.errors import (
     UnreadableObjectError,
     UnsuitableSeriesError,
 )
-from worker.frames import Frame, frames_of, positions_mm, stacked, tilt_degrees
+from worker.frames import Frame, frames_of, slice_position_mm, stacked, tilt_degrees
 from worker.header import MALFORMED, completed, name_of, uid
 from worker.pixels import READABLE, check_size, check_voxels, hounsfield
 from worker.volume import Volume, check_positions
@@ -106,11 +106,11 @@ def _read_series(paths: Sequence[Path], decoder: Decoder) -> SourceSeries:
     sources = [_read_header(path) for path in paths]
     size = _check_alike(sources)
     frames = stacked(tuple(frame for source in sources for frame in source.frames))
-    positions = positions_mm(frames)
+    positions = slice_position_mm(frames)
     check_positions(positions, [frame.name for frame in frames])
     volume = Volume(
         hu=_read_pixels(sources, frames, size, decoder),
-        positions_mm=positions,
+        slice_position_mm=positions,
         spacing_mm=frames[0].spacing_mm,
         tilt_degrees=tilt_degrees(frames),
         sop_instance_uids=tuple(frame.sop_instance_uid for frame in frames),

@@ -49,7 +49,7 @@ def usual_steps_mm(steps_mm: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]
     return np.array([np.median(window) for window in windows])
 
 
-def slice_heights_mm(positions_mm: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def slice_heights_mm(slice_position_mm: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Height that each slice stands for: half the step to either neighbour.
 
     Steps count up to 1.5 times what is usual around them. The first and the last slice reach as
@@ -57,21 +57,21 @@ def slice_heights_mm(positions_mm: npt.NDArray[np.float64]) -> npt.NDArray[np.fl
 
     Parameters
     ----------
-    positions_mm
+    slice_position_mm
         (slice,) rising positions along the normal.
 
     Returns
     -------
     (slice,) heights in mm.
     """
-    steps = np.diff(positions_mm)
+    steps = np.diff(slice_position_mm)
     steps = np.minimum(steps, GAP_FACTOR * usual_steps_mm(steps))
     return np.asarray((np.append(steps[:1], steps) + np.append(steps, steps[-1:])) / 2)
 
 
-def find_gaps(positions_mm: npt.NDArray[np.float64]) -> tuple[Gap, ...]:
+def find_gaps(slice_position_mm: npt.NDArray[np.float64]) -> tuple[Gap, ...]:
     """List the steps that are longer than 1.5 times what is usual around them."""
-    steps = np.diff(positions_mm)
+    steps = np.diff(slice_position_mm)
     usual = usual_steps_mm(steps)
     return tuple(
         Gap(int(index), float(steps[index]), float(usual[index]))
@@ -79,12 +79,12 @@ def find_gaps(positions_mm: npt.NDArray[np.float64]) -> tuple[Gap, ...]:
     )
 
 
-def check_positions(positions_mm: npt.NDArray[np.float64], names: Sequence[str]) -> None:
+def check_positions(slice_position_mm: npt.NDArray[np.float64], names: Sequence[str]) -> None:
     """Refuse positions that are no stack.
 
     Parameters
     ----------
-    positions_mm
+    slice_position_mm
         (slice,) positions along the normal, in the order of the stack.
     names
         What to call each slice in the message.
@@ -95,14 +95,14 @@ def check_positions(positions_mm: npt.NDArray[np.float64], names: Sequence[str])
         Fewer than two slices, a position that is not finite, doubled or falling, or an extent
         beyond any patient table.
     """
-    if len(positions_mm) < 2:
+    if len(slice_position_mm) < 2:
         raise GeometryError(
-            f"{len(positions_mm)} slice: a stack needs two or more; send the whole series"
+            f"{len(slice_position_mm)} slice: a stack needs two or more; send the whole series"
         )
-    for position, name in zip(positions_mm, names, strict=True):
+    for position, name in zip(slice_position_mm, names, strict=True):
         if not np.isfinite(position):
             raise GeometryError(f"{name}: its position is not finite; send the series again")
-    for step, below, above in zip(np.diff(positions_mm), names, names[1:], strict=False):
+    for step, below, above in zip(np.diff(slice_position_mm), names, names[1:], strict=False):
         if abs(step) < SAME_POSITION_MM:
             raise GeometryError(
                 f"{below} and {above} lie at the same position: two reconstructions or time points"
@@ -110,10 +110,11 @@ def check_positions(positions_mm: npt.NDArray[np.float64], names: Sequence[str])
             )
         if step < 0:
             raise GeometryError(f"{above} lies below {below}: sort the slices along the normal")
-    if positions_mm[-1] - positions_mm[0] > LONGEST_MM:
+    extent_mm = slice_position_mm[-1] - slice_position_mm[0]
+    if extent_mm > LONGEST_MM:
         raise GeometryError(
-            f"the slices span {positions_mm[-1] - positions_mm[0]:.0f} mm, more than a patient"
-            f" table; check the position of {names[0]} and {names[-1]}"
+            f"the slices span {extent_mm:.0f} mm, more than a patient table;"
+            f" check the position of {names[0]} and {names[-1]}"
         )
 
 
@@ -125,7 +126,7 @@ class Volume:
     ----------
     hu
         (slice, row, column) float32, HU; read-only.
-    positions_mm
+    slice_position_mm
         (slice,) float64, rising positions along the normal.
     spacing_mm
         Distance between rows, between columns: the order of Pixel Spacing (PS3.3 10.7.1.3).
@@ -141,7 +142,7 @@ class Volume:
     """
 
     hu: npt.NDArray[np.float32]
-    positions_mm: npt.NDArray[np.float64]
+    slice_position_mm: npt.NDArray[np.float64]
     spacing_mm: tuple[float, float]
     tilt_degrees: float = 0.0
     sop_instance_uids: tuple[str, ...] = ()
@@ -150,7 +151,7 @@ class Volume:
     def __post_init__(self) -> None:
         """Refuse what is no stack; freeze the arrays."""
         self._check_shapes()
-        check_positions(self.positions_mm, self.slice_names)
+        check_positions(self.slice_position_mm, self.slice_names)
         if not all(0 < side <= WIDEST_PIXEL_MM for side in self.spacing_mm):
             raise GeometryError(
                 f"pixel spacing {self.spacing_mm} mm is not within 0 ... {WIDEST_PIXEL_MM:g} mm;"
@@ -164,7 +165,7 @@ class Volume:
         for name, frame in zip(self.slice_names, self.hu, strict=True):
             if not np.isfinite(frame).all():
                 raise GeometryError(f"{name}: has values that are not finite; send it again")
-        for field in ("hu", "positions_mm"):
+        for field in ("hu", "slice_position_mm"):
             frozen = getattr(self, field).view()
             frozen.flags.writeable = False
             object.__setattr__(self, field, frozen)
@@ -174,8 +175,8 @@ class Volume:
             raise GeometryError(
                 f"HU must be (slice, row, column) float32: {self.hu.shape} {self.hu.dtype}"
             )
-        if self.positions_mm.shape != self.hu.shape[:1]:
-            raise GeometryError(f"{len(self.hu)} slices, {self.positions_mm.shape} positions")
+        if self.slice_position_mm.shape != self.hu.shape[:1]:
+            raise GeometryError(f"{len(self.hu)} slices, {self.slice_position_mm.shape} positions")
         sources = {len(self.sop_instance_uids), len(self.frame_numbers)}
         if sources not in ({0}, {len(self.hu)}):
             raise GeometryError(f"{len(self.hu)} slices, but {sources} source instances and frames")
@@ -191,12 +192,12 @@ class Volume:
     @property
     def slice_heights_mm(self) -> npt.NDArray[np.float64]:
         """(slice,) height in mm that each slice stands for, see `slice_heights_mm`."""
-        return slice_heights_mm(self.positions_mm)
+        return slice_heights_mm(self.slice_position_mm)
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
         """The steps that miss a slice; their blood is not counted."""
-        return find_gaps(self.positions_mm)
+        return find_gaps(self.slice_position_mm)
 
     def volume_ml(self, mask: npt.NDArray[np.bool_]) -> float:
         """Volume of a mask (slice, row, column) in mL, by counting voxels of their own height."""

@@ -275,7 +275,7 @@ class ThresholdPredictor:
     )
 
     def predict(
-        self, hu: npt.NDArray[np.floating], positions_mm: npt.NDArray[np.floating]
+        self, hu: npt.NDArray[np.floating], slice_position_mm: npt.NDArray[np.floating]
     ) -> SimpleNamespace:
         """Label every voxel; the score is 1 with blood, else 0."""
         blood = (hu >= 50) & (hu <= 90)

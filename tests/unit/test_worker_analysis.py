@@ -56,19 +56,19 @@ def test_the_model_gets_the_slices_from_below(tmp_path: Path) -> None:
     seen = {}
 
     class Recorder(ThresholdPredictor):
-        def predict(self, hu: np.ndarray, positions_mm: np.ndarray) -> SimpleNamespace:
-            seen["positions_mm"], seen["middle"] = positions_mm, hu[0, 32, 5]
-            return super().predict(hu, positions_mm)
+        def predict(self, hu: np.ndarray, slice_position_mm: np.ndarray) -> SimpleNamespace:
+            seen["slice_position_mm"], seen["middle"] = slice_position_mm, hu[0, 32, 5]
+            return super().predict(hu, slice_position_mm)
 
     analyse(Phantom(FEW_MM, reversed=True).write(tmp_path), Recorder(), RULES, tmp_path / "out")
-    assert seen["positions_mm"] == pytest.approx(FEW_MM)
+    assert seen["slice_position_mm"] == pytest.approx(FEW_MM)
     assert seen["middle"] == WATER_HU
 
 
 def test_a_model_whose_answer_makes_no_sense_ends_the_study(tmp_path: Path) -> None:
     class Broken(ThresholdPredictor):
-        def predict(self, hu: np.ndarray, positions_mm: np.ndarray) -> SimpleNamespace:
-            answer = super().predict(hu, positions_mm)
+        def predict(self, hu: np.ndarray, slice_position_mm: np.ndarray) -> SimpleNamespace:
+            answer = super().predict(hu, slice_position_mm)
             answer.probabilities["SDH"] = float("nan")
             return answer
 

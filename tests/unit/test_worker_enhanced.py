@@ -36,7 +36,7 @@ def test_it_holds_what_the_single_frames_hold(tmp_path: Path) -> None:
     single = read_series(phantom.write(tmp_path / "single")).volume
     multi = read_series(phantom.write_enhanced(tmp_path / "multi")).volume
     assert np.array_equal(single.hu, multi.hu)
-    assert np.array_equal(single.positions_mm, multi.positions_mm)
+    assert np.array_equal(single.slice_position_mm, multi.slice_position_mm)
 
 
 def test_frame_numbers_follow_the_order_of_the_volume(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_an_oblique_stack_along_its_normal_has_no_tilt(tmp_path: Path) -> None:
 def test_slices_are_sorted_by_position_not_by_instance_number(tmp_path: Path) -> None:
     source = read_series(Phantom(FEW_MM, reversed=True).write(tmp_path))
     assert [header.InstanceNumber for header in source.headers] == [4, 3, 2, 1]
-    assert source.volume.positions_mm == pytest.approx(FEW_MM)
+    assert source.volume.slice_position_mm == pytest.approx(FEW_MM)
 
 
 def test_headers_follow_the_order_of_the_volume_and_hold_no_pixels(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from worker.volume import Volume, find_gaps, slice_heights_mm
 def stack(positions_mm: list[float], **changes: object) -> Volume:
     fields: dict[str, object] = {
         "hu": np.zeros((len(positions_mm), 4, 4), np.float32),
-        "positions_mm": np.array(positions_mm, np.float64),
+        "slice_position_mm": np.array(positions_mm, np.float64),
         "spacing_mm": (0.5, 0.5),
     }
     return Volume(**(fields | changes))  # type: ignore[arg-type]
