@@ -28,7 +28,7 @@ def main(memory_bytes: int, limit_s: float) -> None:
         path, sop_instance_uid = json.loads(request)
         try:
             for picture in timed(decode(Path(path), sop_instance_uid), limit_s):
-                send_frame(sys.stdout.buffer, picture)
+                send_frame(sys.stdout.buffer, sop_instance_uid, picture)
             sys.stdout.buffer.write(END)
         except TriageError as error:
             send_error(sys.stdout.buffer, error)
@@ -70,9 +70,9 @@ def alarm(limit_s: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def send_frame(out: BinaryIO, picture: npt.NDArray[np.float32]) -> None:
-    """Write one frame; how large it must be is known to the other side."""
-    out.write(FRAME)
+def send_frame(out: BinaryIO, sop_instance_uid: str, picture: npt.NDArray[np.float32]) -> None:
+    """Write whose frame it is, and the frame; how large it must be is known to the other side."""
+    out.write(FRAME + sop_instance_uid.encode() + b"\n")
     out.write(np.ascontiguousarray(picture).data)
 
 

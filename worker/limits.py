@@ -3,6 +3,8 @@
 A native decoder that meets hostile bytes may ask for all memory, run for ever or crash. Here it
 takes a small process with it and the study that it came with; the model beside us, which needs far
 more address space than any limit could leave it, stays up for the next study.
+
+A process answers one request at a time. `worker.decoders` lends each request one of its own.
 """
 
 import json
@@ -10,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,11 +23,11 @@ import numpy as np
 import numpy.typing as npt
 
 from schema import errors
-from schema.errors import PixelError, TriageError
+from schema.errors import PixelError, TransientError, TriageError
 
 MEGABYTE: Final = 2**20
 LONGEST_LINE: Final = 65536
-FRAME: Final = b"frame\n"
+FRAME: Final = b"frame "  # then the SOP Instance UID, a line's end and the pixels
 END: Final = b"end\n"
 DEATH_S: Final = 5.0  # between a process's last byte and its exit status
 
@@ -36,6 +39,7 @@ class DecoderProcess:
         self._memory_mb = memory_mb
         self._limit_s = limit_s
         self._process: subprocess.Popen[bytes] | None = None
+        self._answering = threading.Lock()
 
     def __enter__(self) -> "DecoderProcess":
         return self
@@ -83,13 +87,21 @@ class DecoderProcess:
             What `worker.slices.decode` raises there.
         PixelError
             The decoder took more memory or time than it may, or crashed.
+        TransientError
+            The decoder sent a frame of another object.
+        RuntimeError
+            It is asked while it answers: two callers would read each other's patients.
         """
+        if not self._answering.acquire(blocking=False):
+            raise RuntimeError("a decoder answers one request at a time; borrow one of your own")
         try:
             yield from self._frames(path, sop_instance_uid, size)
         except BaseException:
             # A frame may be half-read, whether by a time limit or a caller that wants no more.
             self.stop()
             raise
+        finally:
+            self._answering.release()
 
     def _frames(
         self, path: Path, sop_instance_uid: str, size: tuple[int, int]
@@ -97,7 +109,8 @@ class DecoderProcess:
         request = json.dumps([str(path), sop_instance_uid]).encode() + b"\n"
         try:
             self._ask(request)
-            while (line := self._line(sop_instance_uid)) == FRAME:
+            while (line := self._line(sop_instance_uid)).startswith(FRAME):
+                _check_owner(line, sop_instance_uid)
                 yield self._picture(sop_instance_uid, size)
         except BrokenPipeError as error:
             raise self._death(sop_instance_uid) from error
@@ -134,6 +147,16 @@ class DecoderProcess:
         if status == -signal.SIGALRM:
             return f"a frame is not decoded within TRIAGE_DECODE_LIMIT_S={self._limit_s:g}"
         return f"the decoder crashed on it (exit status {status})"
+
+
+def _check_owner(line: bytes, sop_instance_uid: str) -> None:
+    """Refuse a frame of another object; the patient it belongs to may be another too."""
+    owner = line[len(FRAME) :].strip().decode("ascii", "replace")
+    if owner != sop_instance_uid:
+        raise TransientError(
+            f"SOP instance {sop_instance_uid}: the decoder sent a frame of {owner}; it is replaced"
+            " and the series is read again"
+        )
 
 
 def _sent_error(line: bytes) -> TriageError:

@@ -17,6 +17,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from schema.subtypes import CATEGORY, HEMORRHAGE, SUBTYPES, Code, Subtype
 from worker.durable import write_once
 from worker.header import restore_name, without_name
+from worker.orientation import with_shared_orientation
 from worker.slices import SourceSeries
 from worker.uids import software_version, stable_uid
 
@@ -154,12 +155,12 @@ def _segmentation(
 
 
 def _lent(source: SourceSeries) -> list[Dataset]:
-    """Headers for highdicom, which takes name and slice thickness from the first."""
+    """Headers for highdicom: name and slice thickness from the first, one orientation for all."""
     first = without_name(source.headers[0])
     if not source.is_multi_frame and "SliceThickness" not in first:
         # May be empty in a CT, never in a Segmentation (PS3.3 C.8.2.1, C.7.6.16.2.1).
         first.SliceThickness = round(float(np.median(source.volume.slice_heights_mm)), 3)
-    return [first, *source.headers[1:]]
+    return with_shared_orientation([first, *source.headers[1:]])
 
 
 def _in_source_order(source: SourceSeries, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -20,8 +20,8 @@ from schema.states import Outcome
 from schema.tables import Job
 from worker.analysis import Analysis, analyse
 from worker.celery import app, settings
+from worker.decoders import Decoders
 from worker.lease import Heartbeat, Lease, claim
-from worker.limits import DecoderProcess
 from worker.munet.inference import Predictor
 from worker.priority import load_rules
 from worker.results import record, record_failure, requeue
@@ -90,8 +90,8 @@ def _predictor() -> Predictor:
 
 
 @cache
-def _decoder() -> DecoderProcess:
-    return DecoderProcess(settings.decode_memory_mb, settings.decode_limit_s)
+def _decoder() -> Decoders:
+    return Decoders(settings.decode_memory_mb, settings.decode_limit_s)
 
 
 @worker_process_init.connect
