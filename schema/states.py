@@ -35,6 +35,18 @@ class JobState(StrEnum):
     SUPERSEDED = "SUPERSEDED"
 
 
+class DeliveryState(StrEnum):
+    """Where a delivery stands; only COMMITTED is shown as "in PACS"."""
+
+    WAITING = "WAITING"
+    SENDING = "SENDING"
+    SENT = "SENT"  # accepted; an archive has yet to confirm that it keeps it
+    DELIVERED = "DELIVERED"  # accepted, and nothing else is to be confirmed
+    COMMITTED = "COMMITTED"
+    FAILED = "FAILED"
+    SUPERSEDED = "SUPERSEDED"
+
+
 class Outcome(StrEnum):
     """What a study ends with; NOT_ANALYSED and FAILED are never shown as negative."""
 
@@ -73,6 +85,27 @@ MOVES: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = MappingPro
             JobState.DONE: frozenset(),
             JobState.FAILED: frozenset(),
             JobState.SUPERSEDED: frozenset(),
+        },
+        DeliveryState: {
+            DeliveryState.WAITING: frozenset(
+                {DeliveryState.SENDING, DeliveryState.FAILED, DeliveryState.SUPERSEDED}
+            ),
+            DeliveryState.SENDING: frozenset(
+                {
+                    DeliveryState.WAITING,
+                    DeliveryState.SENT,
+                    DeliveryState.DELIVERED,
+                    DeliveryState.FAILED,
+                }
+            ),
+            DeliveryState.SENT: frozenset(
+                {DeliveryState.COMMITTED, DeliveryState.WAITING, DeliveryState.FAILED}
+            ),
+            # What is over comes back only when an operator replays it.
+            DeliveryState.DELIVERED: frozenset({DeliveryState.WAITING}),
+            DeliveryState.COMMITTED: frozenset({DeliveryState.WAITING}),
+            DeliveryState.FAILED: frozenset({DeliveryState.WAITING}),
+            DeliveryState.SUPERSEDED: frozenset({DeliveryState.WAITING}),
         },
     }
 )

@@ -25,7 +25,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
 from schema.reading import DisagreementCause, Role
-from schema.states import JobState, Outcome, SeriesState, StudyState
+from schema.states import DeliveryState, JobState, Outcome, SeriesState, StudyState
 from schema.subtypes import Claim
 
 UID_LENGTH = 64  # VR UI, PS3.5 section 6.2
@@ -319,16 +319,70 @@ class Finding(Base):
 
 
 class ResultObject(Base):
-    """A DICOM object that a job wrote; its UID is derived from what is in it."""
+    """A DICOM object of a result; its UID is derived from what is in it.
+
+    It belongs to the job that wrote it; or, where nothing was analysed, to a revision of the study.
+    """
 
     __tablename__ = "result_object"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), index=True)
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id"), index=True)
+    study_id: Mapped[int | None] = mapped_column(ForeignKey("study.id"), index=True)
+    study_revision: Mapped[int | None]
     kind: Mapped[str] = mapped_column(String(8))
     sop_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH), index=True)
     path: Mapped[str]
     sha256: Mapped[str] = mapped_column(String(64))
+    audience: Mapped[str] = mapped_column(String(8), default="all")  # all, full or triage
+
+    # By its UID: a later job that makes the very same object is owed to nobody a second time.
+    deliveries: Mapped[list["Delivery"]] = relationship(
+        primaryjoin="ResultObject.sop_instance_uid == foreign(Delivery.key)",
+        order_by="Delivery.destination",
+        viewonly=True,
+    )
+
+
+class Delivery(Base):
+    """One thing for one destination: an object, or a message about a result; the outbox."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (UniqueConstraint("destination", "key"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    destination: Mapped[str] = mapped_column(String(64))
+    key: Mapped[str] = mapped_column(String(64))  # SOP Instance UID, or the message's own name
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id"), index=True)
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id"))
+    object_id: Mapped[int | None] = mapped_column(ForeignKey("result_object.id"), index=True)
+    priority: Mapped[int]
+    state: Mapped[DeliveryState] = mapped_column(default=DeliveryState.WAITING, index=True)
+    created_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+    attempts: Mapped[int] = mapped_column(default=0)
+    token: Mapped[int] = mapped_column(default=0)
+    owner: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    sent_at: Mapped[datetime | None]
+    committed_at: Mapped[datetime | None]
+    transaction_uid: Mapped[str | None] = mapped_column(String(UID_LENGTH), index=True)
+    last_error: Mapped[str | None]
+
+    study: Mapped[Study] = relationship()
+    object: Mapped[ResultObject | None] = relationship()
+
+
+class Destination(Base):
+    """How a destination does: held by an operator, or left alone for a while after failures."""
+
+    __tablename__ = "destination"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    held: Mapped[bool] = mapped_column(default=False)
+    failures: Mapped[int] = mapped_column(default=0)  # in a row
+    open_until: Mapped[datetime | None]  # nothing is sent before
+    last_error: Mapped[str | None]
 
 
 class User(Base):

@@ -1,4 +1,4 @@
-"""One series from files to a priority and a Segmentation, top to bottom."""
+"""One series from files to a priority and DICOM objects, top to bottom."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,10 +12,14 @@ import numpy.typing as npt
 
 from schema.errors import PermanentError
 from worker.findings import Finding, measure
+from worker.objects.statement import Statement
+from worker.objects.writing import write_objects
 from worker.priority import Priority, prioritise
 from worker.rules import Rules
-from worker.segmentation import Algorithm, WrittenObject, write_segmentation
+from worker.segmentation import WrittenObject
 from worker.slices import Decoder, SourceSeries, read_series
+
+TILTED_DEGREES = 0.5  # less is rounding in the positions
 
 
 class Card(Protocol):
@@ -70,7 +74,9 @@ class Analysis:
     priority
         The level with its reason, and the outcome.
     objects
-        Files that are on disk; none for a study without a mask.
+        Files that are on disk and were read back.
+    refused
+        Why an object is missing; the result itself stands.
     model, model_sha256
         Name and weights of what drew the masks.
     timings_s
@@ -82,6 +88,7 @@ class Analysis:
     findings: tuple[Finding, ...]
     priority: Priority
     objects: tuple[WrittenObject, ...]
+    refused: tuple[str, ...]
     model: str
     model_sha256: str
     timings_s: Mapping[str, float]
@@ -109,6 +116,7 @@ def analyse(
     rules: Rules,
     folder: Path,
     decoder: Decoder | None = None,
+    previous: Path | None = None,
 ) -> Analysis:
     """Analyse one series.
 
@@ -124,6 +132,8 @@ def analyse(
         Where result objects go; the same for every run of this series.
     decoder
         What turns a file into frames, see `read_series`.
+    previous
+        The report of the revision before, which the new one replaces.
 
     Raises
     ------
@@ -142,12 +152,13 @@ def analyse(
     with watch.step("prioritise"):
         priority = prioritise(findings, rules, prediction.alarm)
     with watch.step("write"):
-        algorithm = Algorithm(predictor.card.name, predictor.card.sha256)
-        seg = write_segmentation(source, prediction.labels, algorithm, folder)
+        statement = _state(source, findings, priority, predictor.card)
+        written = write_objects(source, prediction.labels, statement, folder, previous)
     return Analysis(
         findings=findings,
         priority=priority,
-        objects=(seg,) if seg else (),
+        objects=tuple(written.objects),
+        refused=tuple(written.refused),
         model=predictor.card.name,
         model_sha256=predictor.card.sha256,
         timings_s=watch.timings_s,
@@ -161,3 +172,21 @@ def _measure(source: SourceSeries, prediction: Prediction, card: Card) -> tuple[
         return measure(source.volume, prediction.labels, prediction.probabilities)
     except ValueError as error:
         raise PermanentError(f"model {card.name}: {error}; check the checkpoint") from error
+
+
+def _state(
+    source: SourceSeries, findings: tuple[Finding, ...], priority: Priority, card: Card
+) -> Statement:
+    """Put together what the objects say."""
+    tilt_degrees = source.volume.tilt_degrees
+    tilted = (f"gantry tilt {tilt_degrees:.1f} degrees",) if tilt_degrees > TILTED_DEGREES else ()
+    return Statement(
+        outcome=priority.outcome,
+        level=priority.level,
+        reason=priority.reason,
+        rule_version=priority.rule_version,
+        findings=findings,
+        model=card.name,
+        model_sha256=card.sha256,
+        limits=(*tilted, *(f"gap: {gap}" for gap in source.volume.gaps)),
+    )

@@ -38,9 +38,25 @@ def record(database: Database, lease: Lease, analysis: Analysis, storage: Path) 
         job.measured = _measured(analysis)
         job.model, job.model_sha256 = analysis.model, analysis.model_sha256
         job.timings_s = dict(analysis.timings_s)
+        job.last_error = "; ".join(analysis.refused) or None
         job.finished_at = read_clock(session)
         _replace_results(job, analysis, storage)
         update_study(session, job.series.study)
+
+
+def previous_report(job: Job, storage: Path) -> Path | None:
+    """Find the report of the revision before, which the new one replaces."""
+    earlier = sorted(
+        (other for other in job.series.jobs if other.revision < job.revision),
+        key=lambda other: other.revision,
+    )
+    reports = [
+        storage / one.path
+        for other in earlier
+        for one in other.objects
+        if one.kind == "SR" and one.audience != "triage"
+    ]
+    return reports[-1] if reports and reports[-1].exists() else None
 
 
 def _measured(analysis: Analysis) -> dict[str, Any]:
@@ -65,6 +81,7 @@ def _replace_results(job: Job, analysis: Analysis, storage: Path) -> None:
             sop_instance_uid=written.sop_instance_uid,
             path=str(written.path.relative_to(storage)),
             sha256=written.sha256,
+            audience=written.audience,
         )
         for written in analysis.objects
     ]

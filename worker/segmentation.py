@@ -37,14 +37,19 @@ class Algorithm:
     sha256: str
 
 
+# Whom an object may be sent to: everybody; who takes overlays; who takes none.
+Audience = Literal["all", "full", "triage"]
+
+
 @dataclass(frozen=True)
 class WrittenObject:
     """A result that is on disk."""
 
-    kind: Literal["SEG", "SR", "SC"]
+    kind: str  # SEG, SR, SC or KO
     sop_instance_uid: str
     path: Path
     sha256: str  # of the file
+    audience: Audience = "all"
 
 
 def write_segmentation(
@@ -97,7 +102,7 @@ def write_segmentation(
 
     write_once(path, write)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return WrittenObject("SEG", sop_instance_uid, path, digest)
+    return WrittenObject("SEG", sop_instance_uid, path, digest, "full")
 
 
 def tracking_uid(study_instance_uid: str, subtype: Subtype) -> str:

@@ -24,7 +24,7 @@ from worker.decoders import Decoders
 from worker.lease import Heartbeat, Lease, claim
 from worker.munet.inference import Predictor
 from worker.priority import load_rules
-from worker.results import record, record_failure, requeue
+from worker.results import previous_report, record, record_failure, requeue
 
 log = structlog.get_logger()
 
@@ -73,10 +73,12 @@ def _work(lease: Lease) -> None:
 
 def _analyse(database: Database, lease: Lease) -> Analysis:
     with database.reading() as session:
-        instances = session.get_one(Job, lease.job_id).series.analysed_instances()
+        job = session.get_one(Job, lease.job_id)
+        instances = job.series.analysed_instances()
         paths = [settings.storage / instance.path for instance in instances]
+        previous = previous_report(job, settings.storage)
     rules, results = load_rules(settings.rules), settings.storage / RESULTS
-    return analyse(paths, _predictor(), rules, results, _decoder())
+    return analyse(paths, _predictor(), rules, results, _decoder(), previous)
 
 
 @cache

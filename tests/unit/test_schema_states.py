@@ -1,11 +1,11 @@
 import pytest
 
 from schema.errors import IllegalMoveError
-from schema.states import MOVES, JobState, SeriesState, StudyState, move
+from schema.states import MOVES, DeliveryState, JobState, SeriesState, StudyState, move
 
 
 def test_every_state_has_its_moves() -> None:
-    for kind in (StudyState, SeriesState, JobState):
+    for kind in (StudyState, SeriesState, JobState, DeliveryState):
         assert set(MOVES[kind]) == set(kind)
 
 

@@ -27,14 +27,15 @@ def test_a_bleed_of_65_ml_is_critical_and_segmented(tmp_path: Path) -> None:
     analysis = analyse(paths, ThresholdPredictor(), RULES, tmp_path / "out")
     assert (analysis.priority.level, analysis.priority.outcome) == (1, Outcome.POSITIVE)
     assert analysis.findings[1].volume_ml == pytest.approx(SPHERE_ML, rel=0.02)
-    assert [written.kind for written in analysis.objects] == ["SEG"]
+    kinds = [written.kind for written in analysis.objects]
+    assert kinds == ["SEG", "SR", "SR", "SC", "SC", "SC", "SC", "SC", "KO"]
 
 
-def test_a_healthy_head_is_negative_without_an_object(tmp_path: Path) -> None:
+def test_a_healthy_head_is_negative_with_a_report_and_a_page(tmp_path: Path) -> None:
     paths = Phantom(changes=HEALTHY).write(tmp_path)
     analysis = analyse(paths, ThresholdPredictor(), RULES, tmp_path / "out")
     assert (analysis.priority.level, analysis.priority.outcome) == (4, Outcome.NEGATIVE)
-    assert analysis.objects == ()
+    assert [written.kind for written in analysis.objects] == ["SR", "SC"]
 
 
 def test_an_analysis_says_what_drew_it_and_how_long_it_took(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ def upgrade() -> None:
     _create_announcement()
     _create_association()
     _create_commitment()
+    _create_destination()
     _create_procedure_step()
     _create_study()
     _create_user_account()
@@ -26,6 +27,7 @@ def upgrade() -> None:
     _create_finding()
     _create_result_object()
     _create_verdict()
+    _create_delivery()
 
 
 def _create_announcement() -> None:
@@ -75,6 +77,17 @@ def _create_commitment() -> None:
     )
     with op.batch_alter_table('commitment', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_commitment_due_at'), ['due_at'], unique=False)
+
+
+def _create_destination() -> None:
+    op.create_table('destination',
+    sa.Column('name', sa.String(length=64), nullable=False),
+    sa.Column('held', sa.Boolean(), nullable=False),
+    sa.Column('failures', sa.Integer(), nullable=False),
+    sa.Column('open_until', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('last_error', sa.String(), nullable=True),
+    sa.PrimaryKeyConstraint('name', name=op.f('pk_destination'))
+    )
 
 
 def _create_procedure_step() -> None:
@@ -282,17 +295,22 @@ def _create_finding() -> None:
 def _create_result_object() -> None:
     op.create_table('result_object',
     sa.Column('id', sa.Integer(), nullable=False),
-    sa.Column('job_id', sa.Integer(), nullable=False),
+    sa.Column('job_id', sa.Integer(), nullable=True),
+    sa.Column('study_id', sa.Integer(), nullable=True),
+    sa.Column('study_revision', sa.Integer(), nullable=True),
     sa.Column('kind', sa.String(length=8), nullable=False),
     sa.Column('sop_instance_uid', sa.String(length=64), nullable=False),
     sa.Column('path', sa.String(), nullable=False),
     sa.Column('sha256', sa.String(length=64), nullable=False),
+    sa.Column('audience', sa.String(length=8), nullable=False),
     sa.ForeignKeyConstraint(['job_id'], ['job.id'], name=op.f('fk_result_object_job_id_job')),
+    sa.ForeignKeyConstraint(['study_id'], ['study.id'], name=op.f('fk_result_object_study_id_study')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_result_object'))
     )
     with op.batch_alter_table('result_object', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_result_object_job_id'), ['job_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_result_object_sop_instance_uid'), ['sop_instance_uid'], unique=False)
+        batch_op.create_index(batch_op.f('ix_result_object_study_id'), ['study_id'], unique=False)
 
 
 def _create_verdict() -> None:
@@ -314,12 +332,52 @@ def _create_verdict() -> None:
         batch_op.create_index(batch_op.f('ix_verdict_study_id'), ['study_id'], unique=False)
 
 
+def _create_delivery() -> None:
+    op.create_table('delivery',
+    sa.Column('id', sa.Integer(), nullable=False),
+    sa.Column('destination', sa.String(length=64), nullable=False),
+    sa.Column('key', sa.String(length=64), nullable=False),
+    sa.Column('study_id', sa.Integer(), nullable=False),
+    sa.Column('job_id', sa.Integer(), nullable=True),
+    sa.Column('object_id', sa.Integer(), nullable=True),
+    sa.Column('priority', sa.Integer(), nullable=False),
+    sa.Column('state', sa.Enum('WAITING', 'SENDING', 'SENT', 'DELIVERED', 'COMMITTED', 'FAILED', 'SUPERSEDED', name='deliverystate', native_enum=False, length=16), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('due_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('attempts', sa.Integer(), nullable=False),
+    sa.Column('token', sa.Integer(), nullable=False),
+    sa.Column('owner', sa.String(), nullable=True),
+    sa.Column('lease_until', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('sent_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('committed_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('transaction_uid', sa.String(length=64), nullable=True),
+    sa.Column('last_error', sa.String(), nullable=True),
+    sa.ForeignKeyConstraint(['job_id'], ['job.id'], name=op.f('fk_delivery_job_id_job')),
+    sa.ForeignKeyConstraint(['object_id'], ['result_object.id'], name=op.f('fk_delivery_object_id_result_object')),
+    sa.ForeignKeyConstraint(['study_id'], ['study.id'], name=op.f('fk_delivery_study_id_study')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_delivery')),
+    sa.UniqueConstraint('destination', 'key', name=op.f('uq_delivery_destination_key'))
+    )
+    with op.batch_alter_table('delivery', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_delivery_object_id'), ['object_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_delivery_state'), ['state'], unique=False)
+        batch_op.create_index(batch_op.f('ix_delivery_study_id'), ['study_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_delivery_transaction_uid'), ['transaction_uid'], unique=False)
+
+
 def downgrade() -> None:
     """Take back."""
+    with op.batch_alter_table('delivery', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_delivery_transaction_uid'))
+        batch_op.drop_index(batch_op.f('ix_delivery_study_id'))
+        batch_op.drop_index(batch_op.f('ix_delivery_state'))
+        batch_op.drop_index(batch_op.f('ix_delivery_object_id'))
+    op.drop_table('delivery')
     with op.batch_alter_table('verdict', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_verdict_study_id'))
     op.drop_table('verdict')
     with op.batch_alter_table('result_object', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_result_object_study_id'))
         batch_op.drop_index(batch_op.f('ix_result_object_sop_instance_uid'))
         batch_op.drop_index(batch_op.f('ix_result_object_job_id'))
     op.drop_table('result_object')
@@ -356,6 +414,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_study_accession_number'))
     op.drop_table('study')
     op.drop_table('procedure_step')
+    op.drop_table('destination')
     with op.batch_alter_table('commitment', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_commitment_due_at'))
     op.drop_table('commitment')

@@ -1,0 +1,231 @@
+"""Report, pages and key images say what was measured, and nothing of the patient in pixels."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from schema.states import Outcome
+from schema.subtypes import SUBTYPES, Claim
+from tests.support.phantoms import FEW_MM, Phantom
+from tests.support.statements import bleed, statement_of, write_all
+from tests.support.validators import object_errors
+from worker.objects import check
+from worker.objects.author import Source
+from worker.objects.drawing import draw_summary, outline
+from worker.objects.pages import worst_slices
+from worker.objects.statement import Statement
+from worker.objects.writing import Written, write_objects, write_unanalysed
+from worker.segmentation import WrittenObject, tracking_uid
+from worker.slices import SourceSeries, read_series
+
+UNANALYSED = Statement(Outcome.NOT_ANALYSED, 0, "no eligible series: 'Schädel': 3 slices")
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory: pytest.TempPathFactory) -> SourceSeries:
+    return read_series(Phantom(FEW_MM).write(tmp_path_factory.mktemp("in")))
+
+
+@pytest.fixture(scope="module")
+def written(series: SourceSeries, tmp_path_factory: pytest.TempPathFactory) -> Written:
+    return write_all(series, tmp_path_factory.mktemp("out"))
+
+
+def of(written: Written, kind: str, audience: str) -> list[WrittenObject]:
+    return [one for one in written.objects if (one.kind, one.audience) == (kind, audience)]
+
+
+def report(written: Written, audience: str = "full") -> hd.sr.Comprehensive3DSR:
+    (one,) = of(written, "SR", audience)
+    return hd.sr.Comprehensive3DSR.from_dataset(dcmread(one.path))
+
+
+def encoded(written: Written, kind: str, audience: str) -> str:
+    """Give a whole object as text; printing a dataset leaves the ends of long values out."""
+    (one,) = of(written, kind, audience)
+    return one.path.read_bytes().decode("latin-1")
+
+
+def test_every_kind_is_written_and_nothing_is_refused(written: Written) -> None:
+    assert written.refused == []
+    assert {one.kind for one in written.objects} == {"SEG", "SR", "SC", "KO"}
+
+
+def test_highdicom_reads_the_numbers_that_were_measured(
+    series: SourceSeries, written: Written
+) -> None:
+    expected = statement_of(series, bleed(series)).told_apart
+    content = report(written).content
+    for subtype, finding in expected:
+        groups = content.get_volumetric_roi_measurement_groups(
+            tracking_uid=tracking_uid("1.2.3", subtype)
+        ) or content.get_image_measurement_groups(tracking_uid=tracking_uid("1.2.3", subtype))
+        values = {m.name.value: m.value for m in groups[0].get_measurements()}
+        assert values["122157"] == pytest.approx(finding.probability)
+        assert values.get("118565006", 0) == pytest.approx(finding.volume_ml, abs=1e-3)
+
+
+def test_a_finding_refers_to_its_segment(written: Written) -> None:
+    (seg,) = of(written, "SEG", "full")
+    groups = report(written).content.get_volumetric_roi_measurement_groups()
+    assert {group.finding_type.value for group in groups} == {
+        SUBTYPES[0].finding.value,
+        SUBTYPES[4].finding.value,
+    }
+    for group in groups:
+        assert group.referenced_segment.referenced_sop_instance_uid == seg.sop_instance_uid
+
+
+def test_a_report_is_preliminary_and_unverified(written: Written) -> None:
+    sr = report(written)
+    flags = (sr.CompletionFlag, sr.VerificationFlag, sr.PreliminaryFlag)
+    assert flags == ("COMPLETE", "UNVERIFIED", "PRELIMINARY")
+
+
+def test_the_report_for_who_takes_no_overlay_locates_nothing(written: Written) -> None:
+    sr = report(written, "triage")
+    assert sr.content.get_volumetric_roi_measurement_groups() == []
+    (seg,) = of(written, "SEG", "full")
+    assert seg.sop_instance_uid not in encoded(written, "SR", "triage")
+
+
+def test_a_type_that_is_not_told_apart_is_not_named(series: SourceSeries, tmp_path: Path) -> None:
+    claims = {"EDH": Claim.NOT_TOLD_APART, "SDH": Claim.HINTED}
+    labels = bleed(series)
+    statement = statement_of(series, labels, claims=claims)
+    sr = encoded(write_objects(series, labels, statement, tmp_path), "SR", "full")
+    assert "Epidural" not in sr
+    assert "Subdural hemorrhage (a hint)" in sr
+    assert "Undetermined" in sr
+
+
+def test_a_new_revision_names_the_report_that_it_replaces(
+    series: SourceSeries, written: Written, tmp_path: Path
+) -> None:
+    (old,) = of(written, "SR", "full")
+    labels = bleed(series)
+    statement = statement_of(series, labels, reason="EDH 32 mL (critical at 30 mL or more)")
+    new = write_objects(series, labels, statement, tmp_path, previous=old.path)
+    (replaced,) = report(new).PredecessorDocumentsSequence
+    item = replaced.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+    assert item.ReferencedSOPInstanceUID == old.sop_instance_uid
+
+
+def test_a_second_run_writes_nothing_new(
+    series: SourceSeries, written: Written, tmp_path: Path
+) -> None:
+    first, second = (write_all(series, tmp_path / "out") for _ in range(2))
+    assert first.objects == second.objects
+    assert [one.sop_instance_uid for one in first.objects] == [
+        one.sop_instance_uid for one in written.objects
+    ]
+
+
+def test_key_images_are_the_slices_with_blood(series: SourceSeries, written: Written) -> None:
+    (ko,) = of(written, "KO", "full")
+    items = [item for item in dcmread(ko.path).ContentSequence if item.ValueType == "IMAGE"]
+    found = {item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for item in items}
+    blood = bleed(series).any(axis=(1, 2))
+    assert found == {
+        h.SOPInstanceUID for h, any_ in zip(series.headers, blood, strict=True) if any_
+    }
+
+
+def test_pages_say_that_no_patient_is_in_their_pixels(written: Written) -> None:
+    for page in of(written, "SC", "all") + of(written, "SC", "full"):
+        ds = dcmread(page.path)
+        assert (ds.BurnedInAnnotation, ds.pixel_array.shape) == ("NO", (512, 512, 3))
+        assert "not for diagnosis" in ds.SeriesDescription
+
+
+def test_the_patient_changes_no_pixel_of_a_page(tmp_path: Path) -> None:
+    pictures = []
+    for name in ("Water^Phantom", "Other^Name"):
+        sent = Phantom(FEW_MM, changes={"PatientName": name, "PatientID": name})
+        result = write_all(read_series(sent.write(tmp_path / name)), tmp_path / f"{name}.out")
+        pages = of(result, "SC", "all") + of(result, "SC", "full")
+        pictures.append([dcmread(page.path).PixelData for page in pages])
+    assert pictures[0] == pictures[1]
+
+
+def test_the_worst_slices_are_shown_from_below() -> None:
+    labels = np.zeros((6, 4, 4), np.uint8)
+    for index, pixels in enumerate([1, 9, 0, 4, 2, 3]):
+        labels[index].flat[:pixels] = 1
+    assert worst_slices(labels) == [1, 3, 4, 5]
+
+
+def test_an_outline_is_two_pixels_wide() -> None:
+    mask = np.zeros((10, 10), np.bool_)
+    mask[1:9, 1:9] = True
+    assert np.count_nonzero(outline(mask)) == 64 - 16
+
+
+def test_a_long_text_ends_with_where_the_rest_is() -> None:
+    short = Statement(Outcome.FAILED, 0, "because")
+    long = replace(short, reason="because " * 400)
+    assert draw_summary(long).shape == draw_summary(short).shape == (512, 512, 3)
+    assert not np.array_equal(draw_summary(long), draw_summary(short))
+
+
+def test_a_study_that_was_not_analysed_says_so(series: SourceSeries, tmp_path: Path) -> None:
+    written = write_unanalysed(series.headers, UNANALYSED, tmp_path)
+    assert [(one.kind, one.audience) for one in written.objects] == [("SR", "all"), ("SC", "all")]
+    sr = encoded(written, "SR", "all")
+    assert "says nothing about hemorrhage" in sr
+    assert "not analysed" in sr
+    assert "Absent" not in sr
+    paths = [one.path for one in written.objects]
+    assert [error for path in paths for error in object_errors(path)] == []
+
+
+def test_an_object_of_another_patient_is_refused(series: SourceSeries, written: Written) -> None:
+    ds = dcmread(of(written, "SC", "all")[0].path)
+    ds.PatientID = "SOMEBODY"
+    with pytest.raises(check.ObjectRefusedError, match="PatientID is not") as caught:
+        check.check_identity(ds, Source(series.headers))
+    assert "SOMEBODY" not in str(caught.value)
+
+
+def test_masks_on_another_slice_are_refused(series: SourceSeries, written: Written) -> None:
+    ds = dcmread(of(written, "SEG", "full")[0].path)
+    labels = bleed(series)
+    findings = statement_of(series, labels).findings
+    check.check_segmentation(ds, series, labels, findings)
+    with pytest.raises(check.ObjectRefusedError, match="does not lie on its source frames"):
+        check.check_segmentation(ds, series, labels[::-1], findings)
+
+
+def test_masks_of_another_volume_are_refused(series: SourceSeries, written: Written) -> None:
+    ds = dcmread(of(written, "SEG", "full")[0].path)
+    labels = bleed(series)
+    wrong = [
+        replace(one, volume_ml=one.volume_ml + 1) for one in statement_of(series, labels).findings
+    ]
+    with pytest.raises(check.ObjectRefusedError, match="another volume"):
+        check.check_segmentation(ds, series, labels, wrong)
+
+
+def test_a_report_of_other_numbers_is_refused(series: SourceSeries, written: Written) -> None:
+    sr = dcmread(of(written, "SR", "full")[0].path)
+    statement = statement_of(series, bleed(series))
+    check.check_report(sr, statement)
+    wrong = [replace(one, volume_ml=one.volume_ml + 1) for one in statement.findings]
+    with pytest.raises(check.ObjectRefusedError, match="volume of"):
+        check.check_report(sr, replace(statement, findings=tuple(wrong)))
+
+
+def test_an_object_that_is_refused_takes_no_other_with_it(
+    series: SourceSeries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise check.ObjectRefusedError("KO: selects other images than those with a mask")
+
+    monkeypatch.setattr(check, "check_references", refuse)
+    written = write_all(series, tmp_path)
+    assert written.refused == ["KO: selects other images than those with a mask"]
+    assert {one.kind for one in written.objects} == {"SEG", "SR", "SC"}

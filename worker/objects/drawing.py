@@ -1,0 +1,156 @@
+"""Pictures for viewers that show no masks: a page of text, and a slice with its contours.
+
+Nothing of a patient is drawn: values, words and pixels of the slice alone.
+"""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from schema.subtypes import SUBTYPES, Claim
+from worker.objects.statement import (
+    LEVEL_WORDS,
+    NOT_FOR_DIAGNOSIS,
+    OUTCOME_WORDS,
+    SCORE,
+    Statement,
+    ascii_only,
+)
+
+SIDE: Final = 512
+MARGIN: Final = 16
+LINE_PX: Final = 19
+COLUMNS: Final = 62  # characters that fit on a line
+WINDOW_HU: Final = (0.0, 80.0)  # brain: level 40, width 80
+BLOOD_RGB: Final = (220, 0, 0)  # of what is not told apart
+WHITE: Final = (255, 255, 255)
+
+Rgb = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which slice a page shows: its number from below, and of how many."""
+
+    number: int
+    of: int
+
+
+def draw_summary(statement: Statement) -> npt.NDArray[np.uint8]:
+    """Draw the page of text, (row, column, 3)."""
+    image = Image.new("RGB", (SIDE, SIDE))
+    lines = [line for text in _summary(statement) for line in _wrapped(text)]
+    room = (SIDE - 2 * MARGIN) // LINE_PX
+    if len(lines) > room:
+        lines = [*lines[: room - 1], "... more in the report"]
+    _write(image, lines, MARGIN)
+    return np.asarray(image)
+
+
+def _summary(statement: Statement) -> list[str]:
+    lines = [NOT_FOR_DIAGNOSIS.upper(), "", OUTCOME_WORDS[statement.outcome], ""]
+    if statement.is_analysed:
+        lines.append(f"Priority {statement.level} ({LEVEL_WORDS[statement.level]})")
+    lines.append(statement.reason)
+    if statement.any is not None:
+        lines += [
+            "",
+            f"Any hemorrhage: {_shown(statement.any.probability, statement.any.volume_ml)}",
+        ]
+    for subtype, finding in statement.told_apart:
+        hint = " (a hint)" if statement.claim(subtype) is Claim.HINTED else ""
+        lines.append(f"{subtype.name}{hint}: {_shown(finding.probability, finding.volume_ml)}")
+    lines += ["", *statement.caveats]
+    if statement.is_analysed:
+        lines += ["", f"{SCORE}; preliminary, verified by nobody"]
+        lines.append(f"Model {statement.model} {statement.model_sha256[:12]}")
+        lines.append(f"Rule version {statement.rule_version}")
+    return lines
+
+
+def _shown(probability: float, volume_ml: float) -> str:
+    return f"{volume_ml:.1f} mL, score {probability:.2f}"
+
+
+def draw_slice(
+    hu: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.uint8],
+    spacing_mm: tuple[float, float],
+    statement: Statement,
+    place: Place,
+) -> npt.NDArray[np.uint8]:
+    """Draw one slice in the brain window with the contours of its masks, (row, column, 3).
+
+    Parameters
+    ----------
+    hu, labels
+        (row, column) of the slice.
+    spacing_mm
+        Between rows, between columns.
+    """
+    rows, columns = _grid(hu.shape[:2], spacing_mm)
+    low, high = WINDOW_HU
+    grey = np.clip((hu[rows][:, columns] - low) / (high - low), 0, 1) * 255
+    picture = np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+    enlarged = labels[rows][:, columns]
+    for subtype in SUBTYPES:
+        picture[outline(enlarged == subtype.segment_number)] = _colour(statement, subtype.key)
+    canvas = np.zeros((SIDE, SIDE, 3), np.uint8)
+    top, left = (SIDE - len(rows)) // 2, (SIDE - len(columns)) // 2
+    canvas[top : top + len(rows), left : left + len(columns)] = picture
+    image = Image.fromarray(canvas)
+    _write(image, [f"{NOT_FOR_DIAGNOSIS} - slice {place.number} of {place.of}"], 2)
+    _legend(image, statement, labels)
+    return np.asarray(image)
+
+
+def _grid(
+    shape: tuple[int, ...], spacing_mm: tuple[float, float]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Give the source row and column of each pixel of the page, with the true aspect."""
+    size_mm = np.array(shape) * spacing_mm
+    pixels = np.maximum(np.floor(SIDE * size_mm / size_mm.max()).astype(int), 1)
+    rows, columns = (
+        np.minimum((np.arange(count) * length // count), length - 1)
+        for count, length in zip(pixels, shape, strict=True)
+    )
+    return rows, columns
+
+
+def outline(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Give the pixels of a mask that touch what is outside of it, two wide."""
+    inner = mask
+    for _ in range(2):
+        padded = np.pad(inner, 1)
+        inner = inner & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask & ~inner
+
+
+def _colour(statement: Statement, key: str) -> Rgb:
+    named = {subtype.key: subtype.rgb for subtype, _ in statement.told_apart}
+    return named.get(key, BLOOD_RGB)
+
+
+def _legend(image: Image.Image, statement: Statement, labels: npt.NDArray[np.uint8]) -> None:
+    seen = [one for one in SUBTYPES if (labels == one.segment_number).any()]
+    named = {subtype.key for subtype, _ in statement.told_apart}
+    names = {one.name if one.key in named else "Hemorrhage": one.key for one in seen}
+    for line, (name, key) in enumerate(names.items(), start=1):
+        height = SIDE - MARGIN - LINE_PX * line
+        _write(image, [name], height, _colour(statement, key))
+
+
+def _write(image: Image.Image, lines: Sequence[str], top: int, colour: Rgb = WHITE) -> None:
+    font = ImageFont.load_default(15)
+    draw = ImageDraw.Draw(image)
+    for number, line in enumerate(lines):
+        draw.text((MARGIN, top + number * LINE_PX), line, colour, font)
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(ascii_only(text), COLUMNS) or [""]

@@ -1,0 +1,103 @@
+"""What the objects say of a study: values and words, without DICOM."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from schema.states import Outcome
+from schema.subtypes import ANY, SUBTYPES, Claim, Subtype
+from worker.findings import Finding
+
+NOT_FOR_DIAGNOSIS: Final = "AI result, for research, not for diagnosis"
+SCORE: Final = "probabilities are scores of the model"
+OUTCOME_WORDS: Final[Mapping[Outcome, str]] = {
+    Outcome.POSITIVE: "Suspected hemorrhage",
+    Outcome.INDETERMINATE: "Uncertain: to be looked at",
+    Outcome.NEGATIVE: "No hemorrhage detected by AI; does not exclude hemorrhage",
+    Outcome.NOT_ANALYSED: "Not analysed by AI: says nothing about hemorrhage",
+    Outcome.FAILED: "Not analysed by AI (it failed): says nothing about hemorrhage",
+}
+LEVEL_WORDS: Final = ("not analysed", "critical", "high", "review", "none found")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """All that a report says.
+
+    Attributes
+    ----------
+    level, reason, rule_version
+        The priority, the rule with the measured value that decided, and the rule file's version;
+        None where no rule was applied.
+    findings
+        `any` first, then the five types; empty where nothing was analysed.
+    claims
+        What the model may say of each type; a type that is missing is reported.
+    model, model_sha256
+        What drew the masks; empty where nothing was analysed.
+    coverage
+        How much of the head was seen, see `schema.tables.Study.coverage`; None if nobody looked.
+    limits
+        What else is unusual about the images, in words.
+    """
+
+    outcome: Outcome
+    level: int
+    reason: str
+    rule_version: str | None = None
+    findings: tuple[Finding, ...] = ()
+    claims: Mapping[str, Claim] | None = None
+    model: str = ""
+    model_sha256: str = ""
+    coverage: Mapping[str, Any] | None = None
+    limits: tuple[str, ...] = ()
+
+    @property
+    def is_analysed(self) -> bool:
+        """Whether a model looked at the images."""
+        return bool(self.findings)
+
+    @property
+    def any(self) -> Finding | None:
+        """What is said of any hemorrhage."""
+        return next((one for one in self.findings if one.subtype == ANY), None)
+
+    def claim(self, subtype: Subtype) -> Claim:
+        """Say what may be said of a type."""
+        return (self.claims or {}).get(subtype.key, Claim.REPORTED)
+
+    @property
+    def told_apart(self) -> tuple[tuple[Subtype, Finding], ...]:
+        """The types that may be named, with what was found of them."""
+        found = {finding.subtype: finding for finding in self.findings}
+        return tuple(
+            (subtype, found[subtype.key])
+            for subtype in SUBTYPES
+            if subtype.key in found and self.claim(subtype) is not Claim.NOT_TOLD_APART
+        )
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What limits this result, in words."""
+        return (*describe_coverage(self.coverage), *self.limits)
+
+
+def describe_coverage(coverage: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Put into words how much of the head was seen."""
+    if not coverage:
+        return ()
+    words = [
+        f"{float(coverage['share']):.0%} of the head was seen,"
+        f" {float(coverage['from_mm']):.0f} to {float(coverage['to_mm']):.0f} mm"
+    ]
+    words += [
+        f"not seen: {float(gap['from_mm']):.0f} to {float(gap['to_mm']):.0f} mm"
+        for gap in coverage.get("gaps", ())
+    ]
+    return tuple(words)
+
+
+def ascii_only(text: str) -> str:
+    """Leave what every character set of a sender can hold; descriptions may hold anything."""
+    flat = " ".join(text.split())
+    return flat.encode("ascii", "replace").decode()

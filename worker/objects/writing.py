@@ -1,0 +1,164 @@
+"""Write all objects of a study, each read back and checked; one that fails never leaves."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from schema.errors import TransientError
+from worker.header import MALFORMED
+from worker.objects import check
+from worker.objects.author import Source
+from worker.objects.keys import keys_of, write_keys
+from worker.objects.pages import write_slices, write_summary
+from worker.objects.report import LABEL, write_report
+from worker.objects.statement import Statement
+from worker.segmentation import Algorithm, WrittenObject, write_segmentation
+from worker.slices import SourceSeries
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Written:
+    """What was written, and what was refused with the reason."""
+
+    objects: list[WrittenObject] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def trying(self, kind: str) -> Iterator[None]:
+        """Note that an object could not be made: the result itself is worth more than its form."""
+        try:
+            yield
+        except TransientError:
+            raise
+        except (check.ObjectRefusedError, *MALFORMED) as error:
+            known = isinstance(error, check.ObjectRefusedError)
+            # Of a library's error, the kind alone: its text may quote a value of the patient.
+            reason = str(error) if known else f"{kind}: {type(error).__name__} while writing it"
+            self.refused.append(reason)
+            log.error("object refused", kind=kind, reason=reason)
+
+    def add(
+        self, written: WrittenObject, source: Source, test: Callable[[Dataset], None]
+    ) -> Dataset:
+        """Keep an object that says what its source says."""
+        ds = check.read_back(written)
+        check.check_identity(ds, source)
+        test(ds)
+        self.objects.append(written)
+        return ds
+
+
+def write_objects(
+    series: SourceSeries,
+    labels: npt.NDArray[np.uint8],
+    statement: Statement,
+    folder: Path,
+    previous: Path | None = None,
+) -> Written:
+    """Write the objects of a series that was analysed.
+
+    Parameters
+    ----------
+    labels
+        (slice, row, column) segment numbers of `schema.subtypes`, in the order of the volume.
+    previous
+        The report of the revision before, which the new one replaces.
+
+    Raises
+    ------
+    TransientError
+        The storage is full or does not answer.
+    """
+    written, source = Written(), Source(series.headers)
+    algorithm = Algorithm(statement.model, statement.model_sha256)
+    seg = None
+    with written.trying("SEG"):
+        seg = _segmentation(written, series, labels, statement, algorithm, folder)
+    _write_reports(written, source, statement, seg, folder, previous)
+    with written.trying("SC"):
+        written.add(write_summary(source, statement, folder), source, _nothing)
+    if labels.any():
+        _write_located(written, series, labels, statement, folder)
+    return written
+
+
+def write_unanalysed(headers: Sequence[Dataset], statement: Statement, folder: Path) -> Written:
+    """Write report and page of a study that was not analysed; `headers` are completed ones.
+
+    Raises
+    ------
+    TransientError
+        The storage is full or does not answer.
+    """
+    written, source = Written(), Source(tuple(headers))
+    _write_reports(written, source, statement, None, folder, None)
+    with written.trying("SC"):
+        written.add(write_summary(source, statement, folder), source, _nothing)
+    return written
+
+
+def _segmentation(
+    written: Written,
+    series: SourceSeries,
+    labels: npt.NDArray[np.uint8],
+    statement: Statement,
+    algorithm: Algorithm,
+    folder: Path,
+) -> Dataset | None:
+    seg = write_segmentation(series, labels, algorithm, folder)
+    if seg is None:
+        return None
+
+    def test(ds: Dataset) -> None:
+        check.check_segmentation(ds, series, labels, statement.findings)
+
+    return written.add(seg, Source(series.headers), test)
+
+
+def _write_reports(
+    written: Written,
+    source: Source,
+    statement: Statement,
+    seg: Dataset | None,
+    folder: Path,
+    previous: Path | None,
+) -> None:
+    """Write the report; with masks, a second one without them for who is sent none."""
+    replaced = None if previous is None else dcmread(previous)
+    labels = [LABEL] if seg is None else [LABEL.to("full"), LABEL.to("triage")]
+    for label in labels:
+        with written.trying("SR"):
+            located = None if label.audience == "triage" else seg
+            earlier = None if label.audience == "triage" else replaced
+            sr = write_report(source, statement, located, folder, label, earlier)
+            written.add(sr, source, lambda ds: check.check_report(ds, statement))
+
+
+def _write_located(
+    written: Written,
+    series: SourceSeries,
+    labels: npt.NDArray[np.uint8],
+    statement: Statement,
+    folder: Path,
+) -> None:
+    source = Source(series.headers)
+    with written.trying("SC"):
+        for page in write_slices(series, labels, statement, folder):
+            written.add(page, source, _nothing)
+    with written.trying("KO"):
+        expected = {str(one.SOPInstanceUID) for one in keys_of(series, labels)}
+        ko = write_keys(series, labels, statement.model_sha256, folder)
+        written.add(ko, source, lambda ds: check.check_references(ds, expected))
+
+
+def _nothing(_ds: Dataset) -> None:
+    """Accept a page: it holds nothing that could be compared but its patient and study."""
