@@ -77,7 +77,7 @@ def dry_run(folder: Folder, as_json: AsJson = False) -> None:
     """Say which series of a folder of DICOM files would be chosen and why; stores nothing."""
     settings = settings_or_exit()
     try:
-        tried = try_folder(folder, load_rules(settings.selection), count_files())
+        tried = try_folder(folder, load_rules(settings.selection, settings.words), count_files())
     except (TriageError, OSError) as error:
         stop(error)
     typer.echo(json.dumps(asdict(tried), indent=2) if as_json else describe(tried))

@@ -44,7 +44,7 @@ class Planner:
         SettingsError
             If the selection rules cannot be read.
         """
-        rules = load_rules(settings.selection)
+        rules = load_rules(settings.selection, settings.words)
         return cls(database, settings.storage, Patience.of(settings), rules)
 
     def plan(self) -> int:
@@ -114,7 +114,7 @@ class Planner:
             changed = {one.id for one in newest if one.removed_at is None} != paths.keys()
             if changed or series.state != SeriesState.RECEIVING:
                 return False
-            series.whole_by, series.selection_version = reason, self._rules.version
+            series.whole_by, series.selection_version = reason, self._rules.versions
             _leave_out(newest, judgement)
             better = None if even_if_second else _better_sibling(series, judgement.score)
             _apply(series, judgement, better, read_clock(session))

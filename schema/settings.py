@@ -75,6 +75,7 @@ class Settings(BaseSettings):
     series_silence_s: Seconds = 20
     series_cap_s: Seconds = 600
     selection: Path | None = None
+    words: Path | None = None
     count_peers: Annotated[tuple[PeerAddress, ...] | None, NoDecode] = None
     announcement_port: Port | None = None
     sweep_s: Seconds = 1

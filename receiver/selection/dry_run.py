@@ -69,7 +69,7 @@ def try_folder(
         else:
             headers[header.identity.sop_instance_uid] = header  # a copy counts once
         progress(done)
-    return DryRun(rules.version, _studies(headers.values(), rules), unreadable)
+    return DryRun(rules.versions, _studies(headers.values(), rules), unreadable)
 
 
 def _files(folder: Path) -> Iterable[Path]:

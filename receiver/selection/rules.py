@@ -1,37 +1,16 @@
 """The rules of selection, read from a versioned TOML file; a file that loads is a valid one."""
 
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from receiver.selection.words import Words, load_words
 from schema.errors import SettingsError
 
 SHIPPED: Final = Path(__file__).with_name("selection.toml")
-NOTHING: Final = r"(?!)"  # what an empty list of patterns finds
 
-
-def _compile(patterns: object) -> re.Pattern[str]:
-    """Make one pattern of a list of them.
-
-    Raises
-    ------
-    ValueError
-        If it is no list of texts, or one is no regular expression.
-    """
-    if not isinstance(patterns, list) or not all(isinstance(one, str) for one in patterns):
-        raise ValueError("must be a list of patterns")
-    for one in patterns:
-        try:
-            re.compile(one)
-        except re.error as error:
-            raise ValueError(f"bad pattern {one!r}: {error}") from error
-    return re.compile("|".join(f"(?:{one})" for one in patterns) or NOTHING, re.IGNORECASE)
-
-
-Patterns = Annotated[re.Pattern[str], BeforeValidator(_compile)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Millimetres = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -44,36 +23,15 @@ class ImageTypes(_Table):
     """Values of Image Type (0008,0008), in capitals."""
 
     localizer: list[str]
-    derived: list[str]
+    refused: list[str]
+    reformat: list[str]
     averaged: list[str]
-    multi_energy: list[str]
 
 
-class Names(_Table):
-    """Patterns for what people and scanners call a series."""
+class Devices(_Table):
+    """Beginnings of Manufacturer's Model Name (0008,1090), in capitals."""
 
-    localizer: Patterns
-    phantom: Patterns
-    phantom_patient: Patterns
-    screen: Patterns
-    perfusion: Patterns
-    multi_energy: Patterns
-    non_contrast: Patterns
-    contrast: Patterns
-    bone: Patterns
-    head: Patterns
-    not_brain: Patterns
-    body: Patterns
-    whole_body: Patterns
-    no_agent: Patterns
-
-
-class Kernels(_Table):
-    """Patterns for Convolution Kernel (0018,1210)."""
-
-    soft: Patterns
-    medium: Patterns
-    sharp: Patterns
+    cone_beam: list[str]
 
 
 class StackLimits(_Table):
@@ -106,18 +64,13 @@ class StepPoints(_Table):
 
 
 class Weights(_Table):
-    """Points of the score."""
+    """Points for what the attributes and the geometry of a stack say."""
 
     base: Finite
     soft_kernel: Finite
     medium_kernel: Finite
     original: Finite
     axial: Finite
-    head: Finite
-    named_non_contrast: Finite
-    perhaps_contrast: Finite
-    perhaps_bone: Finite
-    perhaps_phantom: Finite
     left_out: Finite
     longer_than_head: Finite
     wide_field_mm: Millimetres
@@ -127,30 +80,79 @@ class Weights(_Table):
     steps: Annotated[list[StepPoints], Field(min_length=1)]
 
 
-class SelectionRules(_Table):
-    """The whole rule file."""
+class HintWeights(_Table):
+    """Points for what only names say.
 
-    version: Annotated[str, Field(min_length=1, max_length=64)]
+    Attributes
+    ----------
+    veto
+        A hint of so few points refuses the series before anybody looks at its images.
+    """
+
+    veto: Finite
+    head: Finite
+    head_and_more: Finite
+    part_of_head: Finite
+    elsewhere: Finite
+    all_elsewhere: Finite
+    whole_body: Finite
+    no_contrast: Finite
+    perhaps_contrast: Finite
+    protocol_contrast: Finite
+    contrast: Finite
+    agent: Finite
+    perfusion: Finite
+    mono_energetic: Finite
+    other_energy: Finite
+    map: Finite
+    reformat: Finite
+    derived: Finite
+    secondary: Finite
+    rendering: Finite
+    report: Finite
+    localizer: Finite
+    cone_beam: Finite
+    bone: Finite
+    bone_known_kernel: Finite
+    motion: Finite
+    phantom: Finite
+    phantom_patient: Finite
+
+
+class SelectionRules(_Table):
+    """The whole rule file, with the words that belong to it."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True
+    )
+
+    version: Annotated[str, Field(min_length=1, max_length=24)]
     image_types: ImageTypes
-    names: Names
-    kernels: Kernels
+    devices: Devices
     stack: StackLimits
     evidence: EvidenceLimits
     score: Weights
+    hints: HintWeights
+    words: Words
+
+    @property
+    def versions(self) -> str:
+        """Name the rules and the words, as every decision stores them."""
+        return f"{self.version} words {self.words.version}"
 
 
-def load_rules(path: Path | None = None) -> SelectionRules:
-    """Read the rule file, the shipped one by default.
+def load_rules(path: Path | None = None, words: Path | None = None) -> SelectionRules:
+    """Read the rule file, the shipped one by default, and the words with those of a site.
 
     Raises
     ------
     SettingsError
-        If the file is missing or no TOML, or has an unknown, missing or bad value; one line that
+        If a file is missing or no TOML, or has an unknown, missing or bad value; one line that
         names the file and the key.
     """
-    path = path or SHIPPED
+    path, known = path or SHIPPED, load_words(words)
     try:
-        return SelectionRules(**tomllib.loads(path.read_text("utf-8")))
+        return SelectionRules(**tomllib.loads(path.read_text("utf-8")), words=known)
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}; put the selection rules there") from error
     except ValidationError as error:

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from receiver.selection.anatomy import anatomy_of
 from receiver.selection.geometry import usual_step_mm
-from receiver.selection.labels import Kernel, found, kernel_of, perhaps_contrast, says_non_contrast
+from receiver.selection.hints import hints_of
 from receiver.selection.rules import SelectionRules
 from receiver.selection.stacks import Stack
+from receiver.selection.words import Sharpness
 
 
 def points_of(stack: Stack, rules: SelectionRules) -> dict[str, float]:
@@ -29,33 +29,21 @@ def name_points(points: Mapping[str, float]) -> str:
 
 
 def _kernel_points(stack: Stack, rules: SelectionRules) -> dict[str, float]:
-    kernel = kernel_of(stack.first, rules)
     name = stack.first.kernel
-    if kernel is Kernel.SOFT:
+    sharpness = rules.words.sharpness_of(name)
+    if sharpness is Sharpness.SOFT:
         return {f"soft kernel {name}": rules.score.soft_kernel}
-    if kernel is Kernel.MEDIUM:
+    if sharpness is Sharpness.MEDIUM:
         return {f"rather sharp kernel {name}": rules.score.medium_kernel}
     return {}
 
 
 def _label_points(stack: Stack, rules: SelectionRules) -> dict[str, float]:
-    header, weights = stack.first, rules.score
-    facts = {
-        "original": (header.image_type[:1] == ("ORIGINAL",), weights.original),
-        "axial": (header.image_type[2:3] == ("AXIAL",), weights.axial),
-        "names the head": (anatomy_of(header, rules).head, weights.head),
-        "named without contrast": (says_non_contrast(header, rules), weights.named_non_contrast),
-        "perhaps with contrast": (perhaps_contrast(header, rules), weights.perhaps_contrast),
-        "perhaps a phantom": (
-            bool(found(rules.names.phantom, header.patient_name, header.patient_id)),
-            weights.perhaps_phantom,
-        ),
-        "named as bone": (
-            bool(found(rules.names.bone, header.series_description)),
-            weights.perhaps_bone,
-        ),
-    }
-    return {name: points for name, (is_so, points) in facts.items() if is_so}
+    values, weights = stack.first.image_type, rules.score
+    points = {"original": weights.original} if values[:1] == ("ORIGINAL",) else {}
+    if values[2:3] == ("AXIAL",):
+        points["axial"] = weights.axial
+    return points | {hint.says: hint.points for hint in hints_of(stack.first, rules)}
 
 
 def _step_points(step_mm: float, rules: SelectionRules) -> float:

@@ -6,8 +6,8 @@ from types import MappingProxyType
 from typing import Final
 
 from receiver.catalogue.header import Header
-from receiver.selection.anatomy import other_anatomy
 from receiver.selection.geometry import dot
+from receiver.selection.hints import hints_of, strongest
 from receiver.selection.labels import LABEL_CHECKS
 from receiver.selection.rules import SelectionRules
 from receiver.selection.scoring import name_points, points_of
@@ -79,9 +79,8 @@ def judge(headers: Sequence[Header], rules: SelectionRules) -> Judgement:
 
 
 def _examine(stack: Stack, rules: SelectionRules) -> _Candidate:
-    checks = (*LABEL_CHECKS, other_anatomy)
-    reason = next((found for check in checks if (found := check(stack.first, rules))), None)
-    reason = reason or _not_axial(stack, rules)
+    reason = next((found for check in LABEL_CHECKS if (found := check(stack.first, rules))), None)
+    reason = reason or _not_axial(stack, rules) or _vetoed(stack, rules)
     if reason:
         return _Candidate(stack, reason, unwanted=True)
     return _Candidate(stack, _time_series(stack, rules) or _size(stack, rules), unwanted=False)
@@ -94,6 +93,12 @@ def _not_axial(stack: Stack, rules: SelectionRules) -> str | None:
     if tilt > rules.stack.max_tilt_degrees:
         return f"not axial (slice normal {tilt:.0f} degrees off the patient's long axis)"
     return None
+
+
+def _vetoed(stack: Stack, rules: SelectionRules) -> str | None:
+    """Refuse by a hint that weighs so much that nobody looks at the images."""
+    hint = strongest(hints_of(stack.first, rules))
+    return hint.says if hint is not None and hint.points <= rules.hints.veto else None
 
 
 def _time_series(stack: Stack, rules: SelectionRules) -> str | None:

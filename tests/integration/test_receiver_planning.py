@@ -139,7 +139,7 @@ def test_a_whole_series_becomes_a_job_that_says_why(clinic_on_both: Clinic) -> N
     assert [job.state for job in series.jobs] == [JobState.READY]
     assert series.whole_by is not None
     assert "32 slices over 155 mm in steps of 5 mm" in series.whole_by
-    assert series.selection_version == "2"
+    assert series.selection_version == clinic.rules.versions
     assert "soft kernel H31s +6" in (series.reason or "")
 
 

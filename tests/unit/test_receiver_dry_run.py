@@ -61,7 +61,7 @@ def test_progress_is_told_after_each_file(folder: Path) -> None:
 def test_the_chosen_series_has_a_star(folder: Path) -> None:
     text = describe(try_folder(folder, load_rules()))
     assert [line for line in text.splitlines() if line.startswith("*")] == [
-        "* 27.32  Head 5.0 (CT, 32 objects)"
+        "* 77.32  Head 5.0 (CT, 32 objects)"
     ]
 
 
