@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NoReturn
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -83,6 +84,8 @@ class Settings(BaseSettings):
 
     worklist_host: str = "127.0.0.1"
     worklist_port: Port = 8080
+    worklist_recent_h: Annotated[float, Field(gt=0, le=8784)] = 8
+    time_zone: str = "UTC"
 
     model: Path | None = None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
@@ -110,12 +113,26 @@ class Settings(BaseSettings):
     def _read_addresses(cls, value: object) -> object:
         return _table(parse_addresses, value)
 
+    @field_validator("time_zone")
+    @classmethod
+    def _know_time_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError("not a time zone of the IANA database, as in Europe/Berlin") from error
+        return value
+
     @field_validator("destinations")
     @classmethod
     def _refuse_destinations(cls, value: Path | None) -> Path | None:
         if value is not None:
             raise ValueError("delivery to PACS and RIS is not built yet; unset it")
         return value
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone of what people read."""
+        return ZoneInfo(self.time_zone)
 
     @property
     def embedded(self) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -11,14 +12,19 @@ from sqlalchemy.exc import SQLAlchemyError
 from schema.database import Database, open_database
 from schema.errors import TriageError
 from schema.settings import Settings, settings_or_exit, stop
-from worklist import queries, serialization, text
+from worklist import serialization, text
 from worklist.formatting import printable
+from worklist.opening import default_window, open_to_read
+from worklist.queries import read_explanation, read_worklist
+from worklist.window import JSON_ROWS, read_window
 
 # Pretty exceptions print locals, and a local may be a patient's.
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 T = TypeVar("T")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-StudyUid = Annotated[str, typer.Argument(help="Study Instance UID (0020,000D)")]
+StudyName = Annotated[
+    str, typer.Argument(help="Study Instance UID (0020,000D) or Accession Number (0008,0050)")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -32,31 +38,54 @@ def serve(context: typer.Context) -> None:
 
 
 @app.command(name="list")
-def list_studies(as_json: AsJson = False) -> None:
-    """Print all studies, most urgent first."""
-    worklist = _query(queries.read_worklist)
+def list_studies(
+    as_json: AsJson = False,
+    outcome: Annotated[str, typer.Option(help="POSITIVE, NEGATIVE, INDETERMINATE, ...")] = "",
+    priority: Annotated[str, typer.Option(help="0 to 4.")] = "",
+    state: Annotated[str, typer.Option(help="RECEIVING, READY, RUNNING or DONE.")] = "",
+    station: Annotated[str, typer.Option(help="Station Name (0008,1010).")] = "",
+    since: Annotated[str, typer.Option(help="Received since: 2026-03-01T08:00, 36h, 14d.")] = "",
+    until: Annotated[str, typer.Option(help="Received before.")] = "",
+    search: Annotated[str, typer.Option(help="In name, patient ID and accession number.")] = "",
+    unread: Annotated[bool, typer.Option("--unread", help="Only what nobody has seen.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also what was seen hours ago.")] = False,
+    limit: Annotated[str, typer.Option(help=f"At most so many; {JSON_ROWS} unless told.")] = "",
+    after: Annotated[str, typer.Option(help="Go on behind the end of an earlier answer.")] = "",
+) -> None:
+    """Print the list: unread first, the most urgent of them, the newest within a level."""
+    asked = {
+        "outcome": outcome, "priority": priority, "state": state, "station": station,
+        "since": since, "until": until, "search": search, "limit": limit, "after": after,
+        "view": "unread" if unread else "all" if every else "",
+    }  # fmt: skip
+    settings = settings_or_exit()
+    now = datetime.now(settings.zone)
+    window = _or_stop(lambda: read_window(asked, now, default_window(settings, JSON_ROWS)))
+    worklist = _query(lambda database, storage: read_worklist(database, storage, window))
     if as_json:
         _print_json(serialization.worklist_json(worklist))
     else:
-        text.print_worklist(worklist)
+        text.print_worklist(worklist, settings.zone)
+    if worklist.after:
+        typer.echo(f"More studies follow; --after {worklist.after.written()}", err=True)
 
 
 @app.command()
-def explain(study_uid: StudyUid, as_json: AsJson = False) -> None:
+def explain(study: StudyName, as_json: AsJson = False) -> None:
     """Print why a study got its outcome."""
-    found = _query(lambda database, storage: queries.read_explanation(database, storage, study_uid))
+    found = _query(lambda database, storage: read_explanation(database, storage, study))
     if found is None:
-        typer.echo(f"ihsnet-triage: no study {printable(study_uid)} was received", err=True)
+        typer.echo(f"ihsnet-triage: no study {printable(study)} was received", err=True)
         raise typer.Exit(1)
     if as_json:
         _print_json(serialization.explanation_json(found))
     else:
-        text.print_explanation(found)
+        text.print_explanation(found, settings_or_exit().zone)
 
 
 def _query(read: Callable[[Database, Path], T]) -> T:
     settings: Settings = settings_or_exit()
-    return _or_stop(lambda: read(open_database(settings), settings.storage))
+    return _or_stop(lambda: read(open_to_read(settings), settings.storage))
 
 
 def _or_stop(action: Callable[[], T]) -> T:

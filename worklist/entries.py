@@ -5,6 +5,9 @@ from datetime import datetime
 from pathlib import Path
 
 from schema.states import Outcome, StudyState
+from schema.subtypes import Claim
+from worklist.coverage import Coverage
+from worklist.window import Place
 
 LATE_AFTER_S = 600  # as long as a series may take to arrive; an analysis takes a minute
 
@@ -17,6 +20,7 @@ class FindingRow:
     probability: float
     volume_ml: float
     present: bool
+    claim: Claim = Claim.REPORTED
 
 
 @dataclass(frozen=True)
@@ -45,16 +49,24 @@ class Entry:
         Seconds since the first image arrived.
     late
         Whether the study waits for its outcome longer than `LATE_AFTER_S`.
-    patient_name
+    patient_name, patient_birth_date
         For the page alone; never in JSON, a log or a terminal.
+    coverage
+        How much of the head was seen; None until somebody looked.
+    unread
+        Whether nobody has seen this result.
     """
 
     study_instance_uid: str
     accession_number: str
     patient_id: str
     patient_name: str
+    patient_birth_date: str
+    patient_sex: str
     study_date: str
+    study_time: str
     study_description: str
+    station_name: str
     state: StudyState
     outcome: Outcome | None
     earlier_outcome: Outcome | None
@@ -68,13 +80,29 @@ class Entry:
     late: bool
     model: str | None
     revision: int
+    coverage: Coverage | None
+    unread: bool
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    escalated_at: datetime | None
     findings: tuple[FindingRow, ...]
     objects: tuple[ObjectRow, ...]
 
 
 @dataclass(frozen=True)
 class Worklist:
-    """All studies, most urgent first, and the time at which the database was read."""
+    """A window of the list, and the time at which the database was read.
+
+    Attributes
+    ----------
+    after
+        Where the next window begins; None if this one is the last.
+    unread, unread_critical
+        Of the whole list, whatever the window; counted to 1000.
+    """
 
     read_at: datetime
     entries: tuple[Entry, ...]
+    after: Place | None = None
+    unread_critical: int = 0
+    unread: int = 0

@@ -1,7 +1,7 @@
 """Text of the network made fit for a screen: times, ages and what a scanner wrote."""
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -28,9 +28,9 @@ def calendar_date(date: str) -> str:
     return printable(date)
 
 
-def clock(moment: datetime | None) -> str:
-    """Write a point in time to the second, in UTC."""
-    return "" if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+def clock(moment: datetime | None, zone: tzinfo = UTC) -> str:
+    """Write a point in time to the second, with its zone."""
+    return "" if moment is None else moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def duration(seconds: float) -> str:

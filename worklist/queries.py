@@ -1,4 +1,4 @@
-"""The queries behind the list and the explanation: a fixed number for any number of studies."""
+"""What the list and the explanation ask: a fixed number of queries for any number of studies."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, selectinload
 from sqlalchemy.sql.base import ExecutableOption
 
 from schema.database import Database, read_clock
+from schema.errors import PermanentError
 from schema.tables import Announcement, Instance, Job, Series, Study
 from worklist.entries import Worklist
 from worklist.explanation import (
@@ -20,8 +21,16 @@ from worklist.explanation import (
     Resent,
     SeriesAccount,
 )
-from worklist.order import most_urgent_first
+from worklist.listing import CRITICAL, count_unread, place_of, select_ids
 from worklist.rows import deciding_job, make_entry, make_findings, make_objects
+from worklist.window import Window
+
+PLAIN = Window(limit=1000)
+MOST_NAMED = 20
+
+
+class AmbiguousStudyError(PermanentError):
+    """Several studies bear the accession number that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +42,8 @@ class _Arrivals:
     announced: tuple[Announced, ...]
 
 
-def read_worklist(database: Database, storage: Path) -> Worklist:
-    """Read all studies, most urgent first.
+def read_worklist(database: Database, storage: Path, window: Window = PLAIN) -> Worklist:
+    """Read a window of the list: unread first, the most urgent of them, the newest within a level.
 
     Raises
     ------
@@ -43,24 +52,58 @@ def read_worklist(database: Database, storage: Path) -> Worklist:
     """
     with database.reading() as session:
         now = read_clock(session)
-        studies = session.scalars(sa.select(Study).options(*_with_results())).all()
-        entries = [make_entry(study, now, storage) for study in studies]
-    return Worklist(now, most_urgent_first(entries))
+        ids = list(session.scalars(select_ids(window, now)))
+        shown = ids[: window.limit]
+        loaded = session.scalars(
+            sa.select(Study).where(Study.id.in_(shown)).options(*_with_results())
+        )
+        studies = sorted(loaded, key=lambda study: shown.index(study.id))
+        return Worklist(
+            read_at=now,
+            entries=tuple(make_entry(study, now, storage) for study in studies),
+            after=place_of(studies[-1]) if len(ids) > window.limit else None,
+            unread_critical=count_unread(session, CRITICAL),
+            unread=count_unread(session),
+        )
 
 
-def read_explanation(database: Database, storage: Path, uid: str) -> Explanation | None:
-    """Read all that led to the outcome of one study; None if nobody sent it.
+def read_explanation(database: Database, storage: Path, name: str) -> Explanation | None:
+    """Read all that led to the outcome of a study; None if nobody sent it.
+
+    Parameters
+    ----------
+    name
+        Its Study Instance UID, or its accession number.
 
     Raises
     ------
     DatabaseUnavailableError
         If the database does not answer.
+    AmbiguousStudyError
+        If several studies have this accession number.
     """
-    chosen = sa.select(Study).where(Study.study_instance_uid == uid).options(*_with_results())
     with database.reading() as session:
-        now = read_clock(session)
-        study = session.scalars(chosen).one_or_none()
-        return None if study is None else _explain(session, study, now, storage)
+        study = find_study(session, name, *_with_results())
+        return None if study is None else _explain(session, study, read_clock(session), storage)
+
+
+def find_study(session: Session, name: str, *options: ExecutableOption) -> Study | None:
+    """Find a study by its UID, else by its accession number; never guess between two.
+
+    Raises
+    ------
+    AmbiguousStudyError
+        If several studies have this accession number.
+    """
+    by_uid = sa.select(Study).where(Study.study_instance_uid == name).options(*options)
+    if (study := session.scalars(by_uid).one_or_none()) is not None or not name.strip():
+        return study
+    by_accession = sa.select(Study).where(Study.accession_number == name).options(*options)
+    found = session.scalars(by_accession.order_by(Study.id).limit(MOST_NAMED)).all()
+    if len(found) > 1:
+        uids = ", ".join(one.study_instance_uid for one in found)
+        raise AmbiguousStudyError(f"accession number {name} belongs to {uids}; name one of them")
+    return found[0] if found else None
 
 
 def check_database(database: Database) -> None:

@@ -8,6 +8,7 @@ from schema.states import JobState, StudyState
 from schema.studies import NONE_FOUND, NOT_ANALYSED, deciding, newest_ended
 from schema.subtypes import ANY, KEYS
 from schema.tables import Job, Series, Study
+from worklist.coverage import make_coverage
 from worklist.entries import LATE_AFTER_S, Entry, FindingRow, ObjectRow
 
 SUBTYPE_ORDER = (ANY, *KEYS)
@@ -27,8 +28,12 @@ def make_entry(study: Study, now: datetime, storage: Path) -> Entry:
         accession_number=study.accession_number,
         patient_id=study.patient_id,
         patient_name=study.patient_name,
+        patient_birth_date=study.patient_birth_date,
+        patient_sex=study.patient_sex,
         study_date=study.study_date,
+        study_time=study.study_time,
         study_description=study.study_description,
+        station_name=study.station_name,
         state=study.state,
         outcome=study.outcome if done else None,
         earlier_outcome=job.outcome if job and not done else None,
@@ -42,6 +47,11 @@ def make_entry(study: Study, now: datetime, storage: Path) -> Entry:
         late=not done and (now - _last_arrival(study)).total_seconds() > LATE_AFTER_S,
         model=study.model,
         revision=study.revision,
+        coverage=make_coverage(study.coverage) if done else None,
+        unread=study.unread,
+        acknowledged_at=study.acknowledged_at,
+        acknowledged_by=study.acknowledged_by,
+        escalated_at=study.escalated_at if study.unread else None,
         findings=make_findings(job),
         objects=make_objects(job, storage),
     )
@@ -62,7 +72,8 @@ def make_findings(job: Job | None) -> tuple[FindingRow, ...]:
     if job is None or job.state is not JobState.DONE:
         return ()
     rows = [
-        FindingRow(one.subtype, one.probability, one.volume_ml, one.present) for one in job.findings
+        FindingRow(one.subtype, one.probability, one.volume_ml, one.present, one.claim)
+        for one in job.findings
     ]
     return tuple(sorted(rows, key=lambda row: SUBTYPE_ORDER.index(row.subtype)))
 

@@ -10,7 +10,9 @@ from typing import Any
 from worklist.entries import Entry, Worklist
 from worklist.explanation import Explanation
 
-PAGE_ONLY = frozenset({"patient_name"})  # files and terminals live longer than a page
+PAGE_ONLY = frozenset(
+    {"patient_name", "patient_birth_date"}
+)  # files and terminals live longer than a page
 
 
 def worklist_json(worklist: Worklist) -> list[Any]:

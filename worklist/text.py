@@ -1,19 +1,23 @@
 """The list and the explanation as text for a terminal or a pipe."""
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, tzinfo
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from worklist.coverage import part_seen
 from worklist.entries import Entry, FindingRow, Worklist
 from worklist.explanation import Announced, Explanation, JobAccount, SeriesAccount
 from worklist.formatting import calendar_date, clock, duration, flatten, printable
 from worklist.verdicts import judge, name_findings, name_level
 
 PIPE_WIDTH = 160  # a pipe has no width of its own, and 80 columns would break every UID
+HEADER = ("Priority", "Outcome", "Findings", "Patient, accession", "Received", "Study", "Why")
+SHOWN = 5  # columns of HEADER that a terminal shows on one line
+NOTHING = "No study is on the list: none was received, or none meets what was asked for."
 STYLES = {
     "positive": "bold red",
     "uncertain": "yellow",
@@ -24,60 +28,65 @@ STYLES = {
 }
 
 
-def print_worklist(worklist: Worklist) -> None:
-    """Print one row for each study, most urgent first."""
+def print_worklist(worklist: Worklist, zone: tzinfo = UTC) -> None:
+    """Print the studies, most urgent first: one line each in a pipe, with its UID below else."""
     console = _console()
     if not worklist.entries:
-        console.print("No study was received yet.")
+        console.print(NOTHING)
         return
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
-    for title in ("Priority", "Outcome", "Findings", "Study", "Received"):
-        # A UID that is broken over two lines can't be searched for or copied out of a pipe.
-        whole = title == "Study" and not console.is_terminal
-        table.add_column(title, overflow="fold", no_wrap=whole)
-    for entry in worklist.entries:
-        table.add_row(*_list_cells(entry))
-    console.print(table)
+    rows = [HEADER, *(list_cells(entry, zone) for entry in worklist.entries)]
+    widths = [max(len(row[column]) for row in rows) for column in range(SHOWN)]
+    for number, row in enumerate(rows):
+        entry = worklist.entries[number - 1] if number else None
+        style = STYLES[judge(entry).key] if entry else "bold"
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False))
+        if console.is_terminal:
+            console.print(Text(line.rstrip(), style, overflow="fold"))
+            if entry:
+                console.print(Text(f"   {row[SHOWN]}\n   {row[SHOWN + 1]}", "dim"), soft_wrap=True)
+        else:
+            # Never broken: a line is a study, and its UID can be searched for and copied.
+            console.print("  ".join((line, *row[SHOWN:])).rstrip(), soft_wrap=True)
     console.print("Research software, not a medical device. Scores are the model's own.")
 
 
-def _list_cells(entry: Entry) -> tuple[Text, ...]:
-    verdict = judge(entry)
-    outcome = Text(verdict.words, style=STYLES[verdict.key])
-    outcome.append("".join(f"\n{line}" for line in _reasons(entry)), style="not bold dim")
-    patient = f"patient {printable(entry.patient_id) or 'without ID'}"
-    accession = f", accession {printable(entry.accession_number)}" if entry.accession_number else ""
-    waiting = "\nwaiting too long" if entry.late else ""
+def list_cells(entry: Entry, zone: tzinfo = UTC) -> tuple[str, ...]:
+    """Give the cells of a line: five that are aligned, then the UID and the reasons."""
+    late = ", waiting too long" if entry.late else ""
     return (
-        Text(name_level(entry.priority), style=STYLES[verdict.key]),
-        outcome,
-        Text("\n".join(name_findings(entry)) or "-"),
-        Text(f"{patient}{accession}\n{printable(entry.study_instance_uid)}"),
-        Text(f"{clock(entry.received_at)}\n{duration(entry.age_s)} ago{waiting}"),
+        name_level(entry.priority),
+        judge(entry).words,
+        ", ".join(name_findings(entry)) or "-",
+        f"{printable(entry.patient_id) or '-'} {printable(entry.accession_number)}".strip(),
+        f"{clock(entry.received_at, zone)}, {duration(entry.age_s)} ago{late}",
+        printable(entry.study_instance_uid),
+        "; ".join(_reasons(entry)) or "-",
     )
 
 
 def _reasons(entry: Entry) -> Iterable[str]:
-    said = (judge(entry).note, printable(entry.reason), printable(entry.priority_reason))
+    note = judge(entry).note.rstrip(".")
+    part = part_seen(entry.coverage)
+    said = (note, part, printable(entry.reason), printable(entry.priority_reason))
     return dict.fromkeys(line for line in said if line)  # a reason often is said twice
 
 
-def print_explanation(explanation: Explanation) -> None:
+def print_explanation(explanation: Explanation, zone: tzinfo = UTC) -> None:
     """Print the outcome, then every series with its jobs."""
     console, entry = _console(), explanation.entry
     verdict = judge(entry)
     console.print(Text(f"{name_level(entry.priority)}: {verdict.words}", STYLES[verdict.key]))
-    _print_fields(console, 2, _study_fields(explanation))
+    _print_fields(console, 2, _study_fields(explanation, zone))
     for number, series in enumerate(explanation.series, 1):
         described = printable(series.description) or "without description"
         console.print(Text(f"\nSeries {number}: {described}", "bold"))
-        _print_fields(console, 2, _series_fields(series))
+        _print_fields(console, 2, _series_fields(series, zone))
         for job in series.jobs:
             console.print(Text(f"\n  Job {job.id}, revision {job.revision}: {job.state}", "bold"))
-            _print_fields(console, 4, _job_fields(job))
+            _print_fields(console, 4, _job_fields(job, zone))
 
 
-def _study_fields(explanation: Explanation) -> dict[str, str]:
+def _study_fields(explanation: Explanation, zone: tzinfo) -> dict[str, str]:
     entry = explanation.entry
     return {
         "why": "; ".join(_reasons(entry)),
@@ -86,9 +95,9 @@ def _study_fields(explanation: Explanation) -> dict[str, str]:
         "study date": calendar_date(entry.study_date),
         "patient": printable(entry.patient_id),
         "accession": printable(entry.accession_number),
-        "received": f"{clock(entry.received_at)}, {duration(entry.age_s)} ago",
-        "ready": _moment(clock(entry.ready_at), explanation.ready_after_s),
-        "finished": _moment(clock(entry.finished_at), explanation.finished_after_s),
+        "received": f"{clock(entry.received_at, zone)}, {duration(entry.age_s)} ago",
+        "ready": _moment(clock(entry.ready_at, zone), explanation.ready_after_s),
+        "finished": _moment(clock(entry.finished_at, zone), explanation.finished_after_s),
         "model": printable(entry.model),
     }
 
@@ -97,7 +106,7 @@ def _moment(at: str, after_s: float | None) -> str:
     return "" if after_s is None else f"{at}, {after_s:.1f} s after the first image"
 
 
-def _series_fields(series: SeriesAccount) -> dict[str, str]:
+def _series_fields(series: SeriesAccount, zone: tzinfo) -> dict[str, str]:
     resent = ", ".join(
         f"{printable(one.sop_instance_uid)} ({one.versions} versions)" for one in series.resent
     )
@@ -113,21 +122,23 @@ def _series_fields(series: SeriesAccount) -> dict[str, str]:
         "left out": "\n".join(
             f"{one.instances} {printable(one.reason)}" for one in series.left_out
         ),
-        "announced": "\n".join(_announced(one) for one in series.announced),
-        "arrived": f"{clock(series.first_instance_at)} to {clock(series.last_instance_at)}",
+        "announced": "\n".join(_announced(one, zone) for one in series.announced),
+        "arrived": " to ".join(
+            clock(at, zone) for at in (series.first_instance_at, series.last_instance_at)
+        ),
     }
 
 
-def _announced(one: Announced) -> str:
-    who = printable(one.ae_title)
-    return f"{one.instances} instances, {one.source} of {who}, {clock(one.announced_at)}"
+def _announced(said: Announced, zone: tzinfo) -> str:
+    who = printable(said.ae_title)
+    return f"{said.instances} instances, {said.source} of {who}, {clock(said.announced_at, zone)}"
 
 
 def _named(name: str, value: str | None) -> str:
     return f"{name} {printable(value)}" if value else ""
 
 
-def _job_fields(job: JobAccount) -> dict[str, str]:
+def _job_fields(job: JobAccount, zone: tzinfo) -> dict[str, str]:
     return {
         "outcome": str(job.outcome or ""),
         "priority": f"{name_level(job.priority)} {printable(job.priority_reason)}",
@@ -135,10 +146,10 @@ def _job_fields(job: JobAccount) -> dict[str, str]:
         "shown": "decides what the list shows" if job.shown else "",
         "attempts": str(job.attempts),
         "owner": printable(job.owner),
-        "lease until": clock(job.lease_until),
-        "created": clock(job.created_at),
-        "started": clock(job.started_at),
-        "finished": clock(job.finished_at),
+        "lease until": clock(job.lease_until, zone),
+        "created": clock(job.created_at, zone),
+        "started": clock(job.started_at, zone),
+        "finished": clock(job.finished_at, zone),
         "last error": printable(job.last_error),
         "rule": printable(job.rule_version),
         "measured": _pairs(job.measured),

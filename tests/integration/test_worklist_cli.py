@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from schema.database import open_database
+from schema.database import open_database, upgrade
 from schema.settings import Settings
 from schema.states import Outcome, StudyState
 from schema.tables import Study
@@ -79,7 +79,72 @@ def address(server: subprocess.Popen[str]) -> str:
 
 
 def test_the_list_of_a_new_system_is_an_empty_array(tmp_path: Path) -> None:
+    upgrade(Settings(home=tmp_path))
     assert json.loads(run(tmp_path, "list", "--json").stdout) == []
+
+
+@pytest.mark.parametrize("verb", [("list",), ("list", "--json"), ("explain", "1.2.3")])
+def test_a_command_that_reads_makes_no_database(tmp_path: Path, verb: tuple[str, ...]) -> None:
+    ended = run(tmp_path, *verb, TRIAGE_HOME=str(tmp_path / "typo"))
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert re.fullmatch(r"ihsnet-triage: TRIAGE_HOME: .*typo.*\n", ended.stderr)
+    assert not (tmp_path / "typo").exists()
+
+
+def test_a_bad_database_url_is_told_as_what_it_is(tmp_path: Path) -> None:
+    ended = run(tmp_path, "list", TRIAGE_DATABASE_URL="foo")
+    assert ended.stderr.startswith("ihsnet-triage: TRIAGE_DATABASE_URL: ")
+
+
+def test_a_study_is_one_line_in_a_pipe(tmp_path: Path) -> None:
+    for number in range(5):
+        add_study(tmp_path, study_instance_uid=f"1.2.{number}", reason="long " * 60)
+    lines = run(tmp_path, "list").stdout.splitlines()
+    assert [line for line in lines if "1.2.3" in line and "only" not in line] == [
+        next(line for line in lines if "1.2.3" in line)
+    ]
+    assert len(lines) == 1 + 5 + 1  # the titles and what the list is not
+
+
+def test_the_terminal_filters_as_the_page_does(tmp_path: Path) -> None:
+    add_study(tmp_path)
+    add_study(tmp_path, study_instance_uid="1.2.4", outcome=Outcome.FAILED, accession_number="B2")
+
+    def uids(*options: str) -> list[str]:
+        listed = json.loads(run(tmp_path, "list", "--json", *options).stdout)
+        return [one["study_instance_uid"] for one in listed]
+
+    assert uids("--outcome", "failed") == ["1.2.4"]
+    assert uids("--search", "b2", "--since", "1h", "--unread") == ["1.2.4"]
+    assert uids("--limit", "1") == ["1.2.4"]
+
+
+def test_a_filter_that_is_none_is_one_line_and_status_2(tmp_path: Path) -> None:
+    add_study(tmp_path)
+    ended = run(tmp_path, "list", "--outcome", "GOOD")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("ihsnet-triage: outcome: 'GOOD' is none of POSITIVE")
+
+
+def test_a_cut_list_says_how_to_go_on(tmp_path: Path) -> None:
+    add_study(tmp_path)
+    add_study(tmp_path, study_instance_uid="1.2.4")
+    told = run(tmp_path, "list", "--json", "--limit", "1").stderr
+    rest = run(tmp_path, "list", "--json", *told.split()[-2:])
+    assert [one["study_instance_uid"] for one in json.loads(rest.stdout)] == ["1.2.3"]
+
+
+def test_a_study_is_explained_by_its_accession_number(tmp_path: Path) -> None:
+    add_study(tmp_path)
+    assert json.loads(run(tmp_path, "explain", "A1", "--json").stdout)["patient_id"] == "049"
+
+
+def test_an_accession_number_of_two_studies_names_both(tmp_path: Path) -> None:
+    add_study(tmp_path)
+    add_study(tmp_path, study_instance_uid="1.2.4")
+    ended = run(tmp_path, "explain", "A1")
+    assert ended.returncode == 2
+    assert "1.2.3, 1.2.4" in ended.stderr
 
 
 def test_the_list_prints_the_contract_as_json(tmp_path: Path) -> None:
@@ -127,6 +192,7 @@ def test_a_study_is_explained_as_json(tmp_path: Path) -> None:
 
 
 def test_an_unknown_study_is_one_line_and_status_1(tmp_path: Path) -> None:
+    upgrade(Settings(home=tmp_path))
     ended = run(tmp_path, "explain", "9.9")
     assert ended.returncode == 1
     assert ended.stderr == "ihsnet-triage: no study 9.9 was received\n"

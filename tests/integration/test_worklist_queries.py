@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from schema.database import Database, open_database
+from schema.database import Database, open_database, upgrade
 from schema.errors import DatabaseUnavailableError
 from schema.settings import Settings
 from schema.states import JobState, Outcome, SeriesState, StudyState
@@ -14,6 +14,7 @@ from schema.tables import Finding, Instance, Job, ResultObject, Series, Study
 from worklist.entries import Entry
 from worklist.explanation import Explanation
 from worklist.queries import read_explanation, read_worklist
+from worklist.window import Place, View, Window
 
 STORAGE = Path("/storage")
 SUBTYPES = ("SDH", "SAH", "IVH", "IPH", "EDH", "any")
@@ -25,10 +26,19 @@ def now() -> datetime:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(Settings(home=tmp_path))
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """SQLite, which takes a moment; what depends on the dialect asks for both."""
+    settings = Settings(home=tmp_path)
+    if getattr(request, "param", "sqlite") == "postgresql":
+        url = request.getfixturevalue("new_postgresql_url")
+        settings = Settings(home=tmp_path, database_url=url)
+        upgrade(settings)
+    opened = open_database(settings)
     yield opened
     opened.engine.dispose()
+
+
+both = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 
 
 def make_study(uid: str = "1.2.3", *series: Series, **columns: Any) -> Study:
@@ -114,6 +124,132 @@ def test_no_study_is_an_empty_list(database: Database) -> None:
 def test_the_most_urgent_study_is_first(database: Database) -> None:
     entries = listed(database, make_study("1.1", priority=4), make_study("1.2", priority=1))
     assert [entry.study_instance_uid for entry in entries] == ["1.2", "1.1"]
+
+
+def uids(database: Database, **asked: Any) -> list[str]:
+    entries = read_worklist(database, STORAGE, Window(**asked)).entries
+    return [entry.study_instance_uid for entry in entries]
+
+
+def seen(uid: str, **columns: Any) -> Study:
+    ended = now() - timedelta(hours=30)
+    return make_study(
+        uid, finished_at=ended, acknowledged_at=ended + timedelta(minutes=5), **columns
+    )
+
+
+def test_of_two_equally_urgent_studies_the_newer_is_first(database: Database) -> None:
+    listed(database, make_study("1.1", received_at=now() - timedelta(hours=1)), make_study("1.2"))
+    assert uids(database) == ["1.2", "1.1"]
+
+
+def test_none_found_and_not_analysed_stand_together_by_arrival(database: Database) -> None:
+    levels = [0, 4, 0, 3]
+    studies = [
+        make_study(f"1.{n}", priority=level, received_at=now() - timedelta(minutes=n))
+        for n, level in enumerate(levels)
+    ]
+    listed(database, *studies)
+    assert uids(database) == ["1.3", "1.0", "1.1", "1.2"]
+
+
+def test_a_critical_study_that_was_seen_stands_below_what_nobody_saw(database: Database) -> None:
+    listed(database, seen("1.1", priority=1), make_study("1.2", priority=4))
+    assert uids(database) == ["1.2", "1.1"]
+
+
+@both
+def test_what_was_seen_long_ago_is_one_click_away(database: Database) -> None:
+    listed(database, seen("1.1", received_at=now() - timedelta(days=2)), make_study("1.2"))
+    assert uids(database) == ["1.2"]
+    assert uids(database, view=View.ALL) == ["1.2", "1.1"]
+
+
+def test_what_is_unread_never_leaves_however_old(database: Database) -> None:
+    listed(database, make_study("1.1", received_at=now() - timedelta(days=400)))
+    assert uids(database, view=View.UNREAD) == uids(database) == ["1.1"]
+
+
+@both
+def test_a_result_that_is_newer_than_what_was_seen_is_unread(database: Database) -> None:
+    study = seen("1.1")
+    study.finished_at = now()
+    assert only(database, study).unread
+
+
+def test_a_study_that_was_opened_again_is_unread(database: Database) -> None:
+    study = seen("1.1")
+    study.state, study.finished_at = StudyState.READY, None
+    assert only(database, study).unread
+
+
+@pytest.mark.parametrize("word", ["jan", "DOE jane", "04", "a1", "A1 doe"])
+def test_a_search_finds_parts_of_name_id_and_accession(database: Database, word: str) -> None:
+    listed(database, make_study("1.1"))
+    assert uids(database, search=word) == ["1.1"]
+
+
+@pytest.mark.parametrize("word", ["%", "_", "roe", "doe roe"])
+def test_a_search_finds_nothing_else(database: Database, word: str) -> None:
+    listed(database, make_study("1.1"))
+    assert uids(database, search=word) == []
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({"outcome": Outcome.FAILED}, ["1.2"]),
+        ({"priority": 1}, ["1.1"]),
+        ({"state": StudyState.RUNNING}, ["1.3"]),
+        ({"station": "CT2"}, ["1.2"]),
+        ({"since": now() - timedelta(minutes=30)}, ["1.1"]),
+        ({"until": now() - timedelta(minutes=30)}, ["1.3", "1.2"]),
+    ],
+)
+def test_a_filter_leaves_what_meets_it(
+    database: Database, filters: dict[str, Any], found: list[str]
+) -> None:
+    hours = [timedelta(hours=number) for number in range(3)]
+    listed(
+        database,
+        make_study("1.1"),
+        make_study(
+            "1.2",
+            outcome=Outcome.FAILED,
+            priority=0,
+            station_name="CT2",
+            received_at=now() - hours[2],
+        ),
+        make_study(
+            "1.3", state=StudyState.RUNNING, outcome=None, priority=3, received_at=now() - hours[1]
+        ),
+    )
+    assert uids(database, **filters) == found
+
+
+@both
+@pytest.mark.parametrize("view", list(View))
+def test_pages_hold_every_study_once_in_one_order(database: Database, view: View) -> None:
+    same = now() - timedelta(minutes=3)
+    studies = [make_study(f"1.{n}", priority=n % 5, received_at=same) for n in range(9)]
+    listed(database, *studies, *(seen(f"2.{n}", received_at=same) for n in range(4)))
+    whole, pages, after = uids(database, view=view), [], None
+    while True:
+        page = read_worklist(database, STORAGE, Window(view=view, limit=3, after=after))
+        pages += [entry.study_instance_uid for entry in page.entries]
+        if page.after is None:
+            break
+        after = Place.read(page.after.written())
+    assert pages == whole
+    assert len(whole) == (9 if view is View.UNREAD else 13)
+
+
+def test_unread_critical_studies_are_counted_in_all(database: Database) -> None:
+    listed(
+        database, make_study("1.1"), make_study("1.2"), seen("1.3"), make_study("1.4", priority=2)
+    )
+    worklist = read_worklist(database, STORAGE, Window(limit=1))
+    assert (worklist.unread_critical, worklist.unread) == (2, 3)
 
 
 def test_findings_stand_in_the_order_of_the_contract(database: Database) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from schema.states import Outcome
 from tests.support.entries import EIGHT
 from tests.support.entries import ENTRY as PLAIN
+from worklist.coverage import Coverage, Gap
 from worklist.entries import FindingRow, ObjectRow, Worklist
 from worklist.serialization import entry_json, worklist_json
 
@@ -36,6 +37,8 @@ def test_an_entry_has_the_keys_of_the_contract() -> None:
         "finished_at",
         "model",
         "revision",
+        "coverage",
+        "unread",
         "findings",
         "objects",
     }
@@ -47,7 +50,13 @@ def test_a_time_is_iso_8601_in_utc() -> None:
 
 def test_a_finding_has_the_keys_of_the_contract() -> None:
     assert entry_json(ENTRY)["findings"] == [
-        {"subtype": "any", "probability": 0.9, "volume_ml": 31.0, "present": True}
+        {
+            "subtype": "any",
+            "probability": 0.9,
+            "volume_ml": 31.0,
+            "present": True,
+            "claim": "REPORTED",
+        }
     ]
 
 
@@ -62,8 +71,20 @@ def test_states_and_outcomes_are_plain_words() -> None:
     assert '"state": "DONE", "outcome": "POSITIVE"' in text
 
 
-def test_a_patient_name_never_gets_into_json() -> None:
-    assert "DOE" not in json.dumps(entry_json(ENTRY))
+def test_coverage_has_the_keys_of_the_contract() -> None:
+    part = replace(ENTRY, coverage=Coverage(-20.0, 60.0, 0.5, (Gap(0.0, 30.0),)))
+    assert entry_json(part)["coverage"] == {
+        "from_mm": -20.0,
+        "to_mm": 60.0,
+        "share": 0.5,
+        "gaps": [{"from_mm": 0.0, "to_mm": 30.0}],
+    }
+
+
+def test_a_patient_name_or_birth_date_never_gets_into_json() -> None:
+    plain = json.dumps(entry_json(ENTRY))
+    assert "DOE" not in plain
+    assert "19510203" not in plain
 
 
 def test_a_number_that_json_cannot_hold_is_null() -> None:

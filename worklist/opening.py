@@ -1,0 +1,60 @@
+"""Open what is there: a command that reads makes no folder, no file and no table."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from schema.database import Database, connect, is_current
+from schema.errors import DatabaseUnavailableError, SettingsError
+from schema.settings import Settings
+from worklist.window import Window
+
+
+def open_to_read(settings: Settings) -> Database:
+    """Open the database of a system that runs already.
+
+    Raises
+    ------
+    SettingsError
+        If the URL is no database's, or no database is where the settings say.
+    DatabaseUnavailableError
+        If it does not answer or its migrations are behind.
+    """
+    url = check_url(settings)
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():
+        setting = "TRIAGE_HOME" if settings.embedded else "TRIAGE_DATABASE_URL"
+        raise SettingsError(
+            f"{setting}: there is no database {url.database}; start the system first, or correct it"
+        )
+    database = connect(settings)
+    if not is_current(database):
+        database.engine.dispose()
+        raise DatabaseUnavailableError(
+            "database: not at the newest migration; run python -m schema upgrade"
+        )
+    return database
+
+
+def check_url(settings: Settings) -> sa.URL:
+    """Read the database's URL.
+
+    Raises
+    ------
+    SettingsError
+        If it is none.
+    """
+    try:
+        url = sa.make_url(settings.database)
+        url.get_dialect()
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError) as error:
+        raise SettingsError(
+            "TRIAGE_DATABASE_URL: not the URL of a database that is known;"
+            " one is postgresql+psycopg://user:password@host/name"
+        ) from error
+    return url
+
+
+def default_window(settings: Settings, limit: int) -> Window:
+    """Give what the list shows unless told otherwise."""
+    return Window(limit=limit, recent=timedelta(hours=settings.worklist_recent_h))
