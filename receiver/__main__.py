@@ -10,21 +10,21 @@ from typing import Annotated
 import structlog
 import typer
 
-from receiver.acceptors.acceptors import AcceptorPool
+from receiver.commitment.reporter import CommitmentReporter
+from receiver.completeness.gathering import gathering_evidence
+from receiver.dispatch.planner import Planner
 from receiver.force import UnknownStudyError, force
 from receiver.inbox import Inbox
-from receiver.keeper import Keeper
 from receiver.metrics import serve_metrics
-from receiver.planner import Planner
-from receiver.readiness.evidence import gathering_evidence
+from receiver.processes.pool import AcceptorPool
 from receiver.selection.dry_run import try_folder
 from receiver.selection.dry_run_text import count_files, describe
 from receiver.selection.rules import load_rules
-from receiver.services.reports import Reporter
-from receiver.services.storage import MEGABYTE
+from receiver.sweeper import Sweeper
 from schema.broker import ensure_broker
 from schema.database import open_database, wait_for_database
 from schema.errors import TriageError
+from schema.files import MEGABYTE
 from schema.log import set_up_log
 from schema.settings import Settings, settings_or_exit, stop
 
@@ -97,21 +97,21 @@ def serve(settings: Settings, stopped: threading.Event) -> None:
     ensure_broker(settings)
     inbox = Inbox(settings.storage, settings.min_free_mb * MEGABYTE)
     pool = AcceptorPool(settings, inbox)
-    keeper = Keeper(settings, database, inbox)
-    keeper.recover()
+    sweeper = Sweeper(settings, database, inbox)
+    sweeper.recover()
     try:
         for kind, (host, port) in pool.start().items():
             log.info("receiver listens", kind=kind, host=host, port=port, title=settings.ae_title)
         serve_metrics(settings, database)
-        reporter = Reporter(settings, database)
+        reporter = CommitmentReporter(settings, database)
         threading.Thread(
             target=reporter.run, args=(stopped, settings.sweep_s), name="reporter", daemon=True
         ).start()
         with gathering_evidence(settings, database, stopped):
-            keeper.run(stopped)
+            sweeper.run(stopped)
     finally:
         pool.stop()
-    keeper.make_round()  # what was acknowledged last is catalogued before we go
+    sweeper.make_round()  # what was acknowledged last is catalogued before we go
     log.info("receiver stopped")
 
 

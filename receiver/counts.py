@@ -5,15 +5,24 @@ prometheus_client shares them: each process writes its own small files in the fo
 PROMETHEUS_MULTIPROC_DIR names, and without that variable they go nowhere.
 """
 
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from prometheus_client import Counter, Gauge
+from prometheus_client.multiprocess import mark_process_dead
 
+from schema.dicom import DimseStatus
+from schema.settings import Settings
+
+COUNTS: Final = "metrics"
+VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 ACCEPTED: Final = "accepted"
 TLS_REFUSED: Final = "TLS refused"
 DIMSE: Final = "C-STORE"
 STOW: Final = "STOW-RS"
-STORED: Final = 0x0000
+STORED: Final = DimseStatus.SUCCESS
 
 ASSOCIATIONS: Final = Counter(
     "triage_associations", "Association requests by what became of them", ["outcome"]
@@ -37,3 +46,27 @@ def count_object(way: str, status: int, size_bytes: int) -> None:
     OBJECTS.labels(way, f"0x{status:04X}").inc()
     if status == STORED:
         OBJECT_BYTES.inc(size_bytes)
+
+
+def counts_folder(settings: Settings) -> Path:
+    """Say where the processes write what they count; on this host's own disk."""
+    return settings.home.resolve() / COUNTS
+
+
+def clear_counts(settings: Settings) -> None:
+    """Begin at zero, as Prometheus expects of a program that starts."""
+    shutil.rmtree(counts_folder(settings), ignore_errors=True)
+    counts_folder(settings).mkdir(parents=True)
+
+
+def counting_environment(settings: Settings) -> Mapping[str, str]:
+    """Give what a process at the front door needs in its environment to count."""
+    if settings.metrics_port is None:
+        return {}
+    return {VARIABLE: str(counts_folder(settings))}
+
+
+def forget_process(settings: Settings, process_id: int) -> None:
+    """Take what a process that is gone had open out of the sum."""
+    if settings.metrics_port is not None:
+        mark_process_dead(process_id, str(counts_folder(settings)))  # type: ignore[no-untyped-call]

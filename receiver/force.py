@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from receiver.planner import Planner
-from receiver.reopening import reopen, reopenable
+from receiver.catalogue.reopening import reopen
+from receiver.dispatch.planner import Planner
+from receiver.dispatch.second_choice import reopenable
 from schema.database import Database
 from schema.errors import PermanentError
 from schema.states import JobState, SeriesState

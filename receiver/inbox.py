@@ -20,8 +20,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from receiver.protocol.file_meta import DIGEST_BYTES, is_whole
+from receiver.protocol.file_meta import DIGEST_BYTES, digest_matches
 from schema.errors import StorageFullError
+from schema.files import sync_folder
 
 FOLDER: Final = "inbox"
 CLOSED: Final = "closed"
@@ -208,7 +209,7 @@ class Inbox:
 
 def _recover(partial: Path) -> None:
     """Keep what is whole: it may be acknowledged. Of the rest, the sender has its copy."""
-    if is_whole(partial):
+    if digest_matches(partial):
         partial.rename(partial.with_suffix(OBJECT_SUFFIX))
     else:
         partial.unlink()
@@ -230,12 +231,3 @@ def _naming_a_full_disk(path: Path) -> Iterator[None]:
         if error.errno in NO_SPACE:
             raise StorageFullError(f"storage: {error.strerror} in {path.parent.name}") from error
         raise
-
-
-def sync_folder(path: Path) -> None:
-    """Put a folder's entries on disk, so that a new name survives a power cut."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,50 +7,22 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Final
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from receiver.access.tls import TlsFiles, expires_at
+from receiver.counts import counts_folder
 from receiver.inbox import FOLDER, OBJECT_SUFFIX
 from schema.database import Database, read_clock
 from schema.errors import DatabaseUnavailableError
 from schema.settings import Settings
 from schema.states import JobState, SeriesState
 from schema.tables import Commitment, Job, Series
-
-COUNTS: Final = "metrics"
-VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
-
-
-def counts_folder(settings: Settings) -> Path:
-    """Say where the processes write what they count; on this host's own disk."""
-    return settings.home.resolve() / COUNTS
-
-
-def clear_counts(settings: Settings) -> None:
-    """Begin at zero, as Prometheus expects of a program that starts."""
-    shutil.rmtree(counts_folder(settings), ignore_errors=True)
-    counts_folder(settings).mkdir(parents=True)
-
-
-def counting_environment(settings: Settings) -> Mapping[str, str]:
-    """Give what a process at the front door needs in its environment to count."""
-    if settings.metrics_port is None:
-        return {}
-    return {VARIABLE: str(counts_folder(settings))}
-
-
-def forget_process(settings: Settings, process_id: int) -> None:
-    """Take what a process that is gone had open out of the sum."""
-    if settings.metrics_port is not None:
-        mark_process_dead(process_id, str(counts_folder(settings)))  # type: ignore[no-untyped-call]
 
 
 def serve_metrics(settings: Settings, database: Database) -> int | None:

@@ -161,7 +161,7 @@ class Series(Base):
     last_instance_at: Mapped[datetime]
 
     state: Mapped[SeriesState] = mapped_column(default=SeriesState.RECEIVING, index=True)
-    whole_by: Mapped[str | None]  # why it was decided on when it was
+    completed_by: Mapped[str | None]  # why it was decided on when it was
     score: Mapped[float | None]
     reason: Mapped[str | None]
     selection_version: Mapped[str | None] = mapped_column(String(UID_LENGTH))
@@ -209,7 +209,7 @@ class Instance(Base):
     sha256: Mapped[str] = mapped_column(String(64))
     received_at: Mapped[datetime]
     # Along the slice's normal, one a frame; empty for what is no axial CT slice, NULL until read.
-    places_mm: Mapped[list[float] | None]
+    slice_position_mm: Mapped[list[float] | None]
     left_out: Mapped[str | None]  # why the analysis of its series does not use it
     removed_at: Mapped[datetime | None]  # when retention removed the file; the row stays
 

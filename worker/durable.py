@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from schema.errors import StorageFullError, TransientError
+from schema.files import sync_folder
 
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 GROUP_MAY_READ: Final = 0o640  # the page and delivery may run as users of their own
@@ -53,12 +54,3 @@ def _write(path: Path, write: Callable[[BinaryIO], None]) -> None:
         except FileExistsError:
             return  # another worker was first with the same result
     sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -12,23 +12,12 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage
 
+from schema.dicom import MULTI_ENERGY_MAPS
 from schema.errors import GeometryError, PixelError, UnsuitableSeriesError
 from worker.header import MALFORMED, name_of, numbers, text, uid, whole
 
 MOST_FRAMES: Final = 2000
 SAME_DIRECTION: Final = 1e-3  # cosines are written with few digits
-# Image Type value 4 of multi-energy objects that hold no HU (PS3.3 C.8.2.1.1.1, C.8.15.2.1.1).
-NO_HOUNSFIELD_UNITS: Final = frozenset(
-    {
-        "MAT_SPECIFIC",
-        "MAT_REMOVED",
-        "MAT_FRACTIONAL",
-        "MAT_MODIFIED",
-        "MAT_VALUE_BASED",
-        "EFF_ATOMIC_NUM",
-        "ELECTRON_DENSITY",
-    }
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +86,7 @@ def _check_kind(ds: Dataset) -> None:
 
 
 def _check_energy(image_type: tuple[str, ...], where: str) -> None:
-    maps = NO_HOUNSFIELD_UNITS & set(image_type)
+    maps = MULTI_ENERGY_MAPS & set(image_type)
     if maps:
         raise PixelError(
             f"{where}: {', '.join(sorted(maps))} is a multi-energy map, not Hounsfield units;"

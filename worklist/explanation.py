@@ -77,7 +77,7 @@ class SeriesAccount:
 
     Attributes
     ----------
-    whole_by
+    completed_by
         Why it was decided on when it was; None while it is waited for.
     selection_version
         The version of the rules that gave the score or the reason.
@@ -95,7 +95,7 @@ class SeriesAccount:
     modality: str
     description: str
     state: SeriesState
-    whole_by: str | None
+    completed_by: str | None
     score: float | None
     reason: str | None
     selection_version: str | None

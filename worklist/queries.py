@@ -205,7 +205,7 @@ def _account_series(
         modality=series.modality,
         description=series.description,
         state=series.state,
-        whole_by=series.whole_by,
+        completed_by=series.completed_by,
         score=series.score,
         reason=series.reason,
         selection_version=series.selection_version,

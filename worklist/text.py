@@ -112,7 +112,7 @@ def _series_fields(series: SeriesAccount, zone: tzinfo) -> dict[str, str]:
     )
     return {
         "state": f"{series.state}, revision {series.revision}",
-        "decided": printable(series.whole_by) or "not yet, it may still arrive",
+        "decided": printable(series.completed_by) or "not yet, it may still arrive",
         "score": "none" if series.score is None else f"{series.score:g}",
         "reason": printable(series.reason),
         "rules": _named("selection version", series.selection_version),

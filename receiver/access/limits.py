@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from receiver.access.access import LOCAL_LIMIT, Rejection
+from receiver.protocol.rejection import LOCAL_LIMIT, Rejection
 from schema.settings import Settings
 
 MINUTE_S: Final = 60.0
@@ -57,7 +57,7 @@ class Bucket:
         return None if self.tokens < 1 else Bucket(self.tokens - 1, self.at_s)
 
 
-class Turnstile:
+class PeerLimiter:
     """Counts each peer's connections and associations."""
 
     def __init__(self, limits: PeerLimits, clock: Callable[[], float] = time.monotonic) -> None:

@@ -1,6 +1,6 @@
 """Rebuild the catalogue from the store: files whose rows are missing get them again.
 
-After a start, in small portions between the keeper's other work: the database may have come back
+After a start, in small portions between the sweeper's other work: the database may have come back
 from a backup that is older than the newest files.
 """
 
@@ -10,9 +10,9 @@ from typing import Final
 
 import structlog
 
-from receiver.catalogue.catalogue import Catalogue
-from receiver.catalogue.stored import STORE
+from receiver.catalogue.intake import Catalogue
 from receiver.inbox import OBJECT_SUFFIX
+from receiver.instance.stored import STORE
 
 log = structlog.get_logger()
 

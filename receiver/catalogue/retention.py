@@ -52,7 +52,7 @@ class Retention:
         self._next_at_s = 0.0
 
     def sweep_now_and_then(self) -> int:
-        """Sweep, but not in each of the keeper's rounds."""
+        """Sweep, but not in each of the sweeper's rounds."""
         if self._keep_for is None or time.monotonic() < self._next_at_s:
             return 0
         self._next_at_s = time.monotonic() + PAUSE_S

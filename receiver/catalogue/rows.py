@@ -7,10 +7,10 @@ import structlog
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session, selectinload
 
-from receiver.catalogue.header import Header
-from receiver.catalogue.stored import StoredObject
+from receiver.catalogue.reopening import reopen
 from receiver.inbox import Sender
-from receiver.reopening import reopen
+from receiver.instance.header import Header
+from receiver.instance.stored import StoredObject
 from schema.states import SeriesState
 from schema.studies import update_study
 from schema.tables import Association, Instance, Series, Study

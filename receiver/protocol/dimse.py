@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Protocol
 
-from receiver.protocol.pdu import AbortReason, Piece, ProtocolError
-from receiver.protocol.statuses import Status
+from receiver.protocol.pdu import AbortReason, PdvFragment, ProtocolError
+from schema.dicom import DimseStatus
 
 ELEMENT: Final = struct.Struct("<HHL")  # group, element, length
 US: Final = struct.Struct("<H")
@@ -170,7 +170,7 @@ class Answer:
 
 def verify(request: Command) -> Operation:
     """Answer a C-ECHO (PS3.7 section 9.1.5)."""
-    return Answer(encode_response(request, Status.SUCCESS))
+    return Answer(encode_response(request, DimseStatus.SUCCESS))
 
 
 def decline(request: Command) -> Operation:
@@ -178,7 +178,7 @@ def decline(request: Command) -> Operation:
     field = request.number(Tag.COMMAND_FIELD)
     if field == CommandField.C_CANCEL_RQ or field & RESPONSE:
         return Answer(None)
-    return Answer(encode_response(request, Status.UNRECOGNIZED_OPERATION))
+    return Answer(encode_response(request, DimseStatus.UNRECOGNIZED_OPERATION))
 
 
 class DimseProvider:
@@ -197,7 +197,7 @@ class DimseProvider:
         self._request: Command | None = None
         self._operation: Operation | None = None
 
-    def take(self, piece: Piece) -> None:
+    def take(self, piece: PdvFragment) -> None:
         """Take the next piece; a whole request is done and answered before this returns.
 
         Raises
@@ -218,7 +218,7 @@ class DimseProvider:
             self._operation.abandon()
             self._operation = None
 
-    def _take_command(self, piece: Piece) -> None:
+    def _take_command(self, piece: PdvFragment) -> None:
         if self._operation is not None or len(self._encoded) > MAX_COMMAND_BYTES:
             raise ProtocolError("command where none belongs", AbortReason.UNEXPECTED_PARAMETER)
         self._encoded += piece.data
@@ -230,7 +230,7 @@ class DimseProvider:
             if not self._request.has_dataset:
                 self._finish(self._request, self._operation)
 
-    def _take_dataset(self, piece: Piece) -> None:
+    def _take_dataset(self, piece: PdvFragment) -> None:
         request, operation = self._request, self._operation
         if request is None or operation is None or piece.context_id != request.context_id:
             raise ProtocolError("dataset where none belongs", AbortReason.UNEXPECTED_PARAMETER)

@@ -58,7 +58,7 @@ def read_seal(file: BinaryIO) -> bytes | None:
     return digest if header == SEAL_HEADER and digest != UNSEALED else None
 
 
-def is_whole(path: Path) -> bool:
+def digest_matches(path: Path) -> bool:
     """Say whether a file was sealed and holds the dataset that it was sealed with."""
     with path.open("rb") as file:
         seal = read_seal(file)

@@ -62,7 +62,7 @@ class PduHeader(NamedTuple):
     length: int
 
 
-class Piece(NamedTuple):
+class PdvFragment(NamedTuple):
     """A part of a presentation data value; `data` is valid until the next one is read.
 
     Attributes
@@ -111,7 +111,7 @@ class PduReader:
             raise ProtocolError(f"PDU of {length} bytes", AbortReason.INVALID_PARAMETER_VALUE)
         return b"".join(map(bytes, self._pieces(length)))
 
-    def data_values(self, length: int) -> Iterator[Piece]:
+    def data_values(self, length: int) -> Iterator[PdvFragment]:
         """Read the presentation data values of a P-DATA-TF PDU (PS3.8 section 9.3.5)."""
         while length > 0:
             item_length, context_id, control = PDV_HEADER.unpack(self._take(PDV_HEADER.size))
@@ -126,13 +126,13 @@ class PduReader:
             self._start = self._end = 0
             self._receive()
 
-    def _data_value(self, context_id: int, control: int, length: int) -> Iterator[Piece]:
+    def _data_value(self, context_id: int, control: int, length: int) -> Iterator[PdvFragment]:
         is_command, ends = bool(control & COMMAND), bool(control & LAST_FRAGMENT)
         if length == 0:
-            yield Piece(context_id, is_command, ends, self._buffer[:0])
+            yield PdvFragment(context_id, is_command, ends, self._buffer[:0])
         for data in self._pieces(length):
             length -= len(data)
-            yield Piece(context_id, is_command, ends and length == 0, data)
+            yield PdvFragment(context_id, is_command, ends and length == 0, data)
 
     def _pieces(self, length: int) -> Iterator[memoryview]:
         while length > 0:

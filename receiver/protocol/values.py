@@ -64,7 +64,7 @@ def number(ds: Dataset, keyword: str) -> float | None:
     return next(iter(numbers(ds, keyword, 1)), None)
 
 
-def whole(ds: Dataset, keyword: str) -> int:
+def integer(ds: Dataset, keyword: str) -> int:
     """Give a whole number, 0 where there is none."""
     found = number(ds, keyword)
     return 0 if found is None else math.floor(found)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
-from receiver.catalogue.header import Header, read_header
+from receiver.instance.header import Header, read_header
 from receiver.selection.rules import SelectionRules
-from receiver.selection.selection import judge
+from receiver.selection.select import select_images
 from schema.errors import UnreadableObjectError
 
 
@@ -52,7 +52,7 @@ class DryRun:
 def try_folder(
     folder: Path, rules: SelectionRules, progress: Callable[[int], None] = lambda _done: None
 ) -> DryRun:
-    """Read every file below a folder and judge each series.
+    """Read every file below a folder and select_images each series.
 
     Parameters
     ----------
@@ -93,16 +93,16 @@ def _study(uid: str, headers: Sequence[Header], rules: SelectionRules) -> StudyC
 
 
 def _series(headers: Sequence[Header], rules: SelectionRules) -> SeriesChoice:
-    judgement = judge(headers, rules)
+    selection = select_images(headers, rules)
     return SeriesChoice(
         series_instance_uid=headers[0].identity.series_instance_uid,
         description=headers[0].series_description,
         modality=headers[0].modality,
         objects=len(headers),
         chosen=False,
-        score=judgement.score,
-        reason=judgement.reason,
-        left_out=len(judgement.left_out),
+        score=selection.score,
+        reason=selection.reason,
+        left_out=len(selection.left_out),
     )
 
 

@@ -7,7 +7,7 @@ haste, and a bleed that went unread for a word would be the worst this system ca
 from dataclasses import dataclass
 from typing import Final
 
-from receiver.catalogue.header import Header
+from receiver.instance.header import Header
 from receiver.selection.reading import Reading, agent_given, energy_kev, read
 from receiver.selection.region import region_hint
 from receiver.selection.rules import HintWeights, SelectionRules

@@ -7,23 +7,23 @@ proves nothing (hints.py); it only says of an image that is derived anyway how i
 from collections.abc import Callable
 from typing import Final
 
-from receiver.catalogue.header import Header
-from receiver.protocol.contexts import ANALYSED
+from receiver.instance.header import Header
 from receiver.selection.reading import energy_kev, read
 from receiver.selection.rules import SelectionRules
 from receiver.selection.words import Kind, Sharpness
+from schema.dicom import ANALYSED_CLASSES
 
 ROUTINE_KEV: Final = range(60, 81)  # about the contrast of an ordinary 120 kV image
 
 
 def is_image(header: Header) -> bool:
     """Say whether an object is a CT image at all; without a modality its class decides."""
-    return header.identity.sop_class_uid in ANALYSED and header.modality in ("CT", "")
+    return header.identity.sop_class_uid in ANALYSED_CLASSES and header.modality in ("CT", "")
 
 
 def not_ct(header: Header, _rules: SelectionRules) -> str | None:
     """Refuse what is no CT image: dose reports, screen captures, other modalities."""
-    if header.identity.sop_class_uid not in ANALYSED:
+    if header.identity.sop_class_uid not in ANALYSED_CLASSES:
         return f"not a CT image (SOP class {header.identity.sop_class_uid})"
     return None if is_image(header) else f"modality is {header.modality}, not CT"
 

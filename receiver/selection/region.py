@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from receiver.catalogue.header import Header
+from receiver.instance.header import Header
 from receiver.selection.reading import read
 from receiver.selection.rules import SelectionRules
 from receiver.selection.words import Kind, Words

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from receiver.selection.geometry import usual_step_mm
+from receiver.instance.geometry import usual_step_mm
 from receiver.selection.hints import hints_of
 from receiver.selection.rules import SelectionRules
 from receiver.selection.stacks import Stack
@@ -13,7 +13,7 @@ def points_of(stack: Stack, rules: SelectionRules) -> dict[str, float]:
     """Give the points of a stack by what they are for."""
     weights = rules.score
     points = {"base": weights.base} | _kernel_points(stack, rules) | _label_points(stack, rules)
-    step_mm = usual_step_mm(stack.places_mm)
+    step_mm = usual_step_mm(stack.slice_position_mm)
     points[f"{step_mm:g} mm steps"] = _step_points(step_mm, rules)
     if _field_of_view_mm(stack) > weights.wide_field_mm:
         points["field of view of a body"] = weights.wide_field

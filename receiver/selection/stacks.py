@@ -11,8 +11,8 @@ from functools import cached_property
 from itertools import groupby
 from typing import Final
 
-from receiver.catalogue.header import Header, Vector
-from receiver.selection.geometry import degrees_off_axis, distinct, dot, normal_of, same_direction
+from receiver.instance.geometry import degrees_off_axis, distinct, dot, normal_of, same_direction
+from receiver.instance.header import Header, Vector
 
 MOST_STACKS: Final = 64  # of a series; one with more is no series, and comparing all takes hours
 ROUNDING_MM: Final = 1e-6
@@ -47,9 +47,9 @@ class Stack:
         return normal_of(orientations[0])
 
     @cached_property
-    def places_mm(self) -> list[float]:
+    def slice_position_mm(self) -> list[float]:
         """Different places along the normal, sorted; empty if one of them is not known."""
-        positions = [one for header in self.headers for one in header.positions_mm]
+        positions = [one for header in self.headers for one in header.image_position_mm]
         if self.normal is None or any(len(one) != 3 for one in positions):
             return []
         return distinct([dot(one, self.normal) for one in positions])
@@ -57,12 +57,16 @@ class Stack:
     @property
     def images(self) -> int:
         """How many images it has, counting the frames of an Enhanced CT."""
-        return sum(len(header.positions_mm) for header in self.headers)
+        return sum(len(header.image_position_mm) for header in self.headers)
 
     @property
     def extent_mm(self) -> float:
         """From the first to the last place."""
-        return self.places_mm[-1] - self.places_mm[0] if self.places_mm else 0.0
+        return (
+            self.slice_position_mm[-1] - self.slice_position_mm[0]
+            if self.slice_position_mm
+            else 0.0
+        )
 
     @property
     def degrees_off_axis(self) -> float:
@@ -104,14 +108,14 @@ def _belongs(header: Header, other: Header) -> bool:
 
 
 def _facts(header: Header) -> tuple[object, ...]:
-    multi_frame = header.identity.sop_instance_uid if len(header.positions_mm) != 1 else ""
+    multi_frame = header.identity.sop_instance_uid if len(header.image_position_mm) != 1 else ""
     return (
         header.identity.sop_class_uid,
         multi_frame,  # its frames cannot be parted, nor joined with others
         bool(header.contrast_agent),
         header.rows,
         header.columns,
-        all(len(one) == 3 for one in header.positions_mm),
+        all(len(one) == 3 for one in header.image_position_mm),
     )
 
 
@@ -139,7 +143,11 @@ def _passes(stack: Stack) -> list[Stack]:
 
     Only where the acquisitions tell them apart; else nobody knows which images belong together.
     """
-    if stack.images == len(stack.places_mm) or len(stack.headers) == 1 or not stack.places_mm:
+    if (
+        stack.images == len(stack.slice_position_mm)
+        or len(stack.headers) == 1
+        or not stack.slice_position_mm
+    ):
         return [stack]
     by_place = _by_place(stack)
     counts = sorted(map(len, by_place))
@@ -156,7 +164,9 @@ def _by_place(stack: Stack) -> list[list[Header]]:
     normal = stack.normal or (0.0, 0.0, 1.0)
 
     def place(header: Header) -> int:
-        return bisect_right(stack.places_mm, dot(header.positions_mm[0], normal) + ROUNDING_MM)
+        return bisect_right(
+            stack.slice_position_mm, dot(header.image_position_mm[0], normal) + ROUNDING_MM
+        )
 
     ordered = sorted(stack.headers, key=lambda header: (place(header), header.acquired))
     return [list(images) for _, images in groupby(ordered, key=place)]

@@ -18,17 +18,18 @@ from hypothesis import strategies as st
 from pydicom.uid import ImplicitVRLittleEndian
 from python_multipart.exceptions import FormParserError
 
-from receiver.acceptors.association import Association
-from receiver.catalogue.header import read_header
+from receiver.association.loop import Association
+from receiver.commitment.messages import read_request
+from receiver.commitment.scp import CommitmentScp
 from receiver.inbox import Inbox
+from receiver.instance.header import read_header
 from receiver.protocol.file_meta import encode_file_meta
 from receiver.protocol.identity import read_identity
-from receiver.services.commitment import PUSH_MODEL, read_request
-from receiver.services.requests import RequestDesk
-from receiver.services.stow_parts import StoreRequest
+from receiver.stow.parts import StoreRequest
+from schema.dicom import PUSH_MODEL
 from schema.errors import UnreadableObjectError
 from tests.support.phantoms import Phantom
-from tests.support.receivers import Address, acceptors, count_files, knock, resident_mib, usage
+from tests.support.receivers import Address, acceptors, count_files, echo_once, resident_mib, usage
 from tests.support.scu import ABORT, CT, EXPLICIT, RELEASE_RQ, VERIFICATION, encode, pdata, request
 
 # pydicom warns of what it reads, which is as it should be; here it would end a case too early.
@@ -165,8 +166,8 @@ def serve(inbox: Inbox, stream: bytes) -> None:
     with theirs:
         theirs.sendall(stream)
         theirs.shutdown(socket.SHUT_WR)
-        desk = RequestDesk(inbox.path.parent, {"CT1"})
-        Association(ours, "127.0.0.1", inbox, lambda *_: None, 100_000, desk).run()
+        commitment = CommitmentScp(inbox.path.parent, {"CT1"})
+        Association(ours, "127.0.0.1", inbox, lambda *_: None, 100_000, commitment).run()
 
 
 @share(0.45)
@@ -260,7 +261,7 @@ def test_a_live_receiver_answers_and_has_not_grown_after_all_of_it(address: Addr
     warm_up()
     resident, threads, files = usage()
     attack()
-    assert knock(address) == "echoed"
+    assert echo_once(address) == "echoed"
     after = usage()
     assert after[0] < resident + 20
     assert after[1] <= threads + 1

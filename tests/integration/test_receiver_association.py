@@ -10,7 +10,7 @@ import pytest
 from pynetdicom.pdu import A_ASSOCIATE_AC
 
 from receiver.inbox import FOLDER
-from receiver.protocol.statuses import Status
+from schema.dicom import DimseStatus
 from tests.support.processes import wait_for
 from tests.support.receivers import Address, acceptors, dcmtk, is_closed
 from tests.support.scu import ABORT, CT, EXPLICIT, RELEASE_RQ, VERIFICATION, Scu, encode, image
@@ -47,7 +47,7 @@ def receive(connection: socket.socket) -> bytes:
 
 def test_an_echo_is_answered_as_often_as_it_is_asked(address: Address) -> None:
     with Scu(address, [(VERIFICATION, IMPLICIT)]) as scu:
-        assert [scu.echo() for _ in range(3)] == [Status.SUCCESS] * 3
+        assert [scu.echo() for _ in range(3)] == [DimseStatus.SUCCESS] * 3
 
 
 def test_an_echo_leaves_no_folder(home: Path, address: Address) -> None:
@@ -74,7 +74,7 @@ def test_each_context_is_answered_for_itself(connection: socket.socket) -> None:
 def test_all_128_contexts_of_a_request_are_taken(address: Address) -> None:
     with Scu(address, [(CT, EXPLICIT)] * 128) as scu:
         assert len(scu.accepted) == 128
-        assert scu.store(CT, "1.2.3", encode(image("1.2.3")), 255) == Status.SUCCESS
+        assert scu.store(CT, "1.2.3", encode(image("1.2.3")), 255) == DimseStatus.SUCCESS
 
 
 def test_pdus_of_any_length_are_announced(connection: socket.socket) -> None:
@@ -145,7 +145,7 @@ def test_a_sender_that_stops_amid_an_object_holds_up_nobody(address: Address) ->
     with Scu(address) as stuck, Scu(address) as other:
         stuck.begin_store(CT, "1.2.3.5")
         stuck.socket.sendall(struct.pack(">BxL", 4, 1_000_000) + b"\0\0")
-        assert other.store(CT, "1.2.3.6", encode(image("1.2.3.6"))) == Status.SUCCESS
+        assert other.store(CT, "1.2.3.6", encode(image("1.2.3.6"))) == DimseStatus.SUCCESS
 
 
 def test_requests_after_a_release_are_not_served(address: Address) -> None:

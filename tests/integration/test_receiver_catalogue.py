@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from receiver.catalogue.catalogue import Catalogue
+from receiver.catalogue.intake import Catalogue
 from receiver.catalogue.rebuild import Rebuilder
 from receiver.inbox import AssociationFolder, Inbox
 from receiver.protocol.file_meta import encode_file_meta

@@ -17,10 +17,10 @@ from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 from pynetdicom import AE, evt
 from sqlalchemy import select
 
-from receiver.catalogue.catalogue import Catalogue
-from receiver.services.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE
-from receiver.services.reports import Reporter
+from receiver.catalogue.intake import Catalogue
+from receiver.commitment.reporter import CommitmentReporter
 from schema.database import Database
+from schema.dicom import PUSH_MODEL, PUSH_MODEL_INSTANCE
 from schema.peers import parse_addresses
 from schema.settings import Settings
 from schema.tables import Commitment
@@ -96,9 +96,9 @@ def port(settings: Settings) -> Iterator[Address]:
         yield ports["plain"]
 
 
-def reporter_for(settings: Settings, database: Database, scanner_port: int) -> Reporter:
+def reporter_for(settings: Settings, database: Database, scanner_port: int) -> CommitmentReporter:
     peers = parse_addresses(f"CT1=127.0.0.1:{scanner_port},ORTHANC=127.0.0.1:{scanner_port}")
-    return Reporter(settings.model_copy(update={"commitment_peers": peers}), database)
+    return CommitmentReporter(settings.model_copy(update={"commitment_peers": peers}), database)
 
 
 def reported(scanner: Scanner) -> tuple[int, Dataset]:

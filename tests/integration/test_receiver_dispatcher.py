@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from receiver.dispatcher import Dispatcher
+from receiver.dispatch.dispatcher import Dispatcher
 from schema.broker import client, count_waiting, ensure_broker
 from schema.database import Database, read_clock
 from schema.errors import BrokerUnavailableError
@@ -38,9 +38,9 @@ def make_due(database: Database, ids: list[int]) -> None:
 
 def test_each_waiting_job_gets_one_bell(broker: Settings, database: Database) -> None:
     add_jobs(database, 3)
-    doorbell = Dispatcher(broker, database)
-    assert doorbell.dispatch_due() == 3
-    assert doorbell.dispatch_due() == 0
+    dispatcher = Dispatcher(broker, database)
+    assert dispatcher.dispatch_due() == 3
+    assert dispatcher.dispatch_due() == 0
     assert count_waiting(broker, TRIAGE_QUEUE) == 3
 
 
@@ -56,21 +56,21 @@ def test_a_message_holds_a_job_id_and_no_patient(broker: Settings, database: Dat
 
 def test_bells_do_not_pile_up_while_no_worker_answers(broker: Settings, database: Database) -> None:
     ids = add_jobs(database, 3)
-    doorbell = Dispatcher(broker, database)
+    dispatcher = Dispatcher(broker, database)
     for _ in range(5):
         make_due(database, ids)
-        doorbell.dispatch_due()
+        dispatcher.dispatch_due()
     assert count_waiting(broker, TRIAGE_QUEUE) == 3
 
 
 def test_an_emptied_broker_is_rung_again(broker: Settings, database: Database) -> None:
     ids = add_jobs(database, 2)
-    doorbell = Dispatcher(broker, database)
-    doorbell.dispatch_due()
+    dispatcher = Dispatcher(broker, database)
+    dispatcher.dispatch_due()
     with client(broker) as connection:
         connection.flushall()
     make_due(database, ids)
-    assert doorbell.dispatch_due() == 2
+    assert dispatcher.dispatch_due() == 2
 
 
 def test_a_silent_workers_job_is_rung_again(broker: Settings, database: Database) -> None:

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from receiver.acceptors.acceptors import hold_storage
 from receiver.inbox import FOLDER, AssociationFolder, Inbox, IncomingObject
-from receiver.keeper import Keeper
+from receiver.processes.pool import hold_storage
 from receiver.protocol.file_meta import encode_file_meta
-from receiver.protocol.statuses import Status
+from receiver.sweeper import Sweeper
 from schema.broker import client
 from schema.database import connect, upgrade
+from schema.dicom import DimseStatus
 from schema.errors import SettingsError
 from schema.settings import PREFIX, Settings
 from schema.tables import Instance
@@ -73,7 +73,7 @@ def test_no_acceptor_outlives_a_killed_receiver(tmp_path: Path) -> None:
 def test_a_second_receiver_on_the_same_storage_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("receiver.acceptors.acceptors.LOCK_DEADLINE_S", 0)
+    monkeypatch.setattr("receiver.processes.pool.LOCK_DEADLINE_S", 0)
     with acceptors(tmp_path), pytest.raises(SettingsError, match="another receiver works on"):
         hold_storage(tmp_path / "storage")
 
@@ -103,26 +103,26 @@ def test_a_sealed_object_with_lost_bytes_is_not_taken_for_whole(tmp_path: Path) 
 def test_a_database_that_is_away_for_half_a_minute_loses_nothing(tmp_path: Path) -> None:
     with away_database(tmp_path) as (settings, stop, start):
         database = connect(settings)
-        keeper = Keeper(settings, database, Inbox(settings.storage, 0))
+        sweeper = Sweeper(settings, database, Inbox(settings.storage, 0))
         before, meanwhile = new_uid(), [new_uid() for _ in range(AWAY_S)]
         with acceptors(tmp_path / "home", storage_dir=settings.storage) as ports:
             with Scu(ports["plain"]) as scu:
                 push(scu, [before])
-                keeper.make_round()
+                sweeper.make_round()
                 stop()
                 for uid in meanwhile:
                     push(scu, [uid])
-                    keeper.make_round()
+                    sweeper.make_round()
                     threading.Event().wait(1)  # the outage itself, not a wait for something
                 start()
-            keeper.make_round()
+            sweeper.make_round()
         database.engine.dispose()
         assert sorted(catalogued(settings)) == sorted([before, *meanwhile])
 
 
 def push(scu: Scu, uids: list[str]) -> None:
     for uid in uids:
-        assert scu.store(CT, uid, encode(image(uid))) == Status.SUCCESS
+        assert scu.store(CT, uid, encode(image(uid))) == DimseStatus.SUCCESS
 
 
 def catalogued(settings: Settings) -> list[str]:
@@ -162,7 +162,7 @@ def begin(folder: AssociationFolder, uid: str) -> IncomingObject:
 
 def stores(address: Address) -> bool:
     with suppress(OSError), Scu(address) as scu:
-        return scu.store(CT, uid := new_uid(), encode(image(uid))) == Status.SUCCESS
+        return scu.store(CT, uid := new_uid(), encode(image(uid))) == DimseStatus.SUCCESS
     return False
 
 
@@ -171,7 +171,7 @@ def children(process_id: int) -> list[int]:
     found = []
     for thread in Path(f"/proc/{process_id}/task").iterdir():
         found += map(int, (thread / "children").read_text().split())
-    return [one for one in found if b"receiver.acceptors.acceptor" in command_line(one)]
+    return [one for one in found if b"receiver.association.process" in command_line(one)]
 
 
 def command_line(process_id: int) -> bytes:

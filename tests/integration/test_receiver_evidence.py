@@ -21,11 +21,12 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelFind,
 )
 
-from receiver.readiness.counting import Counter, CountUnavailableError, Question, ask
-from receiver.readiness.due import due_ids, due_series
-from receiver.readiness.readiness import Patience
-from receiver.services.announcement_scp import AnnouncementScp, AnnouncementStatus
+from receiver.completeness.assess import CompletenessTimeouts
+from receiver.completeness.evidence import due_ids, due_series
+from receiver.completeness.find_counts import Counter, CountUnavailableError, Question, ask
+from receiver.completeness.scp import AnnouncementScp
 from schema.database import Database, open_database, read_clock
+from schema.dicom import DimseStatus
 from schema.peers import PeerAddress
 from schema.settings import Settings
 from schema.states import SeriesState
@@ -121,9 +122,9 @@ def test_a_completed_procedure_step_says_what_the_series_holds(
     announcements: int, database: Database
 ) -> None:
     with announcing(announcements) as assoc:
-        assert create(assoc) == AnnouncementStatus.SUCCESS
+        assert create(assoc) == DimseStatus.SUCCESS
         assert announced(database) == []
-        assert change(assoc, ended(*INSTANCES)) == AnnouncementStatus.SUCCESS
+        assert change(assoc, ended(*INSTANCES)) == DimseStatus.SUCCESS
     assert announced(database) == [("MPPS", "CT1", SERIES, 2, list(INSTANCES))]
 
 
@@ -152,7 +153,7 @@ def test_a_step_outlives_its_association_and_the_receiver(
         create(assoc)
     again = AnnouncementScp(settings, database).start()
     with announcing(again.server_address[1]) as assoc:
-        assert change(assoc, ended(*INSTANCES)) == AnnouncementStatus.SUCCESS
+        assert change(assoc, ended(*INSTANCES)) == DimseStatus.SUCCESS
     again.shutdown()
     assert len(announced(database)) == 1
 
@@ -161,18 +162,18 @@ def test_a_step_that_ended_cannot_be_changed(announcements: int) -> None:
     with announcing(announcements) as assoc:
         create(assoc)
         change(assoc, ended(*INSTANCES))
-        assert change(assoc, ended(*INSTANCES)) == AnnouncementStatus.PROCESSING_FAILURE
+        assert change(assoc, ended(*INSTANCES)) == DimseStatus.PROCESSING_FAILURE
 
 
 def test_a_step_begins_once(announcements: int) -> None:
     with announcing(announcements) as assoc:
         create(assoc)
-        assert create(assoc) == AnnouncementStatus.DUPLICATE_SOP_INSTANCE
+        assert create(assoc) == DimseStatus.DUPLICATE_SOP_INSTANCE
 
 
 def test_a_step_that_never_began_cannot_end(announcements: int) -> None:
     with announcing(announcements) as assoc:
-        assert change(assoc, ended(*INSTANCES)) == AnnouncementStatus.NO_SUCH_SOP_INSTANCE
+        assert change(assoc, ended(*INSTANCES)) == DimseStatus.NO_SUCH_SOP_INSTANCE
 
 
 @pytest.mark.parametrize("state", ["", "DONE", "COMPLETED"])
@@ -180,7 +181,7 @@ def test_a_step_begins_in_progress(announcements: int, state: str) -> None:
     ds = begun()
     ds.PerformedProcedureStepStatus = state
     with announcing(announcements) as assoc:
-        assert create(assoc, ds=ds) == AnnouncementStatus.INVALID_ATTRIBUTE_VALUE
+        assert create(assoc, ds=ds) == DimseStatus.INVALID_ATTRIBUTE_VALUE
 
 
 def test_no_patient_is_kept_of_a_step(announcements: int, database: Database) -> None:
@@ -206,7 +207,7 @@ def test_a_notification_says_what_the_archive_holds(announcements: int, database
     ds = item(StudyInstanceUID=STUDY, ReferencedSeriesSequence=[series])
     with announcing(announcements) as assoc:
         status, _ = assoc.send_n_create(ds, InstanceAvailabilityNotification, "1.2.3.9")
-    assert status.Status == AnnouncementStatus.SUCCESS
+    assert status.Status == DimseStatus.SUCCESS
     assert announced(database) == [("IAN", "CT1", SERIES, 2, list(INSTANCES))]
 
 
@@ -216,7 +217,7 @@ def test_what_is_no_uid_is_refused(announcements: int, database: Database) -> No
         series = performed(*INSTANCES)
         series["SeriesInstanceUID"]._value = "../../etc"
         ds = item(PerformedProcedureStepStatus="COMPLETED", PerformedSeriesSequence=[series])
-        assert change(assoc, ds) == AnnouncementStatus.INVALID_ATTRIBUTE_VALUE
+        assert change(assoc, ds) == DimseStatus.INVALID_ATTRIBUTE_VALUE
     assert announced(database) == []
 
 
@@ -292,9 +293,9 @@ def add_quiet_series(database: Database, ago_s: float, count: int = 2) -> None:
 
 
 def evidence(database: Database) -> list[Any]:
-    patience = Patience(5, 20, 600)
+    timeouts = CompletenessTimeouts(5, 20, 600)
     with database.reading() as session:
-        due = due_ids(session, patience, read_clock(session))
+        due = due_ids(session, timeouts, read_clock(session))
         return [one.arrived.counts for one in due_series(session, due)]
 
 

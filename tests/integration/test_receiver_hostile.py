@@ -14,11 +14,11 @@ import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit
 from sqlalchemy import func, select
 
-from receiver.catalogue.catalogue import Catalogue
+from receiver.catalogue.intake import Catalogue
 from schema.database import Database
 from schema.settings import Settings
 from schema.tables import Instance, Study
-from tests.support.receivers import Address, acceptors, is_closed, knock, usage
+from tests.support.receivers import Address, acceptors, echo_once, is_closed, usage
 from tests.support.scu import CT, EXPLICIT, Scu, encode, image, new_uid, pdata, request
 
 # pydicom warns of what it reads, as it should; in the receiver a warning stops nothing.
@@ -95,7 +95,7 @@ def test_a_half_open_connection_and_one_that_drips_hold_up_nobody(address: Addre
         half_open.sendall(request(((CT, EXPLICIT),))[:20])
         dripping = stack.enter_context(Scu(address))
         dripping.socket.sendall(pdata(1, 3, b"\0" * 50)[:20])
-        assert knock(address) == "echoed"
+        assert echo_once(address) == "echoed"
         assert is_closed(half_open, deadline_s=30)
 
 
@@ -109,7 +109,7 @@ def test_a_pdu_that_announces_four_gigabytes_costs_one_buffer(address: Address) 
             scu.socket.sendall(bytes(1_000_000))
         after, _, _ = usage()
     assert after - before < 16
-    assert knock(address) == "echoed"
+    assert echo_once(address) == "echoed"
 
 
 @pytest.mark.parametrize("settings", ["sqlite"], indirect=True)

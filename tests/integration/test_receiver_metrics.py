@@ -9,7 +9,7 @@ from schema.database import Database
 from schema.settings import Settings
 from schema.states import Outcome
 from tests.support.phantoms import FEW_MM, Phantom
-from tests.support.receivers import acceptors, knock, send
+from tests.support.receivers import acceptors, echo_once, send
 from tests.support.rows import add_job, add_series, add_study, done
 
 
@@ -32,7 +32,7 @@ def test_the_page_sums_what_all_processes_counted(settings: Settings, database: 
         before = read(port).get(("triage_associations_total", "accepted"), 0)
         send(ports["plain"], datasets)
         for _ in range(3):
-            knock(ports["plain"], "CT9")
+            echo_once(ports["plain"], "CT9")
         found = read(port)
     assert found["triage_associations_total", "accepted"] == before + 1
     assert found["triage_associations_total", "calling AE title not recognised"] == 3

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from receiver.completeness.assess import CompletenessTimeouts
+from receiver.dispatch.planner import Planner
 from receiver.force import UnknownStudyError, force
-from receiver.planner import Planner
-from receiver.readiness.readiness import Patience
 from receiver.selection.rules import load_rules
 from schema.database import Database, open_database, read_clock
 from schema.errors import SourceFileMissingError
@@ -137,8 +137,8 @@ def test_a_whole_series_becomes_a_job_that_says_why(clinic_on_both: Clinic) -> N
     assert clinic.planner.plan() == 1
     series = clinic.series(head)
     assert [job.state for job in series.jobs] == [JobState.READY]
-    assert series.whole_by is not None
-    assert "32 slices over 155 mm in steps of 5 mm" in series.whole_by
+    assert series.completed_by is not None
+    assert "32 slices over 155 mm in steps of 5 mm" in series.completed_by
     assert series.selection_version == clinic.rules.versions
     assert "soft kernel H31s +6" in (series.reason or "")
 
@@ -154,13 +154,13 @@ def test_an_open_association_is_waited_for(clinic: Clinic) -> None:
 
 
 def test_a_series_with_a_gap_is_waited_for_and_then_analysed(clinic: Clinic) -> None:
-    gap = THICK | {"places_mm": [place * 5.0 for place in range(33) if place != 9]}
+    gap = THICK | {"slice_positions_mm": [place * 5.0 for place in range(33) if place != 9]}
     head = clinic.arrive(gap, ago_s=19)
     assert clinic.planner.plan() == 0
     with clinic.database.transaction() as session:
         session.get_one(Series, head).last_instance_at -= timedelta(seconds=3)
     assert clinic.planner.plan() == 1
-    assert "is a gap or uneven" in (clinic.series(head).whole_by or "")
+    assert "is a gap or uneven" in (clinic.series(head).completed_by or "")
 
 
 def test_the_files_of_a_waiting_series_are_read_once(clinic: Clinic) -> None:
@@ -177,8 +177,8 @@ def test_a_series_of_more_objects_than_any_head_has_is_refused_unread(clinic: Cl
     rules = clinic.rules.model_copy(update={"stack": stack})
     for path in clinic.settings.storage.rglob("*.dcm"):
         path.unlink()
-    patience = Patience.of(clinic.settings)
-    Planner(clinic.database, clinic.settings.storage, patience, rules).plan()
+    timeouts = CompletenessTimeouts.of(clinic.settings)
+    Planner(clinic.database, clinic.settings.storage, timeouts, rules).plan()
     assert clinic.series(head).reason == "32 objects, more than a head CT has"
 
 
@@ -209,7 +209,7 @@ def test_an_announced_count_is_waited_for_although_all_looks_whole(clinic_on_bot
         session.scalars(sa.select(Announcement)).one().sop_instance_uids = [f"{STUDY}.1.1"]
         session.scalars(sa.select(Announcement)).one().instances = 1
     assert clinic.planner.plan() == 1
-    assert clinic.series(head).whole_by == "MPPS of CT1: all 1 are here; quiet for 5 s"
+    assert clinic.series(head).completed_by == "MPPS of CT1: all 1 are here; quiet for 5 s"
 
 
 @pytest.mark.parametrize("order", [(THICK, THIN), (THIN, THICK)])
@@ -315,7 +315,7 @@ def test_the_next_best_series_is_analysed_when_the_best_one_fails(clinic_on_both
     clinic.end(head, Outcome.FAILED, 0)
     assert clinic.planner.fall_back() == 1
     assert [job.state for job in clinic.series(thin).jobs] == [JobState.READY]
-    assert clinic.series(thin).whole_by == "second choice: because FAILED"
+    assert clinic.series(thin).completed_by == "second choice: because FAILED"
     clinic.end(thin, Outcome.POSITIVE, 1)
     assert (clinic.study().outcome, clinic.study().priority) == (Outcome.POSITIVE, 1)
 
@@ -345,7 +345,7 @@ def test_force_opens_a_failed_study_for_another_run(clinic: Clinic) -> None:
     assert "as revision 2" in force(clinic.database, clinic.planner, STUDY, None)
     series = clinic.series(head)
     assert [job.state for job in series.jobs] == [JobState.FAILED, JobState.READY]
-    assert series.whole_by == "forced by an operator"
+    assert series.completed_by == "forced by an operator"
 
 
 def test_force_judges_an_unread_study_again(clinic: Clinic) -> None:

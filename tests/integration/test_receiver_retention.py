@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from receiver.catalogue.catalogue import Catalogue
+from receiver.catalogue.intake import Catalogue
 from receiver.catalogue.retention import Retention
-from receiver.catalogue.stored import STORE
+from receiver.instance.stored import STORE
 from schema.database import Database
 from schema.settings import Settings
 from schema.states import JobState, Outcome

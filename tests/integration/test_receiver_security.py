@@ -16,7 +16,14 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from receiver.access.tls import TlsFiles, late_acceptor_context, requestor_context
 from tests.support.phantoms import Phantom, write
-from tests.support.receivers import Address, acceptors, dcmtk, is_closed, knock, write_certificates
+from tests.support.receivers import (
+    Address,
+    acceptors,
+    dcmtk,
+    echo_once,
+    is_closed,
+    write_certificates,
+)
 from tests.support.scu import Scu
 
 NOT_RECOGNISED_CALLING, NOT_RECOGNISED_CALLED = "rejected 1.1.3", "rejected 1.1.7"
@@ -67,7 +74,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
 def test_the_plain_port_lets_in_who_is_on_the_list(
     door: Door, calling: str, called: str, answer: str
 ) -> None:
-    assert knock(door.plain, calling, called) == answer
+    assert echo_once(door.plain, calling, called) == answer
 
 
 @pytest.mark.parametrize(
@@ -83,7 +90,7 @@ def test_the_tls_port_ties_a_caller_to_its_certificate(
     door: Door, calling: str, called: str, answer: str
 ) -> None:
     context = requestor_context(door.scanner)
-    assert knock(door.tls, calling, called, tls_args=(context, "receiver.example")) == answer
+    assert echo_once(door.tls, calling, called, tls_args=(context, "receiver.example")) == answer
 
 
 def test_a_certificate_of_another_authority_is_refused(door: Door) -> None:
@@ -132,7 +139,7 @@ def test_plain_text_on_the_tls_port_is_refused(door: Door) -> None:
 def test_a_silent_connection_to_the_tls_port_holds_up_nobody(door: Door) -> None:
     context = requestor_context(door.scanner)
     with socket.create_connection(door.tls) as silent:
-        assert knock(door.tls, "CT1", tls_args=(context, "receiver.example")) == "echoed"
+        assert echo_once(door.tls, "CT1", tls_args=(context, "receiver.example")) == "echoed"
         assert is_closed(silent, deadline_s=8)
 
 
@@ -150,7 +157,7 @@ def test_twelve_idle_sockets_of_one_peer_do_not_delay_another(tmp_path: Path) ->
     with acceptors(tmp_path, **limits) as ports, ExitStack() as stack:
         idle = [stack.enter_context(socket.create_connection(ports["plain"])) for _ in range(16)]
         began = time.monotonic()
-        assert knock(ports["plain"], bind_address=ANOTHER_PEER) == "echoed"
+        assert echo_once(ports["plain"], bind_address=ANOTHER_PEER) == "echoed"
         assert time.monotonic() - began < 4  # the sockets themselves are given 5 s
         assert all(is_closed(one, deadline_s=8) for one in idle)
 
@@ -163,7 +170,7 @@ def test_a_silent_connection_to_pynetdicoms_tls_server_holds_up_nobody(door: Doo
     address = server.server_address
     context = requestor_context(door.scanner)
     with socket.create_connection(address):
-        assert knock(address, tls_args=(context, "receiver.example")) == "echoed"
+        assert echo_once(address, tls_args=(context, "receiver.example")) == "echoed"
         assert is_refused_tls(address, ssl.create_default_context(cafile=door.scanner.authority))
     server.shutdown()
 
@@ -172,12 +179,12 @@ def test_an_association_above_the_peers_limit_is_rejected_for_now(tmp_path: Path
     with acceptors(tmp_path, associations_per_peer=2) as ports, ExitStack() as stack:
         for _ in range(2):
             stack.enter_context(Scu(ports["plain"]))
-        assert knock(ports["plain"]) == LOCAL_LIMIT_EXCEEDED
-        assert knock(ports["plain"], bind_address=ANOTHER_PEER) == "echoed"
+        assert echo_once(ports["plain"]) == LOCAL_LIMIT_EXCEEDED
+        assert echo_once(ports["plain"], bind_address=ANOTHER_PEER) == "echoed"
 
 
 def test_more_associations_than_a_minute_allows_are_rejected_for_now(tmp_path: Path) -> None:
     with acceptors(tmp_path, associations_per_minute=3) as ports:
-        answers = [knock(ports["plain"]) for _ in range(5)]
+        answers = [echo_once(ports["plain"]) for _ in range(5)]
         assert answers == ["echoed"] * 3 + [LOCAL_LIMIT_EXCEEDED] * 2
-        assert knock(ports["plain"], bind_address=ANOTHER_PEER) == "echoed"
+        assert echo_once(ports["plain"], bind_address=ANOTHER_PEER) == "echoed"

@@ -15,8 +15,7 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian
 
 from receiver.inbox import FOLDER
-from receiver.protocol.contexts import ANALYSED, COMPANIONS, TRANSFER_SYNTAXES
-from receiver.protocol.statuses import Status
+from schema.dicom import ANALYSED_CLASSES, COMPANION_CLASSES, TRANSFER_SYNTAXES, DimseStatus
 from tests.benchmarks.objects import write_objects
 from tests.support.processes import wait_for
 from tests.support.receivers import Address, acceptors, dcmtk
@@ -24,7 +23,7 @@ from tests.support.scu import CT, Scu, encode, image, new_uid
 
 EVERYTHING = [
     (str(sop_class), str(syntax))
-    for sop_class in (*ANALYSED, *COMPANIONS)
+    for sop_class in (*ANALYSED_CLASSES, *COMPANION_CLASSES)
     for syntax in TRANSFER_SYNTAXES
 ]
 
@@ -57,7 +56,7 @@ def test_every_class_is_stored_in_every_syntax_byte_for_byte(home: Path, address
         for number, (sop_class, syntax) in enumerate(EVERYTHING):
             uid = new_uid()
             sent[uid] = (syntax, encode(image(uid, sop_class), syntax))
-            assert scu.store(sop_class, uid, sent[uid][1], 2 * number + 1) == Status.SUCCESS
+            assert scu.store(sop_class, uid, sent[uid][1], 2 * number + 1) == DimseStatus.SUCCESS
     for path in kept(home):
         meta = dcmread(path, stop_before_pixels=True).file_meta
         syntax, encoded = sent.pop(str(meta.MediaStorageSOPInstanceUID))
@@ -74,15 +73,15 @@ def test_the_preamble_is_ours(home: Path, address: Address) -> None:
 @pytest.mark.parametrize(
     ("announced", "sent", "status"),
     [
-        ("1.2.3", "1.2.4", Status.DATASET_DOES_NOT_MATCH),
-        ("1.2/../../evil", "1.2/../../evil", Status.CANNOT_UNDERSTAND),
-        ("..", "..", Status.CANNOT_UNDERSTAND),
-        ("1." + "2" * 63, "1." + "2" * 63, Status.CANNOT_UNDERSTAND),
-        ("", "", Status.CANNOT_UNDERSTAND),
+        ("1.2.3", "1.2.4", DimseStatus.DATASET_DOES_NOT_MATCH),
+        ("1.2/../../evil", "1.2/../../evil", DimseStatus.CANNOT_UNDERSTAND),
+        ("..", "..", DimseStatus.CANNOT_UNDERSTAND),
+        ("1." + "2" * 63, "1." + "2" * 63, DimseStatus.CANNOT_UNDERSTAND),
+        ("", "", DimseStatus.CANNOT_UNDERSTAND),
     ],
 )
 def test_an_object_that_is_not_what_it_says_is_refused(
-    home: Path, address: Address, announced: str, sent: str, status: Status
+    home: Path, address: Address, announced: str, sent: str, status: DimseStatus
 ) -> None:
     ds = image("1.2.3")
     ds["SOPInstanceUID"]._value = sent  # past the check of the value
@@ -94,14 +93,14 @@ def test_an_object_that_is_not_what_it_says_is_refused(
 def test_a_dataset_of_another_class_is_refused(address: Address) -> None:
     other = image("1.2.3", "1.2.840.10008.5.1.4.1.1.4")
     with Scu(address) as scu:
-        assert scu.store(CT, "1.2.3", encode(other)) == Status.DATASET_DOES_NOT_MATCH
+        assert scu.store(CT, "1.2.3", encode(other)) == DimseStatus.DATASET_DOES_NOT_MATCH
 
 
 def test_a_class_other_than_the_contexts_is_not_supported(address: Address) -> None:
     mr = "1.2.840.10008.5.1.4.1.1.4"
     with Scu(address) as scu:
         answer = scu.store(mr, "1.2.3", encode(image("1.2.3", mr)))
-    assert answer == Status.SOP_CLASS_NOT_SUPPORTED
+    assert answer == DimseStatus.SOP_CLASS_NOT_SUPPORTED
 
 
 @pytest.mark.parametrize("missing", ["SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"])
@@ -109,13 +108,13 @@ def test_an_object_without_a_place_is_refused(address: Address, missing: str) ->
     ds = image("1.2.3")
     delattr(ds, missing)
     with Scu(address) as scu:
-        assert scu.store(CT, "1.2.3", encode(ds)) == Status.CANNOT_UNDERSTAND
+        assert scu.store(CT, "1.2.3", encode(ds)) == DimseStatus.CANNOT_UNDERSTAND
 
 
 def test_noise_is_refused_and_the_association_goes_on(home: Path, address: Address) -> None:
     with Scu(address) as scu:
-        assert scu.store(CT, "1.2.3", os.urandom(70_000)) == Status.CANNOT_UNDERSTAND
-        assert scu.store(CT, "1.2.4", encode(image("1.2.4"))) == Status.SUCCESS
+        assert scu.store(CT, "1.2.3", os.urandom(70_000)) == DimseStatus.CANNOT_UNDERSTAND
+        assert scu.store(CT, "1.2.4", encode(image("1.2.4"))) == DimseStatus.SUCCESS
     assert len(kept(home)) == 1
 
 
@@ -124,7 +123,7 @@ def test_uids_behind_a_large_private_group_are_found(home: Path, address: Addres
     ds.add_new(0x00090010, "LO", "VENDOR")
     ds.add_new(0x00091001, "OB", bytes(200_000))
     with Scu(address) as scu:
-        assert scu.store(CT, "1.2.3", encode(ds)) == Status.SUCCESS
+        assert scu.store(CT, "1.2.3", encode(ds)) == DimseStatus.SUCCESS
 
 
 def test_nothing_is_kept_of_an_object_whose_sender_hangs_up(home: Path, address: Address) -> None:
@@ -141,15 +140,15 @@ def test_nothing_is_kept_of_an_object_whose_sender_hangs_up(home: Path, address:
 
 def test_below_the_watermark_nothing_is_taken(home: Path) -> None:
     with acceptors(home, min_free_mb=10**9) as ports, Scu(ports["plain"]) as scu:
-        assert scu.store(CT, "1.2.3", encode(image("1.2.3"))) == Status.OUT_OF_RESOURCES
+        assert scu.store(CT, "1.2.3", encode(image("1.2.3"))) == DimseStatus.OUT_OF_RESOURCES
     assert not any((home / "storage" / FOLDER).iterdir())
 
 
 def test_an_object_larger_than_allowed_leaves_nothing_behind(home: Path) -> None:
     with acceptors(home, max_object_mb=1) as ports, Scu(ports["plain"]) as scu:
         large = encode(image("1.2.3", PixelData=bytes(1_100_000), BitsAllocated=16))
-        assert scu.store(CT, "1.2.3", large) == Status.OUT_OF_RESOURCES
-        assert scu.store(CT, "1.2.4", encode(image("1.2.4"))) == Status.SUCCESS
+        assert scu.store(CT, "1.2.3", large) == DimseStatus.OUT_OF_RESOURCES
+        assert scu.store(CT, "1.2.4", encode(image("1.2.4"))) == DimseStatus.SUCCESS
     assert len(kept(home)) == 1
 
 
@@ -161,9 +160,11 @@ def test_a_disk_that_fills_refuses_what_it_cannot_keep_and_keeps_what_it_acknowl
         statuses = {uid: scu.store(CT, uid, sent) for uid, sent in encoded.items()}
         held = {path.name: dataset_of(path) for path in small_disk.glob(f"{FOLDER}/*/*.dcm")}
         (small_disk / "ballast").unlink()
-        assert scu.store(CT, "1.2.3", encode(image("1.2.3"))) == Status.SUCCESS
-    acknowledged = [encoded[uid] for uid, status in statuses.items() if status == Status.SUCCESS]
-    assert set(statuses.values()) == {Status.SUCCESS, Status.OUT_OF_RESOURCES}
+        assert scu.store(CT, "1.2.3", encode(image("1.2.3"))) == DimseStatus.SUCCESS
+    acknowledged = [
+        encoded[uid] for uid, status in statuses.items() if status == DimseStatus.SUCCESS
+    ]
+    assert set(statuses.values()) == {DimseStatus.SUCCESS, DimseStatus.OUT_OF_RESOURCES}
     assert sorted(held.values()) == sorted(acknowledged)
 
 

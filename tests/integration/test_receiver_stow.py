@@ -17,8 +17,8 @@ from pydicom.uid import (
     MRImageStorage,
 )
 
-from receiver.acceptors.acceptors import STOW
-from receiver.catalogue.catalogue import Catalogue
+from receiver.catalogue.intake import Catalogue
+from receiver.processes.pool import STOW
 from receiver.protocol.file_meta import encode_file_meta
 from schema.database import Database
 from schema.settings import Settings

@@ -23,7 +23,7 @@ def explained(database: Database) -> Database:
             study,
             session,
             state=SeriesState.SELECTED,
-            whole_by="released, 32 slices; quiet for 5 s",
+            completed_by="released, 32 slices; quiet for 5 s",
             selection_version="2",
             reason="eligible: base +10",
         )
@@ -51,11 +51,11 @@ def accounts(database: Database) -> tuple[SeriesAccount, ...]:
 
 def test_a_decision_is_explained_with_its_moment_and_its_rules(explained: Database) -> None:
     decided, waiting = accounts(explained)
-    assert (decided.whole_by, decided.selection_version) == (
+    assert (decided.completed_by, decided.selection_version) == (
         "released, 32 slices; quiet for 5 s",
         "2",
     )
-    assert waiting.whole_by is None
+    assert waiting.completed_by is None
 
 
 def test_what_is_left_out_is_counted_by_reason(explained: Database) -> None:

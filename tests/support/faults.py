@@ -26,9 +26,9 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from receiver.inbox import FOLDER, OBJECT_SUFFIX
-from receiver.protocol.statuses import Status
 from schema.broker import client
 from schema.database import connect
+from schema.dicom import DimseStatus
 from schema.settings import PREFIX, Settings
 from schema.tables import Instance
 from tests.support.scu import CT, EXPLICIT, VERIFICATION, Scu, encode, image, new_uid
@@ -61,7 +61,7 @@ class Modality(threading.Thread):
         while not self.enough.is_set():
             with suppress(OSError), Scu(self.address) as scu:
                 while not self.enough.is_set():
-                    if scu.store(CT, uid, encoded) == Status.SUCCESS:
+                    if scu.store(CT, uid, encoded) == DimseStatus.SUCCESS:
                         self.acknowledged[uid] = hashlib.sha256(encoded).hexdigest()
                         uid, encoded = self._next()
             self.enough.wait(0.02)
@@ -110,7 +110,7 @@ def push_and_kill(home: Path, kills: int) -> Verdict:
         _wait_until_taken_in(settings)
         os.killpg(receiver.pid, signal.SIGTERM)
         receiver.wait(DEADLINE_S)
-        return _judge(settings, acknowledged)
+        return _select_images(settings, acknowledged)
     finally:
         with client(settings) as connection, suppress(Exception):
             connection.shutdown(nosave=True)
@@ -146,7 +146,7 @@ def _wait_until_taken_in(settings: Settings) -> None:
         time.sleep(0.1)
 
 
-def _judge(settings: Settings, acknowledged: dict[str, str]) -> Verdict:
+def _select_images(settings: Settings, acknowledged: dict[str, str]) -> Verdict:
     database = connect(settings)
     with database.reading() as session:
         rows = session.execute(
@@ -165,7 +165,7 @@ def _judge(settings: Settings, acknowledged: dict[str, str]) -> Verdict:
         acknowledged=len(acknowledged),
         lost=sorted(acknowledged.keys() - counts.keys()),
         doubled=sorted(uid for uid, count in counts.items() if count > 1),
-        changed=sorted(uid for uid, is_whole in whole.items() if not is_whole),
+        changed=sorted(uid for uid, complete in whole.items() if not complete),
     )
 
 
@@ -177,7 +177,7 @@ def _dataset_sha256(path: Path) -> str:
 
 def _answers(port: int) -> bool:
     with suppress(OSError), Scu(("127.0.0.1", port), VERIFIED) as scu:
-        return scu.echo() == Status.SUCCESS
+        return scu.echo() == DimseStatus.SUCCESS
     return False
 
 

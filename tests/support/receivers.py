@@ -1,4 +1,4 @@
-"""A receiver's acceptors on ports of their own, for tests that knock at the front door."""
+"""A receiver's acceptors on ports of their own, for tests that come to the front door."""
 
 import os
 import shutil
@@ -15,9 +15,9 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from receiver.acceptors.acceptors import AcceptorPool
 from receiver.access.tls import TlsFiles
 from receiver.inbox import Inbox
+from receiver.processes.pool import AcceptorPool
 from schema.settings import PREFIX, read_settings
 
 BYSTANDER = ("127.0.0.9", 0)
@@ -46,7 +46,9 @@ def acceptors(home: Path, **values: object) -> Iterator[dict[str, Address]]:
         pool = AcceptorPool(settings, Inbox(settings.storage, 0))
         try:
             ports = pool.start()
-            knock(next(iter(ports.values())), bind_address=BYSTANDER)  # is answered once one is up
+            echo_once(
+                next(iter(ports.values())), bind_address=BYSTANDER
+            )  # is answered once one is up
             yield ports
         finally:
             pool.stop()
@@ -63,7 +65,9 @@ def write_certificates(folder: Path, authority: trustme.CA, *names: str) -> TlsF
     return files
 
 
-def knock(address: Address, calling: str = "CT1", called: str = "IHSNET", **given: object) -> str:
+def echo_once(
+    address: Address, calling: str = "CT1", called: str = "IHSNET", **given: object
+) -> str:
     """Open an association and echo on it; say how that went."""
     ae = AE(calling)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = PATIENCE_S
@@ -146,5 +150,5 @@ def _is_ours(process: Path) -> bool:
     with suppress(OSError):
         command = (process / "cmdline").read_bytes()
         parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
-        return b"receiver.acceptors.acceptor" in command and int(parent) == os.getpid()
+        return b"receiver.association.process" in command and int(parent) == os.getpid()
     return False

@@ -9,7 +9,7 @@ import pydicom.uid
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset, FileMetaDataset
 
-from receiver.catalogue.header import Header, make_header
+from receiver.instance.header import Header, make_header
 from receiver.selection.rules import SelectionRules, load_rules
 
 KEYWORDS = {

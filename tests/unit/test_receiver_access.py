@@ -1,6 +1,7 @@
 import pytest
 
-from receiver.access.access import CALLED_AE, CALLING_AE, CERTIFICATE, AccessRules, Knock, refuse
+from receiver.access.callers import AccessRules, AssociationRequest, refuse
+from receiver.protocol.rejection import CALLED_AE, CALLING_AE, CERTIFICATE
 from schema.callers import parse_callers
 
 RULES = AccessRules(
@@ -12,25 +13,33 @@ CT2_NAMES = frozenset({"ct2.radiology.example", "scanner"})
 
 
 @pytest.mark.parametrize(
-    ("knock", "refusal"),
+    ("asked", "refusal"),
     [
-        (Knock("CT1", "IHSNET", "10.1.2.3"), None),
-        (Knock("CT1", "IHSNET", "::ffff:10.1.2.3"), None),
-        (Knock("CT1", "IHSNET", "10.1.3.3"), CALLING_AE),
-        (Knock("ct1", "IHSNET", "10.1.2.3"), CALLING_AE),
-        (Knock("ANY", "IHSNET", "10.9.2.3"), None),
-        (Knock("ANY", "IHSNET", "fe80::1"), CALLING_AE),
-        (Knock("CT1", "OTHER", "10.1.2.3"), CALLED_AE),
-        (Knock("NOBODY", "OTHER", "10.1.2.3"), CALLING_AE),
-        (Knock("CT2", "IHSNET", "10.1.3.4"), CERTIFICATE),
-        (Knock("CT2", "IHSNET", "10.1.3.4", frozenset({"ct1.radiology.example"})), CERTIFICATE),
-        (Knock("CT2", "IHSNET", "10.1.3.4", CT2_NAMES), None),
-        (Knock("CT2", "IHSNET", "10.9.3.4"), CERTIFICATE),
+        (AssociationRequest("CT1", "IHSNET", "10.1.2.3"), None),
+        (AssociationRequest("CT1", "IHSNET", "::ffff:10.1.2.3"), None),
+        (AssociationRequest("CT1", "IHSNET", "10.1.3.3"), CALLING_AE),
+        (AssociationRequest("ct1", "IHSNET", "10.1.2.3"), CALLING_AE),
+        (AssociationRequest("ANY", "IHSNET", "10.9.2.3"), None),
+        (AssociationRequest("ANY", "IHSNET", "fe80::1"), CALLING_AE),
+        (AssociationRequest("CT1", "OTHER", "10.1.2.3"), CALLED_AE),
+        (AssociationRequest("NOBODY", "OTHER", "10.1.2.3"), CALLING_AE),
+        (AssociationRequest("CT2", "IHSNET", "10.1.3.4"), CERTIFICATE),
+        (
+            AssociationRequest("CT2", "IHSNET", "10.1.3.4", frozenset({"ct1.radiology.example"})),
+            CERTIFICATE,
+        ),
+        (AssociationRequest("CT2", "IHSNET", "10.1.3.4", CT2_NAMES), None),
+        (AssociationRequest("CT2", "IHSNET", "10.9.3.4"), CERTIFICATE),
     ],
 )
-def test_a_caller_gets_in_by_title_network_and_certificate(knock: Knock, refusal: object) -> None:
-    assert refuse(knock, RULES) == refusal
+def test_a_caller_gets_in_by_title_network_and_certificate(
+    asked: AssociationRequest, refusal: object
+) -> None:
+    assert refuse(asked, RULES) == refusal
 
 
 def test_an_empty_list_lets_nobody_in() -> None:
-    assert refuse(Knock("CT1", "IHSNET", "127.0.0.1"), AccessRules("IHSNET", (), {})) == CALLING_AE
+    assert (
+        refuse(AssociationRequest("CT1", "IHSNET", "127.0.0.1"), AccessRules("IHSNET", (), {}))
+        == CALLING_AE
+    )

@@ -1,13 +1,13 @@
 import pytest
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from receiver.services.commitment import (
+from receiver.commitment.messages import (
     CommitmentRequest,
     EventType,
     FailureReason,
     Reference,
+    commit,
     event_information,
-    judge,
     read_request,
 )
 from schema.errors import UnreadableObjectError
@@ -18,14 +18,14 @@ MISNAMED = Reference(SecondaryCaptureImageStorage, "1.2.3.1")
 
 
 def test_what_is_held_under_its_class_is_committed() -> None:
-    report = judge(CommitmentRequest("1.2.9", (CT,)), {"1.2.3.1": [CTImageStorage]})
+    report = commit(CommitmentRequest("1.2.9", (CT,)), {"1.2.3.1": [CTImageStorage]})
     assert (report.committed, report.failed) == ((CT,), ())
     assert report.event_type == EventType.SUCCESSFUL
 
 
 def test_what_is_not_held_fails_with_the_standards_reasons() -> None:
     request = CommitmentRequest("1.2.9", (CT, LOST, MISNAMED))
-    report = judge(request, {"1.2.3.1": [CTImageStorage]})
+    report = commit(request, {"1.2.3.1": [CTImageStorage]})
     assert report.failed == (
         (LOST, FailureReason.NO_SUCH_OBJECT_INSTANCE),
         (MISNAMED, FailureReason.CLASS_INSTANCE_CONFLICT),
@@ -34,7 +34,7 @@ def test_what_is_not_held_fails_with_the_standards_reasons() -> None:
 
 
 def test_an_event_lists_what_is_committed_and_what_failed() -> None:
-    report = judge(CommitmentRequest("1.2.9", (CT, LOST)), {"1.2.3.1": [CTImageStorage]})
+    report = commit(CommitmentRequest("1.2.9", (CT, LOST)), {"1.2.3.1": [CTImageStorage]})
     event = event_information(report)
     assert event.TransactionUID == "1.2.9"
     assert [one.ReferencedSOPInstanceUID for one in event.ReferencedSOPSequence] == ["1.2.3.1"]
@@ -42,7 +42,7 @@ def test_an_event_lists_what_is_committed_and_what_failed() -> None:
 
 
 def test_an_event_without_failures_has_no_failed_sequence() -> None:
-    report = judge(CommitmentRequest("1.2.9", (CT,)), {"1.2.3.1": [CTImageStorage]})
+    report = commit(CommitmentRequest("1.2.9", (CT,)), {"1.2.3.1": [CTImageStorage]})
     assert "FailedSOPSequence" not in event_information(report)
 
 

@@ -14,8 +14,8 @@ from receiver.protocol.dimse import (
     encode_response,
     verify,
 )
-from receiver.protocol.pdu import Piece, ProtocolError
-from receiver.protocol.statuses import Status
+from receiver.protocol.pdu import PdvFragment, ProtocolError
+from schema.dicom import DimseStatus
 
 ECHO_RQ, STORE_RQ = 0x0030, 0x0001
 
@@ -32,8 +32,10 @@ def request(field: int = STORE_RQ, **given: object) -> bytes:
     return encoded
 
 
-def piece(data: bytes, context_id: int = 1, *, command: bool = True, last: bool = True) -> Piece:
-    return Piece(context_id, command, last, memoryview(data))
+def piece(
+    data: bytes, context_id: int = 1, *, command: bool = True, last: bool = True
+) -> PdvFragment:
+    return PdvFragment(context_id, command, last, memoryview(data))
 
 
 def test_a_request_of_pydicom_is_read() -> None:
@@ -44,7 +46,7 @@ def test_a_request_of_pydicom_is_read() -> None:
 
 def test_a_response_is_read_by_pydicom() -> None:
     asked = decode_command(1, request(AffectedSOPInstanceUID="1.2.345"))
-    encoded = encode_response(asked, Status.OUT_OF_RESOURCES, "disk full")
+    encoded = encode_response(asked, DimseStatus.OUT_OF_RESOURCES, "disk full")
     ds = decode(BytesIO(encoded), is_implicit_vr=True, is_little_endian=True)
     assert (ds.CommandField, ds.MessageIDBeingRespondedTo, ds.Status) == (0x8001, 7, 0xA700)
     assert (ds.AffectedSOPInstanceUID, ds.ErrorComment) == ("1.2.345", "disk full")
@@ -86,7 +88,7 @@ def test_an_echo_in_fragments_is_answered_on_its_context() -> None:
     exchange, encoded = Exchange(), request(ECHO_RQ)
     exchange.provider.take(piece(encoded[:20], 3, last=False))
     exchange.provider.take(piece(encoded[20:], 3))
-    assert exchange.answers == [(3, Status.SUCCESS)]
+    assert exchange.answers == [(3, DimseStatus.SUCCESS)]
 
 
 def test_a_request_without_a_service_is_declined_after_its_dataset() -> None:
@@ -94,7 +96,7 @@ def test_a_request_without_a_service_is_declined_after_its_dataset() -> None:
     exchange.provider.take(piece(request()))
     assert exchange.answers == []
     exchange.provider.take(piece(b"dataset", command=False))
-    assert exchange.answers == [(1, Status.UNRECOGNIZED_OPERATION)]
+    assert exchange.answers == [(1, DimseStatus.UNRECOGNIZED_OPERATION)]
 
 
 def test_a_cancel_has_no_response() -> None:
@@ -114,7 +116,7 @@ def test_a_cancel_has_no_response() -> None:
     ],
     ids=["dataset first", "unknown context", "command amid dataset", "other context", "endless"],
 )
-def test_a_message_out_of_order_is_refused(pieces: list[Piece]) -> None:
+def test_a_message_out_of_order_is_refused(pieces: list[PdvFragment]) -> None:
     *before, last = pieces
     exchange = Exchange()
     for one in before:

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from receiver.catalogue.header import Header, read_header
+from receiver.instance.header import Header, read_header
 from schema.errors import UnreadableObjectError
 from tests.support.phantoms import Phantom, element
 from tests.support.series import datasets, headers, write
@@ -55,7 +55,7 @@ def test_a_name_with_line_ends_is_one_line() -> None:
 
 def test_a_multi_frame_object_has_a_position_for_each_frame() -> None:
     (multi,) = headers([Phantom((0.0, 5.0, 10.0), size=8).enhanced])
-    assert [position[2] for position in multi.positions_mm] == pytest.approx([0, 5, 10])
+    assert [position[2] for position in multi.image_position_mm] == pytest.approx([0, 5, 10])
     assert multi.image_type[:3] == ("ORIGINAL", "PRIMARY", "AXIAL")
 
 

@@ -8,7 +8,7 @@ import pytest
 from pydicom import dcmread
 
 from receiver.inbox import RESERVE, AssociationFolder, Inbox, read_sender
-from receiver.protocol.file_meta import encode_file_meta, is_whole
+from receiver.protocol.file_meta import digest_matches, encode_file_meta
 from schema.errors import StorageFullError
 from tests.support.scu import CT, EXPLICIT, encode, image
 
@@ -45,9 +45,9 @@ def test_a_kept_object_is_a_dicom_file_with_the_bytes_that_came(folder: Associat
 
 def test_a_kept_object_is_sealed_and_a_changed_one_is_not_whole(folder: AssociationFolder) -> None:
     path = keep(folder)
-    assert is_whole(path)
+    assert digest_matches(path)
     path.write_bytes(path.read_bytes()[:-1] + b"!")
-    assert not is_whole(path)
+    assert not digest_matches(path)
 
 
 def test_a_file_is_for_its_owner_alone(folder: AssociationFolder) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
-from receiver.access.access import LOCAL_LIMIT
-from receiver.access.limits import FORGET_ABOVE, Bucket, PeerLimits, Turnstile
+from receiver.access.limits import FORGET_ABOVE, Bucket, PeerLimiter, PeerLimits
+from receiver.protocol.rejection import LOCAL_LIMIT
 
 SCANNER, STRANGER = "10.1.2.3", "10.6.6.6"
 
@@ -19,11 +19,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def turnstile(clock: Clock) -> Turnstile:
-    return Turnstile(PeerLimits(associations=2, per_minute=6), clock)
+def turnstile(clock: Clock) -> PeerLimiter:
+    return PeerLimiter(PeerLimits(associations=2, per_minute=6), clock)
 
 
-def test_a_peer_has_so_many_associations_at_a_time(turnstile: Turnstile) -> None:
+def test_a_peer_has_so_many_associations_at_a_time(turnstile: PeerLimiter) -> None:
     for _ in range(3):
         assert turnstile.connect(STRANGER)
     assert turnstile.refuse(STRANGER) == LOCAL_LIMIT
@@ -31,11 +31,11 @@ def test_a_peer_has_so_many_associations_at_a_time(turnstile: Turnstile) -> None
     assert turnstile.refuse(STRANGER) is None
 
 
-def test_a_peer_with_twice_as_many_connections_is_hung_up_on(turnstile: Turnstile) -> None:
+def test_a_peer_with_twice_as_many_connections_is_hung_up_on(turnstile: PeerLimiter) -> None:
     assert [turnstile.connect(STRANGER) for _ in range(6)] == [True] * 4 + [False] * 2
 
 
-def test_one_peer_at_its_limit_takes_nothing_from_another(turnstile: Turnstile) -> None:
+def test_one_peer_at_its_limit_takes_nothing_from_another(turnstile: PeerLimiter) -> None:
     for _ in range(10):
         turnstile.connect(STRANGER)
     assert turnstile.connect(SCANNER)
@@ -43,7 +43,7 @@ def test_one_peer_at_its_limit_takes_nothing_from_another(turnstile: Turnstile) 
 
 
 def test_more_associations_than_a_minute_allows_are_refused_until_time_passes(
-    turnstile: Turnstile, clock: Clock
+    turnstile: PeerLimiter, clock: Clock
 ) -> None:
     turnstile.connect(STRANGER)
     refusals = [turnstile.refuse(STRANGER) for _ in range(8)]
@@ -56,7 +56,7 @@ def test_a_bucket_never_holds_more_than_a_minute() -> None:
     assert Bucket(0, 0).refilled(3600, per_minute=6) == Bucket(6, 3600)
 
 
-def test_peers_that_are_gone_are_forgotten(turnstile: Turnstile, clock: Clock) -> None:
+def test_peers_that_are_gone_are_forgotten(turnstile: PeerLimiter, clock: Clock) -> None:
     for number in range(FORGET_ABOVE + 1):
         turnstile.refuse(str(number))
     clock.now_s = 61.0

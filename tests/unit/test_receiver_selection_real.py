@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 
-from receiver.catalogue.header import read_header
+from receiver.instance.header import read_header
 from receiver.selection.rules import load_rules
-from receiver.selection.selection import judge
+from receiver.selection.select import select_images
 from tests.support.phantoms import Phantom
 from tests.support.series import headers
 
@@ -30,17 +30,17 @@ def enhanced() -> Dataset:
 
 @pytest.mark.skipif(not GE.exists(), reason="the GE sample is not here")
 def test_the_tilted_uneven_ge_series_is_eligible_as_it_is() -> None:
-    judgement = judge([read_header(path) for path in sorted(GE.glob("*.dcm"))], RULES)
-    assert judgement.score is not None
-    assert "soft kernel STD+" in judgement.reason
-    assert not judgement.left_out
+    selection = select_images([read_header(path) for path in sorted(GE.glob("*.dcm"))], RULES)
+    assert selection.score is not None
+    assert "soft kernel STD+" in selection.reason
+    assert not selection.left_out
 
 
 def test_a_multi_frame_enhanced_ct_is_eligible() -> None:
-    judgement = judge(headers([enhanced()]), RULES)
-    assert judgement.score is not None
-    assert "5 mm steps" in judgement.reason
-    assert "30 slices" in judgement.reason
+    selection = select_images(headers([enhanced()]), RULES)
+    assert selection.score is not None
+    assert "5 mm steps" in selection.reason
+    assert "30 slices" in selection.reason
 
 
 def test_the_kernel_of_an_enhanced_ct_is_read_from_its_functional_groups() -> None:
@@ -48,19 +48,19 @@ def test_the_kernel_of_an_enhanced_ct_is_read_from_its_functional_groups() -> No
     kernel = Dataset()
     kernel.ConvolutionKernel = "H70h"
     ds.SharedFunctionalGroupsSequence[0].CTReconstructionSequence = [kernel]
-    assert judge(headers([ds]), RULES).reason == "sharp kernel H70h"
+    assert select_images(headers([ds]), RULES).reason == "sharp kernel H70h"
 
 
 def test_frames_at_one_position_refuse_an_enhanced_ct() -> None:
     ds = enhanced()
     groups = ds.PerFrameFunctionalGroupsSequence
     groups[1].PlanePositionSequence = groups[0].PlanePositionSequence
-    assert judge(headers([ds]), RULES).reason.startswith("several images at one position")
+    assert select_images(headers([ds]), RULES).reason.startswith("several images at one position")
 
 
 def test_of_two_multi_frame_objects_at_the_same_positions_one_is_analysed() -> None:
     second = enhanced()
     second.SOPInstanceUID = second.file_meta.MediaStorageSOPInstanceUID = "1.2.3.77"
-    judgement = judge(headers([enhanced(), second]), RULES)
-    assert judgement.score is not None
-    assert len(judgement.left_out) == 1
+    selection = select_images(headers([enhanced(), second]), RULES)
+    assert selection.score is not None
+    assert len(selection.left_out) == 1

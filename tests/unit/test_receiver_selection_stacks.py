@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from receiver.selection.rules import load_rules
-from receiver.selection.selection import Judgement, judge
+from receiver.selection.select import Selection, select_images
 from tests.support.phantoms import element
 from tests.support.series import datasets, headers
 
@@ -21,25 +21,25 @@ KEYWORDS = sorted(
 )
 
 
-def judged(*parts: Sequence[Dataset]) -> Judgement:
+def judged(*parts: Sequence[Dataset]) -> Selection:
     objects = [ds for part in parts for ds in part]
     for number, ds in enumerate(objects):
         ds.SOPInstanceUID = f"1.2.3.{number + 1}"
-    return judge(headers(objects), RULES)
+    return select_images(headers(objects), RULES)
 
 
 def test_a_localizer_among_the_slices_is_left_out() -> None:
     scout = datasets(
         HEAD | {"type": "ORIGINAL\\PRIMARY\\LOCALIZER", "plane": "sagittal", "count": 1}
     )
-    judgement = judged(scout, datasets(HEAD))
-    assert judgement.score is not None
-    assert judgement.left_out == {"1.2.3.1": "image type LOCALIZER"}
+    selection = judged(scout, datasets(HEAD))
+    assert selection.score is not None
+    assert selection.left_out == {"1.2.3.1": "image type LOCALIZER"}
 
 
 def test_an_unmarked_sagittal_image_among_the_slices_is_left_out() -> None:
-    judgement = judged(datasets(HEAD), datasets(HEAD | {"plane": "sagittal", "count": 2}))
-    assert set(judgement.left_out) == {"1.2.3.33", "1.2.3.34"}
+    selection = judged(datasets(HEAD), datasets(HEAD | {"plane": "sagittal", "count": 2}))
+    assert set(selection.left_out) == {"1.2.3.33", "1.2.3.34"}
 
 
 def test_a_capture_among_the_slices_is_left_out() -> None:
@@ -55,16 +55,16 @@ def test_a_series_with_something_left_out_scores_less() -> None:
 
 
 def test_of_two_kernels_in_one_series_the_soft_one_is_analysed() -> None:
-    judgement = judged(datasets(HEAD | {"kernel": "H70h"}), datasets(HEAD))
-    assert set(judgement.left_out) == {f"1.2.3.{number}" for number in range(1, 33)}
-    assert set(judgement.left_out.values()) == {"sharp kernel H70h"}
+    selection = judged(datasets(HEAD | {"kernel": "H70h"}), datasets(HEAD))
+    assert set(selection.left_out) == {f"1.2.3.{number}" for number in range(1, 33)}
+    assert set(selection.left_out.values()) == {"sharp kernel H70h"}
 
 
 def test_of_two_time_points_the_first_is_analysed() -> None:
     late = datasets(HEAD | {"attributes": {"AcquisitionTime": "120500"}})
     early = datasets(HEAD | {"attributes": {"AcquisitionTime": "120000"}})
-    judgement = judged(late, early)
-    assert set(judgement.left_out) == {f"1.2.3.{number}" for number in range(1, 33)}
+    selection = judged(late, early)
+    assert set(selection.left_out) == {f"1.2.3.{number}" for number in range(1, 33)}
 
 
 def test_without_times_the_acquisition_number_tells_two_time_points_apart() -> None:
@@ -74,16 +74,16 @@ def test_without_times_the_acquisition_number_tells_two_time_points_apart() -> N
 
 
 def test_three_time_points_are_a_time_series() -> None:
-    judgement = judged(*[datasets(HEAD) for _ in range(3)])
-    assert judgement.score is None
-    assert "3 images at most of its positions" in judgement.reason
+    selection = judged(*[datasets(HEAD) for _ in range(3)])
+    assert selection.score is None
+    assert "3 images at most of its positions" in selection.reason
 
 
 def test_doubled_slices_that_nothing_tells_apart_are_refused() -> None:
     for copies in (datasets(HEAD)[:1], datasets(HEAD)):
-        judgement = judged(datasets(HEAD), copies)
-        assert judgement.score is None
-        assert "several images at one position" in judgement.reason
+        selection = judged(datasets(HEAD), copies)
+        assert selection.score is None
+        assert "several images at one position" in selection.reason
 
 
 def test_a_slice_that_was_scanned_again_is_left_out() -> None:
@@ -92,18 +92,23 @@ def test_a_slice_that_was_scanned_again_is_left_out() -> None:
 
 
 def test_contrast_in_half_of_a_series_leaves_that_half_out() -> None:
-    judgement = judged(datasets(HEAD | {"agent": "Ultravist"}), datasets(HEAD))
-    assert set(judgement.left_out.values()) == {"contrast agent given"}
+    selection = judged(datasets(HEAD | {"agent": "Ultravist"}), datasets(HEAD))
+    assert set(selection.left_out.values()) == {"contrast agent given"}
 
 
 def test_two_halves_at_two_angles_are_refused_since_half_the_head_would_go_unread() -> None:
     base = datasets(HEAD | {"places_mm": [index * 5.0 for index in range(14)], "count": 14})
     vertex = datasets(
-        HEAD | {"places_mm": [80 + index * 5.0 for index in range(14)], "count": 14, "tilt": 15.0}
+        HEAD
+        | {
+            "places_mm": [80 + index * 5.0 for index in range(14)],
+            "count": 14,
+            "tilt": 15.0,
+        }
     )
-    judgement = judged(base, vertex)
-    assert judgement.score is None
-    assert "would go unread" in judgement.reason
+    selection = judged(base, vertex)
+    assert selection.score is None
+    assert "would go unread" in selection.reason
 
 
 def test_an_odd_slice_within_the_stack_is_left_out() -> None:
@@ -117,16 +122,16 @@ def test_one_odd_slice_in_thirty_may_lie_outside() -> None:
 
 
 def test_of_head_and_neck_in_one_series_the_slices_below_the_head_are_left_out() -> None:
-    judgement = judged(datasets(HEAD | {"count": 61}))  # 300 mm, rising: the first are the lowest
-    assert set(judgement.left_out) == {f"1.2.3.{number}" for number in range(1, 11)}
+    selection = judged(datasets(HEAD | {"count": 61}))  # 300 mm, rising: the first are the lowest
+    assert set(selection.left_out) == {f"1.2.3.{number}" for number in range(1, 11)}
 
 
 def test_one_slice_without_a_position_refuses_the_series_since_it_may_lie_anywhere() -> None:
     objects = datasets(HEAD)
     del objects[3].ImagePositionPatient
-    judgement = judged(objects)
-    assert judgement.score is None
-    assert judgement.reason == "1 of 32 images: no usable position or orientation"
+    selection = judged(objects)
+    assert selection.score is None
+    assert selection.reason == "1 of 32 images: no usable position or orientation"
 
 
 def test_a_label_that_half_of_the_slices_lack_parts_no_stack() -> None:
@@ -134,9 +139,9 @@ def test_a_label_that_half_of_the_slices_lack_parts_no_stack() -> None:
         objects = datasets(HEAD)
         for ds in objects[:16]:
             delattr(ds, keyword)
-        judgement = judged(objects)
-        assert "soft kernel H31s" in judgement.reason
-        assert not judgement.left_out
+        selection = judged(objects)
+        assert "soft kernel H31s" in selection.reason
+        assert not selection.left_out
 
 
 def test_a_bone_kernel_that_half_of_the_slices_do_not_name_is_refused() -> None:
@@ -164,7 +169,9 @@ def test_a_series_of_all_kinds_of_images_is_refused() -> None:
 def test_the_order_of_arrival_does_not_matter(descending: bool) -> None:
     objects = datasets(HEAD)
     ordered = sorted(objects, key=lambda ds: ds.InstanceNumber, reverse=descending)
-    assert judge(headers(ordered), RULES).score == judge(headers(objects), RULES).score
+    assert (
+        select_images(headers(ordered), RULES).score == select_images(headers(objects), RULES).score
+    )
 
 
 @given(dropped=st.sets(st.sampled_from(KEYWORDS)), some=st.booleans())
@@ -174,9 +181,9 @@ def test_any_missing_attribute_leaves_a_score_or_a_reason(dropped: set[str], som
         for keyword in dropped - UIDS:
             if keyword in ds:
                 delattr(ds, keyword)
-    judgement = judged(objects)
-    assert judgement.reason
-    assert judgement.score is None or judgement.score > 0
+    selection = judged(objects)
+    assert selection.reason
+    assert selection.score is None or selection.score > 0
 
 
 @given(
@@ -188,4 +195,4 @@ def test_any_garbled_attribute_leaves_a_score_or_a_reason(keyword: str, value: b
     for ds in objects[:2]:
         if keyword in ds:
             ds[keyword]._value = value
-    assert judge(headers(objects), RULES).reason
+    assert select_images(headers(objects), RULES).reason

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from receiver.selection.selection import Judgement, judge
+from receiver.selection.select import Selection, select_images
 from tests.support.series import rules_without_veto, series
 
 TABLE = tomllib.loads(Path(__file__).with_name("series_table.toml").read_text("utf-8"))
@@ -15,15 +15,15 @@ ROWS: dict[str, dict[str, Any]] = {row["name"]: row for row in TABLE["series"]}
 RULES = rules_without_veto()
 
 
-def judged(name: str) -> Judgement:
-    return judge(series(ROWS[name]), RULES)
+def judged(name: str) -> Selection:
+    return select_images(series(ROWS[name]), RULES)
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_a_series_is_chosen_or_refused_as_the_table_says(name: str) -> None:
-    judgement, refused = judged(name), ROWS[name].get("refused")
-    assert (judgement.score is None) == (refused is not None), judgement.reason
-    assert (refused or ROWS[name]["expect"]) in judgement.reason
+    selection, refused = judged(name), ROWS[name].get("refused")
+    assert (selection.score is None) == (refused is not None), selection.reason
+    assert (refused or ROWS[name]["expect"]) in selection.reason
 
 
 @pytest.mark.parametrize("study", TABLE["study"], ids=lambda study: study["name"])

@@ -2,12 +2,8 @@
 
 import pytest
 
-from receiver.protocol.statuses import (
-    IdentityMismatchError,
-    SopClassNotSupportedError,
-    Status,
-    status_of,
-)
+from receiver.protocol.statuses import IdentityMismatchError, SopClassNotSupportedError, status_of
+from schema.dicom import DimseStatus
 from schema.errors import DatabaseUnavailableError, StorageFullError, UnreadableObjectError
 
 
@@ -28,5 +24,5 @@ def test_an_error_has_its_status(error: Exception, status: int) -> None:
 
 
 def test_no_error_is_a_success_or_a_warning() -> None:
-    refusals = [one for one in Status if one != Status.SUCCESS]
+    refusals = [one for one in DimseStatus if one != DimseStatus.SUCCESS]
     assert not [one for one in refusals if one >> 12 == 0xB]

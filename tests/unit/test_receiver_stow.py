@@ -3,9 +3,9 @@ from http import HTTPStatus
 import pytest
 from pydicom.uid import CTImageStorage
 
+from receiver.commitment.messages import Reference
 from receiver.protocol.statuses import IdentityMismatchError, SopClassNotSupportedError
-from receiver.services.commitment import Reference
-from receiver.services.stow import (
+from receiver.stow.answer import (
     RefusedRequestError,
     StoreResult,
     TransferSyntaxNotSupportedError,

@@ -1,0 +1,67 @@
+"""Who may open an association: a decision of values alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+
+from receiver.protocol.rejection import CALLED_AE, CALLING_AE, CERTIFICATE, Rejection
+from schema.callers import Caller, is_allowed
+from schema.settings import Settings
+
+
+@dataclass(frozen=True)
+class AssociationRequest:
+    """Who asks for an association.
+
+    Attributes
+    ----------
+    certificate_names
+        The names in the peer's verified certificate; empty without TLS.
+    """
+
+    calling_ae: str
+    called_ae: str
+    address: str
+    certificate_names: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class AccessRules:
+    """Who is let in.
+
+    Attributes
+    ----------
+    certificates
+        By calling AE title, the lower-case name that its certificate must bear.
+    """
+
+    ae_title: str
+    callers: Sequence[Caller]
+    certificates: Mapping[str, str]
+
+    @classmethod
+    def of(cls, settings: Settings) -> "AccessRules":
+        """Take the rules from the settings."""
+        certificates = settings.caller_certificates or ()
+        names = {one.ae_title: one.name.lower() for one in certificates}
+        return cls(settings.ae_title, settings.allowed_callers, names)
+
+
+def refuse(request: AssociationRequest, rules: AccessRules) -> Rejection | None:
+    """Say why an association is refused, or None where it may be opened.
+
+    The caller is judged first: a stranger does not learn which title would have been right.
+    """
+    if not is_allowed(rules.callers, request.calling_ae, plain_address(request.address)):
+        return CALLING_AE
+    name = rules.certificates.get(request.calling_ae)
+    if name is not None and name not in request.certificate_names:
+        return CERTIFICATE
+    return None if request.called_ae == rules.ae_title.strip() else CALLED_AE
+
+
+def plain_address(address: str) -> str:
+    """Give an IPv4 peer of an IPv6 socket its IPv4 address, the one that the list names."""
+    parsed = ip_address(address)
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return str(mapped or parsed)

@@ -1,0 +1,68 @@
+"""`python -m receiver.association.process NAME KIND=DESCRIPTOR ...`: one process behind the ports.
+
+Started and watched by `receiver.processes.pool`; needs neither the database nor the broker.
+"""
+
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Final
+
+from receiver.access.tls import TlsFiles, acceptor_context, secured
+from receiver.association.loop import Secure
+from receiver.association.server import StorageScp
+from receiver.inbox import Inbox
+from receiver.processes.child import end_with_the_parent
+from receiver.processes.pool import PLAIN, TLS
+from schema.errors import SettingsError
+from schema.files import MEGABYTE
+from schema.log import set_up_log
+from schema.settings import Settings, settings_or_exit
+
+# With many associations, a thread that has one short thing to do (a C-ECHO) must not wait for
+# Python's usual 5 ms behind each of the others.
+SWITCH_INTERVAL_S: Final = 0.0005
+
+
+def main() -> None:
+    """Serve connections of the inherited socket until SIGTERM, or until the parent is gone."""
+    name, *ports = sys.argv[1:]
+    settings = settings_or_exit()
+    set_up_log(settings)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    scp = StorageScp(settings, Inbox(settings.storage, settings.min_free_mb * MEGABYTE, name))
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    threading.Thread(target=end_with_the_parent, daemon=True).start()
+    for port in ports:
+        kind, _, descriptor = port.partition("=")
+        arguments = (socket.socket(fileno=int(descriptor)), SECURE[kind](settings))
+        threading.Thread(target=scp.listen, args=arguments, daemon=True).start()
+    stopped.wait()
+    scp.stop()
+
+
+def no_security(_settings: Settings) -> None:
+    """Leave connections as they are."""
+
+
+def tls_security(settings: Settings) -> Secure:
+    """Make TLS connections of them."""
+    files = TlsFiles.of(settings)
+    if files is None:
+        raise SettingsError("the TLS port is open without certificates")
+    return partial(secured, context=acceptor_context(files))
+
+
+SECURE: Final[Mapping[str, Callable[[Settings], Secure | None]]] = MappingProxyType(
+    {PLAIN: no_security, TLS: tls_security}
+)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""The storage SCP of one acceptor process: a thread for each connection, and who is let in."""
+
+import errno
+import socket
+import threading
+import time
+from typing import Final
+
+import structlog
+from pynetdicom.pdu_primitives import A_ASSOCIATE
+
+from receiver.access.callers import AccessRules, AssociationRequest, plain_address, refuse
+from receiver.access.limits import PeerLimiter, PeerLimits
+from receiver.association.loop import Association, Secure
+from receiver.commitment.scp import CommitmentScp
+from receiver.counts import ACCEPTED, ASSOCIATIONS, CONNECTIONS_REFUSED, OPEN_ASSOCIATIONS
+from receiver.inbox import Inbox
+from receiver.protocol.rejection import LOCAL_LIMIT, Rejection
+from receiver.protocol.statuses import describe
+from schema.files import MEGABYTE
+from schema.settings import Settings
+
+log = structlog.get_logger()
+
+STOP_DEADLINE_S: Final = 2.0
+EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+EXHAUSTED_PAUSE_S: Final = 0.1  # for associations to end; the next connection waits in the backlog
+
+
+class StorageScp:
+    """Serves the connections that one process takes from the shared port."""
+
+    def __init__(self, settings: Settings, inbox: Inbox) -> None:
+        self._rules = AccessRules.of(settings)
+        self._limiter = PeerLimiter(PeerLimits.of(settings))
+        self._max_object_bytes = settings.max_object_mb * MEGABYTE
+        # The processes share the port fairly, so each takes its share of the associations.
+        self._limit = -(-settings.max_associations // settings.acceptor_count)
+        self._inbox = inbox
+        peers = settings.commitment_peers or ()
+        self._commitment = CommitmentScp(settings.storage, {peer.ae_title for peer in peers})
+        self._lock = threading.Lock()
+        self._waiting: dict[Association, threading.Thread] = {}  # no request yet, oldest first
+        self._established: dict[Association, threading.Thread] = {}
+
+    def listen(self, listener: socket.socket, secure: Secure | None = None) -> None:
+        """Take connections until the process ends; each is served by a thread of its own.
+
+        Parameters
+        ----------
+        secure
+            Makes a TLS connection of a plain one; None on the port without TLS.
+        """
+        while True:
+            try:
+                connection, address = listener.accept()
+            except OSError as error:
+                if error.errno not in EXHAUSTED:
+                    raise
+                time.sleep(EXHAUSTED_PAUSE_S)
+                continue
+            peer = plain_address(str(address[0]))
+            if self._limiter.connect(peer):
+                self._open(connection, peer, secure)
+                self._make_room()
+            else:
+                CONNECTIONS_REFUSED.inc()
+                connection.close()
+
+    def stop(self) -> None:
+        """End all associations: what was acknowledged is on disk, the sender has the rest."""
+        with self._lock:
+            open_ones = self._waiting | self._established
+        for association in open_ones:
+            association.stop()
+        for thread in open_ones.values():
+            thread.join(STOP_DEADLINE_S)
+
+    def _open(self, connection: socket.socket, peer: str, secure: Secure | None) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        association = Association(
+            connection,
+            peer,
+            self._inbox,
+            self._admit,
+            self._max_object_bytes,
+            self._commitment,
+            secure,
+        )
+        thread = threading.Thread(target=self._serve, args=(association,), daemon=True)
+        with self._lock:
+            self._waiting[association] = thread
+        thread.start()
+
+    def _serve(self, association: Association) -> None:
+        try:
+            association.run()
+        except Exception as error:  # noqa: BLE001 - the edge: one association ends no other
+            log.error("association failed", peer=association.address, reason=describe(error))
+        finally:
+            self._limiter.disconnect(association.address)
+            with self._lock:
+                self._waiting.pop(association, None)
+                if self._established.pop(association, None) is not None:
+                    OPEN_ASSOCIATIONS.dec()
+
+    def _make_room(self) -> None:
+        """Hang up on whoever has said nothing for longest, so that idle sockets lock nobody out."""
+        with self._lock:
+            silent = list(self._waiting)[: -self._limit]
+        for association in silent:
+            association.stop()
+
+    def _admit(self, association: Association, primitive: A_ASSOCIATE) -> Rejection | None:
+        request = AssociationRequest(
+            primitive.calling_ae_title.strip(),
+            primitive.called_ae_title.strip(),
+            association.address,
+            association.certificate_names,
+        )
+        rejection = refuse(request, self._rules) or self._limiter.refuse(association.address)
+        rejection = rejection or self._establish(association)
+        ASSOCIATIONS.labels(ACCEPTED if rejection is None else rejection.reason).inc()
+        return rejection
+
+    def _establish(self, association: Association) -> Rejection | None:
+        with self._lock:
+            if len(self._established) >= self._limit:
+                return LOCAL_LIMIT
+            self._established[association] = self._waiting.pop(association)
+            OPEN_ASSOCIATIONS.inc()
+        return None

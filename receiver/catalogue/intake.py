@@ -1,0 +1,143 @@
+"""The catalogue: what lies in the inbox becomes rows, and moves to its place in the store.
+
+Rows first, then the move: whatever is interrupted is found in the inbox again and taken in once.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+from sqlalchemy import update
+from sqlalchemy.exc import DBAPIError
+
+from receiver.catalogue.rows import known_paths, register
+from receiver.inbox import CLOSED, FOLDER, OBJECT_SUFFIX, SENDER, read_sender
+from receiver.instance.stored import STORE, StoredObject, read_stored
+from schema.database import Database, read_clock
+from schema.errors import UnreadableObjectError
+from schema.tables import Association
+
+log = structlog.get_logger()
+
+BATCH: Final = 256  # rows in one commit: a commit costs as much as 32 rows
+QUARANTINE: Final = "quarantine"
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What one association has in the inbox; `closed` if no more of it comes."""
+
+    folder: Path
+    closed: bool
+    objects: Sequence[Path]
+
+
+class Catalogue:
+    """Takes objects from the inbox into the database and the store."""
+
+    def __init__(self, database: Database, storage: Path) -> None:
+        self._database = database
+        self._storage = storage
+        self._failing: set[Path] = set()
+
+    def close_all_associations(self) -> None:
+        """Note that no association of an earlier run is open any more."""
+        with self._database.transaction() as session:
+            open_ones = update(Association).where(Association.closed_at.is_(None))
+            session.execute(open_ones.values(closed_at=read_clock(session)))
+
+    def take_in(self) -> int:
+        """Take in everything that waits; return how many objects were new."""
+        waiting = [_look(folder) for folder in (self._storage / FOLDER).iterdir()]
+        paths = [path for one in waiting for path in one.objects]
+        new = sum(
+            self._take_in_batch(self._read(paths[start : start + BATCH]))
+            for start in range(0, len(paths), BATCH)
+        )
+        self._close([one.folder for one in waiting if one.closed])
+        return new
+
+    def add_missing(self, paths: Sequence[Path]) -> int:
+        """Give files of the store the rows that they lack; return how many were added."""
+        if not paths:
+            return 0
+        with self._database.reading() as session:
+            known = known_paths(session, [str(path.relative_to(self._storage)) for path in paths])
+        missing = [path for path in paths if str(path.relative_to(self._storage)) not in known]
+        return self._take_in_batch(self._read(missing)) if missing else 0
+
+    def _take_in_batch(self, objects: Sequence[StoredObject]) -> int:
+        """Register and move; objects that the database refuses hold up none of the others."""
+        try:
+            new = self._register(objects)
+        except DBAPIError as error:
+            if len(objects) > 1:
+                half = len(objects) // 2
+                return sum(map(self._take_in_batch, (objects[:half], objects[half:])))
+            self._report(objects[0].path, f"the database refuses it: {type(error.orig).__name__}")
+            return 0
+        for one in objects:
+            _put(one.path, self._storage / one.place)
+        return new
+
+    def _register(self, objects: Sequence[StoredObject]) -> int:
+        folders = {one.association: one.path.parent for one in objects if one.association}
+        senders = {name: read_sender(folder) for name, folder in folders.items()}
+        with self._database.transaction() as session:
+            return register(session, objects, senders, read_clock(session))
+
+    def _read(self, paths: Iterable[Path]) -> list[StoredObject]:
+        objects = []
+        for path in paths:
+            inside = path.is_relative_to(self._storage / STORE)
+            try:
+                objects.append(read_stored(path, None if inside else path.parent.name))
+            except UnreadableObjectError as error:
+                self._set_aside(path, error)
+            except OSError as error:
+                self._report(path, str(error.strerror))
+        return objects
+
+    def _set_aside(self, path: Path, error: UnreadableObjectError) -> None:
+        log.error("object set aside", file=path.name, folder=QUARANTINE, reason=str(error))
+        _put(path, self._storage / QUARANTINE / f"{path.parent.name}-{path.name}")
+
+    def _report(self, path: Path, reason: str) -> None:
+        """Say once what keeps an object in its place; it is tried again in every round."""
+        if path not in self._failing:
+            self._failing.add(path)
+            log.error("object not catalogued", file=path.name, reason=reason)
+
+    def _close(self, folders: Sequence[Path]) -> None:
+        if not folders:
+            return
+        with self._database.transaction() as session:
+            names = [folder.name for folder in folders]
+            over = update(Association).where(Association.name.in_(names))
+            session.execute(over.values(closed_at=read_clock(session)))
+        for folder in folders:
+            _clear_away(folder)
+
+
+def _look(folder: Path) -> Waiting:
+    closed = (folder / CLOSED).exists()  # before the listing: a later object is not missed
+    return Waiting(folder, closed, sorted(folder.glob(f"*{OBJECT_SUFFIX}")))
+
+
+def _clear_away(folder: Path) -> None:
+    """Remove the folder of an association that is over, unless an object still waits in it."""
+    if any(folder.glob(f"*{OBJECT_SUFFIX}")):
+        return
+    for name in (SENDER, CLOSED):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):  # not empty: it is looked at again in the next round
+        folder.rmdir()
+
+
+def _put(source: Path, target: Path) -> None:
+    if source != target:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.rename(target)

@@ -1,0 +1,1 @@
+"""Storage commitment: asked by a peer, kept, and reported on."""

@@ -1,0 +1,199 @@
+"""Commitment requests from disk to database to answer: asked again until the requestor heard it."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from receiver import inbox
+from receiver.access.tls import TlsFiles, requestor_context
+from receiver.commitment.messages import CommitmentReport, CommitmentRequest, Reference, commit
+from receiver.commitment.scp import FOLDER, SUFFIX, load_request
+from receiver.commitment.scu import ReportUndeliveredError, notify
+from schema.database import Database, read_clock
+from schema.errors import TransientError, TriageError
+from schema.peers import PeerAddress
+from schema.settings import Settings
+from schema.tables import Commitment, Instance
+
+log = structlog.get_logger()
+
+QUERY_ROWS: Final = 500  # bound parameters in one statement
+ASK_AGAIN: Final = timedelta(seconds=1)  # while objects that came before the request are on the way
+FIRST_PAUSE_S: Final = 5.0
+LONGEST_PAUSE_S: Final = 3600.0
+GIVE_UP_AFTER: Final = timedelta(days=7)  # the requestor's transaction has long ended
+
+Notify = Callable[[CommitmentReport, PeerAddress], None]
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A request that waits for its answer."""
+
+    id: int
+    calling_ae: str
+    requested_at: datetime
+    request: CommitmentRequest
+
+
+class CommitmentReporter:
+    """Takes requests into the database and answers them."""
+
+    def __init__(self, settings: Settings, database: Database, send: Notify | None = None) -> None:
+        self._database = database
+        self._storage = settings.storage
+        self._peers = {peer.ae_title: peer for peer in settings.commitment_peers or ()}
+        self._send = send or _sender(settings)
+        self._failing = False
+
+    def run(self, stopped: threading.Event, pause_s: float) -> None:
+        """Collect and answer until stopped; a peer that hangs holds up reports and nothing else."""
+        while not stopped.wait(pause_s):
+            try:
+                self.collect()
+                self.deliver_due()
+                self._failing = False
+            except Exception as error:
+                if not self._failing:
+                    known = isinstance(error, TransientError)
+                    log.error("reports fail", reason=str(error), exc_info=not known)
+                self._failing = True
+
+    def collect(self) -> int:
+        """Take the requests on disk into the database; return how many were new."""
+        paths = sorted((self._storage / FOLDER).glob(f"*{SUFFIX}"))
+        return sum(self._collect(path) for path in paths)
+
+    def _collect(self, path: Path) -> bool:
+        try:
+            stored = load_request(path)
+        except (ValueError, KeyError, TypeError, TriageError) as error:
+            log.error("commitment request set aside", file=path.name, reason=str(error))
+            path.rename(path.with_suffix(".bad"))
+            return False
+        # The file's time, not ours: it is compared with the times of other files.
+        requested_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        with self._database.transaction() as session:
+            known = session.scalar(select(Commitment.id).where(Commitment.name == path.stem))
+            if known is None:
+                session.add(
+                    Commitment(
+                        name=path.stem,
+                        transaction_uid=stored.request.transaction_uid,
+                        calling_ae=stored.calling_ae,
+                        references={"objects": [asdict(one) for one in stored.request.references]},
+                        requested_at=requested_at,
+                        due_at=read_clock(session),
+                    )
+                )
+        path.unlink()
+        return known is None
+
+    def deliver_due(self) -> int:
+        """Answer what is due; return how many requestors heard it."""
+        with self._database.reading() as session:
+            now = read_clock(session)
+            due = select(Commitment).where(Commitment.due_at <= now).order_by(Commitment.id)
+            pending = [_pending(row) for row in session.scalars(due)]
+        return sum(self._deliver(one) for one in pending)
+
+    def _deliver(self, pending: Pending) -> bool:
+        # In this order: what leaves the inbox in between has its row when the rows are read.
+        is_arriving = self._is_arriving(pending.requested_at)
+        with self._database.reading() as session:
+            held = self._held(session, pending.request.references)
+        report = commit(pending.request, held)
+        if report.failed and is_arriving:
+            self._postpone(pending, None)
+            return False
+        try:
+            self._send(report, self._peer(pending.calling_ae))
+        except TransientError as error:
+            self._postpone(pending, error)
+            return False
+        self._note_delivery(pending, report)
+        return True
+
+    def _peer(self, ae_title: str) -> PeerAddress:
+        if ae_title not in self._peers:
+            raise ReportUndeliveredError(f"{ae_title} is not in TRIAGE_COMMITMENT_PEERS any more")
+        return self._peers[ae_title]
+
+    def _held(self, session: Session, references: Sequence[Reference]) -> dict[str, list[str]]:
+        """Find what is catalogued and lies whole in the store."""
+        held: dict[str, list[str]] = {}
+        for uids in _chunks([one.sop_instance_uid for one in references]):
+            for row in session.scalars(select(Instance).where(Instance.sop_instance_uid.in_(uids))):
+                if has_full_size(self._storage / row.path, row.size_bytes):
+                    held.setdefault(row.sop_instance_uid, []).append(row.sop_class_uid)
+        return held
+
+    def _is_arriving(self, requested_at: datetime) -> bool:
+        """Say whether an acknowledged object from before the request is not catalogued yet."""
+        waiting = (self._storage / inbox.FOLDER).glob(f"*/*{inbox.OBJECT_SUFFIX}")
+        return any(_is_older(path, requested_at) for path in waiting)
+
+    def _postpone(self, pending: Pending, error: TransientError | None) -> None:
+        with self._database.transaction() as session:
+            row = session.get_one(Commitment, pending.id)
+            now = read_clock(session)
+            if error is None:
+                row.due_at = now + ASK_AGAIN
+                return
+            row.attempts += 1
+            row.last_error = str(error)
+            pause_s = min(FIRST_PAUSE_S * 2 ** min(row.attempts - 1, 16), LONGEST_PAUSE_S)
+            row.due_at = now + timedelta(seconds=pause_s)
+            if now - row.requested_at > GIVE_UP_AFTER:
+                row.due_at = None
+        log.warning("commitment report undelivered", request=pending.id, reason=str(error))
+
+    def _note_delivery(self, pending: Pending, report: CommitmentReport) -> None:
+        with self._database.transaction() as session:
+            row = session.get_one(Commitment, pending.id)
+            row.delivered_at, row.due_at = read_clock(session), None
+        log.info(
+            "commitment reported",
+            request=pending.id,
+            committed=len(report.committed),
+            failed=len(report.failed),
+        )
+
+
+def _pending(row: Commitment) -> Pending:
+    references = tuple(Reference(**one) for one in row.references["objects"])
+    request = CommitmentRequest(row.transaction_uid, references)
+    return Pending(row.id, row.calling_ae, row.requested_at, request)
+
+
+def _sender(settings: Settings) -> Notify:
+    files = TlsFiles.of(settings)
+    tls = None if files is None else requestor_context(files)
+    return lambda report, peer: notify(report, peer, settings.ae_title.strip(), tls)
+
+
+def _chunks(uids: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(uids), QUERY_ROWS):
+        yield uids[start : start + QUERY_ROWS]
+
+
+def has_full_size(path: Path, size_bytes: int) -> bool:
+    """Say whether a file is there with all its bytes."""
+    try:
+        return path.stat().st_size == size_bytes
+    except OSError:
+        return False
+
+
+def _is_older(path: Path, moment: datetime) -> bool:
+    try:
+        return path.stat().st_mtime <= moment.timestamp()
+    except FileNotFoundError:
+        return False  # taken in just now

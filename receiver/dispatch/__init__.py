@@ -1,0 +1,1 @@
+"""From complete series to jobs, and the messages that tell the workers."""

@@ -1,0 +1,80 @@
+"""The dispatcher: tell the workers by name that a job waits; the database remembers it anyway."""
+
+from datetime import datetime, timedelta
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.orm import Session
+
+from schema.broker import count_waiting, ensure_broker
+from schema.database import Database, read_clock
+from schema.errors import BrokerUnavailableError
+from schema.messages import TRIAGE_QUEUE, AnalyseMessage
+from schema.settings import Settings
+from schema.states import JobState
+from schema.tables import Job
+
+log = structlog.get_logger()
+
+CONNECT_TIMEOUT_S = 3
+
+
+class Dispatcher:
+    """Rings for jobs that nobody claimed and for jobs whose worker went silent."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+        self._celery = Celery(broker=settings.broker, set_as_current=False)
+        self._celery.conf.update(
+            task_serializer="json",
+            broker_connection_timeout=CONNECT_TIMEOUT_S,
+            broker_transport_options={"socket_connect_timeout": CONNECT_TIMEOUT_S},
+        )
+
+    def dispatch_due(self) -> int:
+        """Ring for what is due, never for more jobs than there are; return how many bells.
+
+        Raises
+        ------
+        BrokerUnavailableError
+            If the broker does not answer; the jobs stay due.
+        """
+        with self._database.reading() as session:
+            due, waiting = _due_jobs(session)
+        if not due:
+            return 0
+        ensure_broker(self._settings)
+        unrung = waiting - count_waiting(self._settings, TRIAGE_QUEUE)
+        for job_id in due[: max(unrung, 0)]:
+            self._ring(AnalyseMessage(job_id))
+        return min(len(due), max(unrung, 0))
+
+    def _ring(self, bell: AnalyseMessage) -> None:
+        try:
+            self._celery.send_task(bell.task, args=[bell.job_id], queue=bell.queue, retry=False)
+        except (OperationalError, OSError) as error:
+            raise BrokerUnavailableError(f"broker: {error}") from error
+        log.info("bell rung", job=bell.job_id)
+        self._postpone(bell.job_id)
+
+    def _postpone(self, job_id: int) -> None:
+        with self._database.transaction() as session:
+            job = session.get_one(Job, job_id)
+            job.due_at = _later(session, self._settings.redispatch_s)
+
+
+def _later(session: Session, seconds: float) -> datetime:
+    return read_clock(session) + timedelta(seconds=seconds)
+
+
+def _due_jobs(session: Session) -> tuple[list[int], int]:
+    """Give the ids of the jobs that want a bell now, oldest first, and how many wait in all."""
+    now = read_clock(session)
+    lapsed = and_(Job.state == JobState.RUNNING, Job.lease_until < now)
+    waits: ColumnElement[bool] = or_(Job.state == JobState.READY, lapsed)
+    due = session.scalars(select(Job.id).where(waits, Job.due_at <= now).order_by(Job.created_at))
+    waiting = session.scalar(select(func.count()).select_from(Job).where(waits))
+    return list(due), waiting or 0

@@ -1,0 +1,230 @@
+"""Decide on every series that is whole: a job for the right one, a reason for the others."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+from sqlalchemy.orm import Session
+
+from receiver.catalogue.reopening import reopen
+from receiver.completeness.assess import CompletenessTimeouts, assess, completed_by
+from receiver.completeness.evidence import due_ids, due_series
+from receiver.completeness.measuring import measure_places
+from receiver.dispatch.second_choice import second_choices
+from receiver.instance.header import read_header
+from receiver.selection.rules import SelectionRules, load_rules
+from receiver.selection.select import Selection, select_images
+from schema.database import Database, read_clock
+from schema.errors import SourceFileMissingError, UnreadableObjectError
+from schema.settings import Settings
+from schema.states import JobState, SeriesState, move
+from schema.studies import lock_study, update_study
+from schema.tables import Instance, Job, Series
+
+log = structlog.get_logger()
+
+
+class Planner:
+    """Turns series that stopped arriving into jobs or rejections."""
+
+    def __init__(
+        self,
+        database: Database,
+        storage: Path,
+        timeouts: CompletenessTimeouts,
+        rules: SelectionRules,
+    ) -> None:
+        self._database = database
+        self._storage = storage
+        self._timeouts = timeouts
+        self._rules = rules
+
+    @classmethod
+    def of(cls, settings: Settings, database: Database) -> "Planner":
+        """Make the planner that the settings describe.
+
+        Raises
+        ------
+        SettingsError
+            If the selection rules cannot be read.
+        """
+        rules = load_rules(settings.selection, settings.words)
+        return cls(database, settings.storage, CompletenessTimeouts.of(settings), rules)
+
+    def plan(self) -> int:
+        """Decide on every series that is ready; return how many decisions were made.
+
+        Raises
+        ------
+        SourceFileMissingError
+            If a file is not where its row says; its series stays undecided, the others are not.
+        """
+        with self._database.reading() as session:
+            due = due_ids(session, self._timeouts, read_clock(session))
+        if not due:
+            return 0
+        measure_places(self._database, self._storage, due, self._rules.stack.max_objects)
+        with self._database.reading() as session:
+            ready = self._ready(session, due)
+        return self._decide_all(ready)
+
+    def fall_back(self) -> int:
+        """Have the next best series analysed where the analysis of the best one failed."""
+        with self._database.reading() as session:
+            found = second_choices(session, read_clock(session))
+        if not found:
+            return 0
+        with self._database.transaction() as session:  # another receiver may have been faster
+            for study_id in sorted({choice.study_id for choice in found}):
+                lock_study(session, study_id)
+            choices = [one for one in second_choices(session, read_clock(session)) if one in found]
+            for choice in choices:
+                series = session.get_one(Series, choice.series_id)
+                reopen(series)
+                series.completed_by = choice.reason
+                _select(series, read_clock(session))
+                update_study(session, series.study)
+                _report(series)
+        return len(choices)
+
+    def decide(self, series_id: int, reason: str, *, even_if_second: bool = False) -> bool:
+        """Decide on one series, whether it is ready or not.
+
+        Parameters
+        ----------
+        reason
+            Why now, for whoever asks later.
+        even_if_second
+            Analyse it although a series with a better score was selected before.
+
+        Returns
+        -------
+        Whether it was decided; False if it changed meanwhile, so that its clock runs again.
+
+        Raises
+        ------
+        SourceFileMissingError
+            If a file is not where its row says; the series stays undecided.
+        """
+        with self._database.reading() as session:
+            instances = session.get_one(Series, series_id).newest_instances()
+            # What retention removed was analysed long ago; what came since is judged alone.
+            paths = {one.id: one.path for one in instances if one.removed_at is None}
+        selection = self._select_images(
+            list(paths.values())
+        )  # reads files: outside of any transaction
+        with self._database.transaction() as session:
+            series = session.get_one(Series, series_id)
+            lock_study(session, series.study_id)
+            newest = series.newest_instances()
+            changed = {one.id for one in newest if one.removed_at is None} != paths.keys()
+            if changed or series.state != SeriesState.RECEIVING:
+                return False
+            series.completed_by, series.selection_version = reason, self._rules.versions
+            _leave_out(newest, selection)
+            better = None if even_if_second else _better_sibling(series, selection.score)
+            _apply(series, selection, better, read_clock(session))
+            update_study(session, series.study)
+            _report(series)
+        return True
+
+    def _ready(self, session: Session, due: Sequence[int]) -> list[tuple[int, str]]:
+        now = read_clock(session)
+        ready = []
+        for one in due_series(session, due):
+            evidence = assess(one.clock, one.arrived, self._rules.evidence)
+            reason = completed_by(one.clock, evidence, self._timeouts, now)
+            if reason is not None:
+                ready.append((one.series_id, reason))
+        return ready
+
+    def _decide_all(self, ready: Sequence[tuple[int, str]]) -> int:
+        """Decide on each; a file that is missing holds up its own series alone."""
+        decided, errors = 0, []
+        for series_id, reason in ready:
+            try:
+                decided += self.decide(series_id, reason)
+            except SourceFileMissingError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return decided
+
+    def _select_images(self, paths: Sequence[str]) -> Selection:
+        if len(paths) > self._rules.stack.max_objects:
+            return Selection(None, f"{len(paths)} objects, more than a head CT has")
+        missing = next((path for path in paths if not (self._storage / path).exists()), None)
+        if missing is not None:
+            raise SourceFileMissingError(f"{missing}: not there; check that the storage is mounted")
+        try:
+            headers = [read_header(self._storage / path) for path in paths]
+        except UnreadableObjectError as error:
+            return Selection(None, str(error))
+        return select_images(headers, self._rules)
+
+
+def _leave_out(instances: Sequence[Instance], selection: Selection) -> None:
+    for instance in instances:
+        instance.left_out = selection.left_out.get(instance.sop_instance_uid)
+
+
+def _apply(series: Series, selection: Selection, better: Series | None, now: datetime) -> None:
+    series.score = selection.score
+    series.reason = selection.reason
+    if better is not None:
+        series.reason = (
+            f"scored {series.score:g}, series {_name(better)} {better.score:g}; {series.reason}"
+        )
+    if selection.score is None or better is not None:
+        series.state = move(series.state, SeriesState.REJECTED)
+        return
+    _select(series, now)
+    _spare_worse_siblings(series)
+
+
+def _select(series: Series, now: datetime) -> None:
+    series.state = move(series.state, SeriesState.SELECTED)
+    series.jobs.append(Job(revision=series.revision, created_at=now, due_at=now))
+
+
+def _better_sibling(series: Series, score: float | None) -> Series | None:
+    """Find a selected series that the model should select_images rather than this one."""
+    if score is None:
+        return None
+    rivals = [
+        one
+        for one in series.study.series
+        if one is not series and one.state == SeriesState.SELECTED
+    ]
+    best = max(rivals, key=lambda one: one.score or 0, default=None)
+    return best if best is not None and (best.score or 0) >= score else None
+
+
+def _spare_worse_siblings(series: Series) -> None:
+    """Take back jobs of worse series that no worker began, so that none delays the better one.
+
+    One that runs or ended stays: it may be the more urgent, and the study shows the most urgent.
+    """
+    for other in series.study.series:
+        if other is series or (other.score or 0) >= (series.score or 0):
+            continue
+        for job in other.jobs:
+            if job.state == JobState.READY and job.attempts == 0:
+                job.state = move(job.state, JobState.SUPERSEDED)
+                other.reason = f"series {_name(series)} scored {series.score:g}; {other.reason}"
+
+
+def _name(series: Series) -> str:
+    return repr(series.description or series.series_instance_uid)
+
+
+def _report(series: Series) -> None:
+    log.info(
+        "series decided",
+        study=series.study.study_instance_uid,
+        series=series.series_instance_uid,
+        state=series.state,
+        completed_by=series.completed_by,
+        reason=series.reason,
+    )

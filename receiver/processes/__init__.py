@@ -1,0 +1,1 @@
+"""The processes behind the ports, started again when one dies."""

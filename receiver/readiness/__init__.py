@@ -1,1 +1,0 @@
-"""When a series is whole, and what counts as evidence."""

@@ -1,0 +1,1 @@
+"""STOW-RS: the same objects over HTTP."""
