@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select, update
 
-from receiver.instance.geometry import axial_slice_positions_mm
+from receiver.instance.geometry import axial_slice_position_mm
 from receiver.instance.header import read_header
 from schema.database import Database
 from schema.errors import UnreadableObjectError
@@ -35,7 +35,7 @@ def measure_places(
     with database.reading() as session:
         paths = [(one.id, storage / one.path) for one in session.execute(query)]
     rows = [
-        {"id": instance_id, "slice_positions_mm": _places_mm(path)}
+        {"id": instance_id, "slice_position_mm": _slice_position_mm(path)}
         for instance_id, path in paths
         if path.exists()  # else it is still on its way to its place: the next round sees it
     ]
@@ -45,8 +45,8 @@ def measure_places(
     return len(rows)
 
 
-def _places_mm(path: Path) -> list[float]:
+def _slice_position_mm(path: Path) -> list[float]:
     try:
-        return axial_slice_positions_mm(read_header(path)) or []
+        return axial_slice_position_mm(read_header(path)) or []
     except UnreadableObjectError:
         return []

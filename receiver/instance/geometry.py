@@ -64,7 +64,7 @@ def same_direction(one: Vector, other: Vector) -> bool:
     )
 
 
-def axial_slice_positions_mm(header: Header) -> list[float] | None:
+def axial_slice_position_mm(header: Header) -> list[float] | None:
     """Give the place of each frame along its normal; None if this is no axial CT slice.
 
     What the catalogue keeps of an object, so that nobody has to read the file again to know whether
