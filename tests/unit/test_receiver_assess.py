@@ -63,7 +63,7 @@ def test_an_endless_sender_is_capped() -> None:
     assert "still arriving 600 s" in (decided(0.1, age_s=600, associations=1) or "")
 
 
-@pytest.mark.parametrize("slice_positions_mm", [THIN_THEN_THICK_MM, CENTRES_OF_BOTH_MM])
+@pytest.mark.parametrize("slice_position_mm", [THIN_THEN_THICK_MM, CENTRES_OF_BOTH_MM])
 def test_thin_then_thick_slices_are_evenly_stepped(slice_position_mm: Sequence[float]) -> None:
     assert "in steps of 2.5 then 5 mm" in (decided(5, slice_position_mm) or "")
 
