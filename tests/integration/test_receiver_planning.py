@@ -154,7 +154,7 @@ def test_an_open_association_is_waited_for(clinic: Clinic) -> None:
 
 
 def test_a_series_with_a_gap_is_waited_for_and_then_analysed(clinic: Clinic) -> None:
-    gap = THICK | {"slice_position_mm": [place * 5.0 for place in range(33) if place != 9]}
+    gap = THICK | {"places_mm": [place * 5.0 for place in range(33) if place != 9]}
     head = clinic.arrive(gap, ago_s=19)
     assert clinic.planner.plan() == 0
     with clinic.database.transaction() as session:
