@@ -16,6 +16,7 @@ from receiver.dispatch.planner import Planner
 from receiver.inbox import Inbox
 from schema.database import Database
 from schema.errors import TransientError
+from schema.owners import release_orphans
 from schema.settings import Settings
 from schema.studies import heal
 
@@ -42,6 +43,7 @@ class Sweeper:
             "plan": planner.plan,
             "fall back": planner.fall_back,
             "heal": lambda: heal(database),
+            "orphans": lambda: release_orphans(database),
             "ring": dispatcher.dispatch_due,
             "certificate": CertificateWatch(settings).look_now_and_then,
             "retention": Retention(settings, database).sweep_now_and_then,

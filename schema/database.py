@@ -1,7 +1,7 @@
 """The database: engine, sessions, its clock and its migrations, for SQLite and PostgreSQL."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -177,6 +177,20 @@ def alembic_config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     return config
+
+
+def patiently(write: Callable[[], None], deadline_s: float) -> None:
+    """Write, and again until the deadline while the database is away."""
+    end = time.monotonic() + deadline_s
+    while True:
+        try:
+            write()
+        except DatabaseUnavailableError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(1)
+        else:
+            return
 
 
 def wait_for_database(settings: Settings, deadline_s: float) -> Database:

@@ -1,4 +1,4 @@
-"""Errors in two families: worth another try, or not.
+"""Errors in three families: a fault of the study, of this worker, or of what surrounds it.
 
 The docstring of each class is what an operator reads in the log and on the page.
 """
@@ -9,14 +9,18 @@ class TriageError(Exception):
 
 
 class TransientError(TriageError):
-    """A try that may succeed later: the job goes back to the queue."""
+    """A fault of the surroundings, gone in a while: the job waits, and no attempt is counted."""
 
 
 class PermanentError(TriageError):
-    """A try that would fail the same way again: the study ends with the reason."""
+    """A fault of the study: another try would fail the same way, so it ends with the reason."""
 
 
-class SettingsError(PermanentError):
+class WorkerError(TriageError):
+    """A fault of this program on this host: no study is to blame; it stops and says what to do."""
+
+
+class SettingsError(WorkerError):
     """A setting is missing, unknown or out of range; the program stops at once."""
 
 
@@ -32,8 +36,20 @@ class StorageFullError(TransientError):
     """The storage has less free space than the watermark; the sender keeps its copy."""
 
 
+class StorageAwayError(TransientError):
+    """The storage is not mounted here or does not answer; work goes on when it is back."""
+
+
 class SourceFileMissingError(TransientError):
     """A received file is not (yet) where the catalogue says, perhaps an unmounted volume."""
+
+
+class ModelError(WorkerError):
+    """The checkpoint is missing, damaged or has no such operating point."""
+
+
+class DeviceUnavailableError(WorkerError):
+    """The device of TRIAGE_DEVICE is not there, or has no memory left."""
 
 
 class UnreadableObjectError(PermanentError):

@@ -93,6 +93,7 @@ class Settings(BaseSettings):
     rules: Path | None = None
     lease_s: Seconds = 30
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    missing_file_s: Seconds = 600
     time_limit_s: Annotated[int, Field(ge=1, le=3000)] = 600
     decode_memory_mb: Annotated[int, Field(ge=512)] = 2048
     decode_limit_s: Seconds = 30

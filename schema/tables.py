@@ -286,6 +286,10 @@ class Job(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
+    # What of the surroundings it waits for (the name of the error) and since when.
+    waits_for: Mapped[str | None] = mapped_column(String(32))
+    waits_since: Mapped[datetime | None]
+    worker_faults: Mapped[int] = mapped_column(default=0)  # how often its worker was at fault
 
     outcome: Mapped[Outcome | None]
     reason: Mapped[str | None]
@@ -301,6 +305,19 @@ class Job(Base):
     series: Mapped[Series] = relationship(back_populates="jobs")
     findings: Mapped[list["Finding"]] = relationship(order_by="Finding.id")
     objects: Mapped[list["ResultObject"]] = relationship(order_by="ResultObject.id")
+
+
+class Compatibility(Base):
+    """The oldest program that may run on these tables; written by migrations that take something.
+
+    A migration that only adds leaves it alone, and so does one that takes what no program of the
+    release before used: expand first, contract a release later. No row: any program may.
+    """
+
+    __tablename__ = "compatibility"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    oldest_program: Mapped[int]
 
 
 class Finding(Base):

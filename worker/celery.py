@@ -4,17 +4,23 @@ Each option is here for a reason that somebody measured; the database is the que
 what comes over the broker is only a bell.
 """
 
+from typing import Any, Final
+
 from celery import Celery
-from celery.signals import setup_logging
+from celery.concurrency import get_implementation
+from celery.signals import setup_logging, worker_init
 from kombu.entity import Exchange, Queue
 
 from schema.broker import ensure_broker
-from schema.errors import TriageError
+from schema.errors import SettingsError, TriageError
 from schema.log import set_up_log
 from schema.messages import ANALYSE, DELIVER_QUEUE, TRIAGE_QUEUE
 from schema.settings import settings_or_exit, stop
+from worker.steps import OrphanWatch, SelfTest
 
 HARD_LIMIT_GRACE_S = 30
+CHILD_DEADLINE_S = 300  # four seconds by default: too short for torch and a model
+POOLS: Final = ("prefork", "solo", "thread")  # the others have one thread for all, and no decoder
 VISIBILITY_TIMEOUT_S = 3600  # far above the hard time limit, or a slow task runs twice
 
 settings = settings_or_exit()
@@ -39,7 +45,9 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     worker_concurrency=1,  # one study at a time for each GPU
     worker_pool_start_method="spawn",  # CUDA cannot be used in a forked child
+    worker_proc_alive_timeout=CHILD_DEADLINE_S,
     worker_max_tasks_per_child=100,
+    worker_enable_remote_control=False,  # whoever reaches Redis could stop triage unseen
     task_soft_time_limit=settings.time_limit_s,
     task_time_limit=settings.time_limit_s + HARD_LIMIT_GRACE_S,
     worker_soft_shutdown_timeout=settings.time_limit_s,
@@ -48,6 +56,15 @@ app.conf.update(
     broker_connection_max_retries=None,  # a night without Redis must not end the worker
     worker_cancel_long_running_tasks_on_connection_loss=False,  # the lease decides, not the broker
 )
+app.triage = settings
+app.steps["worker"].update({SelfTest, OrphanWatch})
+
+
+@worker_init.connect
+def _refuse_pools(sender: Any, **_: object) -> None:
+    pool = get_implementation(sender.pool_cls).__module__.rpartition(".")[2]
+    if pool not in POOLS:
+        stop(SettingsError(f"celery --pool: {pool} cannot run this worker; use prefork"))
 
 
 @setup_logging.connect

@@ -3,8 +3,6 @@
 However often a bell rings, one worker holds the job; whoever lost it cannot write.
 """
 
-import os
-import socket
 import threading
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from schema.database import Database, read_clock
 from schema.errors import LeaseLostError, TransientError
+from schema.owners import is_gone, this_process
 from schema.settings import Settings
 from schema.states import JobState, Outcome, move
 from schema.studies import lock_study_of_job, update_study
@@ -25,6 +24,7 @@ from schema.tables import Job
 log = structlog.get_logger()
 
 BEATS_PER_LEASE = 3
+DIED = "the worker died in the middle of it"
 
 
 @dataclass(frozen=True)
@@ -39,27 +39,33 @@ class Lease:
 def claim(database: Database, job_id: int, settings: Settings) -> Lease | None:
     """Claim a job, or return None where there is nothing to do.
 
-    A job that was begun `TRIAGE_MAX_ATTEMPTS` times and never ended is given up: it may be what
-    kills the workers.
+    The job of a worker that died is taken over: at once where its process was on this host, else
+    when its lease is over. One that was begun `TRIAGE_MAX_ATTEMPTS` times and never ended is given
+    up: it may be what kills the workers.
     """
     with database.transaction() as session:
         study = lock_study_of_job(session, job_id)
+        if study is None:
+            return None
         now = read_clock(session)
-        lapsed = and_(Job.state == JobState.RUNNING, Job.lease_until < now)
+        lapsed = or_(Job.lease_until < now, Job.token == _orphaned(session, job_id))
         claimed = _changes(
             session,
             update(Job)
-            .where(Job.id == job_id, or_(Job.state == JobState.READY, lapsed))
+            .where(
+                Job.id == job_id,
+                or_(Job.state == JobState.READY, and_(Job.state == JobState.RUNNING, lapsed)),
+            )
             .values(
                 state=JobState.RUNNING,
                 token=Job.token + 1,
                 attempts=Job.attempts + 1,
-                owner=f"{socket.gethostname()}:{os.getpid()}",
+                owner=this_process(),
                 started_at=now,
                 lease_until=now + timedelta(seconds=settings.lease_s),
             ),
         )
-        if study is None or not claimed:
+        if not claimed:
             return None
         job = session.get_one(Job, job_id, populate_existing=True)
         if job.attempts > settings.max_attempts:
@@ -69,12 +75,17 @@ def claim(database: Database, job_id: int, settings: Settings) -> Lease | None:
         return Lease(job.id, job.token, job.attempts)
 
 
+def _orphaned(session: Session, job_id: int) -> int | None:
+    """Give the token of a job whose owner is known to have died."""
+    owner, token = session.execute(select(Job.owner, Job.token).where(Job.id == job_id)).one()
+    return token if is_gone(owner) else None
+
+
 def _give_up(session: Session, job: Job, max_attempts: int) -> None:
-    why = job.last_error or "the worker died in the middle of it"
     job.state = move(job.state, JobState.FAILED)
     job.attempts = max_attempts
     job.outcome = Outcome.FAILED
-    job.reason = job.priority_reason = f"given up after {max_attempts} attempts: {why}"
+    job.reason = job.priority_reason = f"given up after {max_attempts} attempts: {DIED}"
     job.finished_at = read_clock(session)
     update_study(session, job.series.study)
     log.error("job given up", job=job.id, reason=job.reason)

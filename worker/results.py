@@ -2,25 +2,31 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
+from sqlalchemy.orm import Session
 
 from schema.database import Database, read_clock
-from schema.errors import TransientError
+from schema.errors import SourceFileMissingError, TransientError, WorkerError
 from schema.settings import Settings
 from schema.states import JobState, Outcome, move
 from schema.studies import update_study
 from schema.tables import Finding, Job, ResultObject
-from worker.analysis import Analysis
 from worker.lease import Lease, lock_job
+
+if TYPE_CHECKING:  # so that the pool's parent, which records nothing, need not load it
+    from worker.analysis import Analysis
 
 log = structlog.get_logger()
 
-LONGEST_PAUSE_S = 300
+LONGEST_PAUSE_S: Final = 30.0  # after an outage nobody waits longer than this
+LONGEST_WAIT_S: Final = 600.0
+PATIENT_FAULTS: Final = 3  # so many sick workers are no sign that the job makes them sick
+FILE_MISSING: Final = "a file of this series is missing from the storage; send the study again"
 
 
-def record(database: Database, lease: Lease, analysis: Analysis, storage: Path) -> None:
+def record(database: Database, lease: Lease, analysis: "Analysis", storage: Path) -> None:
     """Store an analysis: findings, priority and objects; the study is settled with it.
 
     Raises
@@ -38,6 +44,7 @@ def record(database: Database, lease: Lease, analysis: Analysis, storage: Path) 
         job.measured = _measured(analysis)
         job.model, job.model_sha256 = analysis.model, analysis.model_sha256
         job.timings_s = dict(analysis.timings_s)
+        job.waits_for = job.waits_since = None
         job.last_error = "; ".join(analysis.refused) or None
         job.finished_at = read_clock(session)
         _replace_results(job, analysis, storage)
@@ -59,13 +66,13 @@ def previous_report(job: Job, storage: Path) -> Path | None:
     return reports[-1] if reports and reports[-1].exists() else None
 
 
-def _measured(analysis: Analysis) -> dict[str, Any]:
+def _measured(analysis: "Analysis") -> dict[str, Any]:
     """Give what decided, and what is unusual about the stack that it was measured on."""
     geometry = {"tilt_degrees": round(analysis.tilt_degrees, 1), "gaps": ", ".join(analysis.gaps)}
     return dict(analysis.priority.measured) | geometry
 
 
-def _replace_results(job: Job, analysis: Analysis, storage: Path) -> None:
+def _replace_results(job: Job, analysis: "Analysis", storage: Path) -> None:
     job.findings = [
         Finding(
             subtype=finding.subtype,
@@ -90,22 +97,66 @@ def _replace_results(job: Job, analysis: Analysis, storage: Path) -> None:
 def record_failure(database: Database, lease: Lease, outcome: Outcome, reason: str) -> None:
     """Store that a job ended without an analysis: NOT_ANALYSED or FAILED, with the reason."""
     with database.transaction() as session:
-        job = lock_job(session, lease)
-        job.state = move(job.state, JobState.FAILED)
-        job.outcome = outcome
-        job.reason = job.priority_reason = job.last_error = reason
-        job.finished_at = read_clock(session)
-        update_study(session, job.series.study)
-    log.warning("job ended without an analysis", job=lease.job_id, outcome=outcome, reason=reason)
+        _fail(session, lock_job(session, lease), outcome, reason, reason)
 
 
 def requeue(database: Database, lease: Lease, error: TransientError, settings: Settings) -> None:
-    """Put a job back in the queue for another attempt, later each time."""
+    """Put a job back in the queue until its surroundings are well; the attempt is not counted.
+
+    A file that stays missing from a storage that is there ends the study.
+    """
+    with database.transaction() as session:
+        job, now, kind = lock_job(session, lease), read_clock(session), type(error).__name__
+        if job.waits_for != kind or job.waits_since is None:
+            job.waits_for, job.waits_since = kind, now
+        waited_s = (now - job.waits_since).total_seconds()
+        if isinstance(error, SourceFileMissingError) and waited_s > settings.missing_file_s:
+            _fail(session, job, Outcome.FAILED, FILE_MISSING, str(error))
+            return
+        _wait(session, job, min(max(waited_s, settings.redispatch_s), LONGEST_PAUSE_S), str(error))
+        job.attempts -= 1
+    log.warning("job requeued", job=lease.job_id, reason=str(error))
+
+
+def return_untouched(database: Database, lease: Lease, fault: WorkerError) -> None:
+    """Put a job back as it was, since its worker is at fault; one that met many sick ones waits."""
     with database.transaction() as session:
         job = lock_job(session, lease)
-        pause_s = min(settings.redispatch_s * 2 ** (lease.attempt - 1), LONGEST_PAUSE_S)
-        job.state = move(job.state, JobState.READY)
-        job.due_at = read_clock(session) + timedelta(seconds=pause_s)
-        job.last_error = str(error)
-        update_study(session, job.series.study)
-    log.warning("job given back", job=lease.job_id, pause_s=pause_s, reason=str(error))
+        job.worker_faults += 1
+        beyond = job.worker_faults - PATIENT_FAULTS
+        pause_s = min(LONGEST_PAUSE_S * 2**beyond, LONGEST_WAIT_S) if beyond >= 0 else 0
+        _wait(session, job, pause_s, str(fault))
+        job.attempts -= 1
+    log.warning("job returned", job=lease.job_id, faults=job.worker_faults, reason=str(fault))
+
+
+def spend_attempt(
+    database: Database, lease: Lease, reason: str, detail: str, settings: Settings
+) -> None:
+    """Count an attempt that ended in no way that is known; after the last the study has FAILED."""
+    with database.transaction() as session:
+        job = lock_job(session, lease)
+        if lease.attempt >= settings.max_attempts:
+            times = f"given up after {settings.max_attempts} attempts: {reason}"
+            _fail(session, job, Outcome.FAILED, times, detail)
+            return
+        _wait(session, job, settings.redispatch_s, detail)
+    log.warning("attempt spent", job=lease.job_id, reason=detail)
+
+
+def _wait(session: Session, job: Job, pause_s: float, error: str) -> None:
+    job.state = move(job.state, JobState.READY)
+    job.due_at = read_clock(session) + timedelta(seconds=pause_s)
+    job.last_error = error
+    update_study(session, job.series.study)
+
+
+def _fail(session: Session, job: Job, outcome: Outcome, reason: str, detail: str) -> None:
+    """End a job; `reason` is for a radiologist, `detail` for the operator."""
+    job.state = move(job.state, JobState.FAILED)
+    job.outcome = outcome
+    job.reason = job.priority_reason = reason
+    job.last_error = detail
+    job.finished_at = read_clock(session)
+    update_study(session, job.series.study)
+    log.warning("job ended without an analysis", job=job.id, outcome=outcome, reason=detail)

@@ -1,84 +1,174 @@
-"""The Celery task: claim, analyse, record; every error becomes a state of the job."""
+"""The Celery task: claim, analyse, record; every error becomes a state of the job.
 
+A fault of the study ends it, one of its surroundings costs time, one of the worker ends that.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from billiard.exceptions import SoftTimeLimitExceeded
+from celery import Task
 from celery.signals import worker_process_init
 
-from schema.database import Database, wait_for_database
+from schema.database import Database, patiently, wait_for_database
 from schema.errors import (
+    DatabaseUnavailableError,
     LeaseLostError,
     PermanentError,
+    StorageAwayError,
     TransientError,
     UnsuitableSeriesError,
+    WorkerError,
 )
 from schema.messages import ANALYSE
 from schema.states import Outcome
+from schema.storage import is_there, wait_until_there
 from schema.tables import Job
-from worker.analysis import Analysis, analyse
 from worker.celery import app, settings
-from worker.decoders import Decoders
+from worker.fitness import Fitness
 from worker.lease import Heartbeat, Lease, claim
-from worker.munet.inference import Predictor
-from worker.priority import load_rules
-from worker.results import previous_report, record, record_failure, requeue
+from worker.results import (
+    previous_report,
+    record,
+    record_failure,
+    requeue,
+    return_untouched,
+    spend_attempt,
+)
+from worker.verdicts import report_verdict
+
+if TYPE_CHECKING:
+    from worker.engine import Engine
 
 log = structlog.get_logger()
 
 DATABASE_DEADLINE_S: Final = 30
-RESULTS: Final = "results"
-SHIPPED_MODEL: Final = Path(__file__).parent / "munet" / "weights" / "munet.safetensors"
+STORAGE_PATIENCE_S: Final = 30
+RECORD_DEADLINE_S: Final = 60  # an answer that took a minute is worth waiting for the database
+BUG: Final = "the analysis stopped with an error in this software; the worker's log has it"
+
+fitness = Fitness(settings)
 
 
-@app.task(name=ANALYSE)
+@dataclass(frozen=True)
+class Input:
+    """What a job is about."""
+
+    study_instance_uid: str
+    paths: tuple[Path, ...]
+    previous: Path | None  # the report of the revision before
+
+
+class AnalyseTask(Task):  # type: ignore[misc]
+    """A task whose worker stops where the worker is at fault."""
+
+    Request = "worker.requests:AnalyseRequest"
+    throws = (WorkerError,)
+
+
+@app.task(name=ANALYSE, base=AnalyseTask)
 def analyse_job(job_id: int) -> None:
     """Analyse one job, unless somebody else does or did; the edge where errors become states."""
-    lease = claim(_database(), job_id, settings)
-    if lease is None:
+    engine = fitness.engine()
+    if not wait_until_there(settings.storage, STORAGE_PATIENCE_S):
+        log.warning("storage is away, no job is taken", storage=str(settings.storage))
         return
-    with structlog.contextvars.bound_contextvars(job=job_id, attempt=lease.attempt):
-        try:
-            _work(lease)
-        except LeaseLostError as error:
-            log.warning("result dropped", reason=str(error))
-        except TransientError as error:
-            requeue(_database(), lease, error, settings)
-        except UnsuitableSeriesError as error:
-            record_failure(_database(), lease, Outcome.NOT_ANALYSED, str(error))
-        except PermanentError as error:
-            record_failure(_database(), lease, Outcome.FAILED, str(error))
-        except SoftTimeLimitExceeded:
-            reason = f"not done within TRIAGE_TIME_LIMIT_S={settings.time_limit_s}"
-            record_failure(_database(), lease, Outcome.FAILED, reason)
-        except Exception as error:
-            log.exception("analysis failed")
-            record_failure(_database(), lease, Outcome.FAILED, f"{type(error).__name__}: {error}")
+    try:
+        lease = claim(_database(), job_id, settings)
+        if lease is not None:
+            with structlog.contextvars.bound_contextvars(job=job_id, attempt=lease.attempt):
+                _attempt(engine, lease)
+    except LeaseLostError as error:
+        log.warning("result dropped", reason=str(error))
+    except DatabaseUnavailableError as error:
+        log.warning("database is away, the job is left to its lease", reason=str(error))
 
 
-def _work(lease: Lease) -> None:
+def _attempt(engine: "Engine", lease: Lease) -> None:
+    """Make one attempt and see to it that the job is told how it ended."""
+    try:
+        _work(engine, lease)
+    except (LeaseLostError, DatabaseUnavailableError):
+        raise
+    except WorkerError as fault:
+        _give_back(lease, fault)
+        raise
+    except (TransientError, OSError) as error:
+        _requeue(lease, _surroundings(error))
+    except UnsuitableSeriesError as error:
+        _end(lease, Outcome.NOT_ANALYSED, str(error))
+    except PermanentError as error:
+        _end(lease, Outcome.FAILED, str(error))
+    except SoftTimeLimitExceeded:
+        reason = f"not done within {settings.time_limit_s} s"
+        _tell(lambda: spend_attempt(_database(), lease, reason, reason, settings))
+    except Exception as error:
+        log.exception("analysis failed")
+        _examine(lease, error)
+
+
+def _work(engine: "Engine", lease: Lease) -> None:
     database = _database()
-    with Heartbeat(database, lease, settings):
-        analysis = _analyse(database, lease)
-    record(database, lease, analysis, settings.storage)
-    log.info(
-        "study analysed",
-        outcome=analysis.priority.outcome,
-        priority=analysis.priority.level,
-        reason=analysis.priority.reason,
-    )
+    job = _read_input(database, lease)
+    with structlog.contextvars.bound_contextvars(study=job.study_instance_uid):
+        with Heartbeat(database, lease, settings):
+            analysis = engine.analyse(job.paths, job.previous)
+            _tell(lambda: record(database, lease, analysis, settings.storage))
+        log.info(
+            "study analysed",
+            outcome=analysis.priority.outcome,
+            priority=analysis.priority.level,
+            reason=analysis.priority.reason,
+        )
 
 
-def _analyse(database: Database, lease: Lease) -> Analysis:
+def _read_input(database: Database, lease: Lease) -> Input:
     with database.reading() as session:
         job = session.get_one(Job, lease.job_id)
-        instances = job.series.analysed_instances()
-        paths = [settings.storage / instance.path for instance in instances]
-        previous = previous_report(job, settings.storage)
-    rules, results = load_rules(settings.rules), settings.storage / RESULTS
-    return analyse(paths, _predictor(), rules, results, _decoder(), previous)
+        return Input(
+            job.series.study.study_instance_uid,
+            tuple(settings.storage / one.path for one in job.series.analysed_instances()),
+            previous_report(job, settings.storage),
+        )
+
+
+def _surroundings(error: TransientError | OSError) -> TransientError:
+    """Tell a storage that is away from one that is there and lacks a file."""
+    if not is_there(settings.storage):
+        return StorageAwayError(f"storage {settings.storage}: went away during the analysis")
+    return error if isinstance(error, TransientError) else TransientError(str(error))
+
+
+def _examine(lease: Lease, error: Exception) -> None:
+    """Find out whether this worker or the study is to blame for what nobody thought of."""
+    try:
+        fitness.examine()
+    except WorkerError as fault:
+        _give_back(lease, fault)
+        raise
+    detail = f"{type(error).__name__}: {error}"
+    _tell(lambda: spend_attempt(_database(), lease, BUG, detail, settings))
+
+
+def _give_back(lease: Lease, fault: WorkerError) -> None:
+    fitness.give_up(fault)
+    _tell(lambda: return_untouched(_database(), lease, fault))
+
+
+def _requeue(lease: Lease, error: TransientError) -> None:
+    _tell(lambda: requeue(_database(), lease, error, settings))
+
+
+def _end(lease: Lease, outcome: Outcome, reason: str) -> None:
+    _tell(lambda: record_failure(_database(), lease, outcome, reason))
+
+
+def _tell(write: Callable[[], None]) -> None:
+    patiently(write, RECORD_DEADLINE_S)
 
 
 @cache
@@ -86,18 +176,7 @@ def _database() -> Database:
     return wait_for_database(settings, DATABASE_DEADLINE_S)
 
 
-@cache
-def _predictor() -> Predictor:
-    return Predictor(settings.model or SHIPPED_MODEL, settings.device, settings.operating_point)
-
-
-@cache
-def _decoder() -> Decoders:
-    return Decoders(settings.decode_memory_mb, settings.decode_limit_s)
-
-
 @worker_process_init.connect
 def _warm_up(**_: object) -> None:
-    """Load the model when the child starts, not when the first bleed waits for it."""
-    _decoder().start()
-    _predictor()
+    """Load and try the engine when the child starts, not when the first bleed waits for it."""
+    report_verdict(fitness.engine)

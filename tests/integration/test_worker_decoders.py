@@ -12,7 +12,6 @@ from pydicom import Dataset
 
 from schema.errors import TransientError
 from tests.support.phantoms import Phantom, write
-from worker import tasks
 from worker.decoders import Decoders
 from worker.limits import DecoderProcess
 
@@ -84,10 +83,6 @@ def test_no_frame_of_10000_is_another_patients(
 ) -> None:
     counts = pool(foreign_frames, patients * TURNS)
     assert (sum(came for came, _ in counts), sum(foreign for _, foreign in counts)) == (10_000, 0)
-
-
-def test_the_tasks_of_a_worker_share_decoders_and_no_process() -> None:
-    assert tasks._decoder.__annotations__["return"] is Decoders
 
 
 def test_threads_that_read_at_one_time_have_a_process_each(patients: list[Ask]) -> None:

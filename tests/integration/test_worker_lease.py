@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -5,13 +7,16 @@ from datetime import timedelta
 import pytest
 
 from schema.database import Database, read_clock
-from schema.errors import LeaseLostError, SourceFileMissingError
+from schema.errors import LeaseLostError
+from schema.owners import release_orphans
 from schema.settings import Settings
 from schema.states import JobState, Outcome, StudyState
 from schema.tables import Job
 from tests.support.rows import add_job, add_series, add_study
 from worker.lease import Heartbeat, Lease, claim, lock_job
-from worker.results import record_failure, requeue
+from worker.results import record_failure
+
+OWN = "from schema.owners import this_process; print(this_process())"
 
 
 @pytest.fixture
@@ -112,14 +117,34 @@ def test_a_job_that_always_kills_its_worker_is_given_up_with_a_reason(
     assert job.reason == "given up after 3 attempts: the worker died in the middle of it"
 
 
-def test_a_transient_error_gives_the_job_back_for_later(
+def test_a_job_whose_owner_died_on_this_host_is_taken_over_at_once(
     database: Database, job_id: int, settings: Settings
 ) -> None:
-    lease = claimed(database, job_id, settings)
-    requeue(database, lease, SourceFileMissingError("not mounted"), settings)
+    claimed(database, job_id, settings.model_copy(update={"lease_s": 600}))
+    disown(database, job_id)
+    assert claimed(database, job_id, settings).attempt == 2
+
+
+def test_the_lease_of_a_dead_owner_ends_at_once_so_that_its_message_is_due(
+    database: Database, job_id: int, settings: Settings
+) -> None:
+    claimed(database, job_id, settings.model_copy(update={"lease_s": 600}))
+    assert release_orphans(database) == 0
+    disown(database, job_id)
+    assert release_orphans(database) == 1
     job = read_job(database, job_id)
-    assert (job.state, job.last_error) == (JobState.READY, "not mounted")
-    assert job.due_at > database.now()
+    assert job.lease_until is not None
+    assert max(job.lease_until, job.due_at) <= database.now()
+    assert release_orphans(database) == 0
+
+
+def disown(database: Database, job_id: int) -> None:
+    """Let the job belong to a process of this host that has ended."""
+    with subprocess.Popen([sys.executable, "-c", OWN], stdout=subprocess.PIPE, text=True) as one:
+        assert one.stdout is not None
+        owner = one.stdout.read().strip()
+    with database.transaction() as session:
+        session.get_one(Job, job_id).owner = owner
 
 
 def test_an_end_without_analysis_is_never_negative(

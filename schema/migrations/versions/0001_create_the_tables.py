@@ -15,6 +15,7 @@ def upgrade() -> None:
     _create_announcement()
     _create_association()
     _create_commitment()
+    _create_compatibility()
     _create_destination()
     _create_procedure_step()
     _create_study()
@@ -77,6 +78,14 @@ def _create_commitment() -> None:
     )
     with op.batch_alter_table('commitment', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_commitment_due_at'), ['due_at'], unique=False)
+
+
+def _create_compatibility() -> None:
+    op.create_table('compatibility',
+    sa.Column('id', sa.Integer(), nullable=False),
+    sa.Column('oldest_program', sa.Integer(), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_compatibility'))
+    )
 
 
 def _create_destination() -> None:
@@ -256,6 +265,9 @@ def _create_job() -> None:
     sa.Column('started_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('last_error', sa.String(), nullable=True),
+    sa.Column('waits_for', sa.String(length=32), nullable=True),
+    sa.Column('waits_since', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('worker_faults', sa.Integer(), nullable=False),
     sa.Column('outcome', sa.Enum('POSITIVE', 'NEGATIVE', 'INDETERMINATE', 'NOT_ANALYSED', 'FAILED', name='outcome', native_enum=False, length=16), nullable=True),
     sa.Column('reason', sa.String(), nullable=True),
     sa.Column('priority', sa.Integer(), nullable=False),
@@ -415,6 +427,7 @@ def downgrade() -> None:
     op.drop_table('study')
     op.drop_table('procedure_step')
     op.drop_table('destination')
+    op.drop_table('compatibility')
     with op.batch_alter_table('commitment', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_commitment_due_at'))
     op.drop_table('commitment')
