@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from rich.console import Console
 
-from schema.settings import Settings, settings_or_exit
+from schema.settings import Settings, make_home, settings_or_exit
 
 SAMPLES = Path(__file__).parent / "samples"  # DICOM and nothing else: any sender takes it whole
 EXPECTED = SAMPLES.with_suffix(".toml")
@@ -61,7 +61,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     require_free_port("TRIAGE_DICOM_PORT", settings.dicom_host, settings.dicom_port)
     require_free_port("TRIAGE_WORKLIST_PORT", settings.worklist_host, settings.worklist_port)
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_home(settings)
     log = settings.home / "demo.log"
     try:
         with running_parts(log):

@@ -3,7 +3,9 @@
 import json
 import signal
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +15,7 @@ import typer
 from receiver.commitment.reporter import CommitmentReporter
 from receiver.completeness.gathering import gathering_evidence
 from receiver.dispatch.planner import Planner
-from receiver.force import UnknownStudyError, force
+from receiver.force import UnknownStudyError, failed_since, force
 from receiver.inbox import Inbox
 from receiver.metrics import serve_metrics
 from receiver.processes.pool import AcceptorPool
@@ -22,8 +24,8 @@ from receiver.selection.dry_run_text import count_files, describe
 from receiver.selection.rules import load_rules
 from receiver.sweeper import Sweeper
 from schema.broker import ensure_broker
-from schema.database import open_database, wait_for_database
-from schema.errors import TriageError
+from schema.database import Database, open_database, wait_for_database
+from schema.errors import SourceFileMissingError, TriageError
 from schema.files import MEGABYTE
 from schema.log import set_up_log
 from schema.settings import Settings, settings_or_exit, stop
@@ -35,7 +37,18 @@ DATABASE_DEADLINE_S = 30
 
 # Pretty exceptions print locals, and a local may be a patient's.
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-StudyUid = Annotated[str, typer.Argument(help="Study Instance UID (0020,000D)")]
+StudyUid = Annotated[str | None, typer.Argument(help="Study Instance UID (0020,000D)")]
+Failed = Annotated[bool, typer.Option("--failed", help="All that FAILED --since, instead of one.")]
+Since = Annotated[
+    datetime | None,
+    typer.Option(
+        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"],
+        help="With --failed: those that ended since this time, of this host's zone if it has none.",
+    ),
+]
+Reason = Annotated[
+    str | None, typer.Option(help="With --failed: only those with these words in their reason.")
+]
 SeriesUid = Annotated[
     str | None,
     typer.Option("--series", help="Series Instance UID; analysed even if another scored more."),
@@ -58,18 +71,49 @@ def main(context: typer.Context) -> None:
 
 
 @app.command(name="force")
-def force_study(study_uid: StudyUid, series: SeriesUid = None) -> None:
-    """Decide on a study now, without waiting; open a failed or unread one for another run."""
+def force_study(
+    study_uid: StudyUid = None,
+    series: SeriesUid = None,
+    failed: Failed = False,
+    since: Since = None,
+    reason: Reason = None,
+) -> None:
+    """Decide on a study now, without waiting; open failed or unread ones for another run."""
+    if failed == (study_uid is not None) or failed != (since is not None):
+        raise typer.BadParameter("give either STUDY_UID, or --failed with --since")
     settings = settings_or_exit()
     set_up_log(settings.model_copy(update={"log_level": "WARNING"}))  # the answer is one line
     try:
         database = open_database(settings)
-        typer.echo(force(database, Planner.of(settings, database), study_uid, series))
+        planner = Planner.of(settings, database)
+        if study_uid is not None:
+            typer.echo(force(database, planner, study_uid, series))
+        elif since is not None:
+            _force_all(database, planner, failed_since(database, _aware(since), reason))
     except UnknownStudyError as error:
         typer.echo(f"ihsnet-triage: {error}", err=True)
         raise typer.Exit(1) from None
     except (TriageError, OSError) as error:
         stop(error)
+
+
+def _force_all(database: Database, planner: Planner, uids: Sequence[str]) -> None:
+    """Open many studies; one whose files are missing holds up none of the others."""
+    left = 0
+    for uid in uids:
+        try:
+            typer.echo(force(database, planner, uid, None))
+        except SourceFileMissingError as error:
+            left += 1
+            typer.echo(f"study {uid}: left as it is, {error}")
+    typer.echo(f"{len(uids) - left} opened, {left} left")
+    if left:
+        raise typer.Exit(1)
+
+
+def _aware(moment: datetime) -> datetime:
+    """Take a time without a zone as this host's own."""
+    return moment.astimezone()
 
 
 @app.command(name="dry-run")

@@ -1,6 +1,7 @@
 """An operator's word: decide now, without waiting, and look again at what ended unread."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -10,7 +11,7 @@ from receiver.dispatch.planner import Planner
 from receiver.dispatch.second_choice import reopenable
 from schema.database import Database
 from schema.errors import PermanentError
-from schema.states import JobState, SeriesState
+from schema.states import JobState, Outcome, SeriesState
 from schema.studies import lock_study, update_study
 from schema.tables import Series, Study
 
@@ -64,6 +65,23 @@ def force(database: Database, planner: Planner, study_uid: str, series_uid: str 
     for series_id in ids:
         planner.decide(series_id, FORCED, even_if_second=series_uid is not None)
     return f"study {study_uid}: {_account(database, ids)}" if ids else kept
+
+
+def failed_since(database: Database, since: datetime, reason: str | None) -> list[str]:
+    """List the studies that FAILED since then, the first to fail first.
+
+    Parameters
+    ----------
+    reason
+        Only those whose reason has these words in it, in any case of letters.
+    """
+    failed = select(Study.study_instance_uid).where(
+        Study.outcome == Outcome.FAILED, Study.finished_at >= since
+    )
+    if reason is not None:
+        failed = failed.where(Study.reason.icontains(reason, autoescape=True))
+    with database.reading() as session:
+        return list(session.scalars(failed.order_by(Study.finished_at, Study.id)))
 
 
 def _find(session: Session, study_uid: str) -> Study:

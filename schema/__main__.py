@@ -7,8 +7,8 @@ import typer
 from rich.console import Console
 
 from schema import broker, database
-from schema.errors import DatabaseUnavailableError, TriageError
-from schema.settings import Settings, settings_or_exit, stop
+from schema.errors import TriageError
+from schema.settings import Settings, make_home, settings_or_exit, stop
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,14 +46,15 @@ def check() -> None:
 def run_broker() -> None:
     """Run the private Redis of the embedded default in the foreground."""
     settings = settings_or_exit()
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_home(settings)
     raise typer.Exit(broker.keep_broker(settings))
 
 
 def _probe_database(settings: Settings) -> str:
-    if not database.is_current(database.connect(settings)):
-        raise DatabaseUnavailableError("migrations are behind; run python -m schema upgrade")
-    return "ok"
+    opened = database.connect(settings)
+    database.require_fit(opened)
+    found = database.standing(opened)
+    return "ok" if found is database.Standing.CURRENT else f"ok ({found.value})"
 
 
 def _probe_broker(settings: Settings) -> str:

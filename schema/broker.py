@@ -11,7 +11,7 @@ import redis
 from filelock import FileLock
 
 from schema.errors import BrokerUnavailableError
-from schema.settings import Settings
+from schema.settings import Settings, make_home
 
 TIMEOUT_S: Final = 5
 START_DEADLINE_S: Final = 10
@@ -57,7 +57,7 @@ def ensure_broker(settings: Settings) -> None:
     """Start the private Redis of the embedded default unless it answers; else change nothing."""
     if settings.broker_url is not None:
         return
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_home(settings)
     with FileLock(settings.home / "redis.lock"):
         if not _answers(settings):
             # Outlives this process: other parts use it too.

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -15,12 +16,15 @@ from filelock import FileLock
 from sqlalchemy.orm import Session
 
 from schema.errors import DatabaseUnavailableError
-from schema.settings import Settings
+from schema.settings import Settings, make_home
+from schema.tables import Compatibility
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_S = 30  # how long SQLite waits for another writer
 CONNECT_TIMEOUT_S = 5
 SQLITE = "sqlite"
+PROGRAM = 1  # raised by one with each release; what `Compatibility.oldest_program` is held against
+UPGRADE_LOCK = 0x1_5B_11  # of PostgreSQL's advisory locks: ours for migrations
 READ_ONLY = {"triage_read_only": True}
 DISCREET = {"hide_parameters": True}  # errors are logged, and a statement's values name patients
 
@@ -89,15 +93,10 @@ def open_database(settings: Settings) -> Database:
         upgrade(settings)
     database = connect(settings)
     try:
-        current = is_current(database)
+        require_fit(database)
     except DatabaseUnavailableError:
         database.engine.dispose()
         raise
-    if not current:
-        database.engine.dispose()
-        raise DatabaseUnavailableError(
-            "database: not at the newest migration; run python -m schema upgrade"
-        )
     return database
 
 
@@ -110,11 +109,20 @@ def connect(settings: Settings) -> Database:
             sa.create_engine(url, pool_pre_ping=True, connect_args=arguments, **DISCREET)
         )
     if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        _keep_private(Path(url.database))
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S}, **DISCREET)
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return Database(engine)
+
+
+def _keep_private(path: Path) -> None:
+    """Make the file for its owner alone; SQLite gives its journals the same mode."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    with suppress(PermissionError):  # somebody else's
+        for one in path.parent.glob(f"{path.name}*"):
+            one.chmod(0o600)
 
 
 def _prepare_sqlite(connection: object, _record: object) -> None:
@@ -133,11 +141,17 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 
 def upgrade(settings: Settings) -> None:
-    """Bring the tables to the newest migration; one process at a time on the embedded default."""
+    """Bring the tables to the newest migration; one process at a time. Newer ones stay as they are.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        If the database does not answer, or is too new for this program.
+    """
     if not settings.embedded:
         _upgrade(settings)
         return
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_home(settings)
     with FileLock(settings.home / "migration.lock"):
         _upgrade(settings)
 
@@ -145,31 +159,73 @@ def upgrade(settings: Settings) -> None:
 def _upgrade(settings: Settings) -> None:
     database = connect(settings)
     try:
-        if not is_current(database):
-            with database.engine.begin() as connection:
+        with database.engine.begin() as connection:
+            if connection.dialect.name != SQLITE:  # whoever comes second finds it done
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(UPGRADE_LOCK)))
+            found = _standing(connection)
+            if found is Standing.BEHIND:
                 config = alembic_config()
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
+            elif found is Standing.TOO_NEW:
+                raise DatabaseUnavailableError(f"database: {found.value}")
     except sa.exc.OperationalError as error:
         raise DatabaseUnavailableError(f"database: {error.orig}") from error
     finally:
         database.engine.dispose()
 
 
-def is_current(database: Database) -> bool:
-    """Say whether the tables are at the newest migration.
+class Standing(Enum):
+    """How the tables stand to this program."""
+
+    CURRENT = "at the newest migration"
+    BEHIND = "migrations are behind; run python -m schema upgrade"
+    NEWER = "newer than this program, which may still run on it"
+    TOO_NEW = "newer than this program, which may not run on it; install the release that is there"
+
+
+def standing(database: Database) -> Standing:
+    """Say how the tables stand to this program.
 
     Raises
     ------
     DatabaseUnavailableError
         If the database does not answer.
     """
-    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
     try:
         with database.engine.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision() == head
+            return _standing(connection)
     except sa.exc.OperationalError as error:
         raise DatabaseUnavailableError(f"database: {error.orig}") from error
+
+
+def _standing(connection: sa.Connection) -> Standing:
+    scripts = ScriptDirectory.from_config(alembic_config())
+    revision = MigrationContext.configure(connection).get_current_revision()
+    if revision == scripts.get_current_head():
+        return Standing.CURRENT
+    if revision is None or revision in {one.revision for one in scripts.walk_revisions()}:
+        return Standing.BEHIND
+    oldest = connection.scalar(sa.select(sa.func.max(Compatibility.oldest_program)))
+    return Standing.NEWER if (oldest or 0) <= PROGRAM else Standing.TOO_NEW
+
+
+def require_fit(database: Database) -> None:
+    """Refuse tables that this program cannot work with.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        If they are behind, or too new, or the database does not answer.
+    """
+    found = standing(database)
+    if found not in (Standing.CURRENT, Standing.NEWER):
+        raise DatabaseUnavailableError(f"database: {found.value}")
+
+
+def is_current(database: Database) -> bool:
+    """Say whether the tables are at the newest migration that this program knows."""
+    return standing(database) is Standing.CURRENT
 
 
 def alembic_config() -> Config:

@@ -5,11 +5,13 @@ Read once at the entry point and passed down. `deploy/example.env` documents eac
 
 import hashlib
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NoReturn
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
@@ -25,6 +27,11 @@ UNIX_SOCKET_PATH_LIMIT = 100  # sun_path holds 108 bytes on Linux
 # VR AE: 16 characters of the default repertoire, no backslash, no control, not spaces alone
 # (PS3.5 section 6.2).
 AE_TITLE = r"^ *[!-\[\]-~][ -\[\]-~]*$"
+BROKERS = ("redis", "rediss", "redis+socket")
+OWNER_ALONE = 0o700
+# What Kubernetes puts into every container for a Service named `triage` or `triage-…`.
+INJECTED = re.compile(r"TRIAGE_(\w+_)?(SERVICE_(HOST|PORT\w*)|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)")
+INJECTED_PORT = re.compile(r"(tcp|udp|sctp)://")
 LOOPBACK = "*@127.0.0.0/8,*@::1"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -41,6 +48,7 @@ class Settings(BaseSettings):
     home: Path = Path("var")
     database_url: str | None = None
     broker_url: str | None = None
+    broker_ca: Path | None = None
     storage_dir: Path | None = None
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
 
@@ -98,6 +106,13 @@ class Settings(BaseSettings):
     decode_memory_mb: Annotated[int, Field(ge=512)] = 2048
     decode_limit_s: Seconds = 30
     destinations: Path | None = None
+
+    @field_validator("broker_url")
+    @classmethod
+    def _refuse_other_brokers(cls, value: str | None) -> str | None:
+        if value is not None and value.partition("://")[0] not in BROKERS:
+            raise ValueError(f"Redis or Valkey only: {'://, '.join(BROKERS)}://")
+        return value
 
     @field_validator("callers", mode="before")
     @classmethod
@@ -161,8 +176,13 @@ class Settings(BaseSettings):
 
     @property
     def broker(self) -> str:
-        """Celery URL of the broker."""
-        return self.broker_url or f"redis+socket://{self.broker_socket}"
+        """Celery URL of the broker; its certificate is verified unless the URL says otherwise."""
+        url = self.broker_url or f"redis+socket://{self.broker_socket}"
+        if not url.startswith("rediss://") or "ssl_cert_reqs=" in url:
+            return url
+        verified = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true"}
+        authority = {} if self.broker_ca is None else {"ssl_ca_certs": str(self.broker_ca)}
+        return f"{url}{'&' if '?' in url else '?'}{urlencode(verified | authority)}"
 
     @property
     def storage(self) -> Path:
@@ -206,10 +226,29 @@ def read_settings() -> Settings:
 
 def _refuse_unknown_names() -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields}
-    given = {*os.environ, *dotenv_values(".env")}
-    unknown = sorted(name for name in given if name.startswith(PREFIX) and name not in known)
+    given = {**dotenv_values(".env"), **os.environ}
+    ours = {name: value or "" for name, value in given.items() if name.startswith(PREFIX)}
+    injected = {name for name, value in ours.items() if _is_injected(name, value)}
+    for name in sorted(injected & known):
+        raise SettingsError(
+            f"{name}: Kubernetes sets it for a Service of that name; set it yourself, or "
+            "enableServiceLinks: false in the pod"
+        )
+    unknown = sorted(ours.keys() - known - injected)
     if unknown:
         raise SettingsError(f"{unknown[0]}: no such setting; see deploy/example.env")
+
+
+def _is_injected(name: str, value: str) -> bool:
+    """Say whether Kubernetes, not a person, put a variable there."""
+    if not INJECTED.fullmatch(name):
+        return False
+    return "_SERVICE_" in name or INJECTED_PORT.match(value) is not None or "_PORT_" in name
+
+
+def make_home(settings: Settings) -> None:
+    """Make the folder of the embedded default, for its owner alone: patients are in it."""
+    settings.home.mkdir(mode=OWNER_ALONE, parents=True, exist_ok=True)
 
 
 def settings_or_exit() -> Settings:

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner
 
+from receiver.__main__ import app
 from receiver.completeness.assess import CompletenessTimeouts
 from receiver.dispatch.planner import Planner
-from receiver.force import UnknownStudyError, force
+from receiver.force import UnknownStudyError, failed_since, force
 from receiver.selection.rules import load_rules
 from schema.database import Database, open_database, read_clock
 from schema.errors import SourceFileMissingError
@@ -396,3 +398,36 @@ def test_jobs_are_made_once_by_two_receivers(clinic: Clinic) -> None:
     assert not other.decide(head, "second")
     with clinic.database.reading() as session:
         assert len(session.scalars(sa.select(Job)).all()) == 1
+
+
+def test_force_finds_all_that_failed_since_a_time_and_for_a_reason(clinic: Clinic) -> None:
+    head = clinic.arrive(THICK)
+    clinic.planner.plan()
+    clinic.end(head, Outcome.FAILED, 0)  # "because FAILED"
+    ended = clinic.study().finished_at
+    assert ended is not None
+    second = timedelta(seconds=1)
+    assert failed_since(clinic.database, ended - second, None) == [STUDY]
+    assert failed_since(clinic.database, ended + second, None) == []
+    assert failed_since(clinic.database, ended - second, "because failed") == [STUDY]
+    assert failed_since(clinic.database, ended - second, "%") == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--failed"], ["--since", "2026-01-01"], ["1.2.3", "--failed", "--since", "2026-01-01"]],
+)
+def test_force_wants_one_study_or_all_that_failed_since_a_time(arguments: list[str]) -> None:
+    answer = CliRunner().invoke(app, ["force", *arguments])
+    assert answer.exit_code == 2
+    assert "--failed with --since" in answer.output
+
+
+def test_force_opens_all_that_failed(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = clinic.arrive(THICK)
+    clinic.planner.plan()
+    clinic.end(head, Outcome.FAILED, 0)
+    monkeypatch.setattr("receiver.__main__.settings_or_exit", lambda: clinic.settings)
+    answer = CliRunner().invoke(app, ["force", "--failed", "--since", "2020-01-01T00:00"])
+    assert answer.output.splitlines()[-1] == "1 opened, 0 left"
+    assert clinic.study().state == StudyState.READY

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from schema.database import (
+    PROGRAM,
     Database,
     alembic_config,
     connect,
@@ -16,7 +20,7 @@ from schema.database import (
 )
 from schema.errors import DatabaseUnavailableError
 from schema.settings import Settings
-from schema.tables import Base, Study
+from schema.tables import Base, Compatibility, Study
 from tests.support.rows import LONG_AGO, add_study
 
 
@@ -83,3 +87,38 @@ def test_readers_do_not_wait_for_a_writer(database: Database) -> None:
         add_study(writer)
         with database.reading() as reader:
             assert reader.scalars(sa.select(Study)).all() == []
+
+
+def test_three_upgrades_at_once_all_succeed(new_postgresql_url: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "schema", "upgrade"]
+    given = os.environ | {"TRIAGE_DATABASE_URL": new_postgresql_url, "TRIAGE_HOME": str(tmp_path)}
+    three = [subprocess.Popen(command, env=given, stderr=subprocess.PIPE) for _ in range(3)]
+    said = [one.communicate()[1] for one in three]
+    assert [one.returncode for one in three] == [0, 0, 0], said
+
+
+def become_newer(database: Database, oldest_program: int | None) -> None:
+    """Do what a migration of a later release would."""
+    with database.transaction() as session:
+        session.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+        if oldest_program is not None:
+            session.add(Compatibility(oldest_program=oldest_program))
+
+
+@pytest.mark.parametrize("oldest_program", [None, PROGRAM])
+def test_a_program_runs_on_a_newer_database_that_still_fits_it(
+    settings: Settings, database: Database, oldest_program: int | None
+) -> None:
+    become_newer(database, oldest_program)
+    upgrade(settings)
+    open_database(settings).engine.dispose()
+    assert not is_current(database)
+
+
+def test_a_database_too_new_for_a_program_says_so_in_one_line(
+    settings: Settings, database: Database
+) -> None:
+    become_newer(database, PROGRAM + 1)
+    for act in (upgrade, open_database):
+        with pytest.raises(DatabaseUnavailableError, match="database: newer than this program"):
+            act(settings)

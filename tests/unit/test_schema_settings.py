@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from schema.database import open_database, upgrade
 from schema.errors import SettingsError
 from schema.settings import PREFIX, Settings, read_settings
 
@@ -93,3 +94,56 @@ def test_loopback_may_send_to_the_embedded_default() -> None:
     assert v4.matches("ANY", "127.0.0.1")
     assert not v4.matches("ANY", "10.0.0.1")
     assert v6.matches("ANY", "::1")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TRIAGE_PORT", "tcp://10.0.0.1:11112"),
+        ("TRIAGE_PORT_11112_TCP", "tcp://10.0.0.1:11112"),
+        ("TRIAGE_PORT_11112_TCP_ADDR", "10.0.0.1"),
+        ("TRIAGE_SERVICE_HOST", "10.0.0.1"),
+        ("TRIAGE_SERVICE_PORT_DICOM", "11112"),
+        ("TRIAGE_RECEIVER_SERVICE_PORT", "11112"),
+        ("TRIAGE_RECEIVER_PORT", "tcp://10.0.0.1:11112"),
+    ],
+)
+def test_what_kubernetes_injects_for_a_service_called_triage_is_no_setting(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    read_settings()
+
+
+def test_an_injected_name_that_is_a_setting_is_told_from_a_wrong_value(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TRIAGE_WORKLIST_PORT", "tcp://10.0.0.1:8080")
+    with pytest.raises(SettingsError, match="enableServiceLinks: false"):
+        read_settings()
+
+
+def test_a_port_that_a_person_set_is_no_injected_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIAGE_PORT", "11112")
+    with pytest.raises(SettingsError, match="TRIAGE_PORT: no such setting"):
+        read_settings()
+
+
+@pytest.mark.parametrize("url", ["amqp://a:geheim@b//", "sentinel://a:1", "valkey://a", "a:6379"])
+def test_a_broker_that_is_no_redis_is_refused_and_its_password_not_shown(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("TRIAGE_BROKER_URL", url)
+    with pytest.raises(
+        SettingsError, match=r"TRIAGE_BROKER_URL: .*Redis or Valkey only"
+    ) as refused:
+        read_settings()
+    assert "geheim" not in str(refused.value)
+
+
+def test_what_is_embedded_is_for_its_owner_alone(tmp_path: Path) -> None:
+    settings = Settings(_env_file=None, home=tmp_path / "home")
+    upgrade(settings)
+    open_database(settings).engine.dispose()
+    assert settings.home.stat().st_mode & 0o777 == 0o700
+    assert {one.stat().st_mode & 0o777 for one in settings.home.glob("triage.sqlite3*")} == {0o600}

@@ -1,0 +1,67 @@
+"""The broker over TLS: whose certificate is not verified is not our broker."""
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import kombu
+import pytest
+import redis
+import trustme
+from kombu.exceptions import OperationalError
+
+from schema.broker import client, ensure_broker, ping
+from schema.errors import BrokerUnavailableError
+from schema.settings import Settings
+from tests.support.tls import tls_front
+
+
+@pytest.fixture
+def secure(tmp_path: Path) -> Iterator[Settings]:
+    """Give the settings of a Redis with a certificate, and its authority."""
+    embedded = Settings(_env_file=None, home=tmp_path / "home")
+    ensure_broker(embedded)
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    with tls_front(context, embedded.broker_socket) as port:
+        yield Settings(
+            _env_file=None,
+            home=tmp_path / "home",
+            broker_url=f"rediss://localhost:{port}/0",
+            broker_ca=tmp_path / "ca.pem",
+        )
+    with client(embedded) as connection:
+        connection.shutdown(nosave=True)
+
+
+def connect(settings: Settings) -> None:
+    """Connect as Celery does."""
+    with kombu.Connection(settings.broker, connect_timeout=2) as connection:
+        connection.ensure_connection(max_retries=1, timeout=2)
+
+
+def test_a_broker_with_a_certificate_of_the_authority_is_ours(secure: Settings) -> None:
+    ping(secure)
+    connect(secure)
+
+
+def test_a_broker_with_a_certificate_of_somebody_else_is_refused(secure: Settings) -> None:
+    stranger = secure.model_copy(update={"broker_ca": None})
+    with pytest.raises(BrokerUnavailableError, match="certificate verify failed"):
+        ping(stranger)
+    with pytest.raises((OperationalError, redis.ConnectionError)):
+        connect(stranger)
+
+
+def test_a_certificate_for_another_name_is_refused(secure: Settings) -> None:
+    assert secure.broker_url is not None
+    other = secure.broker_url.replace("localhost", "127.0.0.1")
+    with pytest.raises(BrokerUnavailableError, match="certificate"):
+        ping(secure.model_copy(update={"broker_url": other}))
+
+
+def test_who_asks_for_no_verification_gets_none(secure: Settings) -> None:
+    url = f"{secure.broker_url}?ssl_cert_reqs=none&ssl_check_hostname=false"
+    ping(secure.model_copy(update={"broker_url": url, "broker_ca": None}))
