@@ -145,7 +145,7 @@ def _kinds(own: Reading, weights: HintWeights) -> list[Found]:
         (Kind.RENDERING, "a rendering", weights.rendering),
         (Kind.MAP, "a multi-energy map", weights.map),
         (Kind.CONE_BEAM, "a cone-beam image", weights.cone_beam),
-        (Kind.REFORMAT, "a reformat", weights.reformat / 2),
+        (Kind.REFORMAT, "a reformat", weights.reformat),
         (Kind.MOTION, "moved", weights.motion),
     )
     return [
