@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
 from schema.database import Database
+from schema.scans import adds
 from schema.states import JobState, Outcome, SeriesState, StudyState, move
 from schema.tables import Job, Series, Study
 
@@ -103,12 +104,24 @@ def deciding(ended: Sequence[Job]) -> Job | None:
     """Choose the job whose outcome the study shows.
 
     A suspicious one before all others, the most urgent first; else that of the best-scored series,
-    so that a negative second choice never covers up a failed first one.
+    so that a negative second choice never covers up a failed first one; nor does a negative half of
+    a head, or a scan of another time, a failed one. Of two scans the later one speaks.
     """
     suspicious = [job for job in ended if job.outcome in SUSPICIOUS]
     if suspicious:
         return min(suspicious, key=lambda job: urgency(job.priority))
-    return max(ended, key=lambda job: job.series.score or 0, default=None)
+    best = max(ended, key=lambda job: job.series.score or 0, default=None)
+    if best is None:
+        return None
+    # What the images themselves ruled out, such as the same head with contrast, speaks for nothing.
+    others = [
+        job
+        for job in ended
+        if job.outcome in (Outcome.NEGATIVE, Outcome.FAILED)
+        and adds(job.series.scan, best.series.scan)
+    ]
+    failed = [job for job in (best, *others) if job.outcome == Outcome.FAILED]
+    return max(failed or (best, *others), key=lambda job: job.series.scanned_at or "")
 
 
 def urgency(priority: int) -> int:

@@ -25,6 +25,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
 from schema.reading import DisagreementCause, Role
+from schema.scans import Scan
 from schema.states import DeliveryState, JobState, Outcome, SeriesState, StudyState
 from schema.subtypes import Claim
 
@@ -165,6 +166,10 @@ class Series(Base):
     score: Mapped[float | None]
     reason: Mapped[str | None]
     selection_version: Mapped[str | None] = mapped_column(String(UID_LENGTH))
+    # When and where its images were scanned: DICOM's date and time, and along the slices' normal.
+    scanned_at: Mapped[str] = mapped_column(String(26), default="")
+    from_mm: Mapped[float | None]
+    to_mm: Mapped[float | None]
     revision: Mapped[int] = mapped_column(default=1)
 
     study: Mapped[Study] = relationship(back_populates="series")
@@ -172,6 +177,11 @@ class Series(Base):
         back_populates="series", order_by="Instance.id"
     )
     jobs: Mapped[list["Job"]] = relationship(back_populates="series", order_by="Job.id")
+
+    @property
+    def scan(self) -> Scan:
+        """What it is to be compared by with the other series of its study."""
+        return Scan(self.score or 0.0, self.scanned_at or "", self.from_mm, self.to_mm)
 
     def newest_instances(self) -> list["Instance"]:
         """Give the newest version of each SOP instance, in the order of arrival."""

@@ -17,6 +17,7 @@ from receiver.selection.rules import SelectionRules, load_rules
 from receiver.selection.select import Selection, select_images
 from schema.database import Database, read_clock
 from schema.errors import SourceFileMissingError, UnreadableObjectError
+from schema.scans import adds
 from schema.settings import Settings
 from schema.states import JobState, SeriesState, move
 from schema.studies import lock_study, update_study
@@ -123,7 +124,7 @@ class Planner:
                 return False
             series.completed_by, series.selection_version = reason, self._rules.versions
             _leave_out(newest, selection)
-            better = None if even_if_second else _better_sibling(series, selection.score)
+            better = None if even_if_second else _better_sibling(series, selection)
             _apply(series, selection, better, read_clock(session))
             update_study(session, series.study)
             _report(series)
@@ -170,8 +171,9 @@ def _leave_out(instances: Sequence[Instance], selection: Selection) -> None:
 
 
 def _apply(series: Series, selection: Selection, better: Series | None, now: datetime) -> None:
-    series.score = selection.score
-    series.reason = selection.reason
+    series.score, series.reason = selection.score, selection.reason
+    series.scanned_at = selection.scanned_at
+    series.from_mm, series.to_mm = selection.from_mm, selection.to_mm
     if better is not None:
         series.reason = (
             f"scored {series.score:g}, series {_name(better)} {better.score:g}; {series.reason}"
@@ -188,14 +190,15 @@ def _select(series: Series, now: datetime) -> None:
     series.jobs.append(Job(revision=series.revision, created_at=now, due_at=now))
 
 
-def _better_sibling(series: Series, score: float | None) -> Series | None:
-    """Find a selected series that the model should select_images rather than this one."""
+def _better_sibling(series: Series, selection: Selection) -> Series | None:
+    """Find a selected series that shows the same and that the model should judge rather."""
+    score, scan = selection.score, selection.scan
     if score is None:
         return None
     rivals = [
         one
         for one in series.study.series
-        if one is not series and one.state == SeriesState.SELECTED
+        if one is not series and one.state == SeriesState.SELECTED and not adds(scan, one.scan)
     ]
     best = max(rivals, key=lambda one: one.score or 0, default=None)
     return best if best is not None and (best.score or 0) >= score else None
@@ -208,6 +211,8 @@ def _spare_worse_siblings(series: Series) -> None:
     """
     for other in series.study.series:
         if other is series or (other.score or 0) >= (series.score or 0):
+            continue
+        if adds(other.scan, series.scan):
             continue
         for job in other.jobs:
             if job.state == JobState.READY and job.attempts == 0:

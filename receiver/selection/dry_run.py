@@ -1,14 +1,15 @@
 """What would be chosen of a folder of DICOM files, and why; stores nothing, needs no database."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 from receiver.instance.header import Header, read_header
 from receiver.selection.rules import SelectionRules
-from receiver.selection.select import select_images
+from receiver.selection.select import Selection, select_images
 from schema.errors import UnreadableObjectError
+from schema.scans import adds
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class SeriesChoice:
     Attributes
     ----------
     chosen
-        Whether it is the one that would be analysed, if all series of the study were here.
+        Whether it would be analysed, if all series of the study were here: the best one, and what
+        shows another part or time.
     """
 
     series_instance_uid: str
@@ -52,7 +54,7 @@ class DryRun:
 def try_folder(
     folder: Path, rules: SelectionRules, progress: Callable[[int], None] = lambda _done: None
 ) -> DryRun:
-    """Read every file below a folder and select_images each series.
+    """Read every file below a folder and select of each series.
 
     Parameters
     ----------
@@ -83,23 +85,34 @@ def _studies(headers: Iterable[Header], rules: SelectionRules) -> tuple[StudyCho
 
 def _study(uid: str, headers: Sequence[Header], rules: SelectionRules) -> StudyChoice:
     by_series = groupby(sorted(headers, key=_series_uid), key=_series_uid)
-    judged = [_series(list(group), rules) for _, group in by_series]
-    ranked = sorted(judged, key=lambda one: -(one.score or 0))
-    best = ranked[0]
-    chosen = tuple(
-        one if one is not best or one.score is None else replace(one, chosen=True) for one in ranked
-    )
-    return StudyChoice(uid, headers[0].study_description, chosen)
+    judged = [
+        (select_images(group, rules), group) for group in (list(group) for _, group in by_series)
+    ]
+    ranked = sorted(judged, key=lambda one: -(one[0].score or 0))
+    chosen = chosen_of([selection for selection, _ in ranked])
+    series = tuple(_series(group, one, any(one is it for it in chosen)) for one, group in ranked)
+    return StudyChoice(uid, headers[0].study_description, series)
 
 
-def _series(headers: Sequence[Header], rules: SelectionRules) -> SeriesChoice:
-    selection = select_images(headers, rules)
+def chosen_of(ranked: Sequence[Selection]) -> list[Selection]:
+    """Take the best of a study's series, and each other that shows what those do not.
+
+    The planner comes to the same in any order of arrival.
+    """
+    chosen: list[Selection] = []
+    for selection in ranked:
+        if selection.score is not None and all(adds(selection.scan, one.scan) for one in chosen):
+            chosen.append(selection)
+    return chosen
+
+
+def _series(headers: Sequence[Header], selection: Selection, chosen: bool) -> SeriesChoice:
     return SeriesChoice(
         series_instance_uid=headers[0].identity.series_instance_uid,
         description=headers[0].series_description,
         modality=headers[0].modality,
         objects=len(headers),
-        chosen=False,
+        chosen=chosen,
         score=selection.score,
         reason=selection.reason,
         left_out=len(selection.left_out),

@@ -12,6 +12,7 @@ from receiver.selection.labels import LABEL_CHECKS
 from receiver.selection.rules import SelectionRules
 from receiver.selection.scoring import name_points, points_of
 from receiver.selection.stacks import MOST_STACKS, Stack, split
+from schema.scans import Scan, time_of_day
 
 NOTHING_LEFT_OUT: Mapping[str, str] = MappingProxyType({})
 NO_PLACE: Final = "no usable position or orientation"
@@ -29,11 +30,21 @@ class Selection:
         What a stranger should read: how the score came about, or why there is none.
     left_out
         SOP Instance UID of each object that the analysis does not use, with the reason.
+    scanned_at, from_mm, to_mm
+        When and where its images were scanned (schema/scans.py).
     """
 
     score: float | None
     reason: str
     left_out: Mapping[str, str] = field(default_factory=lambda: NOTHING_LEFT_OUT)
+    scanned_at: str = ""
+    from_mm: float | None = None
+    to_mm: float | None = None
+
+    @property
+    def scan(self) -> Scan:
+        """What it is to be compared by with the other series of its study."""
+        return Scan(self.score or 0.0, self.scanned_at, self.from_mm, self.to_mm)
 
 
 @dataclass(frozen=True)
@@ -171,7 +182,16 @@ def _accept(
     if below:
         points["longer than a head"] = rules.score.longer_than_head
     score = round(sum(points.values()), 3)
-    return Selection(score, _account(points, left_out, len(headers)), left_out)
+    kept = [one for one in best.headers if one not in below]
+    moments = sorted(one.acquired[0] for one in kept if one.acquired[0])
+    return Selection(
+        score,
+        _account(points, left_out, len(headers), moments[:1]),
+        left_out,
+        moments[0][:26] if moments else "",
+        best.slice_position_mm[0],
+        best.slice_position_mm[-1],
+    )
 
 
 def _below_the_head(stack: Stack, rules: SelectionRules) -> list[Header]:
@@ -183,8 +203,11 @@ def _below_the_head(stack: Stack, rules: SelectionRules) -> list[Header]:
     return [one for one in stack.headers if dot(one.image_position_mm[0], normal) < lowest_mm]
 
 
-def _account(points: Mapping[str, float], left_out: Mapping[str, str], total: int) -> str:
-    text = f"eligible: {name_points(points)}"
+def _account(
+    points: Mapping[str, float], left_out: Mapping[str, str], total: int, moments: Sequence[str]
+) -> str:
+    scanned = "".join(f"; scanned at {at}" for one in moments if (at := time_of_day(one)))
+    text = f"eligible: {name_points(points)}{scanned}"
     if not left_out:
         return text
     counts: dict[str, int] = {}

@@ -226,6 +226,31 @@ def test_the_better_series_decides_in_either_order(clinic: Clinic, order: Any) -
     assert "scored" in (worse.reason or "")
 
 
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_both_halves_of_a_head_are_analysed_in_either_order(clinic: Clinic, order: Any) -> None:
+    halves = {
+        1: THICK | {"count": 16, "places_mm": [index * 5.0 for index in range(16)]},
+        2: THICK | {"count": 15, "places_mm": [80 + index * 5.0 for index in range(15)]},
+    }
+    ids = []
+    for number in order:
+        ids.append(clinic.arrive(halves[number], number, ago_s=25))
+        clinic.planner.plan()
+    assert [[job.state for job in clinic.series(one).jobs] for one in ids] == [[JobState.READY]] * 2
+
+
+@pytest.mark.parametrize("order", [("080000", "140000"), ("140000", "080000")])
+def test_two_scans_of_one_study_are_analysed_each_with_its_time(
+    clinic: Clinic, order: tuple[str, str]
+) -> None:
+    for number, at in enumerate(order, 1):
+        times = {"AcquisitionDate": "20260101", "AcquisitionTime": at}
+        series = clinic.arrive(THICK | {"attributes": times}, number)
+        clinic.planner.plan()
+        assert [job.state for job in clinic.series(series).jobs] == [JobState.READY]
+        assert f"scanned at {at[:2]}:00:00" in (clinic.series(series).reason or "")
+
+
 def test_a_worse_series_does_not_wait_for_a_better_one_that_still_comes(clinic: Clinic) -> None:
     thin = clinic.arrive(THIN, 1)
     clinic.arrive(THICK, 2, ago_s=1, is_open=True)

@@ -26,16 +26,16 @@ def test_the_shipped_file_loads_and_has_a_version() -> None:
 
 def test_a_file_of_ones_own_is_read(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text(GOOD.replace("min_slices = 8", "min_slices = 12"), "utf-8")
+    path.write_text(GOOD.replace("min_slices = 6", "min_slices = 12"), "utf-8")
     assert load_rules(path).stack.min_slices == 12
 
 
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [
-        ("min_slices = 8", "min_slice = 8", "stack.min_slice"),
-        ("min_slices = 8", "min_slices = 'eight'", "stack.min_slices"),
-        ("min_slices = 8", "min_slices = 0", "stack.min_slices"),
+        ("min_slices = 6", "min_slice = 8", "stack.min_slice"),
+        ("min_slices = 6", "min_slices = 'eight'", "stack.min_slices"),
+        ("min_slices = 6", "min_slices = 0", "stack.min_slices"),
         ("max_extent_mm = 350.0", "max_extent_mm = nan", "stack.max_extent_mm"),
         ("head = 3.0", "", "hints.head"),
         ("[hints]", "[hint]", "hint"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from receiver.selection.reading import read
-from receiver.selection.selection import judge
+from receiver.selection.select import select_images
 from tests.support.series import rules_without_veto, series
 
 TABLE = tomllib.loads(Path(__file__).with_name("names_table.toml").read_text("utf-8"))
@@ -18,9 +18,9 @@ LAST = -20.0  # points that a name takes away at least
 
 
 def score(row: dict[str, str]) -> float:
-    judgement = judge(series(row), RULES)
-    assert judgement.score is not None, judgement.reason
-    return judgement.score
+    selection = select_images(series(row), RULES)
+    assert selection.score is not None, selection.reason
+    return selection.score
 
 
 UNNAMED = score(IMAGES)

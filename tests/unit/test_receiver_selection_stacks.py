@@ -73,10 +73,16 @@ def test_without_times_the_acquisition_number_tells_two_time_points_apart() -> N
     assert "1.2.3.1" in judged(late, early).left_out
 
 
-def test_three_time_points_are_a_time_series() -> None:
-    selection = judged(*[datasets(HEAD) for _ in range(3)])
+def test_four_time_points_are_a_time_series() -> None:
+    selection = judged(*[datasets(HEAD) for _ in range(4)])
     assert selection.score is None
-    assert "3 images at most of its positions" in selection.reason
+    assert "4 images at most of its positions" in selection.reason
+
+
+def test_of_plain_early_and_late_in_one_series_the_first_is_analysed() -> None:
+    phases = [datasets(HEAD | {"attributes": {"AcquisitionNumber": one}}) for one in (3, 1, 2)]
+    left_out = judged(*phases).left_out
+    assert set(left_out) == {f"1.2.3.{number}" for number in (*range(1, 33), *range(65, 97))}
 
 
 def test_doubled_slices_that_nothing_tells_apart_are_refused() -> None:

@@ -55,6 +55,34 @@ def test_the_most_urgent_series_gives_the_outcome(session: Session) -> None:
     assert (study.outcome, study.priority) == (Outcome.POSITIVE, 2)
 
 
+def test_a_negative_half_does_not_cover_up_the_half_that_failed(session: Session) -> None:
+    study = add_study(session)
+    lower = add_series(study, session, 10, from_mm=0.0, to_mm=75.0)
+    upper = add_series(study, session, 11, from_mm=80.0, to_mm=155.0)
+    add_job(lower, session, **done(Outcome.FAILED, 0))
+    add_job(upper, session, **done(Outcome.NEGATIVE, 4))
+    assert study.outcome == Outcome.FAILED
+
+
+def test_of_two_scans_the_later_one_speaks(session: Session) -> None:
+    study = add_study(session)
+    for score, at, reason in ((11, "20260101080000", "first"), (10, "20260101140000", "later")):
+        series = add_series(study, session, score, scanned_at=at)
+        add_job(series, session, **done(Outcome.NEGATIVE, 4), reason=reason)
+    assert study.reason == "later"
+
+
+def test_a_scan_that_its_images_ruled_out_does_not_speak_for_the_plain_one(
+    session: Session,
+) -> None:
+    study = add_study(session)
+    plain = add_series(study, session, 11, scanned_at="20260101080000")
+    enhanced = add_series(study, session, 11, scanned_at="20260101080500")
+    add_job(plain, session, **done(Outcome.NEGATIVE, 4))
+    add_job(enhanced, session, **done(Outcome.NOT_ANALYSED, 0))
+    assert study.outcome == Outcome.NEGATIVE
+
+
 def test_a_negative_second_choice_does_not_cover_up_a_failed_first_one(session: Session) -> None:
     study = add_study(session)
     add_job(add_series(study, session, 10), session, **done(Outcome.NEGATIVE, 4))

@@ -1,0 +1,82 @@
+"""What two series of one study are to each other: the same slices once more, or something else.
+
+Cerebrum and base, an upper and a lower half, a repeat after motion, a control six hours later: each
+shows what the other does not, so both are analysed and neither speaks for the other. A thin and a
+thick reconstruction of one scan show the same, so the better one speaks for both.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+SAME_KIND_POINTS: Final = 7.0  # of the score: a bone or contrast series is further from a plain one
+ANOTHER_SCAN_S: Final = 30.0  # between the first slices; reconstructions of one scan share theirs
+ANOTHER_PART_MM: Final = 25.0  # beyond the other's slices; scans of one head differ by less
+
+
+@dataclass(frozen=True)
+class Scan:
+    """When and where the images of a series were scanned.
+
+    Attributes
+    ----------
+    score
+        Of the selection.
+    scanned_at
+        Date and time of its first slice as DICOM writes them, without a zone; empty if not known.
+    from_mm, to_mm
+        Its lowest and highest slice along the normal; None if not known.
+    """
+
+    score: float
+    scanned_at: str = ""
+    from_mm: float | None = None
+    to_mm: float | None = None
+
+
+def adds(scan: Scan, other: Scan) -> str:
+    """Say what a scan shows that another one of its kind does not; empty if nothing."""
+    if abs(scan.score - other.score) > SAME_KIND_POINTS:
+        return ""
+    between_s = seconds_between(other.scanned_at, scan.scanned_at)
+    if between_s is not None and abs(between_s) >= ANOTHER_SCAN_S:
+        later = "later" if between_s > 0 else "earlier"
+        return f"another scan, {_duration(abs(between_s))} {later}"
+    beyond_mm = _beyond_mm(scan, other)
+    if beyond_mm >= ANOTHER_PART_MM:
+        return f"another part, {beyond_mm:.0f} mm that the other does not show"
+    return ""
+
+
+def seconds_between(first: str, second: str) -> float | None:
+    """Measure from one moment to another; None where one is not known or lacks its date."""
+    moments = (_moment(first), _moment(second))
+    if moments[0] is None or moments[1] is None or (len(first) >= 14) != (len(second) >= 14):
+        return None
+    return (moments[1] - moments[0]).total_seconds()
+
+
+def time_of_day(scanned_at: str) -> str:
+    """Give a moment's time as people read it; empty if it is not known."""
+    moment = _moment(scanned_at)
+    return "" if moment is None else f"{moment:%H:%M:%S}"
+
+
+def _moment(text: str) -> datetime | None:
+    whole = text.split(".")[0]
+    try:
+        return datetime.strptime(whole, "%Y%m%d%H%M%S" if len(whole) > 8 else "%H%M%S")
+    except ValueError:
+        return None
+
+
+def _beyond_mm(scan: Scan, other: Scan) -> float:
+    if scan.from_mm is None or scan.to_mm is None or other.from_mm is None or other.to_mm is None:
+        return 0.0
+    return max(other.from_mm - scan.from_mm, 0.0) + max(scan.to_mm - other.to_mm, 0.0)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
