@@ -68,7 +68,7 @@ def test_of_two_scans_the_later_one_speaks(session: Session) -> None:
     study = add_study(session)
     for score, at, reason in ((11, "20260101080000", "first"), (10, "20260101140000", "later")):
         series = add_series(study, session, score, scanned_at=at)
-        add_job(series, session, **done(Outcome.NEGATIVE, 4), reason=reason)
+        add_job(series, session, **(done(Outcome.NEGATIVE, 4) | {"reason": reason}))
     assert study.reason == "later"
 
 
