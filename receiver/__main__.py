@@ -12,8 +12,8 @@ from typing import Annotated
 import structlog
 import typer
 
-from receiver.commitment.reporter import CommitmentReporter
-from receiver.completeness.gathering import gathering_evidence
+from receiver.catalogue.intake import Catalogue, close_all_associations
+from receiver.completeness.scp import announcements_taken
 from receiver.dispatch.planner import Planner
 from receiver.force import UnknownStudyError, failed_since, force
 from receiver.inbox import Inbox
@@ -22,6 +22,7 @@ from receiver.processes.pool import AcceptorPool
 from receiver.selection.dry_run import try_folder
 from receiver.selection.dry_run_text import count_files, describe
 from receiver.selection.rules import load_rules
+from receiver.steps import receiver_steps
 from receiver.sweeper import Sweeper
 from schema.broker import ensure_broker
 from schema.database import Database, open_database, wait_for_database
@@ -141,21 +142,20 @@ def serve(settings: Settings, stopped: threading.Event) -> None:
     ensure_broker(settings)
     inbox = Inbox(settings.storage, settings.min_free_mb * MEGABYTE)
     pool = AcceptorPool(settings, inbox)
-    sweeper = Sweeper(settings, database, inbox)
-    sweeper.recover()
+    inbox.close_abandoned()
+    close_all_associations(database)
+    sweeper = Sweeper(receiver_steps(settings, database))
     try:
         for kind, (host, port) in pool.start().items():
             log.info("receiver listens", kind=kind, host=host, port=port, title=settings.ae_title)
         serve_metrics(settings, database)
-        reporter = CommitmentReporter(settings, database)
-        threading.Thread(
-            target=reporter.run, args=(stopped, settings.sweep_s), name="reporter", daemon=True
-        ).start()
-        with gathering_evidence(settings, database, stopped):
-            sweeper.run(stopped)
+        with announcements_taken(settings, database):
+            sweeper.start(stopped)
+            stopped.wait()
     finally:
         pool.stop()
-    sweeper.make_round()  # what was acknowledged last is catalogued before we go
+    sweeper.join()
+    Catalogue(database, settings.storage).take_in()  # what was acknowledged last has its row
     log.info("receiver stopped")
 
 

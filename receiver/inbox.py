@@ -218,7 +218,9 @@ def _recover(partial: Path) -> None:
 def read_sender(folder: Path) -> Sender:
     """Read who opened the association of a folder; a torn note costs only the name."""
     try:
-        return Sender(**json.loads((folder / SENDER).read_text(encoding="utf-8")))
+        sender = Sender(**json.loads((folder / SENDER).read_text(encoding="utf-8")))
+        datetime.fromisoformat(sender.opened_at)
+        return Sender(str(sender.calling_ae), str(sender.peer), sender.opened_at)
     except (OSError, ValueError, TypeError):
         return Sender("", "", datetime.now(UTC).isoformat())
 

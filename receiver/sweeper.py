@@ -1,88 +1,91 @@
-"""The sweeper: it takes in what arrived, decides what is whole, and rings."""
+"""The one periodic runner: each step in its own interval, and no lane waits for another."""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
-from receiver.access.certificate import CertificateWatch
-from receiver.catalogue.intake import Catalogue
-from receiver.catalogue.rebuild import Rebuilder
-from receiver.catalogue.retention import Retention
-from receiver.dispatch.dispatcher import Dispatcher
-from receiver.dispatch.planner import Planner
-from receiver.inbox import Inbox
-from schema.database import Database
-from schema.errors import TransientError
-from schema.owners import release_orphans
-from schema.settings import Settings
-from schema.studies import heal
+from receiver.protocol.statuses import describe
 
 log = structlog.get_logger()
 
-CATALOGUE_PAUSE_S: Final = 0.25  # a row follows its file within a second, however busy we are
+STOP_DEADLINE_S: Final = 5.0
 
-CATALOGUE: Final = "catalogue"
+
+@dataclass(frozen=True)
+class Step:
+    """Something that is done over and over.
+
+    Attributes
+    ----------
+    lane
+        Steps of one lane take turns in one thread; another lane never waits for them.
+    interval_s
+        From the end of one run to the begin of the next.
+    """
+
+    name: str
+    lane: str
+    interval_s: float
+    action: Callable[[], object]
 
 
 class Sweeper:
-    """Runs the receiver's rounds until it is told to stop; a failed step is tried in the next."""
+    """Runs steps until it is told to stop; one that fails is tried again in its next turn."""
 
-    def __init__(self, settings: Settings, database: Database, inbox: Inbox) -> None:
-        self._pause_s = settings.sweep_s
-        self._catalogue = Catalogue(database, settings.storage)
-        rebuilder = Rebuilder(self._catalogue, settings.storage)
-        planner = Planner.of(settings, database)
-        dispatcher = Dispatcher(settings, database)
-        self._inbox = inbox
-        self._steps: dict[str, Callable[[], int]] = {
-            CATALOGUE: self._catalogue.take_in,
-            "rebuild": rebuilder.look_further,
-            "plan": planner.plan,
-            "fall back": planner.fall_back,
-            "heal": lambda: heal(database),
-            "orphans": lambda: release_orphans(database),
-            "ring": dispatcher.dispatch_due,
-            "certificate": CertificateWatch(settings).look_now_and_then,
-            "retention": Retention(settings, database).sweep_now_and_then,
-        }
+    def __init__(self, steps: Iterable[Step]) -> None:
+        self._steps = {step.name: step for step in steps}
         self._failing: set[str] = set()
+        self._threads: list[threading.Thread] = []
 
-    def recover(self) -> None:
-        """Close what an earlier run left open, before the port opens."""
-        self._inbox.close_abandoned()
-        self._catalogue.close_all_associations()
+    def start(self, stopped: threading.Event) -> None:
+        """Start a thread for each lane; they end when `stopped` is set."""
+        lanes: dict[str, list[Step]] = {}
+        for step in self._steps.values():
+            lanes.setdefault(step.lane, []).append(step)
+        for lane, steps in lanes.items():
+            arguments = (steps, stopped)
+            # A daemon: a peer that hangs in one lane does not keep the program from ending.
+            thread = threading.Thread(target=self._run, args=arguments, name=lane, daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
-    def run(self, stopped: threading.Event) -> None:
-        """Make rounds until `stopped` is set; between them, take in what arrives."""
-        round_at = time.monotonic() + self._pause_s
-        while not stopped.wait(min(self._pause_s, CATALOGUE_PAUSE_S)):
-            if time.monotonic() < round_at:
-                self._do(CATALOGUE)
-            else:
-                self.make_round()
-                round_at = time.monotonic() + self._pause_s
+    def join(self) -> None:
+        """Wait a little for the lanes to end."""
+        deadline = time.monotonic() + STOP_DEADLINE_S
+        for thread in self._threads:
+            thread.join(max(deadline - time.monotonic(), 0))
 
-    def make_round(self) -> None:
-        """Do each step once; one that fails holds up none of the others."""
-        for name in self._steps:
-            self._do(name)
+    def run_once(self, *names: str) -> None:
+        """Run the steps of these names once, or all of them, in the caller's thread."""
+        for name in names or self._steps:
+            self._do(self._steps[name])
 
-    def _do(self, name: str) -> None:
+    def _run(self, steps: Sequence[Step], stopped: threading.Event) -> None:
+        due_at = dict.fromkeys((step.name for step in steps), 0.0)
+        while not stopped.is_set():
+            for step in steps:
+                if time.monotonic() >= due_at[step.name] and not stopped.is_set():
+                    self._do(step)
+                    due_at[step.name] = time.monotonic() + step.interval_s
+            stopped.wait(max(min(due_at.values()) - time.monotonic(), 0))
+
+    def _do(self, step: Step) -> None:
         try:
-            self._steps[name]()
-            self._report_recovery(name)
-        except Exception as error:  # noqa: BLE001 - the edge: the loop must outlive anything
-            self._report_failure(name, error)
+            step.action()
+        except Exception as error:  # noqa: BLE001 - the edge: the lane must outlive anything
+            self._report_failure(step.name, error)
+        else:
+            self._report_recovery(step.name)
 
     def _report_failure(self, name: str, error: Exception) -> None:
-        """Log the first failure of a kind, not one a second all night."""
+        """Log the first failure, not one a second all night; a bug says where, not what it read."""
         if name not in self._failing:
             self._failing.add(name)
-            details = None if isinstance(error, TransientError) else error  # a bug shows where
-            log.error("step fails, will try again", step=name, reason=str(error), exc_info=details)
+            log.error("step fails, will try again", step=name, reason=describe(error))
 
     def _report_recovery(self, name: str) -> None:
         if name in self._failing:

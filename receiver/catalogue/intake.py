@@ -6,6 +6,7 @@ Rows first, then the move: whatever is interrupted is found in the inbox again a
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,7 @@ from schema.tables import Association
 log = structlog.get_logger()
 
 BATCH: Final = 256  # rows in one commit: a commit costs as much as 32 rows
+SOME: Final = 2 * BATCH
 QUARANTINE: Final = "quarantine"
 
 
@@ -43,22 +45,30 @@ class Catalogue:
         self._storage = storage
         self._failing: set[Path] = set()
 
-    def close_all_associations(self) -> None:
-        """Note that no association of an earlier run is open any more."""
-        with self._database.transaction() as session:
-            open_ones = update(Association).where(Association.closed_at.is_(None))
-            session.execute(open_ones.values(closed_at=read_clock(session)))
+    def take_some(self) -> int:
+        """Take in what a second is enough for, so that what comes meanwhile is seen soon."""
+        return self.take_in(SOME)
 
-    def take_in(self) -> int:
-        """Take in everything that waits; return how many objects were new."""
-        waiting = [_look(folder) for folder in (self._storage / FOLDER).iterdir()]
-        paths = [path for one in waiting for path in one.objects]
+    def take_in(self, limit: int | None = None) -> int:
+        """Take in what waits, so many objects at most; return how many were new.
+
+        The associations take turns, so that thousands of images of one patient delay no other.
+        """
+        waiting = self._look()
+        paths = _in_turn([each.objects for each in waiting])
+        # Behind all others: what fails in every round must not take their places.
+        paths = sorted(paths, key=self._failing.__contains__)[:limit]
         new = sum(
             self._take_in_batch(self._read(paths[start : start + BATCH]))
             for start in range(0, len(paths), BATCH)
         )
-        self._close([one.folder for one in waiting if one.closed])
+        taken = set(paths)
+        self._close([each.folder for each in waiting if each.closed and taken >= {*each.objects}])
         return new
+
+    def _look(self) -> list[Waiting]:
+        folders = (path for path in (self._storage / FOLDER).iterdir() if path.is_dir())
+        return [_look(folder) for folder in folders]
 
     def add_missing(self, paths: Sequence[Path]) -> int:
         """Give files of the store the rows that they lack; return how many were added."""
@@ -79,12 +89,18 @@ class Catalogue:
                 return sum(map(self._take_in_batch, (objects[:half], objects[half:])))
             self._report(objects[0].path, f"the database refuses it: {type(error.orig).__name__}")
             return 0
-        for one in objects:
-            _put(one.path, self._storage / one.place)
+        for stored in objects:
+            self._store(stored)
         return new
 
+    def _store(self, stored: StoredObject) -> None:
+        try:
+            _put(stored.path, self._storage / stored.place)
+        except OSError as error:  # perhaps a file where a folder belongs: it stays in the inbox
+            self._report(stored.path, f"cannot be moved to the store: {error.strerror}")
+
     def _register(self, objects: Sequence[StoredObject]) -> int:
-        folders = {one.association: one.path.parent for one in objects if one.association}
+        folders = {each.association: each.path.parent for each in objects if each.association}
         senders = {name: read_sender(folder) for name, folder in folders.items()}
         with self._database.transaction() as session:
             return register(session, objects, senders, read_clock(session))
@@ -120,6 +136,19 @@ class Catalogue:
             session.execute(over.values(closed_at=read_clock(session)))
         for folder in folders:
             _clear_away(folder)
+
+
+def close_all_associations(database: Database) -> None:
+    """Note that no association of an earlier run is open any more."""
+    with database.transaction() as session:
+        open_ones = update(Association).where(Association.closed_at.is_(None))
+        session.execute(open_ones.values(closed_at=read_clock(session)))
+
+
+def _in_turn(queues: Sequence[Sequence[Path]]) -> list[Path]:
+    """Take the first of each queue, then the second, ..."""
+    rounds = zip_longest(*queues)
+    return [path for each in rounds for path in each if path is not None]
 
 
 def _look(folder: Path) -> Waiting:

@@ -1,6 +1,6 @@
 """Rebuild the catalogue from the store: files whose rows are missing get them again.
 
-After a start, in small portions between the sweeper's other work: the database may have come back
+After a start, in small portions between other work: the database may have come back
 from a backup that is older than the newest files.
 """
 

@@ -3,7 +3,6 @@
 Off unless TRIAGE_RETENTION_DAYS is set. Rows, findings and result objects stay.
 """
 
-import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -21,7 +20,6 @@ log = structlog.get_logger()
 ANALYSED: Final = (Outcome.POSITIVE, Outcome.NEGATIVE, Outcome.INDETERMINATE)
 SPENT: Final = (JobState.DONE, JobState.SUPERSEDED)
 STUDIES_A_SWEEP: Final = 20  # a sweep is short, so that it holds up no other step
-PAUSE_S: Final = 60.0
 
 
 def is_over(
@@ -49,14 +47,6 @@ class Retention:
         self._storage = settings.storage
         days = settings.retention_days
         self._keep_for = None if days is None else timedelta(days=days)
-        self._next_at_s = 0.0
-
-    def sweep_now_and_then(self) -> int:
-        """Sweep, but not in each of the sweeper's rounds."""
-        if self._keep_for is None or time.monotonic() < self._next_at_s:
-            return 0
-        self._next_at_s = time.monotonic() + PAUSE_S
-        return self.sweep()
 
     def sweep(self) -> int:
         """Remove the files of what is over; return how many."""

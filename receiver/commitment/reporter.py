@@ -1,6 +1,5 @@
 """Commitment requests from disk to database to answer: asked again until the requestor heard it."""
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -51,20 +50,6 @@ class CommitmentReporter:
         self._storage = settings.storage
         self._peers = {peer.ae_title: peer for peer in settings.commitment_peers or ()}
         self._send = send or _sender(settings)
-        self._failing = False
-
-    def run(self, stopped: threading.Event, pause_s: float) -> None:
-        """Collect and answer until stopped; a peer that hangs holds up reports and nothing else."""
-        while not stopped.wait(pause_s):
-            try:
-                self.collect()
-                self.deliver_due()
-                self._failing = False
-            except Exception as error:
-                if not self._failing:
-                    known = isinstance(error, TransientError)
-                    log.error("reports fail", reason=str(error), exc_info=not known)
-                self._failing = True
 
     def collect(self) -> int:
         """Take the requests on disk into the database; return how many were new."""

@@ -1,7 +1,6 @@
 """Ask the sender how many instances a series has: C-FIND on the series level (PS3.4 annex C)."""
 
 import ssl
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,14 +57,6 @@ class Counter:
         self._silent_until: dict[str, float] = {}
         files = TlsFiles.of(settings)
         self._tls = None if files is None else requestor_context(files)
-
-    def run(self, stopped: threading.Event) -> None:
-        """Ask until `stopped` is set; in a thread of its own, since a peer may be slow."""
-        while not stopped.wait(self._settings.sweep_s):
-            try:
-                self.ask_due()
-            except Exception as error:  # noqa: BLE001 - the edge: the loop must outlive anything
-                log.warning("counts not asked", reason=str(error))
 
     def ask_due(self) -> int:
         """Ask about what is quiet and has no answer since; return how many counts came."""

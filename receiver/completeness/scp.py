@@ -4,7 +4,8 @@ Thin handlers: parse, call one function in one transaction, answer with a status
 """
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, cast
 
 import structlog
@@ -147,3 +148,18 @@ class AnnouncementScp:
         if files is None or self._settings.dicom_plain:
             return None
         return late_acceptor_context(files)
+
+
+@contextmanager
+def announcements_taken(settings: Settings, database: Database) -> Iterator[None]:
+    """Take announcements on the port that the settings name, if they name one."""
+    if settings.announcement_port is None:
+        yield
+        return
+    server = AnnouncementScp(settings, database).start()
+    host, port = server.server_address[:2]
+    log.info("receiver listens", kind="announcements", host=host, port=port)
+    try:
+        yield
+    finally:
+        server.shutdown()

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from receiver.catalogue.intake import Catalogue
+from receiver.catalogue.intake import Catalogue, close_all_associations
 from receiver.catalogue.rebuild import Rebuilder
 from receiver.inbox import AssociationFolder, Inbox
 from receiver.protocol.file_meta import encode_file_meta
@@ -253,5 +253,58 @@ def test_closing_all_associations_ends_what_an_earlier_run_left_open(
 ) -> None:
     keep(folder, "1.2.3")
     catalogue.take_in()
-    catalogue.close_all_associations()
+    close_all_associations(database)
     assert association(database).closed_at is not None
+
+
+def test_thousands_of_images_of_one_association_delay_no_other(
+    catalogue: Catalogue, database: Database, inbox: Inbox
+) -> None:
+    crowd, other = (inbox.open_association(name, "127.0.0.1") for name in ("CT1", "CT2"))
+    for number in range(5):
+        keep(crowd, f"1.2.3.{number}")
+    keep(other, "1.2.4")
+    crowd.close()
+    catalogue.take_in(limit=2)
+    assert [row.sop_instance_uid for row in rows(database)] in (
+        ["1.2.3.0", "1.2.4"],
+        ["1.2.4", "1.2.3.0"],
+    )
+    assert crowd.path.exists()
+
+
+def test_an_association_is_over_only_when_all_of_it_has_its_rows(
+    catalogue: Catalogue, database: Database, folder: AssociationFolder
+) -> None:
+    for number in range(3):
+        keep(folder, f"1.2.3.{number}")
+    folder.close()
+    catalogue.take_in(limit=2)
+    assert association(database).closed_at is None
+    catalogue.take_in()
+    assert association(database).closed_at is not None
+
+
+def test_a_file_where_a_folder_belongs_stops_one_object_alone(
+    settings: Settings, catalogue: Catalogue, database: Database, folder: AssociationFolder
+) -> None:
+    keep(folder, "1.2.3")
+    catalogue.take_in()
+    place = settings.storage / rows(database)[0].path
+    kept = place.read_bytes()
+    place.unlink()
+    place.parent.rmdir()
+    place.parent.write_text("in the way")
+    blocked = keep(folder, "1.2.3")
+    keep(folder, "1.2.9", StudyInstanceUID="1.2.999")
+    assert catalogue.take_in() == 1
+    assert blocked.read_bytes() == kept
+
+
+def test_a_spoilt_note_of_a_sender_costs_only_its_name(
+    catalogue: Catalogue, inbox: Inbox, folder: AssociationFolder
+) -> None:
+    keep(folder, "1.2.3")
+    (folder.path / "sender.json").write_text('{"calling_ae": 1, "peer": 2, "opened_at": 3}')
+    keep(inbox.open_association("CT2", "127.0.0.1"), "1.2.4")
+    assert catalogue.take_in() == 2

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from receiver.inbox import FOLDER, AssociationFolder, Inbox, IncomingObject
 from receiver.processes.pool import hold_storage
 from receiver.protocol.file_meta import encode_file_meta
+from receiver.steps import receiver_steps
 from receiver.sweeper import Sweeper
 from schema.broker import client
 from schema.database import connect, upgrade
@@ -103,19 +104,19 @@ def test_a_sealed_object_with_lost_bytes_is_not_taken_for_whole(tmp_path: Path) 
 def test_a_database_that_is_away_for_half_a_minute_loses_nothing(tmp_path: Path) -> None:
     with away_database(tmp_path) as (settings, stop, start):
         database = connect(settings)
-        sweeper = Sweeper(settings, database, Inbox(settings.storage, 0))
+        sweeper = Sweeper(receiver_steps(settings, database))
         before, meanwhile = new_uid(), [new_uid() for _ in range(AWAY_S)]
         with acceptors(tmp_path / "home", storage_dir=settings.storage) as ports:
             with Scu(ports["plain"]) as scu:
                 push(scu, [before])
-                sweeper.make_round()
+                sweeper.run_once()
                 stop()
                 for uid in meanwhile:
                     push(scu, [uid])
-                    sweeper.make_round()
+                    sweeper.run_once()
                     threading.Event().wait(1)  # the outage itself, not a wait for something
                 start()
-            sweeper.make_round()
+            sweeper.run_once()
         database.engine.dispose()
         assert sorted(catalogued(settings)) == sorted([before, *meanwhile])
 
