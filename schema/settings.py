@@ -138,13 +138,6 @@ class Settings(BaseSettings):
             raise ValueError("not a time zone of the IANA database, as in Europe/Berlin") from error
         return value
 
-    @field_validator("destinations")
-    @classmethod
-    def _refuse_destinations(cls, value: Path | None) -> Path | None:
-        if value is not None:
-            raise ValueError("delivery to PACS and RIS is not built yet; unset it")
-        return value
-
     @property
     def zone(self) -> ZoneInfo:
         """The time zone of what people read."""

@@ -131,6 +131,8 @@ class Study(Base):
         default=_now, onupdate=_now, server_default=func.now(), index=True
     )
 
+    # Of a study that was not analysed; what was analysed has its objects with the job.
+    objects: Mapped[list["ResultObject"]] = relationship(order_by="ResultObject.id")
     series: Mapped[list["Series"]] = relationship(back_populates="study", order_by="Series.id")
 
 

@@ -16,6 +16,7 @@ from schema.errors import SettingsError, TriageError
 from schema.log import set_up_log
 from schema.messages import ANALYSE, DELIVER_QUEUE, TRIAGE_QUEUE
 from schema.settings import settings_or_exit, stop
+from worker.delivery.destinations import load_destinations
 from worker.steps import OrphanWatch, SelfTest
 
 HARD_LIMIT_GRACE_S = 30
@@ -25,11 +26,12 @@ VISIBILITY_TIMEOUT_S = 3600  # far above the hard time limit, or a slow task run
 
 settings = settings_or_exit()
 try:
+    places = load_destinations(settings.destinations)
     ensure_broker(settings)
 except TriageError as error:
     stop(error)
 
-app = Celery("worker", broker=settings.broker, include=["worker.tasks"])
+app = Celery("worker", broker=settings.broker, include=["worker.tasks", "worker.delivery.tasks"])
 app.conf.update(
     # With the default exchange both queues would get every bell.
     task_queues=[

@@ -13,6 +13,8 @@ from schema.settings import Settings
 from schema.states import JobState, Outcome, move
 from schema.studies import update_study
 from schema.tables import Finding, Job, ResultObject
+from worker.delivery.destinations import NOWHERE, Destinations
+from worker.delivery.outbox import enqueue_job
 from worker.lease import Lease, lock_job
 
 if TYPE_CHECKING:  # so that the pool's parent, which records nothing, need not load it
@@ -26,8 +28,14 @@ PATIENT_FAULTS: Final = 3  # so many sick workers are no sign that the job makes
 FILE_MISSING: Final = "a file of this series is missing from the storage; send the study again"
 
 
-def record(database: Database, lease: Lease, analysis: "Analysis", storage: Path) -> None:
-    """Store an analysis: findings, priority and objects; the study is settled with it.
+def record(
+    database: Database,
+    lease: Lease,
+    analysis: "Analysis",
+    storage: Path,
+    places: Destinations = NOWHERE,
+) -> None:
+    """Store an analysis: findings, priority, objects, and what each destination is owed.
 
     Raises
     ------
@@ -49,6 +57,7 @@ def record(database: Database, lease: Lease, analysis: "Analysis", storage: Path
         job.finished_at = read_clock(session)
         _replace_results(job, analysis, storage)
         update_study(session, job.series.study)
+        enqueue_job(session, job, places)
 
 
 def previous_report(job: Job, storage: Path) -> Path | None:

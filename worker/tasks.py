@@ -28,7 +28,7 @@ from schema.messages import ANALYSE
 from schema.states import Outcome
 from schema.storage import is_there, wait_until_there
 from schema.tables import Job
-from worker.celery import app, settings
+from worker.celery import app, places, settings
 from worker.fitness import Fitness
 from worker.lease import Heartbeat, Lease, claim
 from worker.results import (
@@ -117,7 +117,7 @@ def _work(engine: "Engine", lease: Lease) -> None:
     with structlog.contextvars.bound_contextvars(study=job.study_instance_uid):
         with Heartbeat(database, lease, settings):
             analysis = engine.analyse(job.paths, job.previous)
-            _tell(lambda: record(database, lease, analysis, settings.storage))
+            _tell(lambda: record(database, lease, analysis, settings.storage, places))
         log.info(
             "study analysed",
             outcome=analysis.priority.outcome,

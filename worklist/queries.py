@@ -11,7 +11,7 @@ from sqlalchemy.sql.base import ExecutableOption
 
 from schema.database import Database, read_clock
 from schema.errors import PermanentError
-from schema.tables import Announcement, Instance, Job, Series, Study
+from schema.tables import Announcement, Instance, Job, ResultObject, Series, Study
 from worklist.entries import Worklist
 from worklist.explanation import (
     Announced,
@@ -120,7 +120,11 @@ def check_database(database: Database) -> None:
 
 def _with_results() -> tuple[ExecutableOption, ...]:
     jobs = selectinload(Study.series).selectinload(Series.jobs)
-    return jobs.selectinload(Job.findings), jobs.selectinload(Job.objects)
+    return (
+        jobs.selectinload(Job.findings),
+        jobs.selectinload(Job.objects).selectinload(ResultObject.deliveries),
+        selectinload(Study.objects).selectinload(ResultObject.deliveries),
+    )
 
 
 def _explain(session: Session, study: Study, now: datetime, storage: Path) -> Explanation:

@@ -7,7 +7,7 @@ from pathlib import Path
 from schema.states import JobState, StudyState
 from schema.studies import NONE_FOUND, NOT_ANALYSED, deciding, newest_ended
 from schema.subtypes import ANY, KEYS
-from schema.tables import Job, Series, Study
+from schema.tables import Job, ResultObject, Series, Study
 from worklist.coverage import make_coverage
 from worklist.entries import LATE_AFTER_S, Entry, FindingRow, ObjectRow
 
@@ -53,7 +53,7 @@ def make_entry(study: Study, now: datetime, storage: Path) -> Entry:
         acknowledged_by=study.acknowledged_by,
         escalated_at=study.escalated_at if study.unread else None,
         findings=make_findings(job),
-        objects=make_objects(job, storage),
+        objects=_shown_objects(study, job, storage),
     )
 
 
@@ -82,6 +82,16 @@ def make_objects(job: Job | None, storage: Path) -> tuple[ObjectRow, ...]:
     """List the objects of a finished job with their absolute paths."""
     if job is None or job.state is not JobState.DONE:
         return ()
-    return tuple(
-        ObjectRow(one.kind, one.sop_instance_uid, storage / one.path) for one in job.objects
-    )
+    return tuple(_object(one, storage) for one in job.objects)
+
+
+def _shown_objects(study: Study, job: Job | None, storage: Path) -> tuple[ObjectRow, ...]:
+    """List the objects of what the row shows: of the job, or that nothing was analysed."""
+    analysed = make_objects(job, storage)
+    unanalysed = [one for one in study.objects if one.study_revision == study.revision]
+    return analysed or tuple(_object(one, storage) for one in unanalysed)
+
+
+def _object(one: ResultObject, storage: Path) -> ObjectRow:
+    delivered = {delivery.destination: delivery.state.value for delivery in one.deliveries}
+    return ObjectRow(one.kind, one.sop_instance_uid, storage / one.path, delivered)

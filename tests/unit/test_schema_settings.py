@@ -35,7 +35,6 @@ def test_the_default_is_embedded_and_lies_in_var() -> None:
         ("TRIAGE_AE_TITLE", "BACK\\SLASH"),
         ("TRIAGE_AE_TITLE", "   "),
         ("TRIAGE_LOG_LEVEL", "LOUD"),
-        ("TRIAGE_DESTINATIONS", "pacs.toml"),
     ],
 )
 def test_a_bad_value_is_refused_in_one_line_that_names_it(

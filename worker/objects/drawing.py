@@ -13,14 +13,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from schema.subtypes import SUBTYPES, Claim
-from worker.objects.statement import (
-    LEVEL_WORDS,
-    NOT_FOR_DIAGNOSIS,
-    OUTCOME_WORDS,
-    SCORE,
-    Statement,
-    ascii_only,
-)
+from worker.objects.statement import Statement, ascii_only
+from worker.wording import LEVEL_WORDS, NOT_FOR_DIAGNOSIS, OUTCOME_WORDS, SCORE
 
 SIDE: Final = 512
 MARGIN: Final = 16

@@ -10,10 +10,10 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from worker.objects.author import Label, Source, authorship, write_object
-from worker.objects.statement import NOT_FOR_DIAGNOSIS
 from worker.segmentation import WrittenObject
 from worker.slices import SourceSeries
 from worker.uids import stable_uid
+from worker.wording import NOT_FOR_DIAGNOSIS
 
 LABEL: Final = Label(
     "KO", "KO", 9005, "AI key images, research, not for diagnosis", audience="full"

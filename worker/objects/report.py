@@ -21,16 +21,10 @@ from worker.objects.author import (
     private,
     write_object,
 )
-from worker.objects.statement import (
-    LEVEL_WORDS,
-    NOT_FOR_DIAGNOSIS,
-    OUTCOME_WORDS,
-    SCORE,
-    Statement,
-    ascii_only,
-)
+from worker.objects.statement import Statement, ascii_only
 from worker.segmentation import MANUFACTURER, MODEL_NAME, WrittenObject, tracking_uid
 from worker.uids import software_version, stable_uid
+from worker.wording import LEVEL_WORDS, NOT_FOR_DIAGNOSIS, OUTCOME_WORDS, SCORE
 
 LABEL: Final = Label("SR", "SR", 9002, "AI hemorrhage report, research, not for diagnosis")
 PRESENCE: Final = SRCode("705057003", "SCT", "Presence")

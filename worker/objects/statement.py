@@ -2,22 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from schema.states import Outcome
 from schema.subtypes import ANY, SUBTYPES, Claim, Subtype
 from worker.findings import Finding
-
-NOT_FOR_DIAGNOSIS: Final = "AI result, for research, not for diagnosis"
-SCORE: Final = "probabilities are scores of the model"
-OUTCOME_WORDS: Final[Mapping[Outcome, str]] = {
-    Outcome.POSITIVE: "Suspected hemorrhage",
-    Outcome.INDETERMINATE: "Uncertain: to be looked at",
-    Outcome.NEGATIVE: "No hemorrhage detected by AI; does not exclude hemorrhage",
-    Outcome.NOT_ANALYSED: "Not analysed by AI: says nothing about hemorrhage",
-    Outcome.FAILED: "Not analysed by AI (it failed): says nothing about hemorrhage",
-}
-LEVEL_WORDS: Final = ("not analysed", "critical", "high", "review", "none found")
 
 
 @dataclass(frozen=True)

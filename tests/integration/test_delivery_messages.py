@@ -1,0 +1,279 @@
+"""HL7, FHIR and webhooks: each result once, acknowledged, and never a lower priority."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import hl7
+import pytest
+from fhir.resources.R4B.bundle import Bundle
+from sqlalchemy import select
+
+from schema.database import Database, open_database, upgrade
+from schema.errors import SettingsError
+from schema.settings import Settings
+from schema.states import DeliveryState, Outcome
+from schema.subtypes import ANY, Claim
+from schema.tables import Delivery, Finding, Study
+from tests.support.listeners import http_listener, mllp_listener
+from tests.support.outbox import Outbox
+from tests.support.processes import free_port, wait_for
+from tests.support.rows import add_job, add_series, done
+from worker.delivery import hl7_message, listing
+from worker.delivery.message import read_message
+from worker.delivery.outbox import enqueue_job
+from worker.delivery.probing import probe
+
+RIS = """
+[destinations.RIS]
+kind = "hl7"
+host = "127.0.0.1"
+port = {port}
+receiving_application = "RIS"
+first_pause_s = 0.01
+probe_s = 0.05
+timeout_s = 5
+"""
+FHIR = """
+[destinations.EHR]
+kind = "fhir"
+url = "{url}"
+patient = true
+patient_system = "urn:oid:1.2.3"
+accession_system = "urn:oid:1.2.4"
+first_pause_s = 0.01
+"""
+HOOK = """
+[destinations.DESK]
+kind = "webhook"
+url = "{url}"
+secret_file = "secret"
+first_pause_s = 0.01
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    settings = Settings(_env_file=None, home=tmp_path / "home")
+    upgrade(settings)
+    (settings.home / "secret").write_text("correct horse\n")
+    return settings
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    database = open_database(settings)
+    yield database
+    database.engine.dispose()
+
+
+def with_result(
+    settings: Settings, database: Database, toml: str, level: int = 1, uid: str = "1.2.840.1"
+) -> Outbox:
+    """Make an outbox with one study whose findings are stored."""
+    box = Outbox.make(settings, database, toml)
+    box.add(uid, level, kinds=("SR",))
+    with database.transaction() as session:
+        row = session.scalars(select(Delivery)).first()
+        if row is not None and row.job_id is not None:
+            session.add(
+                Finding(
+                    job_id=row.job_id, subtype=ANY, probability=0.9, volume_ml=41.23, present=True
+                )
+            )
+            session.add(
+                Finding(
+                    job_id=row.job_id,
+                    subtype="EDH",
+                    probability=0.8,
+                    volume_ml=41.23,
+                    present=True,
+                    claim=Claim.NOT_TOLD_APART,
+                )
+            )
+    return box
+
+
+def deliver(box: Outbox, name: str) -> None:
+    courier = box.courier(name)
+    over = {"DELIVERED", "FAILED", "SUPERSEDED"}
+
+    def is_over() -> bool:
+        courier.deliver_due()
+        return box.states() <= over
+
+    wait_for("end of the deliveries", is_over, 20)
+
+
+def test_a_listener_that_answers_ae_and_then_aa_accepts_each_message_once(
+    settings: Settings, database: Database
+) -> None:
+    with mllp_listener("AE", "AA") as heard:
+        deliver(with_result(settings, database, RIS.format(port=heard.port)), "RIS")
+    assert heard.given == ["AE", "AA"]
+    first, second = (hl7.parse(text).segment("MSH")[10] for text in heard.messages)
+    assert str(first) == str(second)
+    assert len(heard.accepted) == 1
+
+
+def test_a_rejected_message_is_reported_and_not_sent_again(
+    settings: Settings, database: Database
+) -> None:
+    with mllp_listener("AR") as heard:
+        box = with_result(settings, database, RIS.format(port=heard.port))
+        deliver(box, "RIS")
+    assert len(heard.messages) == 1
+    (row,) = box.rows()
+    assert row.state is DeliveryState.FAILED
+    assert "acknowledged with AR" in str(row.last_error)
+
+
+def test_a_listener_that_goes_silent_gets_the_message_when_it_is_back(
+    settings: Settings, database: Database
+) -> None:
+    with mllp_listener("nothing", "nothing", "AA") as heard:
+        box = with_result(settings, database, RIS.format(port=heard.port))
+        deliver(box, "RIS")
+    assert heard.given[-1] == "AA"
+    assert box.states() == {"DELIVERED"}
+
+
+def test_the_message_says_what_was_found_and_moves_the_order(
+    settings: Settings, database: Database
+) -> None:
+    with mllp_listener("AA") as heard:
+        deliver(with_result(settings, database, RIS.format(port=heard.port)), "RIS")
+    message = hl7.parse(heard.messages[0])
+    assert str(message.segment("MSH")[9]) == "ORU^R01^ORU_R01"
+    assert str(message.segment("TQ1")[9]) == "S"
+    assert str(message.segment("PID")[3]) == "P1"
+    values = {str(obx[3][0][0]): str(obx[5]) for obx in message.segments("OBX")}
+    assert values["LEVEL"] == "1"
+    assert values["ANY-VOLUME"] == "41.2"
+    assert "EDH-VOLUME" not in values  # the model can't tell it apart
+
+
+def test_the_message_names_no_patient_but_by_the_identifier(
+    settings: Settings, database: Database
+) -> None:
+    with mllp_listener("AA") as heard:
+        deliver(with_result(settings, database, RIS.format(port=heard.port)), "RIS")
+    assert "Phantom" not in heard.messages[0]
+
+
+def test_a_study_in_which_nothing_was_found_moves_nothing(
+    settings: Settings, database: Database
+) -> None:
+    box = with_result(settings, database, RIS.format(port=free_port()), level=4)
+    assert box.rows() == []
+
+
+def test_a_second_result_of_a_lower_level_does_not_lower_the_order(
+    settings: Settings, database: Database
+) -> None:
+    with mllp_listener("AA") as heard:
+        box = with_result(settings, database, RIS.format(port=heard.port))
+        deliver(box, "RIS")
+        with database.transaction() as session:
+            study = session.scalars(select(Study)).one()
+            series = add_series(study, session, score=1)
+            job = add_job(series, session, **done(Outcome.INDETERMINATE, 3))
+            enqueue_job(session, job, box.places)
+        deliver(box, "RIS")
+    levels = [
+        str(obx[5])
+        for text in heard.messages
+        for obx in hl7.parse(text).segments("OBX")
+        if str(obx[3][0][0]) == "LEVEL"
+    ]
+    assert levels == ["1", "1"]
+
+
+def test_separators_in_a_value_break_no_field(settings: Settings, database: Database) -> None:
+    with mllp_listener("AA") as heard:
+        box = with_result(settings, database, RIS.format(port=heard.port))
+        with database.transaction() as session:
+            session.scalars(select(Study)).one().patient_id = "A|B^C\rMSH|x"
+        deliver(box, "RIS")
+    message = hl7.parse(heard.messages[0])
+    assert str(message.segment("PID")[3]) == "A\\F\\B\\S\\C MSH\\F\\x"
+    assert len(message.segments("MSH")) == 1
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ("MSH|^~\\&|{{ result.nothing }}", "no attribute 'nothing'"),
+        ("MSH|^~\\&|{{ ''.__class__.__mro__ }}", "unsafe"),
+        ("MSH|^~\\&|a|b|c|d|e||ORU|another|P|2.5.1\nOBX|1", "result.key in MSH-10"),
+    ],
+)
+def test_a_template_that_makes_no_message_is_named(
+    template: str, reason: str, settings: Settings, database: Database
+) -> None:
+    (settings.home / "site.hl7").write_text(template)
+    toml = RIS.format(port=free_port()) + 'template = "site.hl7"\n'
+    box = with_result(settings, database, toml)
+    message = read_message(database, box.rows()[0].id)
+    with pytest.raises(SettingsError, match=reason):
+        hl7_message.render(box.places.named("RIS"), message, database.now())
+
+
+def test_fhir_is_a_valid_transaction_that_may_be_repeated(
+    settings: Settings, database: Database
+) -> None:
+    with http_listener(503, 200) as requests:
+        deliver(with_result(settings, database, FHIR.format(url=requests.url)), "EHR")
+    assert len(requests.seen) == 2
+    assert json.loads(requests.seen[0][3]) == json.loads(requests.seen[1][3])
+    bundle = Bundle.model_validate_json(requests.seen[1][3])
+    assert {entry.request.method for entry in bundle.entry} == {"PUT"}
+    kinds = [entry.resource.get_resource_type() for entry in bundle.entry]
+    assert kinds == ["Observation", "Observation", "DiagnosticReport"]
+    report = bundle.entry[-1].resource
+    assert (report.status, len(report.result)) == ("preliminary", 2)
+    assert report.subject.identifier.value == "P1"
+
+
+def test_a_request_that_is_wrong_is_not_repeated(settings: Settings, database: Database) -> None:
+    with http_listener(422) as requests:
+        box = with_result(settings, database, FHIR.format(url=requests.url))
+        deliver(box, "EHR")
+    assert len(requests.seen) == 1
+    assert "answered 422" in str(box.rows()[0].last_error)
+
+
+def test_a_webhook_is_signed_and_holds_no_patient(settings: Settings, database: Database) -> None:
+    with http_listener(204) as requests:
+        deliver(with_result(settings, database, HOOK.format(url=requests.url)), "DESK")
+    ((method, _, headers, body),) = requests.seen
+    assert method == "POST"
+    signed = headers["X-IHSNet-Timestamp"].encode() + b"." + body
+    expected = hmac.new(b"correct horse", signed, hashlib.sha256).hexdigest()
+    assert headers["X-IHSNet-Signature"] == f"sha256={expected}"
+    assert not {"patient_id", "accession_number"} & json.loads(body).keys()
+    assert b"P1" not in body
+
+
+def test_a_replay_sends_what_failed_again(settings: Settings, database: Database) -> None:
+    with http_listener(400, 200) as requests:
+        box = with_result(settings, database, HOOK.format(url=requests.url))
+        deliver(box, "DESK")
+        assert box.states() == {"FAILED"}
+        assert listing.replay(database, destination="DESK", study_uid=None, everything=False) == 1
+        deliver(box, "DESK")
+    assert box.states() == {"DELIVERED"}
+
+
+@pytest.mark.parametrize("toml", [RIS, FHIR, HOOK])
+def test_a_test_says_that_nobody_is_there(
+    toml: str, settings: Settings, database: Database
+) -> None:
+    port = free_port()
+    text = toml.format(port=port, url=f"http://127.0.0.1:{port}/x")
+    box = Outbox.make(settings, database, text)
+    (finding,) = probe(box.places.destinations[0], settings)
+    assert not finding.is_good
+    assert "not reachable" in finding.text

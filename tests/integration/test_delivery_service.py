@@ -1,0 +1,228 @@
+"""The service: it survives its own death, states the unanalysed, and needs no torch."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from sqlalchemy import select, update
+
+from schema.database import Database, open_database, read_clock, upgrade
+from schema.settings import Settings
+from schema.states import DeliveryState, JobState, Outcome, SeriesState
+from schema.studies import update_study
+from schema.tables import Delivery, Instance, ResultObject, Series
+from tests.support.archives import Orthanc
+from tests.support.listeners import mllp_listener
+from tests.support.outbox import Outbox
+from tests.support.phantoms import FEW_MM, Phantom
+from tests.support.processes import free_port, wait_for
+from tests.support.rows import add_job, add_series, add_study
+from worker.delivery.claims import Ledger, claim
+from worker.delivery.destinations import NOWHERE
+from worker.delivery.metrics import OutboxCollector
+from worker.delivery.statuses import NotNowError
+from worker.delivery.unanalysed import Unanalysed
+
+KILLS = 50
+TOML = """
+[destinations.PACS]
+kind = "dicom"
+host = "127.0.0.1"
+port = {pacs}
+ae_title = "PACS"
+confirm_s = 0.2
+first_pause_s = 0.05
+probe_s = 0.2
+[destinations.RIS]
+kind = "hl7"
+host = "127.0.0.1"
+port = {ris}
+first_pause_s = 0.05
+probe_s = 0.2
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    settings = Settings(_env_file=None, home=tmp_path / "home")
+    upgrade(settings)
+    return settings
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    database = open_database(settings)
+    yield database
+    database.engine.dispose()
+
+
+def outbox(settings: Settings, database: Database, pacs: int = 1, ris: int = 1) -> Outbox:
+    return Outbox.make(settings, database, TOML.format(pacs=pacs, ris=ris))
+
+
+def start(settings: Settings) -> subprocess.Popen[bytes]:
+    script = Path(__file__).parents[1] / "support" / "delivering.py"
+    process = subprocess.Popen(
+        [sys.executable, script, str(settings.home)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"delivering\n"
+    return process
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+def let_leases_lapse(database: Database) -> None:
+    """Do what two minutes do."""
+    with database.transaction() as session:
+        lapsed = update(Delivery).where(Delivery.state == DeliveryState.SENDING)
+        session.execute(lapsed.values(lease_until=read_clock(session)))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_fifty_kills_double_and_lose_nothing(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    orthanc = Orthanc(tmp_path / "orthanc", free_port())
+    orthanc.start()
+    draw = random.Random(14)
+    try:
+        with mllp_listener("AA") as ris:
+            box = outbox(settings, database, orthanc.port, ris.port)
+            for number in range(KILLS):
+                box.add(f"1.2.840.{number}", level=1 + number % 3)
+                process = start(settings)
+                time.sleep(draw.uniform(0.3, 1.2))  # the moment of the kill, not a wait
+                kill(process)
+                let_leases_lapse(database)
+            process = start(settings)
+            over = {"COMMITTED", "DELIVERED"}
+            wait_for("end of the deliveries", lambda: box.states() <= over, 120)
+            kill(process)
+            objects = [row for row in box.rows() if row.object_id is not None]
+            assert len(orthanc.instances()) == len(objects) == 4 * KILLS
+            ids = [text.split("|")[9] for text in ris.accepted]
+            assert len(set(ids)) == KILLS
+    finally:
+        orthanc.stop()
+
+
+def test_a_row_that_was_lost_to_another_worker_is_not_written(
+    settings: Settings, database: Database
+) -> None:
+    box = outbox(settings, database)
+    box.add("1.2.840.1", kinds=("KO",))
+    target = box.places.named("PACS")
+    (first,) = claim(database, target)
+    let_leases_lapse(database)
+    (second,) = claim(database, target)
+    ledger = Ledger(database, target)
+    ledger.done(first, DeliveryState.SENT)
+    assert not ledger.extend(first)
+    assert ledger.extend(second)
+    ledger.failed(second, NotNowError("later"))
+    row = next(row for row in box.rows() if row.id == second.id)
+    assert (row.state, row.last_error) == (DeliveryState.WAITING, "later")
+
+
+def test_the_most_urgent_study_is_claimed_first(settings: Settings, database: Database) -> None:
+    box = outbox(settings, database)
+    for number, level in enumerate([4, 2, 0, 1, 3]):
+        box.add(f"1.2.840.{number}", level, kinds=("KO",))
+    target, order = box.places.named("PACS"), []
+    while rows := claim(database, target):
+        order += [row.key.split(".")[3] for row in rows]
+    assert order == ["3", "1", "4", "0", "2"]
+
+
+def received(settings: Settings, database: Database, **values: object) -> Series:
+    """Add a study with one received CT image."""
+    (path, *_) = Phantom(FEW_MM).write(settings.storage / "received")
+    with database.transaction() as session:
+        study = add_study(session)
+        series = add_series(study, session, **values)
+        session.execute(update(Instance).values(path=str(path.relative_to(settings.storage))))
+    return series
+
+
+def objects_of_studies(database: Database) -> list[ResultObject]:
+    with database.reading() as session:
+        query = select(ResultObject).where(ResultObject.study_id.is_not(None))
+        return list(session.scalars(query.order_by(ResultObject.id)))
+
+
+def test_a_failed_study_gets_a_report_and_a_page_and_each_destination_its_rows(
+    settings: Settings, database: Database
+) -> None:
+    box = outbox(settings, database)
+    series = received(settings, database)
+    with database.transaction() as session:
+        failed = {"state": JobState.FAILED, "outcome": Outcome.FAILED, "reason": "out of memory"}
+        add_job(session.merge(series), session, **failed)
+    unanalysed = Unanalysed(database, settings.storage, box.places)
+    assert unanalysed.state_due() == 1
+    assert unanalysed.state_due() == 0
+    sr, sc = objects_of_studies(database)
+    assert (sr.kind, sc.kind) == ("SR", "SC")
+    assert "out of memory" in (settings.storage / sr.path).read_bytes().decode("latin-1")
+    assert {row.key for row in box.rows()} == {sr.sop_instance_uid, sc.sop_instance_uid}
+    assert dcmread(settings.storage / sr.path).PatientID == "P1"
+
+
+def test_a_study_without_an_eligible_series_gets_them_too(
+    settings: Settings, database: Database
+) -> None:
+    rejected = {"state": SeriesState.REJECTED, "score": None, "reason": "3 slices"}
+    series = received(settings, database, **rejected)
+    with database.transaction() as session:
+        update_study(session, session.merge(series).study)
+    assert Unanalysed(database, settings.storage, NOWHERE).state_due() == 1
+    assert [one.kind for one in objects_of_studies(database)] == ["SR", "SC"]
+
+
+def test_a_study_whose_files_are_gone_stops_nobody(settings: Settings, database: Database) -> None:
+    with database.transaction() as session:
+        study = add_study(session)
+        add_series(study, session, state=SeriesState.REJECTED, score=None, reason="3 slices")
+        update_study(session, study)
+    assert Unanalysed(database, settings.storage, NOWHERE).state_due() == 0
+
+
+def test_metrics_count_each_destination(settings: Settings, database: Database) -> None:
+    box = outbox(settings, database)
+    box.add("1.2.840.1", kinds=("KO",))
+    families = {family.name: family for family in OutboxCollector(box.places, database).collect()}
+    waiting = {
+        sample.labels["destination"]: sample.value
+        for sample in families["triage_deliveries"].samples
+        if sample.labels["state"] == "WAITING"
+    }
+    assert waiting == {"PACS": 1, "RIS": 1}
+
+
+def test_a_delivery_host_loads_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys, worker.delivery.service, worker.delivery.probing, worker.delivery.tasks\n"
+        "import worker.__main__\n"
+        "print(*(name for name in ('torch', 'cv2', 'worker.munet') if name in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == ""

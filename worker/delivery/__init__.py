@@ -1,0 +1,1 @@
+"""The outbox: results to PACS, RIS and others, once, most urgent first, however long it takes."""

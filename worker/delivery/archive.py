@@ -1,0 +1,234 @@
+"""C-STORE of objects to an archive, and the proof that it keeps them (PS3.4 annexes B, C and J)."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pydicom import dcmread
+from pydicom.config import disable_value_validation
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    Comprehensive3DSRStorage,
+    KeyObjectSelectionDocumentStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+    StorageCommitmentPushModel,
+    StorageCommitmentPushModelInstance,
+    StudyRootQueryRetrieveInformationModelFind,
+    Verification,
+)
+
+from schema.errors import TransientError, TriageError
+from worker.delivery.destinations import DicomDestination
+from worker.delivery.statuses import DestinationDownError, RefusedError, check_store
+from worker.delivery.transport import tls_context
+
+STORED: Final = {
+    "SEG": SegmentationStorage,
+    "SR": Comprehensive3DSRStorage,
+    "SC": SecondaryCaptureImageStorage,
+    "KO": KeyObjectSelectionDocumentStorage,
+}
+SYNTAXES: Final = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
+REQUEST_COMMITMENT: Final = 1  # action type, PS3.4 J.3.2
+FOUND: Final = (0xFF00, 0xFF01)  # a match of C-FIND, PS3.4 C.4.1.1.4
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An object as the archive knows it."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+
+
+class Archive:
+    """One archive, called with our AE title."""
+
+    def __init__(self, target: DicomDestination, ae_title: str) -> None:
+        self.target = target
+        self._ae_title = ae_title
+
+    @contextmanager
+    def associated(
+        self,
+        classes: Sequence[str],
+        handlers: Sequence[tuple[Any, Callable[..., Any]]] = (),
+    ) -> Iterator[Association]:
+        """Open an association and release it.
+
+        Raises
+        ------
+        DestinationDownError
+            It cannot be reached, or rejects the association; the message says which.
+        RefusedError
+            It accepts none of the presentation contexts.
+        """
+        target = self.target
+        ae = AE(self._ae_title)
+        ae.acse_timeout = ae.dimse_timeout = target.timeout_s
+        ae.network_timeout = ae.connection_timeout = target.timeout_s
+        for sop_class in classes:
+            ae.add_requested_context(sop_class, SYNTAXES)
+        context = tls_context(target)
+        assoc = ae.associate(
+            target.host,
+            target.port,
+            ae_title=target.ae_title,
+            evt_handlers=list(handlers),
+            tls_args=None if context is None else (context, target.host),
+        )
+        if not assoc.is_established:
+            raise _why_not(assoc, target, self._ae_title)
+        try:
+            yield assoc
+        finally:
+            if assoc.is_established:
+                assoc.release()
+
+    def store(self, assoc: Association, ds: Dataset) -> None:
+        """Send one object.
+
+        Raises
+        ------
+        RefusedError
+            The archive takes no such object; or this one never.
+        TransientError
+            Not now; `DestinationDownError` when the association is gone.
+        """
+        try:
+            answer = assoc.send_c_store(ds)
+        except ValueError as error:  # pynetdicom's way to say that no context was accepted
+            name = ds.SOPClassUID.name
+            raise RefusedError(
+                f"{self.target.ae_title} accepts no presentation context for {name}; leave it out"
+                f" of objects in [destinations.{self.target.name}], or have the archive accept it,"
+                " then replay"
+            ) from error
+        except RuntimeError as error:
+            raise DestinationDownError("the association was lost") from error
+        check_store(answer.get("Status"))
+
+    def has(self, assoc: Association, reference: Reference) -> bool:
+        """Ask for one object by C-FIND at the image level.
+
+        Raises
+        ------
+        DestinationDownError
+            The archive does not answer the query.
+        """
+        query = Dataset()
+        query.QueryRetrieveLevel = "IMAGE"
+        query.StudyInstanceUID = reference.study_instance_uid
+        query.SeriesInstanceUID = reference.series_instance_uid
+        query.SOPInstanceUID = reference.sop_instance_uid
+        found = False
+        try:
+            answers = assoc.send_c_find(query, StudyRootQueryRetrieveInformationModelFind)
+            for status, identifier in answers:
+                if status.get("Status") is None:
+                    raise DestinationDownError("no answer to C-FIND")
+                uid = identifier.get("SOPInstanceUID") if identifier is not None else None
+                found |= status.Status in FOUND and uid == reference.sop_instance_uid
+        except (ValueError, RuntimeError) as error:
+            raise DestinationDownError(f"C-FIND is not possible: {error}") from error
+        return found
+
+    def request_commitment(
+        self, assoc: Association, transaction_uid: str, references: Sequence[Reference]
+    ) -> None:
+        """Ask the archive to commit to objects (N-ACTION); it reports later.
+
+        Raises
+        ------
+        DestinationDownError
+            It does not take the request.
+        """
+        information = Dataset()
+        information.TransactionUID = transaction_uid
+        information.ReferencedSOPSequence = [_item(one) for one in references]
+        try:
+            answer, _ = assoc.send_n_action(
+                information,
+                REQUEST_COMMITMENT,
+                StorageCommitmentPushModel,
+                StorageCommitmentPushModelInstance,
+            )
+        except (ValueError, RuntimeError) as error:
+            raise DestinationDownError(f"storage commitment is not possible: {error}") from error
+        status = answer.get("Status")
+        if status != 0:
+            said = "nothing" if status is None else f"0x{status:04X}"
+            raise DestinationDownError(f"storage commitment was answered with {said}")
+
+
+def read_object(path: Path) -> Dataset:
+    """Read an object to send.
+
+    Raises
+    ------
+    TransientError
+        The file is not there (yet): perhaps an unmounted volume.
+    """
+    try:
+        with disable_value_validation():
+            return dcmread(path)
+    except OSError as error:
+        reason = error.strerror or "unreadable"
+        raise TransientError(f"{path.name}: {reason}; check the storage") from error
+
+
+def reference_of(ds: Dataset) -> Reference:
+    """Name an object."""
+    return Reference(
+        str(ds.SOPClassUID),
+        str(ds.SOPInstanceUID),
+        str(ds.SeriesInstanceUID),
+        str(ds.StudyInstanceUID),
+    )
+
+
+def _item(reference: Reference) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = reference.sop_class_uid
+    item.ReferencedSOPInstanceUID = reference.sop_instance_uid
+    return item
+
+
+def _why_not(assoc: Association, target: DicomDestination, ae_title: str) -> TriageError:
+    where = f"{target.ae_title} at {target.host}:{target.port}"
+    if assoc.rejected_contexts and not assoc.accepted_contexts:
+        return RefusedError(
+            f"{where} accepts no presentation context of ours; have the archive accept the objects"
+            f" of [destinations.{target.name}], then replay"
+        )
+    if assoc.is_rejected:
+        answer = assoc.acceptor.primitive
+        reason = getattr(answer, "reason_str", "") if answer is not None else ""
+        return DestinationDownError(
+            f"{where} rejects our association ({reason}); check that it knows {ae_title} and that"
+            f" its title is {target.ae_title}"
+        )
+    return DestinationDownError(
+        f"{where} is not reachable; check host, port, TLS, and that it runs"
+    )
+
+
+__all__ = [
+    "STORED",
+    "Archive",
+    "Reference",
+    "StorageCommitmentPushModel",
+    "StudyRootQueryRetrieveInformationModelFind",
+    "Verification",
+    "evt",
+    "read_object",
+    "reference_of",
+]

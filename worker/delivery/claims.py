@@ -1,0 +1,162 @@
+"""Claiming rows of the outbox: a lease and a fencing token, as the triage worker claims jobs."""
+
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, cast
+
+import structlog
+from sqlalchemy import ColumnElement, CursorResult, Select, and_, case, or_, select, update
+from sqlalchemy.orm import Session
+
+from schema.database import Database, read_clock
+from schema.errors import PermanentError, TriageError
+from schema.states import DeliveryState, move
+from schema.tables import Delivery, Destination
+from worker.delivery.destinations import Destination as Target
+
+log = structlog.get_logger()
+
+LEASE: Final = timedelta(seconds=120)  # above every timeout of one object
+BATCH: Final = 32  # objects of one study that share an association
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A row that is ours while its token is the newest."""
+
+    id: int
+    token: int
+    key: str
+    attempts: int
+    study_id: int
+    path: str | None  # of the object, in the storage
+    kind: str | None
+
+
+def claim(database: Database, target: Target, limit: int = BATCH) -> tuple[Claimed, ...]:
+    """Claim what is due for the most urgent study of a destination; nothing while it rests."""
+    with database.transaction() as session:
+        now = read_clock(session)
+        if is_resting(session, target.name, now):
+            return ()
+        _give_up(session, target, now)
+        first = session.scalars(_due(target.name, now).limit(1)).first()
+        if first is None:
+            return ()
+        same = _due(target.name, now).where(Delivery.study_id == first.study_id).limit(limit)
+        return tuple(_take(row, now) for row in session.scalars(same))
+
+
+def is_resting(session: Session, name: str, now: datetime) -> bool:
+    """Say whether nothing is to be sent now: an operator holds it, or it failed a moment ago."""
+    row = session.get(Destination, name)
+    return row is not None and (row.held or (row.open_until is not None and row.open_until > now))
+
+
+def urgency() -> ColumnElement[int]:
+    """Rank rows: 1 to 3 first; 4 and 0 keep the order of arrival."""
+    return case((Delivery.priority.in_((1, 2, 3)), Delivery.priority), else_=4)
+
+
+def _due(name: str, now: datetime) -> Select[Delivery]:
+    waits = and_(Delivery.state == DeliveryState.WAITING, Delivery.due_at <= now)
+    lapsed = and_(Delivery.state == DeliveryState.SENDING, Delivery.lease_until < now)
+    return (
+        select(Delivery)
+        .where(Delivery.destination == name, or_(waits, lapsed))
+        .order_by(urgency(), Delivery.created_at, Delivery.id)
+        .with_for_update(skip_locked=True)  # SQLite writes one at a time anyway
+    )
+
+
+def _take(row: Delivery, now: datetime) -> Claimed:
+    if row.state is DeliveryState.WAITING:
+        row.state = move(row.state, DeliveryState.SENDING)
+    row.token += 1
+    row.attempts += 1
+    row.owner, row.lease_until = f"{socket.gethostname()}:{os.getpid()}", now + LEASE
+    return _claimed(row)
+
+
+def _claimed(row: Delivery) -> Claimed:
+    path, kind = (row.object.path, row.object.kind) if row.object else (None, None)
+    return Claimed(row.id, row.token, row.key, row.attempts, row.study_id, path, kind)
+
+
+def _give_up(session: Session, target: Target, now: datetime) -> None:
+    """End what a destination did not take, or did not confirm, in all the time it had."""
+    too_old = now - timedelta(hours=target.give_up_h)
+    states = (DeliveryState.WAITING, DeliveryState.SENT)
+    rows = session.scalars(
+        select(Delivery).where(
+            Delivery.destination == target.name,
+            Delivery.state.in_(states),
+            Delivery.created_at < too_old,
+        )
+    )
+    for row in rows:
+        row.state = move(row.state, DeliveryState.FAILED)
+        row.last_error = f"given up after {target.give_up_h:g} hours: {row.last_error or 'no try'}"
+        log.error("delivery given up", delivery=row.id, destination=target.name)
+
+
+class Ledger:
+    """Notes what became of claimed rows; a row that was lost to another worker stays as it is."""
+
+    def __init__(self, database: Database, target: Target) -> None:
+        self._database = database
+        self._target = target
+
+    def extend(self, row: Claimed) -> bool:
+        """Begin with a row; False if somebody else has it now."""
+        with self._database.transaction() as session:
+            until = read_clock(session) + LEASE
+            return self._write(session, row, lease_until=until)
+
+    def done(self, row: Claimed, state: DeliveryState) -> None:
+        """Note that the destination accepted it."""
+        with self._database.transaction() as session:
+            now = read_clock(session)
+            self._write(session, row, state=state, sent_at=now, due_at=now, last_error=None)
+        log.info("delivered", delivery=row.id, destination=self._target.name, state=state)
+
+    def failed(self, row: Claimed, error: TriageError) -> None:
+        """Note a failure of this row alone: for good, or until later."""
+        is_final = isinstance(error, PermanentError)
+        state = DeliveryState.FAILED if is_final else DeliveryState.WAITING
+        pause_s = pause(self._target, row.attempts, self._target.longest_pause_s)
+        with self._database.transaction() as session:
+            due_at = read_clock(session) + timedelta(seconds=pause_s)
+            self._write(session, row, state=state, due_at=due_at, last_error=str(error))
+        log.warning(
+            "not delivered",
+            delivery=row.id,
+            destination=self._target.name,
+            is_final=is_final,
+            reason=str(error),
+        )
+
+    def release(self, rows: Sequence[Claimed], error: TriageError) -> None:
+        """Give back what the destination's own failure kept from being sent; due at once."""
+        with self._database.transaction() as session:
+            now = read_clock(session)
+            for row in rows:
+                values = {"state": DeliveryState.WAITING, "due_at": now, "last_error": str(error)}
+                self._write(session, row, **values)
+
+    def _write(self, session: Session, row: Claimed, **values: Any) -> bool:
+        ours = and_(
+            Delivery.id == row.id,
+            Delivery.token == row.token,
+            Delivery.state == DeliveryState.SENDING,
+        )
+        done = session.execute(update(Delivery).where(ours).values(**values))
+        return cast(CursorResult[Any], done).rowcount > 0
+
+
+def pause(target: Target, failures: int, longest_s: float) -> float:
+    """Give the seconds until the next try: doubled with each failure."""
+    return float(min(target.first_pause_s * 2 ** min(max(failures - 1, 0), 16), longest_s))

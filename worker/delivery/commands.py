@@ -1,0 +1,120 @@
+"""`python -m worker deliver`: what waits, send again, hold, let go, and test a destination."""
+
+import json
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from schema.database import Database, open_database
+from schema.errors import TriageError
+from schema.settings import Settings, settings_or_exit, stop
+from worker.delivery import breaker, listing
+from worker.delivery.destinations import Destinations, load_destinations
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+T = TypeVar("T")
+Name = Annotated[str, typer.Argument(help="As in the file of TRIAGE_DESTINATIONS.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@app.callback(invoke_without_command=True)
+def deliver(
+    context: typer.Context,
+    pending: Annotated[bool, typer.Option("--pending", help="List what is not over.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show how each destination does; with --pending, every delivery that waits or failed."""
+    if context.invoked_subcommand is not None:
+        return
+    _, places, database = _open()
+    names = tuple(one.name for one in places.destinations)
+    found = _or_stop(lambda: listing.read(database, names, pending=pending))
+    if as_json:
+        typer.echo(json.dumps(listing.as_json(found), indent=2))
+    else:
+        _print(found)
+
+
+@app.command()
+def replay(
+    destination: Annotated[str | None, typer.Option(help="Only this one.")] = None,
+    study: Annotated[str | None, typer.Option(help="Only this Study Instance UID.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also what was delivered, not only what failed.")
+    ] = False,
+) -> None:
+    """Send again what failed, or what was delivered once."""
+    _, places, database = _open()
+    if destination is not None:
+        _or_stop(lambda: places.named(destination))
+    count = _or_stop(
+        lambda: listing.replay(
+            database, destination=destination, study_uid=study, everything=everything
+        )
+    )
+    typer.echo(f"{count} deliveries are due again")
+
+
+@app.command()
+def hold(destination: Name) -> None:
+    """Send nothing to a destination until it is released; nothing is lost."""
+    _set_held(destination, held=True)
+
+
+@app.command()
+def release(destination: Name) -> None:
+    """Let a destination go that was held, or that failed a moment ago."""
+    _set_held(destination, held=False)
+
+
+@app.command(name="test")
+def test_destination(destination: Name) -> None:
+    """Talk to a destination without sending a result; say what fails and what to do."""
+    from worker.delivery.probing import probe  # loads DICOM and HTTP
+
+    settings, places, _ = _open()
+    findings = _or_stop(lambda: probe(places.named(destination), settings))
+    for finding in findings:
+        typer.echo(f"{'ok  ' if finding.is_good else 'FAIL'}  {finding.text}")
+    if not all(finding.is_good for finding in findings):
+        raise typer.Exit(1)
+
+
+def _set_held(name: str, *, held: bool) -> None:
+    _, places, database = _open()
+    _or_stop(lambda: places.named(name))
+    _or_stop(lambda: breaker.set_held(database, name, held=held))
+    typer.echo(f"{name} is {'held' if held else 'released'}")
+
+
+def _open() -> tuple[Settings, Destinations, Database]:
+    settings = settings_or_exit()
+    places = _or_stop(lambda: load_destinations(settings.destinations))
+    return settings, places, _or_stop(lambda: open_database(settings))
+
+
+def _or_stop(action: Callable[[], T]) -> T:
+    try:
+        return action()
+    except TriageError as error:
+        stop(error)
+
+
+def _print(found: listing.Outbox) -> None:
+    console = Console(width=None if Console().is_terminal else 160)
+    table = Table("Destination", "Deliveries", "Oldest open", "State", "Last error", box=None)
+    for one in found.standings:
+        counts = ", ".join(f"{count} {state}" for state, count in one.counts.items()) or "none"
+        table.add_row(
+            one.name, counts, f"{one.oldest_s:.0f} s", one.condition, one.last_error or ""
+        )
+    console.print(table)
+    if found.pending:
+        rows = Table("Destination", "Kind", "Study", "State", "Tries", "Reason", box=None)
+        for row in found.pending:
+            cells = (row.destination, row.kind, row.study_instance_uid, row.state)
+            rows.add_row(*cells, str(row.attempts), row.last_error or "")
+        console.print(rows)

@@ -1,0 +1,141 @@
+"""Whether an archive keeps what it accepted; only then is an object shown as in the PACS."""
+
+import secrets
+import threading
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import structlog
+from pydicom.dataset import Dataset
+from sqlalchemy import select, update
+
+from schema.database import Database, read_clock
+from schema.errors import TriageError
+from schema.states import DeliveryState, move
+from schema.tables import Delivery
+from worker.delivery.claims import is_resting, urgency
+from worker.delivery.destinations import DicomDestination
+
+log = structlog.get_logger()
+
+AT_ONCE: Final = 64
+MISSING_AFTER: Final = timedelta(minutes=10)  # an archive may index what it accepted later
+SENT_AGAIN_AFTER: Final = timedelta(minutes=1)
+SUCCESS: Final = 0x0000
+PROCESSING_FAILURE: Final = 0x0110  # PS3.7 annex C
+
+
+@dataclass(frozen=True)
+class Unconfirmed:
+    """An object that an archive accepted."""
+
+    id: int
+    key: str
+    path: str
+
+
+def take_unconfirmed(database: Database, target: DicomDestination) -> tuple[Unconfirmed, ...]:
+    """Take what is to be asked about; it is due again after `confirm_s`, whoever asked."""
+    with database.transaction() as session:
+        now = read_clock(session)
+        if is_resting(session, target.name, now):
+            return ()
+        due = (
+            select(Delivery)
+            .where(
+                Delivery.destination == target.name,
+                Delivery.state == DeliveryState.SENT,
+                Delivery.due_at <= now,
+            )
+            .order_by(urgency(), Delivery.id)
+            .limit(AT_ONCE)
+            .with_for_update(skip_locked=True)
+        )
+        rows = list(session.scalars(due))
+        for row in rows:
+            row.due_at = now + timedelta(seconds=target.confirm_s)
+        return tuple(
+            Unconfirmed(row.id, row.key, row.object.path) for row in rows if row.object is not None
+        )
+
+
+def nonce() -> str:
+    """Tell one request from the next about the same objects."""
+    return secrets.token_hex(8)
+
+
+def note_transaction(database: Database, asked: Sequence[Unconfirmed], uid: str) -> None:
+    """Remember under which Transaction UID objects were asked about."""
+    ids = [one.id for one in asked]
+    with database.transaction() as session:
+        session.execute(update(Delivery).where(Delivery.id.in_(ids)).values(transaction_uid=uid))
+
+
+def note_committed(database: Database, destination: str, keys: Collection[str]) -> None:
+    """Note that an archive keeps objects."""
+    with database.transaction() as session:
+        now = read_clock(session)
+        ours = (
+            Delivery.destination == destination,
+            Delivery.key.in_(keys),
+            Delivery.state == DeliveryState.SENT,
+        )
+        values = {"state": DeliveryState.COMMITTED, "committed_at": now, "last_error": None}
+        session.execute(update(Delivery).where(*ours).values(**values))
+    log.info("in the archive", destination=destination, objects=len(keys))
+
+
+def note_missing(database: Database, one: Unconfirmed) -> None:
+    """Send an object again that an archive accepted and after a while does not know."""
+    with database.transaction() as session:
+        row = session.get_one(Delivery, one.id)
+        if row.state is not DeliveryState.SENT or row.sent_at is None:
+            return
+        now = read_clock(session)
+        row.last_error = "accepted, but the archive does not find it"
+        if now - row.sent_at > MISSING_AFTER:
+            row.state, row.due_at = move(row.state, DeliveryState.WAITING), now
+
+
+class Report:
+    """Takes N-EVENT-REPORTs of storage commitment (PS3.4 J.3.3) into the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.arrived = threading.Event()
+
+    def handle(self, event: Any) -> tuple[int, Dataset | None]:
+        """Answer a report; one that the database can't take is asked for again."""
+        try:
+            self.take(event.event_information)
+        except TriageError as error:
+            log.error("commitment report lost", reason=str(error))
+            return PROCESSING_FAILURE, None
+        self.arrived.set()
+        return SUCCESS, None
+
+    def take(self, information: Dataset) -> None:
+        """Note what an archive keeps and what it doesn't."""
+        transaction = str(information.get("TransactionUID", ""))
+        committed = _uids(information.get("ReferencedSOPSequence"))
+        failed = _uids(information.get("FailedSOPSequence"))
+        with self._database.transaction() as session:
+            now = read_clock(session)
+            asked = select(Delivery).where(
+                Delivery.transaction_uid == transaction, Delivery.state == DeliveryState.SENT
+            )
+            for row in session.scalars(asked):
+                if row.key in committed:
+                    row.state, row.committed_at = move(row.state, DeliveryState.COMMITTED), now
+                    row.last_error = None
+                elif row.key in failed:
+                    row.state = move(row.state, DeliveryState.WAITING)
+                    row.due_at = now + SENT_AGAIN_AFTER
+                    row.last_error = "the archive does not commit to it; it is sent again"
+        log.info("commitment report", committed=len(committed), failed=len(failed))
+
+
+def _uids(items: Sequence[Dataset] | None) -> set[str]:
+    return {str(item.ReferencedSOPInstanceUID) for item in items or ()}

@@ -1,0 +1,94 @@
+"""What an operator asks of the outbox: how it stands, what waits, send it again."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from sqlalchemy import select
+from sqlalchemy.orm import joinedload
+
+from schema.database import Database, read_clock
+from schema.states import DeliveryState, move
+from schema.tables import Delivery, Study
+from worker.delivery.claims import urgency
+from worker.delivery.standing import OPEN, Standing, read_standings
+
+LISTED: Final = (*OPEN, DeliveryState.FAILED)
+OVER: Final = (DeliveryState.DELIVERED, DeliveryState.COMMITTED)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A delivery that is not over, or failed."""
+
+    destination: str
+    kind: str
+    study_instance_uid: str
+    key: str
+    state: str
+    priority: int
+    attempts: int
+    last_error: str | None
+
+
+@dataclass(frozen=True)
+class Outbox:
+    """Each destination, and what waits for it."""
+
+    standings: tuple[Standing, ...]
+    pending: tuple[Pending, ...]
+
+
+def read(database: Database, names: tuple[str, ...], *, pending: bool) -> Outbox:
+    """Read how things stand; the rows too, if they are wanted."""
+    query = (
+        select(Delivery)
+        .where(Delivery.state.in_(LISTED))
+        .order_by(Delivery.destination, urgency(), Delivery.created_at, Delivery.id)
+        .options(joinedload(Delivery.study), joinedload(Delivery.object))
+    )
+    with database.reading() as session:
+        rows = session.scalars(query).all() if pending else ()
+        return Outbox(read_standings(session, names), tuple(_pending(row) for row in rows))
+
+
+def _pending(row: Delivery) -> Pending:
+    return Pending(
+        destination=row.destination,
+        kind=row.object.kind if row.object else "message",
+        study_instance_uid=row.study.study_instance_uid,
+        key=row.key,
+        state=row.state.value,
+        priority=row.priority,
+        attempts=row.attempts,
+        last_error=row.last_error,
+    )
+
+
+def as_json(outbox: Outbox) -> dict[str, Any]:
+    """Give plain values."""
+    destinations = [
+        asdict(one) | {"open_until": one.open_until.isoformat() if one.open_until else None}
+        for one in outbox.standings
+    ]
+    return {"destinations": destinations, "pending": [asdict(row) for row in outbox.pending]}
+
+
+def replay(
+    database: Database, *, destination: str | None, study_uid: str | None, everything: bool
+) -> int:
+    """Make deliveries due again, with all their time before them; return how many."""
+    states = (DeliveryState.FAILED, *(OVER if everything else ()))
+    chosen = select(Delivery).where(Delivery.state.in_(states))
+    if destination is not None:
+        chosen = chosen.where(Delivery.destination == destination)
+    if study_uid is not None:
+        chosen = chosen.join(Study).where(Study.study_instance_uid == study_uid)
+    with database.transaction() as session:
+        now = read_clock(session)
+        rows = session.scalars(chosen).all()
+        for row in rows:
+            row.state = move(row.state, DeliveryState.WAITING)
+            row.created_at = row.due_at = now
+            row.attempts, row.last_error = 0, None
+            row.sent_at = row.committed_at = None
+        return len(rows)

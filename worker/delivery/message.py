@@ -1,0 +1,120 @@
+"""What a message says of a result: read when it is sent, so that it is never out of date."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from schema.database import Database
+from schema.states import DeliveryState, Outcome
+from schema.studies import deciding, newest_ended, urgency
+from schema.subtypes import ANY, SUBTYPES, Claim
+from schema.tables import Delivery, Finding, Job, Study
+
+NAMES: Final = {ANY: "Any intracranial hemorrhage"} | {one.key: one.name for one in SUBTYPES}
+
+
+@dataclass(frozen=True)
+class Found:
+    """One type, or any."""
+
+    subtype: str
+    name: str
+    present: bool
+    probability: float
+    volume_ml: float
+    claim: Claim
+
+
+@dataclass(frozen=True)
+class Message:
+    """A result, with as much of the patient as an order needs.
+
+    Attributes
+    ----------
+    key
+        The same for every try of the same message.
+    level
+        The study's priority; never less urgent than what the destination was told before.
+    objects
+        Kind and SOP Instance UID of each object.
+    """
+
+    key: str
+    study_instance_uid: str
+    accession_number: str
+    patient_id: str
+    outcome: Outcome
+    level: int
+    reason: str
+    rule_version: str
+    model: str
+    revision: int
+    finished_at: datetime
+    coverage: Mapping[str, Any] | None
+    findings: tuple[Found, ...]
+    objects: tuple[tuple[str, str], ...]
+
+
+def read_message(database: Database, delivery_id: int) -> Message:
+    """Read what is to be said of the study that a row belongs to."""
+    with database.reading() as session:
+        row = session.get_one(Delivery, delivery_id)
+        job = deciding(
+            [job for series in row.study.series if (job := newest_ended(series)) is not None]
+        )
+        return _message(session, row, row.study, job)
+
+
+def _message(session: Session, row: Delivery, study: Study, job: Job | None) -> Message:
+    analysed = job if job is not None and job.findings else None
+    return Message(
+        key=row.key,
+        study_instance_uid=study.study_instance_uid,
+        accession_number=study.accession_number,
+        patient_id=study.patient_id,
+        outcome=(job.outcome if job else study.outcome) or Outcome.NOT_ANALYSED,
+        level=_level(session, row, study),
+        reason=(job.priority_reason if job else study.reason) or "",
+        rule_version=(job.rule_version if job else None) or "",
+        model=(analysed.model if analysed else None) or "",
+        revision=study.revision,
+        finished_at=(job.finished_at if job else study.finished_at) or row.created_at,
+        coverage=study.coverage,
+        findings=tuple(_found(one) for one in analysed.findings) if analysed else (),
+        objects=tuple((one.kind, one.sop_instance_uid) for one in analysed.objects)
+        if analysed
+        else (),
+    )
+
+
+def _level(session: Session, row: Delivery, study: Study) -> int:
+    """Give the most urgent of now and of what this destination was told: an order never sinks."""
+    told: Sequence[int] = session.scalars(
+        select(func.min(Delivery.priority)).where(
+            Delivery.destination == row.destination,
+            Delivery.study_id == row.study_id,
+            Delivery.state == DeliveryState.DELIVERED,
+            Delivery.priority.in_((1, 2, 3)),
+        )
+    ).all()
+    return min([study.priority, row.priority, *(one for one in told if one)], key=urgency)
+
+
+def _found(finding: Finding) -> Found:
+    return Found(
+        finding.subtype,
+        NAMES[finding.subtype],
+        finding.present,
+        finding.probability,
+        finding.volume_ml,
+        finding.claim,
+    )
+
+
+def told_apart(message: Message) -> tuple[Found, ...]:
+    """Give any hemorrhage and the types that the model may name."""
+    return tuple(one for one in message.findings if one.claim is not Claim.NOT_TOLD_APART)

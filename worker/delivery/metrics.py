@@ -1,0 +1,70 @@
+"""How deliveries stand at each destination, for Prometheus; off unless `metrics_port` is set."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from schema.database import Database
+from schema.errors import DatabaseUnavailableError
+from schema.states import DeliveryState
+from worker.delivery.destinations import Destinations
+from worker.delivery.standing import read_standings
+
+
+def serve_metrics(places: Destinations, database: Database) -> int | None:
+    """Open the page, if it is wanted; return its port."""
+    if places.metrics_port is None:
+        return None
+    registry = CollectorRegistry()
+    registry.register(OutboxCollector(places, database))
+    server, _ = start_http_server(places.metrics_port, places.metrics_host, registry)
+    return int(server.server_port)
+
+
+class OutboxCollector(Collector):
+    """How things stand at the moment of the question."""
+
+    def __init__(self, places: Destinations, database: Database) -> None:
+        self._names = tuple(one.name for one in places.destinations)
+        self._database = database
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Give each gauge; nothing while the database is away."""
+        try:
+            with self._database.reading() as session:
+                standings = read_standings(session, self._names)
+        except DatabaseUnavailableError:
+            return
+        deliveries = GaugeMetricFamily(
+            "triage_deliveries",
+            "Deliveries by destination and state",
+            labels=["destination", "state"],
+        )
+        for one in standings:
+            for state in DeliveryState:
+                deliveries.add_metric([one.name, state.value], one.counts.get(state.value, 0))
+        yield deliveries
+        yield _gauge(
+            "oldest_delivery_seconds",
+            "Age of the oldest delivery that is not over",
+            [(one.name, one.oldest_s) for one in standings],
+        )
+        yield _gauge(
+            "destination_failures",
+            "Failures in a row",
+            [(one.name, one.failures) for one in standings],
+        )
+        yield _gauge(
+            "destination_held",
+            "Whether an operator holds it",
+            [(one.name, float(one.held)) for one in standings],
+        )
+
+
+def _gauge(name: str, what: str, values: list[tuple[str, float]]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(f"triage_{name}", what, labels=["destination"])
+    for destination, value in values:
+        family.add_metric([destination], value)
+    return family

@@ -1,0 +1,107 @@
+"""Rows of the outbox, written in the transaction of the result that they deliver."""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from schema.database import read_clock
+from schema.states import DeliveryState
+from schema.studies import urgency
+from schema.tables import Delivery, Job, ResultObject, Study
+from worker.delivery.destinations import Destination, Destinations, DicomDestination
+
+CONTROL_ID: Final = 20  # characters of MSH-10 in HL7 v2.5.1
+
+
+def enqueue_job(session: Session, job: Job, destinations: Destinations) -> int:
+    """Add what a job's result owes each destination; return how many rows are new."""
+    session.flush()
+    study = job.series.study
+    rows = [
+        row
+        for target in destinations.destinations
+        for row in _rows(target, study, job.objects, job.priority, f"job {job.id}")
+    ]
+    return _add(session, rows, job.id)
+
+
+def enqueue_study(
+    session: Session, study: Study, objects: Iterable[ResultObject], destinations: Destinations
+) -> int:
+    """Add what a study that was not analysed owes each destination."""
+    session.flush()
+    objects, about = list(objects), f"revision {study.revision}"
+    rows = [
+        row
+        for target in destinations.destinations
+        for row in _rows(target, study, objects, study.priority, about)
+    ]
+    return _add(session, rows, None)
+
+
+def _rows(
+    target: Destination, study: Study, objects: Iterable[ResultObject], level: int, about: str
+) -> Iterator[Delivery]:
+    level = min(level, study.priority, key=urgency)  # what moved the study up once still does
+    if isinstance(target, DicomDestination):
+        for one in objects:
+            if target.takes(one.kind, one.audience):
+                yield _row(target, study, level, one.sop_instance_uid, one)
+    elif level in target.levels:
+        yield _row(target, study, level, message_key(target.name, study, about), None)
+
+
+def message_key(destination: str, study: Study, about: str) -> str:
+    """Name a message: the same for every try, another for every result; fits MSH-10."""
+    parts = (destination, study.study_instance_uid, str(study.received_at.timestamp()), about)
+    digest = hashlib.sha256("\n".join(parts).encode()).digest()
+    return base64.b32encode(digest).decode()[:CONTROL_ID]
+
+
+def _row(
+    target: Destination, study: Study, level: int, key: str, one: ResultObject | None
+) -> Delivery:
+    return Delivery(destination=target.name, key=key, study_id=study.id, object=one, priority=level)
+
+
+def _add(session: Session, rows: Iterable[Delivery], job_id: int | None) -> int:
+    now, added = read_clock(session), 0
+    for row in rows:
+        row.created_at = row.due_at = now
+        row.job_id = job_id
+        if row.object is None:
+            _supersede(session, row)
+        added += _add_once(session, row)
+    return added
+
+
+def _add_once(session: Session, row: Delivery) -> bool:
+    """Add a row unless the destination is owed the very same thing already."""
+    same = select(Delivery.id).where(
+        Delivery.destination == row.destination, Delivery.key == row.key
+    )
+    if session.scalar(same) is not None:
+        return False
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError:  # another worker was first with the same content
+        return False
+    return True
+
+
+def _supersede(session: Session, row: Delivery) -> None:
+    """Drop messages about the study that were not sent: the new one says it all."""
+    older = update(Delivery).where(
+        Delivery.destination == row.destination,
+        Delivery.study_id == row.study_id,
+        Delivery.object_id.is_(None),
+        Delivery.key != row.key,
+        Delivery.state == DeliveryState.WAITING,
+    )
+    session.execute(older.values(state=DeliveryState.SUPERSEDED))

@@ -1,0 +1,72 @@
+"""How each destination does, by the database."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from schema.database import read_clock
+from schema.states import DeliveryState
+from schema.tables import Delivery, Destination
+
+OPEN: Final = (DeliveryState.WAITING, DeliveryState.SENDING, DeliveryState.SENT)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one destination does.
+
+    Attributes
+    ----------
+    counts
+        Rows by state.
+    oldest_s
+        Age of the oldest row that is not over.
+    """
+
+    name: str
+    counts: dict[str, int]
+    oldest_s: float
+    held: bool
+    failures: int
+    open_until: datetime | None
+    last_error: str | None
+
+    @property
+    def condition(self) -> str:
+        """Say in a few words whether anything is sent there."""
+        if self.held:
+            return "held"
+        return f"failing, {self.failures} in a row" if self.failures else "in use"
+
+
+def read_standings(session: Session, names: tuple[str, ...]) -> tuple[Standing, ...]:
+    """Count the outbox of each destination, of those in the file and of those that were."""
+    now = read_clock(session)
+    counts: dict[str, dict[str, int]] = {name: {} for name in names}
+    grouped = select(Delivery.destination, Delivery.state, func.count()).group_by(
+        Delivery.destination, Delivery.state
+    )
+    for name, state, count in session.execute(grouped):
+        counts.setdefault(name, {})[state.value] = count
+    oldest = (
+        select(Delivery.destination, func.min(Delivery.created_at))
+        .where(Delivery.state.in_(OPEN))
+        .group_by(Delivery.destination)
+    )
+    ages = {name: (now - since).total_seconds() for name, since in session.execute(oldest)}
+    rows = {row.name: row for row in session.scalars(select(Destination))}
+    return tuple(
+        _standing(name, found, ages.get(name, 0.0), rows.get(name))
+        for name, found in counts.items()
+    )
+
+
+def _standing(
+    name: str, counts: dict[str, int], oldest_s: float, row: Destination | None
+) -> Standing:
+    if row is None:
+        return Standing(name, counts, oldest_s, False, 0, None, None)
+    return Standing(name, counts, oldest_s, row.held, row.failures, row.open_until, row.last_error)

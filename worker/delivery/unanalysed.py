@@ -1,0 +1,146 @@
+"""Objects of studies that were not analysed: written from the database, whatever went wrong.
+
+A worker that died or that refused a series writes nothing, and a study without an eligible series
+never reaches one; so it is here that each of them gets a report and a page that say so.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+import structlog
+from pydicom import dcmread
+from pydicom.config import disable_value_validation
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import UID
+from sqlalchemy import Select, exists, select
+from sqlalchemy.orm import Session
+
+from schema.database import Database
+from schema.errors import TransientError
+from schema.states import Outcome, StudyState
+from schema.studies import deciding, newest_ended
+from schema.tables import Instance, ResultObject, Series, Study
+from worker.delivery.destinations import Destinations
+from worker.delivery.outbox import enqueue_study
+from worker.header import MALFORMED, completed, uid
+from worker.objects.statement import Statement
+from worker.objects.writing import Written, write_unanalysed
+from worker.pixels import READABLE
+
+log = structlog.get_logger()
+
+RESULTS: Final = "results"
+AGAIN_S: Final = 300.0  # for one that could not be stated
+AT_ONCE: Final = 20
+NEEDED: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
+
+
+class Unanalysed:
+    """States what was not analysed."""
+
+    def __init__(self, database: Database, storage: Path, places: Destinations) -> None:
+        self._database = database
+        self._storage = storage
+        self._places = places
+        self._failed: dict[tuple[int, int], float] = {}  # study and revision: when to try again
+
+    def state_due(self) -> int:
+        """Write what is missing; return for how many studies."""
+        with self._database.reading() as session:
+            due = list(session.execute(_unstated()).all())
+        stated = 0
+        for study_id, revision in due:
+            if self._failed.get((study_id, revision), 0.0) <= monotonic():
+                stated += self._state(study_id, revision)
+        return stated
+
+    def _state(self, study_id: int, revision: int) -> bool:
+        with self._database.reading() as session:
+            study = session.get_one(Study, study_id)
+            statement = _statement(study)
+            paths = [self._storage / path for path in _paths(session, study)]
+        header = first_header(paths)
+        if header is None or statement is None:
+            self._failed[study_id, revision] = monotonic() + AGAIN_S
+            log.error("not analysed, and no file of it can be read", study=study_id)
+            return False
+        written = write_unanalysed([header], statement, self._storage / RESULTS)
+        return self._record(study_id, revision, written)
+
+    def _record(self, study_id: int, revision: int, written: Written) -> bool:
+        if not written.objects:
+            self._failed[study_id, revision] = monotonic() + AGAIN_S
+            return False
+        with self._database.transaction() as session:
+            row = session.execute(_unstated().where(Study.id == study_id)).one_or_none()
+            if row is None or row[1] != revision:
+                return False  # it was analysed, or stated by another host, in the meantime
+            objects = [
+                ResultObject(
+                    study_id=study_id,
+                    study_revision=revision,
+                    kind=one.kind,
+                    sop_instance_uid=one.sop_instance_uid,
+                    path=str(one.path.relative_to(self._storage)),
+                    sha256=one.sha256,
+                    audience=one.audience,
+                )
+                for one in written.objects
+            ]
+            session.add_all(objects)
+            enqueue_study(session, session.get_one(Study, study_id), objects, self._places)
+        log.info("stated as not analysed", study=study_id)
+        return True
+
+
+def _unstated() -> Select[int, int]:
+    """Select studies that ended without an analysis and have no object of this revision."""
+    stated = exists().where(
+        ResultObject.study_id == Study.id, ResultObject.study_revision == Study.revision
+    )
+    ended = (Outcome.NOT_ANALYSED, Outcome.FAILED)
+    return (
+        select(Study.id, Study.revision)
+        .where(Study.state == StudyState.DONE, Study.outcome.in_(ended), ~stated)
+        .order_by(Study.id)
+    )
+
+
+def _statement(study: Study) -> Statement | None:
+    if study.outcome is None:
+        return None
+    jobs = [job for series in study.series if (job := newest_ended(series)) is not None]
+    job = deciding(jobs)
+    reason = (job.reason if job else study.reason) or "no reason was noted"
+    return Statement(study.outcome, 0, reason)
+
+
+def _paths(session: Session, study: Study) -> Sequence[str]:
+    """Give files of a study that are still here, CT first."""
+    query = (
+        select(Instance.path)
+        .join(Series)
+        .where(Series.study_id == study.id, Instance.removed_at.is_(None))
+        .order_by(Series.modality != "CT", Series.score.desc(), Instance.id)
+        .limit(AT_ONCE)
+    )
+    return session.scalars(query).all()
+
+
+def first_header(paths: Sequence[Path]) -> Dataset | None:
+    """Read the header of the first file that has one; a deflated one is never inflated."""
+    for path in paths:
+        try:
+            with disable_value_validation():
+                if UID(read_file_meta_info(path).TransferSyntaxUID) not in READABLE:
+                    continue
+                header = dcmread(path, stop_before_pixels=True)
+                for keyword in NEEDED:
+                    uid(header, keyword)
+                return completed(header)
+        except (*MALFORMED, TransientError) as error:
+            log.warning("header unreadable", file=path.name, reason=type(error).__name__)
+    return None

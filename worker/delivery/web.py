@@ -1,0 +1,94 @@
+"""HTTP to FHIR servers and webhooks."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from worker.delivery import fhir, webhook
+from worker.delivery.destinations import FhirDestination, WebhookDestination
+from worker.delivery.message import Message
+from worker.delivery.statuses import DestinationDownError, RefusedError, check_http
+from worker.delivery.transport import client_context, read_secret
+
+FHIR_JSON = "application/fhir+json"
+
+
+def client(target: FhirDestination | WebhookDestination) -> httpx.Client:
+    """Make a client that trusts the destination's authority; no proxy, no redirects.
+
+    Raises
+    ------
+    SettingsError
+        The authority's file cannot be read.
+    """
+    context = client_context(target.name, target.ca_file)
+    return httpx.Client(timeout=target.timeout_s, verify=context, trust_env=False)
+
+
+def request(
+    target: FhirDestination | WebhookDestination, method: str, url: str, **given: Any
+) -> httpx.Response:
+    """Send a request.
+
+    Raises
+    ------
+    DestinationDownError
+        There was no answer.
+    """
+    try:
+        with client(target) as connection:
+            return connection.request(method, url, **given)
+    except httpx.HTTPError as error:
+        reason = str(error) or type(error).__name__
+        raise DestinationDownError(f"{target.url} is not reachable: {reason}") from error
+
+
+def send_fhir(target: FhirDestination, message: Message) -> None:
+    """Send one result to a FHIR server.
+
+    Raises
+    ------
+    DestinationDownError, NotNowError, RefusedError
+        It was not accepted.
+    """
+    try:
+        made = fhir.bundle(target, message)
+    except ValueError as error:
+        raise RefusedError(f"no valid FHIR was made of it: {type(error).__name__}") from error
+    given = {"Content-Type": FHIR_JSON, "Accept": FHIR_JSON} | bearer(
+        target.name, target.token_file
+    )
+    check_http(request(target, "POST", target.url, json=made, headers=given).status_code, "FHIR")
+
+
+def bearer(name: str, path: Path | None) -> dict[str, str]:
+    """Give the header of a bearer token, if there is one."""
+    return {} if path is None else {"Authorization": f"Bearer {read_secret(name, path)}"}
+
+
+def send_webhook(target: WebhookDestination, message: Message) -> None:
+    """Send one result to a webhook.
+
+    Raises
+    ------
+    DestinationDownError, NotNowError, RefusedError
+        It was not accepted.
+    """
+    post(target, message.key, webhook.body(target, message))
+
+
+def post(target: WebhookDestination, key: str, content: bytes) -> None:
+    """Post signed content.
+
+    Raises
+    ------
+    PermanentError, TransientError
+        It was not accepted.
+    """
+    secret = read_secret(target.name, target.secret_file)
+    given = webhook.headers(secret, int(time.time()), key, content)
+    check_http(
+        request(target, "POST", target.url, content=content, headers=given).status_code, "it"
+    )
