@@ -183,8 +183,9 @@ def measure(
     if any(sender.wait() for sender in senders):
         raise SystemExit(f"{receiver.name}: a sender failed")
     sent = time.monotonic()
-    if receiver.count_rows is not None:
-        wait_until(lambda: receiver.count_rows(home) >= load.total)
+    count_rows = receiver.count_rows
+    if count_rows is not None:
+        wait_until(lambda: count_rows(home) >= load.total)
     catalogued = time.monotonic()
     cpu_ms = 1000 * (cpu_s(process_id) - cpu_before) / load.total
     return Run(load.total / (sent - start), cpu_ms, catalogued - sent)

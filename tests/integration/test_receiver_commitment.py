@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
@@ -68,7 +69,7 @@ def action_information(uids: list[str], sop_class: str) -> Dataset:
 
 
 @contextmanager
-def associated(address: Address, abstract_syntax: str) -> Iterator:
+def associated(address: Address, abstract_syntax: str) -> Iterator[Any]:
     ae = AE("CT1")
     ae.add_requested_context(abstract_syntax)
     assoc = ae.associate(*address, ae_title="IHSNET")
@@ -254,7 +255,7 @@ class Orthanc:
             return False
         return True
 
-    def call(self, path: str, body: bytes | None = None) -> dict:
+    def call(self, path: str, body: bytes | None = None) -> dict[str, Any]:
         url = f"http://127.0.0.1:{self.http_port}{path}"
         with urllib.request.urlopen(urllib.request.Request(url, data=body), timeout=10) as answer:
             return json.loads(answer.read())

@@ -169,7 +169,7 @@ def stores(address: Address) -> bool:
 
 def children(process_id: int) -> list[int]:
     """Give the acceptor processes that a process started."""
-    found = []
+    found: list[int] = []
     for thread in Path(f"/proc/{process_id}/task").iterdir():
         found += map(int, (thread / "children").read_text().split())
     return [one for one in found if b"receiver.association.process" in command_line(one)]

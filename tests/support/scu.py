@@ -48,7 +48,8 @@ class Scu:
             raise ConnectionRefusedError("the association was not accepted")
         accept = A_ASSOCIATE_AC()
         accept.decode(answer)
-        return [one.context_id for one in accept.presentation_context if one.result == 0]
+        contexts = accept.presentation_context
+        return [int(context.context_id or 0) for context in contexts if context.result == 0]
 
     def __enter__(self) -> Self:
         return self

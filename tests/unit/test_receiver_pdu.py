@@ -4,6 +4,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -131,7 +132,7 @@ def test_a_response_fits_the_peers_maximum_length(ends: Ends, max_length: int) -
     peer, reader = ends
     command = bytes(range(100))
     peer.send(encode_data(3, command, max_length))
-    pieces = []
+    pieces: list[Any] = []
     while not pieces or not pieces[-1][2]:
         header = reader.header()
         assert header.length <= max_length or not max_length

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -49,7 +50,7 @@ def test_steps_of_one_lane_take_turns() -> None:
         if len(turns) == 4:
             enough.set()
 
-    steps = [Step(name, "lane", 0, lambda name=name: take(name)) for name in "ab"]
+    steps = [Step(name, "lane", 0, partial(take, name)) for name in "ab"]
     with running(*steps):
         assert enough.wait(DEADLINE_S)
     assert turns[:4] == ["a", "b", "a", "b"]

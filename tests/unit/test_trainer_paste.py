@@ -43,8 +43,10 @@ def test_an_open_skull_has_no_inside():
 
 def test_a_donors_skull_is_laid_onto_the_recipients():
     matrix = placement(DONOR.pictures[1], HEALTHY.pictures[1], np.random.default_rng(0))
-    centre, _ = skull(DONOR.pictures[1])
-    target, _ = skull(HEALTHY.pictures[1])
+    donor, healthy = skull(DONOR.pictures[1]), skull(HEALTHY.pictures[1])
+    assert donor is not None
+    assert healthy is not None
+    (centre, _), (target, _) = donor, healthy
     assert matrix @ [*centre, 1] == pytest.approx(target, abs=8)
 
 

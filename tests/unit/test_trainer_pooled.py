@@ -47,9 +47,14 @@ def test_mean_dice_of_no_slice_is_not_measurable():
 
 
 def test_the_bootstrap_draws_patients_never_slices():
-    sizes = set()
-    measured([EDH, SDH, HEALTHY], lambda drawn: {"n": sizes.add(len(drawn)) or 1.0})
-    assert sizes == {3}
+    sizes: list[int] = []
+
+    def size(drawn):
+        sizes.append(len(drawn))
+        return {"n": 1.0}
+
+    measured([EDH, SDH, HEALTHY], size)
+    assert set(sizes) == {3}
     whole = {id(EDH), id(SDH), id(HEALTHY)}
     measured([EDH, SDH, HEALTHY], lambda drawn: {"n": float({id(s) for s in drawn} <= whole)})
 

@@ -101,8 +101,8 @@ def test_the_networks_predictor_has_the_shape_that_the_line_calls() -> None:
 
 def test_a_file_is_written_once(tmp_path: Path) -> None:
     path = tmp_path / "result"
-    write_once(path, lambda file: file.write(b"first"))  # type: ignore[arg-type,return-value]
-    write_once(path, lambda file: file.write(b"second"))  # type: ignore[arg-type,return-value]
+    write_once(path, lambda file: file.write(b"first"))
+    write_once(path, lambda file: file.write(b"second"))
     assert path.read_bytes() == b"first"
 
 
