@@ -9,6 +9,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, NoReturn
 from urllib.parse import urlencode
@@ -21,6 +22,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from schema.callers import Caller, parse_callers
 from schema.errors import SettingsError
 from schema.peers import PeerAddress, PeerCertificate, parse_addresses, parse_certificates
+from schema.reading import Role
 
 PREFIX = "TRIAGE_"
 UNIX_SOCKET_PATH_LIMIT = 100  # sun_path holds 108 bytes on Linux
@@ -35,6 +37,7 @@ INJECTED_PORT = re.compile(r"(tcp|udp|sctp)://")
 LOOPBACK = "*@127.0.0.0/8,*@::1"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+Network = IPv4Network | IPv6Network
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -94,6 +97,14 @@ class Settings(BaseSettings):
     worklist_port: Port = 8080
     worklist_recent_h: Annotated[float, Field(gt=0, le=8784)] = 8
     time_zone: str = "UTC"
+    session_h: Annotated[float, Field(gt=0, le=8784)] = 12
+    sso_header: Annotated[str, Field(pattern="^[A-Za-z0-9-]{1,64}$")] | None = None
+    sso_proxies: Annotated[tuple[Network, ...] | None, NoDecode] = None
+    sso_role: Role | None = None
+    escalate_after_s: Seconds = 900
+    audit_file: Path | None = None
+    audit_syslog: Annotated[str, Field(pattern=r"^(udp|tcp)://[^/]+:\d+$")] | None = None
+    viewer_url: Annotated[str, Field(pattern=r"^https?://.*\{study\}.*$")] | None = None
 
     model: Path | None = None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
@@ -128,6 +139,13 @@ class Settings(BaseSettings):
     @classmethod
     def _read_addresses(cls, value: object) -> object:
         return _table(parse_addresses, value)
+
+    @field_validator("sso_proxies", mode="before")
+    @classmethod
+    def _read_networks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
 
     @field_validator("time_zone")
     @classmethod
@@ -181,6 +199,11 @@ class Settings(BaseSettings):
     def storage(self) -> Path:
         """Folder that holds the received and the written objects."""
         return (self.storage_dir or self.home / "storage").resolve()
+
+    @property
+    def audit(self) -> Path:
+        """File of the audit trail."""
+        return self.audit_file or self.home / "audit.log"
 
     @property
     def allowed_callers(self) -> tuple[Caller, ...]:

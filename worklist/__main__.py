@@ -1,7 +1,9 @@
 """`python -m worklist`: serve the page, print the list, explain a study."""
 
 import json
+import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -13,13 +15,16 @@ from schema.database import Database, open_database
 from schema.errors import TriageError
 from schema.settings import Settings, settings_or_exit, stop
 from worklist import serialization, text
+from worklist.access.commands import app as users
 from worklist.formatting import printable
-from worklist.opening import default_window, open_to_read
+from worklist.opening import check_url, default_window, open_to_read
+from worklist.performance import sum_up
 from worklist.queries import read_explanation, read_worklist
 from worklist.window import JSON_ROWS, read_window
 
 # Pretty exceptions print locals, and a local may be a patient's.
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(users, name="user")
 T = TypeVar("T")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 StudyName = Annotated[
@@ -34,7 +39,7 @@ def serve(context: typer.Context) -> None:
         from worklist.server import run  # the list starts faster without a web server
 
         settings = settings_or_exit()
-        run(settings, _or_stop(lambda: open_database(settings)))
+        run(settings, _or_stop(lambda: _open_to_serve(settings)))
 
 
 @app.command(name="list")
@@ -83,9 +88,33 @@ def explain(study: StudyName, as_json: AsJson = False) -> None:
         text.print_explanation(found, settings_or_exit().zone)
 
 
+@app.command()
+def verdicts(
+    as_json: AsJson = False,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Sum up: the site's own predictive values.")
+    ] = False,
+) -> None:
+    """Print what readers said of the results, for the trainer: CSV unless told otherwise."""
+    from worklist import export
+
+    found = _query(lambda database, _storage: export.read_all(database))
+    if summary:
+        _print_json(serialization.plain(asdict(sum_up(found))))
+    elif as_json:
+        _print_json(serialization.verdicts_json(found))
+    else:
+        sys.stdout.write(export.as_csv(found))
+
+
 def _query(read: Callable[[Database, Path], T]) -> T:
     settings: Settings = settings_or_exit()
     return _or_stop(lambda: read(open_to_read(settings), settings.storage))
+
+
+def _open_to_serve(settings: Settings) -> Database:
+    check_url(settings)
+    return open_database(settings)
 
 
 def _or_stop(action: Callable[[], T]) -> T:

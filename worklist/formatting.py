@@ -1,10 +1,16 @@
 """Text of the network made fit for a screen: times, ages and what a scanner wrote."""
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
+DETAIL = re.compile(
+    r"\b(SOP instance|series|study)?\s*'?[0-9]+(\.[0-9]+){4,}'?:?"  # a UID with what it names
+    r"|\(?\b\d[\d,]* (bytes|B)\b\)?"
+    r"|,? ?\b(any )?(probability|score) [0-9.]+( \(review at [0-9.]+ or more\))?"
+)
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -31,6 +37,23 @@ def calendar_date(date: str) -> str:
 def clock(moment: datetime | None, zone: tzinfo = UTC) -> str:
     """Write a point in time to the second, with its zone."""
     return "" if moment is None else moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def short_clock(moment: datetime | None, zone: tzinfo = UTC) -> str:
+    """Write a point in time to the minute, without year and zone, for a row of many."""
+    return "" if moment is None else moment.astimezone(zone).strftime("%d %b %H:%M")
+
+
+def clock_time(time: str) -> str:
+    """Write a TM (PS3.5 section 6.2) to the minute; leave anything else as it came."""
+    if len(time) >= 4 and time[:4].isascii() and time[:4].isdigit():
+        return f"{time[:2]}:{time[2:4]}"
+    return printable(time)
+
+
+def without_details(reason: str | None) -> str:
+    """Take UIDs, sizes in bytes and scores out of a reason; the details have them."""
+    return " ".join(DETAIL.sub("", printable(reason)).split()).strip(" ,;:")
 
 
 def duration(seconds: float) -> str:

@@ -3,11 +3,11 @@
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# Nothing runs and nothing loads but our own style sheet: a name of a patient is text that
-# anybody who may send can choose.
+# Nothing runs and nothing loads but our own files, and nothing within a page: a name of a patient
+# is text that anybody who may send can choose.
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,

@@ -94,5 +94,6 @@ def _typed(after: Place) -> tuple[sa.ColumnElement[object], ...]:
 
 def _contains(word: str) -> sa.ColumnElement[bool]:
     # A name is FAMILY^GIVEN: every word of the search may stand anywhere in any of the three.
-    columns = (Study.patient_name, Study.patient_id, Study.accession_number)
-    return sa.or_(*(column.icontains(word, autoescape=True) for column in columns))
+    plain = word.replace("/", "//").replace("%", "/%").replace("_", "/_")
+    # The database's own idea of a small letter, as in the column.
+    return Study.search_text.like(sa.func.lower(f"%{plain}%"), escape="/")

@@ -27,6 +27,7 @@ from worklist.window import Window
 
 PLAIN = Window(limit=1000)
 MOST_NAMED = 20
+MOST_STATIONS = 30
 
 
 class AmbiguousStudyError(PermanentError):
@@ -104,6 +105,20 @@ def find_study(session: Session, name: str, *options: ExecutableOption) -> Study
         uids = ", ".join(one.study_instance_uid for one in found)
         raise AmbiguousStudyError(f"accession number {name} belongs to {uids}; name one of them")
     return found[0] if found else None
+
+
+def read_stations(database: Database) -> list[str]:
+    """List the stations that sent something, each found by a step in the index."""
+    found: list[str] = []
+    with database.reading() as session:
+        while len(found) < MOST_STATIONS:
+            last = found[-1] if found else ""
+            following = sa.select(sa.func.min(Study.station_name)).where(Study.station_name > last)
+            name = session.scalar(following)
+            if name is None:
+                break
+            found.append(name)
+    return found
 
 
 def check_database(database: Database) -> None:

@@ -1,23 +1,60 @@
 """The templates: everything from the network is escaped, and every time has its zone."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from schema.settings import Settings
+from schema.states import Outcome, StudyState
 from schema.subtypes import SUBTYPES
 from worklist import formatting
-from worklist.entries import LATE_AFTER_S
+from worklist.access.guard import LOCAL
+from worklist.access.sessions import Reader
+from worklist.coverage import part_seen
+from worklist.entries import LATE_AFTER_S, Entry
+from worklist.listing import COUNTED_TO
 from worklist.serialization import iso
-from worklist.verdicts import WITH_FINDINGS, count_verdicts, judge, name_findings, name_level
+from worklist.timeline import timeline
+from worklist.verdicts import (
+    CAUSES,
+    has_picture,
+    judge,
+    name_findings,
+    name_level,
+    say_claim,
+    summarise,
+)
+from worklist.window import Place, View
 
 TEMPLATES = Path(__file__).parent / "templates"
-REFRESH_S = 10
 
 
-def _environment() -> Environment:
+class Templates:
+    """Fills the pages of one site."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._environment = _environment(settings)
+
+    def show(
+        self, request: Request | None, template: str, status: int = 200, **values: Any
+    ) -> HTMLResponse:
+        """Fill a template; it knows who looks and the time at which it was filled."""
+        reader: Reader | None = request.scope.get("reader") if request else LOCAL
+        here = f"{request.url.path}?{request.url.query}".rstrip("?") if request else "/"
+        page = self._environment.get_template(template).render(
+            now=datetime.now(UTC), reader=reader, here=here, **values
+        )
+        return HTMLResponse(page, status)
+
+
+def _environment(settings: Settings) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -27,30 +64,46 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         calendar_date=formatting.calendar_date,
-        clock=formatting.clock,
+        clock=partial(formatting.clock, zone=settings.zone),
+        clock_time=formatting.clock_time,
         duration=formatting.duration,
         flatten=formatting.flatten,
         iso=iso,
         person_name=formatting.person_name,
         printable=formatting.printable,
+        short_clock=partial(formatting.short_clock, zone=settings.zone),
     )
     environment.globals.update(
-        count_verdicts=count_verdicts,
+        causes=CAUSES,
+        counted=lambda number: "999+" if number >= COUNTED_TO else str(number),
+        following=_following,
+        has_picture=has_picture,
         judge=judge,
         late_after_s=LATE_AFTER_S,
         name_findings=name_findings,
         name_level=name_level,
-        refresh_s=REFRESH_S,
+        outcomes=list(Outcome),
+        part_seen=part_seen,
+        person=_person,
+        say_claim=say_claim,
+        states=list(StudyState),
         subtype_names={subtype.key: subtype.name for subtype in SUBTYPES},
-        with_findings=WITH_FINDINGS,
+        summarise=summarise,
+        timeline=timeline,
+        viewer_url=settings.viewer_url or "",
+        views=list(View),
     )
     return environment
 
 
-ENVIRONMENT = _environment()
+def _following(asked: Mapping[str, str], after: Place) -> str:
+    """Give the address of the next page, with the filters of this one."""
+    return "/?" + urlencode({**asked, "after": after.written()})
 
 
-def render(template: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """Fill a template; it knows the time at which it was filled."""
-    page = ENVIRONMENT.get_template(template).render(now=datetime.now(UTC), **values)
-    return HTMLResponse(page, status)
+def _person(entry: Entry) -> str:
+    """Say sex and birth date, as far as they were sent."""
+    born = formatting.calendar_date(entry.patient_birth_date)
+    said = [formatting.printable(entry.patient_sex), f"born {born}" if born else ""]
+    words = ", ".join(filter(None, said))
+    return f"{words} · " if words else ""

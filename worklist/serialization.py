@@ -1,7 +1,7 @@
 """Entries and explanations as JSON: the contract that other programs read."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 
 from worklist.entries import Entry, Worklist
 from worklist.explanation import Explanation
+from worklist.reading import GivenVerdict
 
 PAGE_ONLY = frozenset(
     {"patient_name", "patient_birth_date"}
@@ -32,16 +33,21 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
     return row | plain
 
 
+def verdicts_json(verdicts: Iterable[GivenVerdict]) -> list[Any]:
+    """Make the array that `verdicts --json` prints."""
+    return [plain(asdict(one)) for one in verdicts]
+
+
 def iso(moment: datetime) -> str:
     """Write a point in time as ISO 8601 in UTC, to the millisecond."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _plain_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _plain(item) for key, item in fields.items() if key not in PAGE_ONLY}
+    return {key: plain(item) for key, item in fields.items() if key not in PAGE_ONLY}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Make dates, paths and numbers that JSON cannot hold into what it can."""
     match value:
         case datetime():
@@ -53,6 +59,6 @@ def _plain(value: Any) -> Any:
         case Mapping():
             return _plain_fields(value)
         case list() | tuple():
-            return [_plain(item) for item in value]
+            return [plain(item) for item in value]
         case _:
             return value

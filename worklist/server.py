@@ -2,6 +2,7 @@
 
 import signal
 import socket
+from datetime import timedelta
 from types import FrameType
 
 import structlog
@@ -11,6 +12,11 @@ from schema.database import Database
 from schema.errors import SettingsError
 from schema.log import set_up_log
 from schema.settings import Settings, stop
+from worklist.access.audit import Act, Trail, What
+from worklist.access.guard import is_loopback
+from worklist.access.users import anybody
+from worklist.escalation import Escalation
+from worklist.events import Events
 from worklist.page import make_app
 
 STOP_WITHIN_S = 5
@@ -19,12 +25,15 @@ STOP_WITHIN_S = 5
 def run(settings: Settings, database: Database) -> None:
     """Serve until SIGTERM or SIGINT; answers under way are finished first."""
     set_up_log(settings)
+    require_login_beyond_loopback(settings, database)
+    events, trail = Events(database), Trail(settings)
     # uvicorn finishes and then raises the signal again: the exit status should say "clean".
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
     config = uvicorn.Config(
-        make_app(database, settings.storage),
+        make_app(database, settings, events),
         log_config=None,
+        proxy_headers=False,  # whose header is believed is the guard's to decide
         log_level=settings.log_level.lower(),
         server_header=False,
         timeout_graceful_shutdown=STOP_WITHIN_S,
@@ -32,7 +41,40 @@ def run(settings: Settings, database: Database) -> None:
     with _listen(settings) as listener:
         host, port = listener.getsockname()[:2]
         structlog.get_logger().info("worklist_serves", url=f"http://{host}:{port}/")
-        uvicorn.Server(config).run(sockets=[listener])
+        trail.write(Act(What.STARTED, "ihsnet-triage worklist"))
+        with Escalation(database, timedelta(seconds=settings.escalate_after_s)):
+            try:
+                Server(config, events).run(sockets=[listener])
+            finally:
+                trail.write(Act(What.STOPPED, "ihsnet-triage worklist"))
+
+
+class Server(uvicorn.Server):
+    """Ends the streams of events with itself: they would wait for ever."""
+
+    def __init__(self, config: uvicorn.Config, events: Events) -> None:
+        super().__init__(config)
+        self._events = events
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        self._events.stop()
+        super().handle_exit(sig, frame)
+
+
+def require_login_beyond_loopback(settings: Settings, database: Database) -> None:
+    """End the program if anybody in the network could look without a login."""
+    if is_loopback(settings.worklist_host) or settings.sso_header:
+        return
+    with database.reading() as session:
+        if anybody(session):
+            return
+    stop(
+        SettingsError(
+            f"TRIAGE_WORKLIST_HOST: {settings.worklist_host} is no loopback address and nobody can"
+            " log in yet; add a user with python -m worklist user add NAME --role admin"
+        )
+    )
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

@@ -3,14 +3,17 @@
 "Not analysed" never reads like "none found", and "none found" says what it does not exclude.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from schema.reading import DisagreementCause
 from schema.states import Outcome, StudyState
 from schema.studies import NONE_FOUND, urgency
-from worklist.entries import Entry
+from schema.subtypes import ANY, Claim
+from worklist.coverage import part_seen
+from worklist.entries import Entry, FindingRow
+from worklist.formatting import without_details
 
 CAUTION = "Does not exclude hemorrhage."
 READ_NORMALLY = "Read in its normal place."
@@ -62,6 +65,20 @@ CONFLICT = Verdict(
 RAISED_EARLIER = "No result for the newest images, but suspicion in earlier ones. Needs review."
 STILL_STANDS = frozenset({Outcome.POSITIVE, Outcome.INDETERMINATE})
 WITH_FINDINGS = frozenset({"positive", "uncertain"})
+SMALLEST_ML = 0.05  # what one decimal would write as 0.1
+CAUSES: Mapping[DisagreementCause, str] = MappingProxyType(
+    {
+        DisagreementCause.MISSED_BLEED: "a bleed was missed",
+        DisagreementCause.ARTEFACT: "artefact",
+        DisagreementCause.CALCIFICATION: "calcification",
+        DisagreementCause.DURA: "dura or sinus",
+        DisagreementCause.POST_OPERATIVE: "post-operative",
+        DisagreementCause.TUMOUR: "tumour",
+        DisagreementCause.WRONG_TYPE: "a bleed, but of another type",
+        DisagreementCause.WRONG_VOLUME: "a bleed, but of another size",
+        DisagreementCause.OTHER: "other",
+    }
+)
 LEVELS: Mapping[int, str] = MappingProxyType(
     {0: "normal place", 1: "critical", 2: "high", 3: "review", 4: "none found"}
 )
@@ -90,24 +107,57 @@ def _judge_done(entry: Entry) -> Verdict:
 
 
 def name_findings(entry: Entry) -> tuple[str, ...]:
-    """Name the types that are present with their volume; none for a study without a suspicion."""
+    """Name the blood in all, then the types as what the model may say of them.
+
+    None for a study without a suspicion; nothing below `SMALLEST_ML` is a finding.
+    """
     if judge(entry).key not in WITH_FINDINGS:
         return ()
-    return tuple(
-        f"{one.subtype} {one.volume_ml:.1f} mL"
-        for one in entry.findings
-        if one.present and one.subtype != "any"
-    )
+    found = [one for one in entry.findings if one.present and one.volume_ml >= SMALLEST_ML]
+    named = {one.subtype: one for one in found}
+    total = named.pop(ANY, None)
+    words = [f"{total.volume_ml:.1f} mL of blood"] if total else []
+    return (*words, *filter(None, map(_name_type, named.values())))
+
+
+def _name_type(finding: FindingRow) -> str:
+    match finding.claim:
+        case Claim.REPORTED:
+            return f"{finding.subtype} {finding.volume_ml:.1f} mL"
+        case Claim.HINTED:
+            return f"perhaps {finding.subtype}"
+        case Claim.NOT_TOLD_APART:
+            return ""
+
+
+def say_claim(finding: FindingRow) -> str:
+    """Say of one type what the model may say of it."""
+    if finding.claim is Claim.NOT_TOLD_APART:
+        return "not told apart from other blood"
+    if not finding.present or finding.volume_ml < SMALLEST_ML:
+        return "not found" if finding.subtype == ANY or finding.claim is Claim.REPORTED else "-"
+    return "found" if finding.claim is Claim.REPORTED else "perhaps"
+
+
+def summarise(entry: Entry) -> str:
+    """Say in one line why the study stands where it stands, each thing once."""
+    note = judge(entry).note.rstrip(".")
+    said = [part_seen(entry.coverage), note]
+    if not (note and entry.state is not StudyState.DONE):
+        said += [without_details(entry.priority_reason), without_details(entry.reason)]
+    lines: list[str] = []
+    for line in filter(None, said):
+        if not any(line.lower() in earlier.lower() for earlier in lines):
+            lines.append(line)
+    return ". ".join(line[:1].upper() + line[1:] for line in lines)
+
+
+def has_picture(entry: Entry) -> bool:
+    """Whether there is a mask to draw around."""
+    return any(one.kind == "SEG" for one in entry.objects)
 
 
 def name_level(priority: int) -> str:
     """Name a priority level as lists show it."""
     words = LEVELS.get(priority, "unknown level")
     return f"{priority} {words}" if priority else words
-
-
-def count_verdicts(entries: Iterable[Entry]) -> dict[Verdict, int]:
-    """Count studies by what a person reads: conflicts, then outcomes, then what still waits."""
-    plain = (CONFLICT, *OUTCOMES.values(), *WAITING.values())
-    counts = Counter(judge(entry).words for entry in entries)
-    return {verdict: counts[verdict.words] for verdict in plain if counts[verdict.words]}

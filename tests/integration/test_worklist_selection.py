@@ -11,7 +11,7 @@ from schema.tables import Announcement
 from tests.support.rows import LONG_AGO, add_instance, add_series, add_study
 from worklist.explanation import SeriesAccount
 from worklist.queries import read_explanation
-from worklist.rendering import render
+from worklist.rendering import Templates
 from worklist.text import print_explanation
 
 
@@ -74,7 +74,9 @@ def test_the_terminal_and_the_page_say_it_too(
     found = read_explanation(explained, settings.storage, "1.2.3")
     assert found is not None
     print_explanation(found)
-    page = bytes(render("study.html", explanation=found).body).decode()
+    page = bytes(
+        Templates(settings).show(None, "study.html", explanation=found, verdicts=[]).body
+    ).decode()
     for text in (capsys.readouterr().out, page):
         assert "quiet for 5 s" in text
         assert "not yet, it may still arrive" in text

@@ -2,10 +2,21 @@ from dataclasses import replace
 
 import pytest
 
+from schema.reading import DisagreementCause
 from schema.states import Outcome, StudyState
+from schema.subtypes import Claim
 from tests.support.entries import ENTRY as PLAIN
+from worklist.coverage import Coverage
 from worklist.entries import Entry, FindingRow
-from worklist.verdicts import OUTCOMES, count_verdicts, judge, name_findings, name_level
+from worklist.verdicts import (
+    CAUSES,
+    OUTCOMES,
+    judge,
+    name_findings,
+    name_level,
+    say_claim,
+    summarise,
+)
 
 ENTRY = replace(
     PLAIN,
@@ -63,19 +74,62 @@ def test_a_failure_after_an_earlier_suspicion_needs_review(outcome: Outcome | No
     assert "Needs review" in judge(replace(done(outcome), priority=2)).note
 
 
+def test_every_cause_has_words() -> None:
+    assert set(CAUSES) == set(DisagreementCause)
+
+
+def claimed(claim: Claim, volume_ml: float = 2.0) -> Entry:
+    finding = FindingRow("SAH", 0.9, volume_ml, present=True, claim=claim)
+    return replace(done(Outcome.POSITIVE), findings=(finding,))
+
+
+@pytest.mark.parametrize(
+    ("claim", "named"),
+    [
+        (Claim.REPORTED, ("SAH 2.0 mL",)),
+        (Claim.HINTED, ("perhaps SAH",)),
+        (Claim.NOT_TOLD_APART, ()),
+    ],
+)
+def test_a_type_is_named_as_far_as_it_was_learned(claim: Claim, named: tuple[str, ...]) -> None:
+    assert name_findings(claimed(claim)) == named
+
+
+def test_a_type_that_was_never_learned_is_not_said_to_be_absent() -> None:
+    absent = FindingRow("SAH", 0.1, 0.0, present=False, claim=Claim.NOT_TOLD_APART)
+    assert "not found" not in say_claim(absent)
+
+
+def test_nothing_is_a_finding_that_would_be_written_as_zero() -> None:
+    assert name_findings(claimed(Claim.REPORTED, volume_ml=0.049)) == ()
+
+
+def test_a_reason_says_each_thing_once() -> None:
+    twice = replace(ENTRY, reason="IPH 31.0 mL", priority=1, priority_reason="IPH 31.0 mL")
+    assert summarise(replace(twice, outcome=Outcome.POSITIVE)) == "IPH 31.0 mL"
+
+
+def test_uids_bytes_and_scores_stay_out_of_a_row() -> None:
+    reason = (
+        "SOP instance 1.2.840.113.9.1: Pixel Data has 12 bytes, probability 0.41; send it again"
+    )
+    said = summarise(replace(done(Outcome.NOT_ANALYSED), reason=reason))
+    assert not any(detail in said for detail in ("1.2.840", "bytes", "0.41"))
+    assert "send it again" in said
+
+
+def test_a_part_of_a_head_is_named_first() -> None:
+    part = replace(ENTRY, coverage=Coverage(0, 60, 0.5))
+    assert summarise(part).startswith("Part seen: 50 % of the head")
+
+
 def test_a_finding_is_named_with_its_volume() -> None:
-    assert name_findings(done(Outcome.POSITIVE)) == ("IPH 31.0 mL",)
+    assert name_findings(done(Outcome.POSITIVE)) == ("31.0 mL of blood", "IPH 31.0 mL")
 
 
 @pytest.mark.parametrize("outcome", [Outcome.NEGATIVE, *WITHOUT_RESULT])
 def test_a_study_without_suspicion_names_no_findings(outcome: Outcome | None) -> None:
     assert name_findings(done(outcome)) == ()
-
-
-def test_studies_are_counted_by_what_is_read() -> None:
-    entries = [done(Outcome.NEGATIVE), done(Outcome.FAILED), done(Outcome.NEGATIVE)]
-    counts = {verdict.words: number for verdict, number in count_verdicts(entries).items()}
-    assert counts == {"None found": 2, "Analysis failed": 1}
 
 
 @pytest.mark.parametrize(

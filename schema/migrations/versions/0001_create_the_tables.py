@@ -142,6 +142,7 @@ def _create_study() -> None:
     sa.Column('escalated_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('unread', sa.Boolean(), sa.Computed('acknowledged_at IS NULL OR finished_at IS NULL OR acknowledged_at < finished_at', persisted=True), nullable=False),
     sa.Column('place', sa.Integer(), sa.Computed('CASE WHEN NOT (acknowledged_at IS NULL OR finished_at IS NULL OR acknowledged_at < finished_at) THEN -1 WHEN priority IN (1, 2, 3) THEN 4 - priority ELSE 0 END', persisted=True), nullable=False),
+    sa.Column('search_text', sa.String(), sa.Computed("lower(substr(patient_name, 1, 200) || ' ' || substr(patient_id, 1, 64) || ' ' || substr(accession_number, 1, 64))", persisted=True), nullable=False),
     sa.Column('changed_at', sa.DateTime(timezone=True), server_default=sa.text('(CURRENT_TIMESTAMP)'), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_study')),
     sa.UniqueConstraint('study_instance_uid', name=op.f('uq_study_study_instance_uid'))
@@ -150,7 +151,7 @@ def _create_study() -> None:
         batch_op.create_index(batch_op.f('ix_study_accession_number'), ['accession_number'], unique=False)
         batch_op.create_index(batch_op.f('ix_study_changed_at'), ['changed_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_study_outcome_place_received_at_id'), ['outcome', 'place', 'received_at', 'id'], unique=False)
-        batch_op.create_index(batch_op.f('ix_study_place_received_at_id'), ['place', 'received_at', 'id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_study_place_received_at_id_search_text'), ['place', 'received_at', 'id', 'search_text'], unique=False)
         batch_op.create_index(batch_op.f('ix_study_priority_place_received_at_id'), ['priority', 'place', 'received_at', 'id'], unique=False)
         batch_op.create_index(batch_op.f('ix_study_state_place_received_at_id'), ['state', 'place', 'received_at', 'id'], unique=False)
         batch_op.create_index(batch_op.f('ix_study_station_name_place_received_at_id'), ['station_name', 'place', 'received_at', 'id'], unique=False)
@@ -175,12 +176,13 @@ def _create_login_session() -> None:
     sa.Column('csrf_token', sa.String(length=64), nullable=False),
     sa.Column('user_id', sa.Integer(), nullable=False),
     sa.Column('began_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('seen_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('ends_at', sa.DateTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['user_id'], ['user_account.id'], name=op.f('fk_login_session_user_id_user_account'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_login_session')),
     sa.UniqueConstraint('token_sha256', name=op.f('uq_login_session_token_sha256'))
     )
     with op.batch_alter_table('login_session', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_login_session_ends_at'), ['ends_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_login_session_user_id'), ['user_id'], unique=False)
 
 
@@ -417,13 +419,14 @@ def downgrade() -> None:
     op.drop_table('series')
     with op.batch_alter_table('login_session', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_login_session_user_id'))
+        batch_op.drop_index(batch_op.f('ix_login_session_ends_at'))
     op.drop_table('login_session')
     op.drop_table('user_account')
     with op.batch_alter_table('study', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_study_station_name_place_received_at_id'))
         batch_op.drop_index(batch_op.f('ix_study_state_place_received_at_id'))
         batch_op.drop_index(batch_op.f('ix_study_priority_place_received_at_id'))
-        batch_op.drop_index(batch_op.f('ix_study_place_received_at_id'))
+        batch_op.drop_index(batch_op.f('ix_study_place_received_at_id_search_text'))
         batch_op.drop_index(batch_op.f('ix_study_outcome_place_received_at_id'))
         batch_op.drop_index(batch_op.f('ix_study_changed_at'))
         batch_op.drop_index(batch_op.f('ix_study_accession_number'))

@@ -1,0 +1,138 @@
+"""What readers do with a result, and what becomes of what nobody saw."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from schema.database import Database, open_database, read_clock
+from schema.settings import Settings
+from schema.states import Outcome, StudyState
+from schema.tables import Study, StudyEvent
+from tests.support.pages import Browser
+from tests.support.rows import add_job, add_series, add_study, done
+from worklist.export import as_csv, read_all
+from worklist.page import make_app
+from worklist.reading import UNREAD_CRITICAL, ReadingError, acknowledge, escalate
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = open_database(Settings(home=tmp_path))
+    with opened.transaction() as session:
+        add_job(add_series(add_study(session), session), session, **done(Outcome.POSITIVE, 1))
+    yield opened
+    opened.engine.dispose()
+
+
+@pytest.fixture
+def page(database: Database, tmp_path: Path) -> Browser:
+    return Browser(make_app(database, Settings(home=tmp_path)))
+
+
+def disagree(page: Browser, **form: str) -> int:
+    given = {"agrees": "no", "cause": "CALCIFICATION", "comment": "=plexus", "next": "/"}
+    return page.post("/study/1.2.3/verdict", given | form).status_code
+
+
+def unread(page: Browser) -> bool:
+    (entry,) = page.get("/api/worklist?view=all").json()
+    return bool(entry["unread"])
+
+
+def test_what_was_seen_is_read_and_says_by_whom(page: Browser) -> None:
+    assert page.post("/study/1.2.3/acknowledge", {"next": "/?view=all"}).status_code == 303
+    assert not unread(page)
+    assert "seen by local" in page.get("/?view=all").text
+
+
+def test_seen_can_be_taken_back(page: Browser) -> None:
+    page.post("/api/study/1.2.3/acknowledge", {})
+    page.post("/api/study/1.2.3/take-back", {})
+    assert unread(page)
+
+
+def test_a_study_without_result_cannot_be_seen(database: Database) -> None:
+    with database.transaction() as session:
+        waiting = add_study(session, "1.9")
+        with pytest.raises(ReadingError):
+            acknowledge(session, waiting, "reader")
+
+
+def test_late_images_make_a_study_unread_again(page: Browser, database: Database) -> None:
+    page.post("/study/1.2.3/acknowledge", {})
+    with database.transaction() as session:
+        study = session.scalars(sa.select(Study)).one()
+        study.state, study.outcome, study.finished_at = StudyState.RECEIVING, None, None
+    assert unread(page)
+
+
+def test_a_disagreement_is_stored_with_who_and_why(page: Browser, database: Database) -> None:
+    assert disagree(page) == 303
+    (verdict,) = read_all(database)
+    assert (verdict.agrees, verdict.cause, verdict.given_by) == (False, "CALCIFICATION", "local")
+    assert (verdict.outcome, verdict.study_instance_uid) == (Outcome.POSITIVE, "1.2.3")
+
+
+def test_whoever_judges_has_seen(page: Browser) -> None:
+    disagree(page)
+    assert not unread(page)
+
+
+@pytest.mark.parametrize("form", [{"cause": ""}, {"cause": "BOREDOM"}, {"agrees": "perhaps"}])
+def test_an_opinion_that_is_none_is_refused(
+    page: Browser, database: Database, form: dict[str, str]
+) -> None:
+    assert disagree(page, **form) == 400
+    assert read_all(database) == []
+
+
+def test_an_agreement_leaves_an_unused_cause_behind(page: Browser, database: Database) -> None:
+    disagree(page, agrees="yes")
+    assert read_all(database)[0].cause is None
+
+
+def test_the_trainer_gets_verdicts_as_json(page: Browser) -> None:
+    disagree(page)
+    (given,) = page.get("/api/verdicts").json()
+    assert given["cause"] == "CALCIFICATION"
+    assert given["job_id"] is not None
+    assert "Phantom" not in json.dumps(given)
+
+
+def test_a_comment_cannot_run_in_a_spreadsheet(page: Browser, database: Database) -> None:
+    disagree(page)
+    assert "'=plexus" in as_csv(read_all(database))
+
+
+def test_the_performance_page_sums_them_up(page: Browser) -> None:
+    disagree(page)
+    assert "0 of 1" in page.get("/performance").text
+
+
+def escalated(database: Database) -> list[str]:
+    with database.reading() as session:
+        return list(session.scalars(sa.select(StudyEvent.kind)))
+
+
+def test_a_critical_study_that_nobody_saw_is_called_out_once(
+    page: Browser, database: Database
+) -> None:
+    assert [escalate(database, timedelta(minutes=15)) for _ in range(2)] == [1, 0]
+    assert escalated(database) == [UNREAD_CRITICAL]
+    assert "nobody has seen this" in page.get("/").text
+    assert "triage_escalations_total 1" in page.get("/metrics").text
+
+
+def test_a_study_that_was_seen_is_not_called_out(page: Browser, database: Database) -> None:
+    page.post("/study/1.2.3/acknowledge", {})
+    assert escalate(database, timedelta(0)) == 0
+
+
+def test_a_fresh_result_is_not_called_out(database: Database) -> None:
+    with database.transaction() as session:
+        session.scalars(sa.select(Study)).one().finished_at = read_clock(session)
+    assert escalate(database, timedelta(minutes=15)) == 0

@@ -1,0 +1,87 @@
+"""Users and their passwords, as the database keeps them."""
+
+import re
+
+import sqlalchemy as sa
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy.orm import Session
+
+from schema.database import read_clock
+from schema.errors import PermanentError
+from schema.reading import Role
+from schema.tables import LoginSession, User
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+SHORTEST_PASSWORD = 12
+LONGEST_PASSWORD = 1000  # a hash of a megabyte would be a way to keep the page busy
+hasher = PasswordHasher()  # argon2id with RFC 9106's second recommendation, 64 MiB
+# Of nobody's password: an unknown name takes as long to refuse as a wrong password.
+NOBODY = (
+    "$argon2id$v=19$m=65536,t=3,p=4$O6yHJcyetPr71j+Q+rxkEg$"
+    "DNeqb7sgZ78hGchgZXMtsyDycPZWTk7OjOF3iky73nw"
+)
+
+
+class UserError(PermanentError):
+    """A user cannot be made, found or changed as asked."""
+
+
+def add_user(session: Session, name: str, role: Role, password: str | None) -> User:
+    """Add a user, or give one that exists another role and password; ends its sessions.
+
+    Raises
+    ------
+    UserError
+        If the name or the password is none.
+    """
+    if not NAME.fullmatch(name):
+        raise UserError(f"user {name!r}: a name is up to 64 letters, digits and any of . _ @ -")
+    if password is not None and not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
+        raise UserError(f"user {name}: a password has {SHORTEST_PASSWORD} characters or more")
+    user = session.scalars(sa.select(User).where(User.name == name)).one_or_none()
+    if user is None:
+        user = User(name=name, created_at=read_clock(session))
+        session.add(user)
+    else:
+        end_sessions(session, user)
+    user.role = role
+    user.password_hash = None if password is None else hasher.hash(password)
+    session.flush()
+    return user
+
+
+def remove_user(session: Session, name: str) -> None:
+    """Remove a user and end its sessions; what it did stays written.
+
+    Raises
+    ------
+    UserError
+        If there is none of this name.
+    """
+    user = session.scalars(sa.select(User).where(User.name == name)).one_or_none()
+    if user is None:
+        raise UserError(f"user {name!r}: there is none of this name")
+    end_sessions(session, user)
+    session.delete(user)
+
+
+def end_sessions(session: Session, user: User) -> None:
+    """Log a user out everywhere."""
+    session.execute(sa.delete(LoginSession).where(LoginSession.user_id == user.id))
+
+
+def check_password(session: Session, name: str, password: str) -> User | None:
+    """Give the user whose name and password these are; None for any other two."""
+    user = session.scalars(sa.select(User).where(User.name == name)).one_or_none()
+    stored = user.password_hash if user and user.password_hash else NOBODY
+    try:
+        hasher.verify(stored, password[:LONGEST_PASSWORD])
+    except (VerificationError, InvalidHashError):
+        return None
+    return user
+
+
+def anybody(session: Session) -> bool:
+    """Whether there is a user at all: then the page asks who looks."""
+    return session.scalar(sa.select(User.id).limit(1)) is not None

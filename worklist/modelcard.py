@@ -1,0 +1,66 @@
+"""The model's card, as far as a reader needs it: a JSON file beside the weights."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import schema
+from schema.settings import Settings
+from schema.subtypes import SUBTYPES, Claim
+
+# Read as a file: the page's host has no torch, and nothing of the worker is imported.
+SHIPPED = Path(schema.__file__).parents[1] / "worker" / "munet" / "weights" / "munet.json"
+
+
+@dataclass(frozen=True)
+class TypeClaim:
+    """What the model may say of one type."""
+
+    key: str
+    name: str
+    claim: Claim
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a reader should know of the model.
+
+    Attributes
+    ----------
+    measured
+        What it was measured on and how it did, as the card has it.
+    """
+
+    name: str
+    sha256: str
+    training_data: str
+    training_patients: int
+    claims: tuple[TypeClaim, ...]
+    measured: dict[str, Any]
+
+
+def read_card(settings: Settings) -> ModelCard | None:
+    """Read the card of the model that workers run; None if it isn't on this host."""
+    path = (settings.model or SHIPPED).with_suffix(".json")
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        training = card.get("training", {})
+        return ModelCard(
+            name=str(card["name"]),
+            sha256=str(card.get("sha256", "")),
+            training_data=str(training.get("data", "")),
+            training_patients=len(training.get("patients", ())),
+            claims=_claims(card.get("claims", {})),
+            measured={key: card[key] for key in ("metrics", "evaluation") if key in card},
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _claims(stored: dict[str, str]) -> tuple[TypeClaim, ...]:
+    # What a card doesn't say was not shown: blood, of whichever type.
+    return tuple(
+        TypeClaim(one.key, one.name, Claim(stored.get(one.key, Claim.NOT_TOLD_APART)))
+        for one in SUBTYPES
+    )

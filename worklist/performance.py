@@ -1,0 +1,111 @@
+"""The site's own predictive values, from what readers said, with exact intervals."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from schema.reading import DisagreementCause
+from schema.states import Outcome
+from worklist.reading import GivenVerdict
+
+CONFIDENCE = 0.95
+STEPS = 60  # of bisection: far below a float's last digit
+# There is a bleed although the reader disagrees: with its type or its size.
+BLEED_AFTER_ALL = frozenset({DisagreementCause.WRONG_TYPE, DisagreementCause.WRONG_VOLUME})
+
+
+@dataclass(frozen=True)
+class Proportion:
+    """So many of so many, with the exact (Clopper-Pearson) interval of 95 %."""
+
+    hits: int
+    of: int
+    value: float | None
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class SitePerformance:
+    """What readers said, summed up; the newest verdict of a study counts.
+
+    Attributes
+    ----------
+    positive_predictive_value
+        Bleeds among results that said POSITIVE.
+    negative_predictive_value
+        Heads without a bleed among results that said NEGATIVE.
+    indeterminate_with_bleed
+        Bleeds among results that said INDETERMINATE.
+    causes
+        How often each cause was given.
+    """
+
+    studies: int
+    positive_predictive_value: Proportion
+    negative_predictive_value: Proportion
+    indeterminate_with_bleed: Proportion
+    causes: dict[str, int]
+
+
+def sum_up(verdicts: Iterable[GivenVerdict]) -> SitePerformance:
+    """Sum up verdicts, oldest first."""
+    newest = {one.study_instance_uid: one for one in verdicts}
+    by_outcome: dict[Outcome | None, list[GivenVerdict]] = {}
+    for one in newest.values():
+        by_outcome.setdefault(one.outcome, []).append(one)
+    causes = [str(one.cause) for one in newest.values() if one.cause]
+    return SitePerformance(
+        studies=len(newest),
+        positive_predictive_value=_share(by_outcome.get(Outcome.POSITIVE, []), has_bleed),
+        negative_predictive_value=_share(
+            by_outcome.get(Outcome.NEGATIVE, []), lambda one: not has_bleed(one)
+        ),
+        indeterminate_with_bleed=_share(by_outcome.get(Outcome.INDETERMINATE, []), has_bleed),
+        causes={cause: causes.count(cause) for cause in sorted(set(causes))},
+    )
+
+
+def has_bleed(verdict: GivenVerdict) -> bool:
+    """Whether the reader says that there is blood."""
+    if verdict.cause is DisagreementCause.MISSED_BLEED:
+        return True
+    suspicious = verdict.outcome in (Outcome.POSITIVE, Outcome.INDETERMINATE)
+    return suspicious and (verdict.agrees or verdict.cause in BLEED_AFTER_ALL)
+
+
+def exact_interval(hits: int, of: int) -> tuple[float, float]:
+    """Give the Clopper-Pearson interval of a proportion (Biometrika 1934;26:404)."""
+    tail = (1 - CONFIDENCE) / 2
+    low = 0.0 if hits == 0 else _solve(lambda p: _at_least(hits, of, p) - tail)
+    high = 1.0 if hits == of else _solve(lambda p: tail - (1 - _at_least(hits + 1, of, p)))
+    return low, high
+
+
+def _share(verdicts: list[GivenVerdict], hit: Callable[[GivenVerdict], bool]) -> Proportion:
+    hits, of = sum(map(hit, verdicts)), len(verdicts)
+    low, high = exact_interval(hits, of)
+    return Proportion(hits, of, hits / of if of else None, low, high)
+
+
+def _solve(rising: Callable[[float], float]) -> float:
+    low, high = 0.0, 1.0
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if rising(middle) < 0 else (low, middle)
+    return (low + high) / 2
+
+
+def _at_least(hits: int, of: int, p: float) -> float:
+    """Give the probability of that many hits or more."""
+    if p in (0.0, 1.0):
+        return p if hits else 1.0
+    terms = (
+        math.lgamma(of + 1)
+        - math.lgamma(k + 1)
+        - math.lgamma(of - k + 1)
+        + k * math.log(p)
+        + (of - k) * math.log1p(-p)
+        for k in range(hits, of + 1)
+    )
+    return min(1.0, math.fsum(map(math.exp, terms)))

@@ -1,0 +1,160 @@
+"""What readers do with a result: see it, take that back, agree, disagree; and what nobody saw."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from schema.database import Database, read_clock
+from schema.errors import PermanentError
+from schema.reading import DisagreementCause
+from schema.states import Outcome, StudyState
+from schema.tables import Study, StudyEvent, Verdict
+from worklist.listing import CRITICAL
+from worklist.rows import deciding_job
+
+UNREAD_CRITICAL = "UNREAD_CRITICAL"
+LONGEST_COMMENT = 500
+MOST_AT_ONCE = 100
+
+
+class ReadingError(PermanentError):
+    """A reader asked for what can't be done to this study; the message says why."""
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What a reader says of a result; a cause comes with a disagreement and with nothing else."""
+
+    agrees: bool
+    cause: DisagreementCause | None = None
+    comment: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse an opinion that contradicts itself."""
+        if self.agrees == (self.cause is not None):
+            raise ReadingError("a disagreement names its cause, an agreement none")
+        if len(self.comment) > LONGEST_COMMENT:
+            raise ReadingError(f"a comment has at most {LONGEST_COMMENT} characters")
+
+
+@dataclass(frozen=True)
+class GivenVerdict:
+    """What a reader said of a study's result, with who and when."""
+
+    study_instance_uid: str
+    accession_number: str
+    agrees: bool
+    cause: DisagreementCause | None
+    comment: str
+    outcome: Outcome | None
+    priority: int
+    job_id: int | None
+    model: str | None
+    given_by: str
+    given_at: datetime
+
+
+def acknowledge(session: Session, study: Study, who: str) -> None:
+    """Note that somebody saw the result; the first one stays named.
+
+    Raises
+    ------
+    ReadingError
+        If there is no result yet.
+    """
+    if study.state is not StudyState.DONE or study.finished_at is None:
+        raise ReadingError("there is no result yet that could be seen")
+    if study.unread:
+        study.acknowledged_at, study.acknowledged_by = read_clock(session), who
+
+
+def take_back(session: Session, study: Study) -> None:
+    """Make a study unread again."""
+    study.acknowledged_at = study.acknowledged_by = None
+    session.flush()
+
+
+def give_verdict(session: Session, study: Study, opinion: Opinion, who: str) -> None:
+    """Store what a reader says; whoever judges a result has also seen it.
+
+    Raises
+    ------
+    ReadingError
+        If there is no result yet.
+    """
+    acknowledge(session, study, who)
+    job = deciding_job(study.series)
+    session.add(
+        Verdict(
+            study_id=study.id,
+            job_id=job.id if job else None,
+            agrees=opinion.agrees,
+            cause=opinion.cause,
+            comment=opinion.comment,
+            outcome=study.outcome,
+            given_by=who,
+            given_at=read_clock(session),
+        )
+    )
+
+
+def read_verdicts(session: Session, study: Study | None = None) -> Iterator[GivenVerdict]:
+    """Read what readers said, of one study or of all, oldest first."""
+    query = sa.select(Verdict, Study).join(Study, Study.id == Verdict.study_id)
+    if study is not None:
+        query = query.where(Study.id == study.id)
+    for verdict, judged in session.execute(query.order_by(Verdict.id)):
+        yield GivenVerdict(
+            study_instance_uid=judged.study_instance_uid,
+            accession_number=judged.accession_number,
+            agrees=verdict.agrees,
+            cause=verdict.cause,
+            comment=verdict.comment,
+            outcome=verdict.outcome,
+            priority=judged.priority,
+            job_id=verdict.job_id,
+            model=judged.model,
+            given_by=verdict.given_by,
+            given_at=verdict.given_at,
+        )
+
+
+def escalate(database: Database, after: timedelta) -> int:
+    """Call out critical results that nobody has seen for so long, each once; give how many.
+
+    The event row is for whoever delivers; the row on the list becomes louder.
+    """
+    with database.reading() as session:
+        overdue = _overdue(session, read_clock(session) - after)
+    count = 0
+    for study_id in overdue:
+        with database.transaction() as session:
+            count += _escalate_one(session, study_id)
+    return count
+
+
+def _overdue(session: Session, before: datetime) -> list[int]:
+    query = sa.select(Study.id).where(
+        Study.place == CRITICAL, Study.escalated_at.is_(None), Study.finished_at <= before
+    )
+    return list(session.scalars(query.limit(MOST_AT_ONCE)))
+
+
+def _escalate_one(session: Session, study_id: int) -> int:
+    now = read_clock(session)
+    # Two pages may look at the same time: the one whose update finds the row has the event.
+    changed = session.execute(
+        sa.update(Study)
+        .where(Study.id == study_id, Study.place == CRITICAL, Study.escalated_at.is_(None))
+        .values(escalated_at=now)
+        .returning(Study.finished_at)
+    ).all()
+    for (finished_at,) in changed:
+        detail = {"finished_at": finished_at.isoformat() if finished_at else None}
+        session.add(
+            StudyEvent(study_id=study_id, kind=UNREAD_CRITICAL, created_at=now, detail=detail)
+        )
+    return len(changed)
