@@ -20,7 +20,8 @@ TAGS: Final = tuple(
         "Modality", "SeriesDescription", "ProtocolName", "BodyPartExamined", "ImageType",
         "ConvolutionKernel", "ContrastBolusAgent", "ContrastBolusRoute", "ContrastBolusVolume",
         "ContrastBolusAgentSequence", "BurnedInAnnotation", "QualityControlImage",
-        "MultienergyCTAcquisition", "RescaleType", "KVP", "AcquisitionDateTime", "AcquisitionDate",
+        "MultienergyCTAcquisition", "ManufacturerModelName", "RescaleType", "KVP",
+        "AcquisitionDateTime", "AcquisitionDate",
         "AcquisitionTime", "AcquisitionNumber", "InstanceNumber", "NumberOfFrames",
         "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
         "Rows", "Columns", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
@@ -37,6 +38,8 @@ class Header:
     ----------
     kernel
         Convolution Kernel, several values joined by a backslash; of an Enhanced CT its group.
+    device
+        Manufacturer's Model Name.
     contrast_agent
         Agent, volume and route as far as given, in one text.
     acquired
@@ -74,6 +77,7 @@ class Header:
     orientations: tuple[Vector, ...]
     spacing_mm: Vector
     slice_thickness_mm: float | None
+    device: str = ""
 
 
 def read_header(path: Path) -> Header:
@@ -125,6 +129,7 @@ def make_header(ds: Dataset) -> Header:
         burned_in=text(ds, "BurnedInAnnotation"),
         quality_control=text(ds, "QualityControlImage"),
         multi_energy=text(ds, "MultienergyCTAcquisition"),
+        device=text(ds, "ManufacturerModelName"),
         rescale_type=text(first, "RescaleType"),
         kvp=number(first, "KVP"),
         acquired=_acquired(ds),

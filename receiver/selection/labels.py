@@ -64,7 +64,10 @@ def derived_by_name(header: Header, rules: SelectionRules) -> str | None:
 
 
 def cone_beam(header: Header, rules: SelectionRules) -> str | None:
-    """Refuse flat-panel scans by their name where no kernel of a CT scanner contradicts it."""
+    """Refuse flat-panel scans: by their device, or by name where no CT kernel contradicts it."""
+    device = header.device.upper().strip()
+    if any(device.startswith(one) for one in rules.devices.cone_beam):
+        return f"a cone-beam image of {header.device}, whose values are no reliable HU"
     word = read(rules.words, header.series_description).word(Kind.CONE_BEAM)
     if word and rules.words.sharpness_of(header.kernel) is Sharpness.UNKNOWN:
         return f"a cone-beam image by its name ({word!r}), with no kernel of a CT scanner"
