@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -63,11 +64,12 @@ class Site:
     log: Path
     parts: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def start(self, *command: str) -> subprocess.Popen[bytes]:
-        """Start a part in a process group of its own."""
+    def start(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a part in a process group of its own; `environment` is for it alone."""
+        given = self._environment() | environment
         with self.log.open("ab") as log:
             part = subprocess.Popen(
-                command, env=self._environment(), stdout=log, stderr=log, start_new_session=True
+                command, env=given, stdout=log, stderr=log, start_new_session=True
             )
         self.parts.append(part)
         return part
@@ -78,13 +80,15 @@ class Site:
         wait_for_port(self.settings.dicom_port)
         return part
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
+    def start_worker(self, *options: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start a worker as the operator does."""
-        return self.start(sys.executable, "-m", "celery", "-A", "worker", "worker")
+        command = (sys.executable, "-m", "celery", "-A", "worker", "worker")
+        return self.start(*command, *options, **environment)
 
     def kill(self, part: subprocess.Popen[bytes]) -> None:
         """SIGKILL a part with its children, as the out-of-memory killer would."""
-        os.killpg(part.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it ended by itself
+            os.killpg(part.pid, signal.SIGKILL)
         part.wait()
         self.parts.remove(part)
 

@@ -1,0 +1,167 @@
+"""Two workers beside each other: what befalls one of them is never an outcome of a study."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import sqlalchemy as sa
+
+from schema.database import Database
+from schema.settings import Settings
+from schema.states import JobState, Outcome, StudyState
+from schema.storage import require_storage
+from schema.tables import Finding, Instance, Job, Study
+from tests.support.phantoms import FEW_MM, Phantom
+from tests.support.processes import Site, free_port, wait_for
+from tests.support.rows import add_instance, add_job, add_series, add_study
+from worker.munet import checkpoint
+from worker.munet.card import Card, OperatingPoint, Scoring
+from worker.munet.network import MUNet, NetworkConfig
+from worker.munet.preprocessing import Preprocessing
+
+STUDIES = 200
+DEADLINE_S = 1500  # two workers on two busy cores; seconds a study at the worst
+LEASE_S = 10.0
+
+
+@pytest.fixture
+def site(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Site]:
+    """A site with a model of almost nothing, so that the queue and not the network is at work."""
+    changes = {
+        "dicom_port": free_port(),
+        "model": tiny_model(tmp_path / "tiny.safetensors"),
+        "lease_s": LEASE_S,
+        "redispatch_s": 2.0,
+    }
+    own = settings.model_copy(update=changes)
+    object.__setattr__(own, "__pydantic_fields_set__", settings.model_fields_set | changes.keys())
+    require_storage(own, 0)
+    site = Site(own, database, tmp_path / "log")
+    yield site
+    site.stop()
+    sys.stdout.write(site.log.read_text()[-20000:])
+
+
+def tiny_model(path: Path) -> Path:
+    config = NetworkConfig(width=4)
+    points = {"balanced": OperatingPoint()}
+    card = Card("tiny", "", config, Preprocessing(), Scoring(), points, "balanced", training={})
+    checkpoint.write(path, MUNet(config).state_dict(), card)
+    return path
+
+
+def add_studies(site: Site, count: int) -> None:
+    """Put studies into the queue as if a receiver had decided on them."""
+    for number in range(count):
+        uid = f"1.2.840.{number}"
+        paths = Phantom(FEW_MM, study=uid).write(site.settings.storage / "heads" / str(number))
+        with site.database.transaction() as session:
+            series = add_series(add_study(session, uid), session)
+            instances = [*series.instances, *(add_instance(series, session) for _ in paths[1:])]
+            for instance, path in zip(instances, paths, strict=True):
+                instance.path = str(path.relative_to(site.settings.storage))
+            add_job(series, session)
+
+
+def ended(site: Site) -> int:
+    with site.database.reading() as session:
+        over = Job.state.in_((JobState.DONE, JobState.FAILED))
+        return session.scalar(sa.select(sa.func.count(Job.id)).where(over)) or 0
+
+
+def wait_for_ends(site: Site, count: int) -> None:
+    wait_for(f"{count} ends", lambda: ended(site) >= count, DEADLINE_S)
+
+
+def job_of(site: Site, worker: "subprocess.Popen[bytes]") -> tuple[int, int] | None:
+    """Give the job that a child of this worker has, and its token."""
+    children = {str(one.pid) for one in psutil.Process(worker.pid).children(recursive=True)}
+    with site.database.reading() as session:
+        running = sa.select(Job.id, Job.token, Job.owner).where(Job.state == JobState.RUNNING)
+        for job_id, token, owner in session.execute(running):
+            if owner.split(":")[1] in children:
+                return job_id, token
+    return None
+
+
+def was_taken_over(site: Site, job_id: int, token: int) -> bool:
+    with site.database.reading() as session:
+        return session.get_one(Job, job_id).token > token
+
+
+def pause_past_the_lease(site: Site, worker: "subprocess.Popen[bytes]") -> None:
+    """Stop a worker's processes in the middle of a job until another has it."""
+
+    def stopped() -> tuple[int, int] | None:
+        os.killpg(worker.pid, signal.SIGSTOP)
+        if (held := job_of(site, worker)) is None:
+            os.killpg(worker.pid, signal.SIGCONT)
+        return held
+
+    held = wait_for("job to stop in", stopped)
+    wait_for("another to take it over", lambda: was_taken_over(site, *held))
+    os.killpg(worker.pid, signal.SIGCONT)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2 * DEADLINE_S)
+@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
+def test_two_hundred_studies_end_once_each_and_none_fails_whatever_befalls_a_worker(
+    site: Site, tmp_path: Path
+) -> None:
+    add_studies(site, STUDIES)
+    mount = tmp_path / "mount"
+    mount.symlink_to(site.settings.storage)
+    site.start_receiver()
+
+    sick = site.start_worker(TRIAGE_OPERATING_POINT="typo")
+    first, second = site.start_worker(), site.start_worker(TRIAGE_STORAGE_DIR=str(mount))
+    assert sick.wait(120) == 2
+
+    wait_for_ends(site, STUDIES // 10)
+    wait_for("job to kill", lambda: job_of(site, first))
+    site.kill(first)
+    first = site.start_worker()
+    wait_for_ends(site, 2 * STUDIES // 10)
+    pause_past_the_lease(site, first)
+
+    wait_for_ends(site, 4 * STUDIES // 10)
+    mount.unlink()
+    wait_for_ends(site, 6 * STUDIES // 10)
+    mount.symlink_to(site.settings.storage)
+    wait_for("job of the worker that has its storage back", lambda: job_of(site, second))
+
+    wait_for_ends(site, STUDIES)
+    with site.database.reading() as session:
+        studies = session.scalars(sa.select(Study)).all()
+        assert {study.state for study in studies} == {StudyState.DONE}
+        assert Outcome.FAILED not in {study.outcome for study in studies}
+        assert None not in {study.outcome for study in studies}
+    assert site.count(Job) == STUDIES
+    with site.database.reading() as session:
+        twice = sa.select(Finding.job_id).group_by(Finding.job_id).having(sa.func.count() > 6)
+        assert session.scalars(twice).all() == []
+    assert site.count(Instance) == len(FEW_MM) * STUDIES
+
+
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+def test_a_worker_at_fault_stops_with_status_2_and_leaves_the_study_to_a_sound_one(
+    site: Site, tmp_path: Path
+) -> None:
+    add_studies(site, 1)
+    site.start_receiver()
+    sick = site.start_worker("-P", "solo", TRIAGE_RULES=str(tmp_path / "none.toml"))
+    assert sick.wait(120) == 2
+    assert "worker stops: " in site.log.read_text()
+    assert "none.toml" in site.log.read_text()
+    with site.database.reading() as session:
+        assert session.scalars(sa.select(Job.token)).all() == [0]
+    site.start_worker()
+    wait_for_ends(site, 1)
+    with site.database.reading() as session:
+        assert session.scalars(sa.select(Study.outcome)).one() != Outcome.FAILED
