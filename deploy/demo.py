@@ -3,13 +3,13 @@
 import argparse
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
 import tomllib
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +18,10 @@ from typing import Any, cast
 
 from rich.console import Console
 
+from schema.database import connect
+from schema.reading import Role
 from schema.settings import Settings, make_home, settings_or_exit
+from worklist.access.users import add_user
 
 SAMPLES = Path(__file__).parent / "samples"  # DICOM and nothing else: any sender takes it whole
 EXPECTED = SAMPLES.with_suffix(".toml")
@@ -67,6 +70,7 @@ def main() -> None:
         with running_parts(log):
             met = demonstrate(settings, log)
             if not once:
+                print(f"Log in    as demo with the password {make_user(settings)}")
                 console.print("Ctrl-C stops everything.")
                 signal.pause()
     except KeyboardInterrupt:
@@ -156,7 +160,7 @@ def wait_for_outcomes(settings: Settings, samples: list[Sample], log: Path) -> b
     uids = {sample.study_instance_uid for sample in samples}
     with console.status("Waiting for the analysis"):
         while time.monotonic() < deadline:
-            listed = ask(settings, "worklist")
+            listed = ask(settings)
             done = {one["study_instance_uid"] for one in listed if one["state"] == "DONE"}
             if uids <= done:
                 return report(settings, samples)
@@ -175,14 +179,22 @@ def report(settings: Settings, samples: list[Sample]) -> bool:
 
 def explain(settings: Settings, sample: Sample) -> dict[str, Any]:
     """Ask for everything that led to the outcome of a sample."""
-    return cast(dict[str, Any], ask(settings, f"study/{sample.study_instance_uid}"))
+    return cast(dict[str, Any], ask(settings, sample.study_instance_uid))
 
 
-def ask(settings: Settings, what: str) -> Any:
-    """Ask the worklist's API."""
-    url = f"http://{settings.worklist_host}:{settings.worklist_port}/api/{what}"
-    with urllib.request.urlopen(url) as answer:
-        return json.load(answer)
+def make_user(settings: Settings) -> str:
+    """Make the user of the demonstration, or give it a new password; from now on all log in."""
+    password = secrets.token_urlsafe(12)
+    with connect(settings).transaction() as session:
+        add_user(session, "demo", Role.ADMIN, password)
+    return password
+
+
+def ask(settings: Settings, study_uid: str = "") -> Any:
+    """Ask what `python -m worklist` answers, for the list or for a study; it needs no login."""
+    question = ("explain", study_uid) if study_uid else ("list", "--all")
+    command = [sys.executable, "-m", "worklist", *question, "--json"]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
 def run(module: str, *arguments: str) -> None:

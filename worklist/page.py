@@ -218,7 +218,7 @@ class Errors:
     def _answer(
         self, request: Request, status: int, title: str, text: str, cause: str = ""
     ) -> Response:
-        if request.url.path.startswith(("/api/", "/pictures/")):
+        if request.url.path.startswith("/api/"):
             return JSONResponse({"error": text, "cause": cause}, status)
         if request.url.path in ("/healthz", "/metrics"):
             return PlainTextResponse(f"{title}: {cause or text}\n", status)

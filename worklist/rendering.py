@@ -24,7 +24,6 @@ from worklist.serialization import iso
 from worklist.timeline import timeline
 from worklist.verdicts import (
     CAUSES,
-    has_picture,
     judge,
     name_findings,
     name_level,
@@ -77,7 +76,6 @@ def _environment(settings: Settings) -> Environment:
         causes=CAUSES,
         counted=lambda number: "999+" if number >= COUNTED_TO else str(number),
         following=_following,
-        has_picture=has_picture,
         judge=judge,
         late_after_s=LATE_AFTER_S,
         name_findings=name_findings,

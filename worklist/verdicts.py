@@ -152,11 +152,6 @@ def summarise(entry: Entry) -> str:
     return ". ".join(line[:1].upper() + line[1:] for line in lines)
 
 
-def has_picture(entry: Entry) -> bool:
-    """Whether there is a mask to draw around."""
-    return any(one.kind == "SEG" for one in entry.objects)
-
-
 def name_level(priority: int) -> str:
     """Name a priority level as lists show it."""
     words = LEVELS.get(priority, "unknown level")

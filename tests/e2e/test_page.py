@@ -4,18 +4,23 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, sync_playwright
 
 from schema.database import Database
+from schema.reading import Role
 from schema.settings import Settings
-from schema.states import Outcome, SeriesState
+from schema.states import Outcome, SeriesState, StudyState
 from schema.tables import Finding
 from tests.support.processes import free_port, wait_for_port
-from tests.support.rows import add_job, add_series, add_study, done
+from tests.support.rows import LONG_AGO, add_job, add_series, add_study, done
+from worklist.access.users import add_user
 
+WITHIN_MS = 60_000
 CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 
@@ -61,10 +66,14 @@ def address(settings: Settings, database: Database) -> Iterator[str]:
 def page(address: str) -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        faults: list[str] = []
+        page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(address)
         yield page
         browser.close()
+        assert faults == []
 
 
 def test_a_radiologist_sees_the_bleed_first_and_no_study_misnamed(page: Page) -> None:
@@ -85,6 +94,85 @@ def test_a_click_on_a_study_explains_it(page: Page) -> None:
     page.locator("tbody tr").first.locator("a").first.click()
     page.wait_for_url("**/study/1.2.1")
     assert "EDH" in page.locator("main").inner_text()
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_everybody_can_use_every_page(page: Page, address: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    for path in ("", "study/1.2.1", "wall", "model", "performance", "login"):
+        page.goto(address + path)
+        found = Axe().run(page).response["violations"]
+        assert [
+            (path, one["id"]) for one in found if one["impact"] in ("serious", "critical")
+        ] == []
+
+
+def add_thousand(database: Database) -> None:
+    with database.transaction() as session:
+        for number in range(1000):
+            study = add_study(session, f"1.9.{number}")
+            study.priority, study.outcome, study.state = (
+                number % 3,
+                Outcome.NEGATIVE,
+                StudyState.DONE,
+            )
+            study.received_at = LONG_AGO + timedelta(minutes=20 * number)
+
+
+def test_a_new_critical_study_appears_on_the_first_screen_without_a_reload(
+    page: Page, database: Database
+) -> None:
+    add_thousand(database)
+    page.reload()
+    page.evaluate("window.notReloaded = true")
+    with database.transaction() as session:
+        fresh = add_study(session, "1.5.5")
+        fresh.patient_name, fresh.received_at = "FRESH^BLEED", datetime.now(UTC)
+        add_job(add_series(fresh, session), session, **done(Outcome.POSITIVE, 1))
+    page.get_by_role("link", name="FRESH, BLEED").wait_for(timeout=WITHIN_MS)
+    assert page.locator("tbody tr").first.inner_text().count("FRESH") == 1
+    assert page.evaluate("window.notReloaded")
+    assert int(page.title()[1:].partition(")")[0]) > 1
+
+
+def test_at_least_twelve_rows_are_on_the_screen(page: Page, database: Database) -> None:
+    add_thousand(database)
+    page.reload()
+    script = "[...document.querySelectorAll('tbody tr')]"
+    script += ".filter(row => row.getBoundingClientRect().bottom <= innerHeight).length"
+    assert page.evaluate(script) >= 12
+
+
+def test_seen_takes_a_study_below_what_nobody_saw(page: Page) -> None:
+    row = page.locator("tbody tr", has_text="1 critical")
+    row.get_by_role("button", name="Seen").click()
+    page.locator("tbody tr.read", has_text="seen by local").wait_for(timeout=WITHIN_MS)
+    assert "seen by local" in page.locator("tbody tr").last.inner_text()
+
+
+def test_a_disagreement_is_exported(page: Page, address: str) -> None:
+    page.goto(address + "study/1.2.1")
+    page.get_by_label("or, if not").select_option("ARTEFACT")
+    page.get_by_role("button", name="Disagree").click()
+    page.get_by_text("disagreed: artefact").wait_for(timeout=WITHIN_MS)
+    (given,) = page.request.get(address + "api/verdicts").json()
+    assert given["cause"] == "ARTEFACT"
+
+
+def test_a_login_opens_the_page_and_logging_out_closes_it(
+    page: Page, address: str, database: Database
+) -> None:
+    with database.transaction() as session:
+        add_user(session, "anna", Role.READER, "correct horse battery")
+    page.goto(address)
+    page.get_by_label("Name").fill("anna")
+    page.get_by_label("Password").fill("correct horse battery")
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_text("anna, reader").wait_for(timeout=WITHIN_MS)
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_url("**/login")
+    page.goto(address)
+    assert page.get_by_role("heading", name="Log in").is_visible()
 
 
 def test_the_page_says_that_it_is_no_medical_device(page: Page) -> None:

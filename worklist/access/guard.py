@@ -27,7 +27,7 @@ from worklist.access.users import anybody, check_password
 LOCAL = Reader("local", Role.ADMIN, came_by="loopback")
 PUBLIC = ("/login", "/static/", "/healthz")
 SAFE = frozenset({"GET", "HEAD"})
-MACHINES = ("/api/", "/events", "/pictures/", "/metrics")  # answered by a status, not by a form
+MACHINES = ("/api/", "/events", "/metrics")  # answered by a status, not by a form
 
 
 @dataclass(frozen=True)

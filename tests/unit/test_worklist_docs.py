@@ -1,0 +1,42 @@
+"""The documents for readers and for programs say what the code does."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from schema.reading import DisagreementCause
+from schema.states import Outcome, StudyState
+from schema.subtypes import Claim
+from worklist.coverage import Coverage
+from worklist.entries import Entry, FindingRow, ObjectRow
+from worklist.serialization import PAGE_ONLY
+from worklist.verdicts import CONFLICT, OUTCOMES
+from worklist.window import View, Window
+
+DOCS = Path(__file__).parents[2] / "docs"
+API = (DOCS / "api.md").read_text(encoding="utf-8")
+KINDS = (Entry, FindingRow, ObjectRow, Coverage)
+
+
+@pytest.mark.parametrize(
+    "name", sorted({one.name for kind in KINDS for one in fields(kind)} - PAGE_ONLY)
+)
+def test_every_field_of_the_json_is_documented(name: str) -> None:
+    assert f"`{name}`" in API
+
+
+@pytest.mark.parametrize("name", [one.name for one in fields(Window) if one.name != "recent"])
+def test_every_filter_is_documented(name: str) -> None:
+    assert f"`{name}`" in API
+
+
+@pytest.mark.parametrize("value", [*Outcome, *StudyState, *Claim, *DisagreementCause, *View])
+def test_every_value_is_documented(value: str) -> None:
+    assert f"`{value}`" in API
+
+
+def test_every_outcome_is_explained_to_radiologists() -> None:
+    text = (DOCS / "radiologist.md").read_text(encoding="utf-8")
+    spoken = [verdict.words for outcome, verdict in OUTCOMES.items() if outcome]
+    assert [words for words in (*spoken, CONFLICT.words) if words not in text] == []
