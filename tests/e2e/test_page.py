@@ -143,10 +143,13 @@ def test_at_least_twelve_rows_are_on_the_screen(page: Page, database: Database) 
     assert page.evaluate(script) >= 12
 
 
-def test_seen_takes_a_study_below_what_nobody_saw(page: Page) -> None:
+def test_seen_takes_an_old_study_off_the_list_and_keeps_it_one_click_away(
+    page: Page, address: str
+) -> None:
     row = page.locator("tbody tr", has_text="1 critical")
     row.get_by_role("button", name="Seen").click()
-    page.locator("tbody tr.read", has_text="seen by local").wait_for(timeout=WITHIN_MS)
+    row.wait_for(state="detached", timeout=WITHIN_MS)
+    page.goto(address + "?view=all")
     assert "seen by local" in page.locator("tbody tr").last.inner_text()
 
 
