@@ -54,7 +54,7 @@ class DryRun:
 def try_folder(
     folder: Path, rules: SelectionRules, progress: Callable[[int], None] = lambda _done: None
 ) -> DryRun:
-    """Read every file below a folder and select of each series.
+    """Read every file below a folder and choose of each study's series.
 
     Parameters
     ----------
