@@ -30,7 +30,7 @@ from schema.storage import is_there, wait_until_there
 from schema.tables import Job
 from worker.celery import app, places, settings
 from worker.fitness import Fitness
-from worker.lease import Heartbeat, Lease, claim
+from worker.lease import Heartbeat, Lease, claim, interrupted
 from worker.results import (
     previous_report,
     record,
@@ -78,9 +78,10 @@ def analyse_job(job_id: int) -> None:
         log.warning("storage is away, no job is taken", storage=str(settings.storage))
         return
     try:
-        lease = claim(_database(), job_id, settings)
+        # Its new message stands behind all others; the job of this one is rung for again.
+        lease = claim(_database(), interrupted(_database()) or job_id, settings)
         if lease is not None:
-            with structlog.contextvars.bound_contextvars(job=job_id, attempt=lease.attempt):
+            with structlog.contextvars.bound_contextvars(job=lease.job_id, attempt=lease.attempt):
                 _attempt(engine, lease)
     except LeaseLostError as error:
         log.warning("result dropped", reason=str(error))

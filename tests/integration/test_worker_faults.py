@@ -218,3 +218,18 @@ def test_what_was_written_for_a_lost_lease_is_dropped(desk: Desk) -> None:
     desk.tasks.analyse_job(desk.job_id)
     assert lost
     assert standing(desk.job()) == (JobState.RUNNING, 2)
+
+
+def test_an_interrupted_job_goes_before_the_one_that_the_message_names(desk: Desk) -> None:
+    with desk.database.transaction() as session:
+        series = add_series(session.get_one(Job, desk.job_id).series.study, session)
+        named = add_job(series, session).id
+    assert claim(desk.database, desk.job_id, desk.settings) is not None
+    with desk.database.transaction() as session:
+        job = session.get_one(Job, desk.job_id)
+        job.lease_until = job.created_at
+    desk.tasks.fitness._engine = Ends(GeometryError("no stack"))
+    desk.tasks.analyse_job(named)
+    assert desk.job().state == JobState.FAILED
+    with desk.database.reading() as session:
+        assert session.get_one(Job, named).token == 0
