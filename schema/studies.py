@@ -147,9 +147,10 @@ def _raise_priority(study: Study, jobs: Sequence[Job]) -> None:
 
 def _conclude(study: Study, ended: Sequence[Job]) -> None:
     if study.state != StudyState.DONE:
-        study.outcome = study.reason = study.finished_at = None
+        study.outcome = study.reason = study.finished_at = study.coverage = None
         return
     job = deciding(ended)
+    study.coverage = None if job is None else job.coverage
     if job is None:
         study.outcome = Outcome.NOT_ANALYSED
         study.reason = "; ".join(_rejection(one) for one in study.series)

@@ -317,6 +317,7 @@ class Job(Base):
     model: Mapped[str | None]
     model_sha256: Mapped[str | None] = mapped_column(String(64))
     measured: Mapped[dict[str, Any] | None]
+    look: Mapped[dict[str, Any] | None]  # what the pixels show, see worker.look.look.Look
     coverage: Mapped[dict[str, Any] | None]
     timings_s: Mapped[dict[str, Any] | None]
 

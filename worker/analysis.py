@@ -10,8 +10,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from schema.errors import PermanentError
+from schema.errors import PermanentError, UnsuitableSeriesError
+from schema.subtypes import Claim
 from worker.findings import Finding, measure
+from worker.header import length_mm
+from worker.look.look import Look, look
+from worker.look.marks import marks, refusal
 from worker.objects.statement import Statement
 from worker.objects.writing import write_objects
 from worker.priority import Priority, prioritise
@@ -32,6 +36,8 @@ class Card(Protocol):
     @property
     def sha256(self) -> str:
         """The digest of its weights."""
+
+    # Also `claims`, what it may say of each type; a card of before there were any claims nothing.
 
 
 class Prediction(Protocol):
@@ -80,9 +86,13 @@ class Analysis:
     model, model_sha256
         Name and weights of what drew the masks.
     timings_s
-        Seconds by step, in order: read, predict, measure, prioritise, write.
+        Seconds by step, in order: read, look, predict, measure, prioritise, write.
     tilt_degrees, gaps
         What is unusual about the stack, in words for `gaps`.
+    look
+        What the pixels show, the part of the head that was seen among it.
+    marks
+        What a reader should know of the images, in words.
     """
 
     findings: tuple[Finding, ...]
@@ -94,6 +104,8 @@ class Analysis:
     timings_s: Mapping[str, float]
     tilt_degrees: float
     gaps: tuple[str, ...]
+    look: Look
+    marks: tuple[str, ...]
 
 
 class Stopwatch:
@@ -139,21 +151,26 @@ def analyse(
     ------
     TransientError
         A file is missing.
+    UnsuitableSeriesError
+        Its pixels show no head, or one with a contrast agent; another series of the study may do.
     PermanentError
         The series cannot be analysed, or the model's answer makes no sense; the message says why.
     """
     watch = Stopwatch()
     with watch.step("read"):
         source = read_series(paths, decoder)
+    with watch.step("look"):
+        seen = _look(source)
     with watch.step("predict"):
         prediction = predictor.predict(source.volume.hu, source.volume.slice_position_mm)
     with watch.step("measure"):
         findings = _measure(source, prediction, predictor.card)
     with watch.step("prioritise"):
-        priority = prioritise(findings, rules, prediction.alarm)
+        priority = prioritise(findings, rules, prediction.alarm, coverage=seen.coverage)
     with watch.step("write"):
-        statement = _state(source, findings, priority, predictor.card)
-        written = write_objects(source, prediction.labels, statement, folder, previous)
+        statement = _state(source, findings, priority, predictor.card, seen)
+        labels = _without_specks(prediction.labels, findings)
+        written = write_objects(source, labels, statement, folder, previous)
     return Analysis(
         findings=findings,
         priority=priority,
@@ -164,18 +181,43 @@ def analyse(
         timings_s=watch.timings_s,
         tilt_degrees=source.volume.tilt_degrees,
         gaps=tuple(map(str, source.volume.gaps)),
+        look=seen,
+        marks=tuple(marks(seen)),
     )
+
+
+def _look(source: SourceSeries) -> Look:
+    """Look at the pixels before the model does; it would judge a knee as well."""
+    seen = look(source.volume, length_mm(source.headers[0], "SliceThickness"))
+    if reason := refusal(seen):
+        raise UnsuitableSeriesError(reason)
+    return seen
+
+
+def _without_specks(
+    labels: npt.NDArray[np.uint8], findings: tuple[Finding, ...]
+) -> npt.NDArray[np.uint8]:
+    """Draw nothing where all of it is too little to be a finding."""
+    return labels if findings[0].present else np.zeros_like(labels)
+
+
+def _claims(card: Card) -> Mapping[str, Claim]:
+    return {key: Claim(claim) for key, claim in getattr(card, "claims", {}).items()}
 
 
 def _measure(source: SourceSeries, prediction: Prediction, card: Card) -> tuple[Finding, ...]:
     try:
-        return measure(source.volume, prediction.labels, prediction.probabilities)
+        return measure(source.volume, prediction.labels, prediction.probabilities, _claims(card))
     except ValueError as error:
         raise PermanentError(f"model {card.name}: {error}; check the checkpoint") from error
 
 
 def _state(
-    source: SourceSeries, findings: tuple[Finding, ...], priority: Priority, card: Card
+    source: SourceSeries,
+    findings: tuple[Finding, ...],
+    priority: Priority,
+    card: Card,
+    seen: Look,
 ) -> Statement:
     """Put together what the objects say."""
     tilt_degrees = source.volume.tilt_degrees
@@ -188,5 +230,7 @@ def _state(
         findings=findings,
         model=card.name,
         model_sha256=card.sha256,
-        limits=(*tilted, *(f"gap: {gap}" for gap in source.volume.gaps)),
+        claims={finding.subtype: finding.claim for finding in findings},
+        coverage=seen.coverage.to_json() if seen.coverage else None,
+        limits=(*tilted, *(f"gap: {gap}" for gap in source.volume.gaps), *marks(seen)),
     )

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from schema.subtypes import ANY, KEYS, SUBTYPES
+from schema.subtypes import ANY, KEYS, SUBTYPES, Claim
 from worker.volume import Volume
+
+LEAST_ML: Final = 0.05  # less is a speck of a few pixels: measured, and no finding
 
 
 @dataclass(frozen=True)
@@ -23,13 +26,17 @@ class Finding:
     volume_ml
         Volume of its final mask.
     present
-        Whether its final mask has a voxel.
+        Whether that is LEAST_ML or more.
+    claim
+        What the model may say of the type. Blood of a type that is not told apart counts in the
+        total alone.
     """
 
     subtype: str
     probability: float
     volume_ml: float
     present: bool
+    claim: Claim = Claim.REPORTED
 
     def __post_init__(self) -> None:
         """Refuse what no model and no mask can give; NaN above all."""
@@ -42,7 +49,10 @@ class Finding:
 
 
 def measure(
-    volume: Volume, labels: npt.NDArray[np.uint8], probabilities: Mapping[str, float]
+    volume: Volume,
+    labels: npt.NDArray[np.uint8],
+    probabilities: Mapping[str, float],
+    claims: Mapping[str, Claim],
 ) -> tuple[Finding, ...]:
     """Measure each type on the source grid.
 
@@ -54,6 +64,8 @@ def measure(
         (slice, row, column) segment numbers of `schema.subtypes`, 0 for none.
     probabilities
         The study's score for each type and for `any`.
+    claims
+        What the model may say of each type; one that is missing is not told apart.
 
     Returns
     -------
@@ -76,6 +88,13 @@ def measure(
         raise ValueError(f"the model gave no probability for {sorted(missing)}")
     masks = [(ANY, labels > 0)] + [(s.key, labels == s.segment_number) for s in SUBTYPES]
     return tuple(
-        Finding(key, float(probabilities[key]), volume.volume_ml(mask), bool(mask.any()))
+        _finding(key, float(probabilities[key]), volume.volume_ml(mask), claims)
         for key, mask in masks
     )
+
+
+def _finding(
+    key: str, probability: float, volume_ml: float, claims: Mapping[str, Claim]
+) -> Finding:
+    claim = Claim.REPORTED if key == ANY else Claim(claims.get(key, Claim.NOT_TOLD_APART))
+    return Finding(key, probability, volume_ml, volume_ml >= LEAST_ML, claim)

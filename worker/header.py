@@ -132,6 +132,15 @@ def numbers(ds: Dataset, keyword: str, count: int, where: str) -> npt.NDArray[np
     return values
 
 
+def length_mm(ds: Dataset, keyword: str) -> float | None:
+    """Return a length that may be missing; None also for what is no number."""
+    try:
+        value = float(ds[keyword].value)
+    except MALFORMED:
+        return None
+    return value if 0 < value < LARGEST else None
+
+
 def completed(ds: Dataset) -> Dataset:
     """Return the header as highdicom needs it to make an object of the same patient and study.
 

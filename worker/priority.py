@@ -5,8 +5,18 @@ from dataclasses import asdict, dataclass
 from enum import IntEnum
 
 from schema.states import Outcome
-from schema.subtypes import ANY, KEYS
+from schema.subtypes import ANY, KEYS, Claim
 from worker.findings import Finding
+from worker.look.coverage import Coverage
+from worker.reasons import (
+    NONE_FOUND,
+    Reached,
+    describe_blood,
+    describe_part,
+    describe_small,
+    describe_suspicion,
+    quantity,
+)
 from worker.rules import Rules, load_rules
 
 __all__ = ["Extent", "Level", "Priority", "load_rules", "prioritise"]
@@ -60,14 +70,19 @@ UNMEASURED = Extent()
 
 
 def prioritise(
-    findings: Sequence[Finding], rules: Rules, alarm: float, extent: Extent = UNMEASURED
+    findings: Sequence[Finding],
+    rules: Rules,
+    alarm: float,
+    extent: Extent = UNMEASURED,
+    coverage: Coverage | None = None,
 ) -> Priority:
     """Apply the rule, the most urgent level first.
 
     Parameters
     ----------
     findings
-        One for `any` and for each of the five types.
+        One for `any` and for each of the five types. Blood of a type that the model does not tell
+        apart counts as blood, never as that type.
     rules
         Thresholds.
     alarm
@@ -75,89 +90,105 @@ def prioritise(
         a score means what the patients say that it was calibrated and its threshold chosen on.
     extent
         What else was measured.
+    coverage
+        How much of the head was seen; None if nobody looked.
 
     Returns
     -------
     Priority
-        Levels 1 and 2 are positive; level 3 is positive with a segment, else indeterminate.
+        Levels 1 and 2 are positive; level 3 is positive with a segment, else indeterminate. A head
+        of which too little was seen comes to level 3 as well, below all that was measured: level 4
+        means that none was found in a head, and of this one somebody has to look at the rest.
     """
     found = {finding.subtype: finding for finding in findings}
-    measured = _measured(found, extent)
+    measured = _measured(found, extent, coverage)
     reasons = {
-        Level.CRITICAL: "; ".join(_critical(measured, rules)),
-        Level.HIGH: "; ".join(_high(measured, rules)),
-        Level.REVIEW: "; ".join(_review(found, rules, alarm)),
-        Level.NONE_FOUND: _none_found(found, rules, alarm),
+        Level.CRITICAL: "; ".join(_critical(measured, found, rules)),
+        Level.HIGH: "; ".join(_high(measured, found, rules)),
+        Level.REVIEW: _review(found, rules, alarm) or describe_part(coverage, rules.coverage),
+        Level.NONE_FOUND: NONE_FOUND,
     }
     level = next(level for level, reason in reasons.items() if reason)
     outcome = _outcome(level, present=found[ANY].present)
     return Priority(int(level), reasons[level], outcome, measured, rules.version)
 
 
-def _measured(found: Mapping[str, Finding], extent: Extent) -> dict[str, float | None]:
+def _measured(
+    found: Mapping[str, Finding], extent: Extent, coverage: Coverage | None
+) -> dict[str, float | None]:
     values: dict[str, float | None] = {"total_ml": found[ANY].volume_ml}
     values["any_probability"] = found[ANY].probability
     for key in KEYS:
         values[f"{key.lower()}_ml"] = found[key].volume_ml
         values[f"{key.lower()}_probability"] = found[key].probability
+    values["untyped_ml"] = sum(found[key].volume_ml for key in KEYS if not _is_told(found[key]))
+    values["coverage_share"] = None if coverage is None else coverage.share
     return values | asdict(extent)
 
 
-def _critical(measured: Mapping[str, float | None], rules: Rules) -> Iterator[str]:
-    for name, threshold in asdict(rules.critical).items():
+def _is_told(finding: Finding) -> bool:
+    return finding.claim is not Claim.NOT_TOLD_APART
+
+
+def _critical(
+    measured: Mapping[str, float | None], found: Mapping[str, Finding], rules: Rules
+) -> Iterator[str]:
+    limits = rules.critical.model_dump()
+    extent = {name: limits.pop(name) for name in asdict(UNMEASURED)}
+    reached = _reached(measured, found, limits)
+    if reached:
+        yield describe_blood(_amounts(measured), _claims(found), reached, "critical")
+    for name, threshold in extent.items():
         value = measured[name]
-        if value is None:
-            continue
-        # The sources say "more than 5 mm" and "more than 10 mm", but "30 mL or more".
+        # The sources say "more than 5 mm" and "more than 10 mm", but "15 mL or more".
         above = name.endswith("_mm")
-        if value > threshold or (value == threshold and not above):
-            words = "above {}" if above else "at {} or more"
-            yield f"{_shown(name, value)} (critical {words.format(_quantity(name, threshold))})"
+        if value is not None and (value > threshold or (value == threshold and not above)):
+            rule = ("above {}" if above else "at {} or more").format(quantity(name, threshold))
+            what = name.rsplit("_", 1)[0].replace("sdh", "SDH").replace("_", " ")
+            yield f"{what} {quantity(name, value)} (critical {rule})"
 
 
-def _high(measured: Mapping[str, float | None], rules: Rules) -> Iterator[str]:
-    for name, threshold in asdict(rules.high).items():
-        value = measured.get(name)
-        if name == "probability" or value is None or value < threshold:
-            continue
-        probability = measured[name.replace("_ml", "_probability")] or 0.0
-        rule = f"high at {_quantity(name, threshold)} or more"
-        if name in ("iph_ml", "sdh_ml"):
-            yield f"{_shown(name, value)} ({rule})"
-        elif probability >= rules.high.probability:
-            yield (
-                f"{_shown(name, value)}, probability {probability:.2f}"
-                f" ({rule} with probability {rules.high.probability:g} or more)"
-            )
+def _high(
+    measured: Mapping[str, float | None], found: Mapping[str, Finding], rules: Rules
+) -> Iterator[str]:
+    limits = rules.high.model_dump()
+    probability = limits.pop("probability")
+    for key in ("EDH", "IVH", "SAH"):
+        if found[key].probability < probability:
+            del limits[f"{key.lower()}_ml"]
+    reached = _reached(measured, found, limits)
+    if reached:
+        yield describe_blood(_amounts(measured), _claims(found), reached, "high")
 
 
-def _review(found: Mapping[str, Finding], rules: Rules, alarm: float) -> Iterator[str]:
-    for key in (*KEYS, ANY):
-        finding, threshold = found[key], _review_at(key, rules, alarm)
-        if finding.present and key != ANY:
-            yield (
-                f"small or uncertain: {_shown(f'{key}_ml', finding.volume_ml)},"
-                f" probability {finding.probability:.2f}"
-            )
-        elif finding.probability >= threshold:
-            yield (
-                f"small or uncertain: {key} probability {finding.probability:.2f}"
-                f" (review at {threshold:.2g} or more)"
-            )
+def _reached(
+    measured: Mapping[str, float | None],
+    found: Mapping[str, Finding],
+    limits: Mapping[str, float],
+) -> Reached:
+    """List the volumes that reach their limit, those of types only as far as they are told."""
+    untold = {f"{key.lower()}_ml" for key in KEYS if not _is_told(found[key])}
+    return [
+        (name, limit)
+        for name, limit in limits.items()
+        if name not in untold and (measured[name] or 0.0) >= limit
+    ]
 
 
-def _review_at(key: str, rules: Rules, alarm: float) -> float:
-    return alarm if key == ANY else rules.review.probability
+def _amounts(measured: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: value for name, value in measured.items() if value is not None}
 
 
-def _none_found(found: Mapping[str, Finding], rules: Rules, alarm: float) -> str:
-    likeliest = max(found.values(), key=lambda finding: finding.probability)
-    threshold = _review_at(likeliest.subtype, rules, alarm)
-    return (
-        f"no hemorrhage found: highest probability {likeliest.probability:.3f}"
-        f" ({likeliest.subtype}, review at {threshold:.2g} or more);"
-        " does not exclude hemorrhage"
-    )
+def _claims(found: Mapping[str, Finding]) -> dict[str, Claim]:
+    return {key: found[key].claim for key in KEYS}
+
+
+def _review(found: Mapping[str, Finding], rules: Rules, alarm: float) -> str:
+    if found[ANY].present:
+        return describe_small(found)
+    least = {key: rules.review.probability for key in KEYS if _is_told(found[key])} | {ANY: alarm}
+    suspected = [key for key, score in least.items() if found[key].probability >= score]
+    return describe_suspicion(suspected, _claims(found)) if suspected else ""
 
 
 def _outcome(level: Level, *, present: bool) -> Outcome:
@@ -166,15 +197,3 @@ def _outcome(level: Level, *, present: bool) -> Outcome:
     if level is Level.REVIEW:
         return Outcome.POSITIVE if present else Outcome.INDETERMINATE
     return Outcome.NEGATIVE
-
-
-def _shown(name: str, value: float) -> str:
-    """`edh_ml`, 41.2 to `EDH 41.2 mL`."""
-    what = name.rsplit("_", 1)[0].replace("_", " ")
-    what = " ".join(word.upper() if word.upper() in KEYS else word for word in what.split())
-    return f"{what} {_quantity(name, value)}"
-
-
-def _quantity(name: str, value: float) -> str:
-    unit = "mL" if name.endswith("_ml") else "mm"
-    return f"{value:.2g} {unit}" if value < 1 else f"{round(value, 1):g} {unit}"

@@ -51,6 +51,8 @@ def record(
         job.rule_version = analysis.priority.rule_version
         job.measured = _measured(analysis)
         job.model, job.model_sha256 = analysis.model, analysis.model_sha256
+        job.look = analysis.look.to_json() | {"marks": list(analysis.marks)}
+        job.coverage = analysis.look.coverage.to_json() if analysis.look.coverage else None
         job.timings_s = dict(analysis.timings_s)
         job.waits_for = job.waits_since = None
         job.last_error = "; ".join(analysis.refused) or None
@@ -88,6 +90,7 @@ def _replace_results(job: Job, analysis: "Analysis", storage: Path) -> None:
             probability=finding.probability,
             volume_ml=finding.volume_ml,
             present=finding.present,
+            claim=finding.claim,
         )
         for finding in analysis.findings
     ]

@@ -24,7 +24,7 @@ from pydicom.uid import (
     JPEGLosslessSV1,
 )
 
-from schema.subtypes import ANY, KEYS
+from schema.subtypes import ANY, KEYS, Claim
 
 SIZE = 64
 SPACING_MM = 2.5
@@ -32,6 +32,10 @@ HEAD_RADIUS_MM = 70.0
 SPHERE_RADIUS_MM = 25.0
 SPHERE_ML = 4 / 3 * np.pi * SPHERE_RADIUS_MM**3 / 1000
 AIR_HU, WATER_HU, BLOOD_HU = -1000, 0, 70
+BRAIN_HU, BONE_HU = 30, 1000
+SKULL_MM = 6.0
+HEAD_HEIGHT_MM = 72.0  # from the middle to vertex and base
+HEAD_MM = tuple(np.arange(-70.0, 70.1, 5.0).tolist())  # the whole of a head with a skull
 REGULAR_MM = tuple(np.arange(-30.0, 30.1, 2.5).tolist())
 THIN_THEN_THICK_MM = (*np.arange(-30.0, 0.1, 2.5).tolist(), *np.arange(5.0, 30.1, 5.0).tolist())
 FEW_MM = (-5.0, 0.0, 5.0, 10.0)
@@ -56,7 +60,8 @@ class Phantom:
     """How the head is scanned; `datasets` are its slices from the lowest to the highest.
 
     `positions_mm` are table positions. With a tilt the table still moves along the patient, so the
-    slices are sheared, as a gantry does it. `rescale` gives slope and intercept by slice.
+    slices are sheared, as a gantry does it. `rescale` gives slope and intercept by slice. A
+    `skull` makes a head of it that a look at the pixels takes for one: brain in an egg of bone.
     """
 
     positions_mm: Sequence[float] = REGULAR_MM
@@ -70,6 +75,9 @@ class Phantom:
     without: Sequence[str] = ()
     changes: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     study: str = "1.2.3"
+    skull: bool = False
+    sphere_hu: float = BLOOD_HU
+    spacing_mm: float = SPACING_MM
 
     @property
     def orientation(self) -> npt.NDArray[np.float64]:
@@ -79,12 +87,12 @@ class Phantom:
 
     def origin(self, index: int) -> npt.NDArray[np.float64]:
         """Centre of the first pixel; the frame's centre lies on the patient's axis."""
-        half = (self.size - 1) / 2 * SPACING_MM
+        half = (self.size - 1) / 2 * self.spacing_mm
         return np.array([0, 0, self.positions_mm[index]]) - half * self.orientation.sum(axis=0)
 
     def hu(self, index: int) -> npt.NDArray[np.float64]:
         """HU of one slice, (row, column)."""
-        steps = np.arange(self.size) * SPACING_MM
+        steps = np.arange(self.size) * self.spacing_mm
         row, column = self.orientation
         points = (
             self.origin(index)
@@ -94,7 +102,9 @@ class Phantom:
         across = np.linalg.norm(points[..., :2], axis=-1)
         away = np.linalg.norm(points, axis=-1)
         hu = np.where(across < HEAD_RADIUS_MM, WATER_HU, AIR_HU)
-        return np.where(away < SPHERE_RADIUS_MM, BLOOD_HU, hu).astype(np.float64)
+        if self.skull:
+            hu = _egg(across, points[..., 2])
+        return np.where(away < SPHERE_RADIUS_MM, self.sphere_hu, hu).astype(np.float64)
 
     def stored(self, index: int) -> npt.NDArray[np.integer]:
         """Stored values of one slice; padding outside the circle of reconstruction."""
@@ -117,7 +127,7 @@ class Phantom:
         ds.InstanceNumber = count - index if self.reversed else index + 1
         ds.ImagePositionPatient = _decimals(self.origin(index))
         ds.ImageOrientationPatient = _decimals(self.orientation.ravel())
-        ds.PixelSpacing = [SPACING_MM, SPACING_MM]
+        ds.PixelSpacing = [self.spacing_mm, self.spacing_mm]
         ds.RescaleSlope, ds.RescaleIntercept = self.rescale(index)
         ds.RescaleType = "HU"
         ds.SliceThickness = SPACING_MM
@@ -142,7 +152,7 @@ class Phantom:
         return self._changed(ds)
 
     def _shared(self) -> Dataset:
-        measures = item(PixelSpacing=[SPACING_MM, SPACING_MM], SliceThickness=SPACING_MM)
+        measures = item(PixelSpacing=[self.spacing_mm, self.spacing_mm], SliceThickness=SPACING_MM)
         kind = item(FrameType=["ORIGINAL", "PRIMARY", "AXIAL", "NONE"])
         return item(
             PixelMeasuresSequence=[measures],
@@ -203,6 +213,16 @@ class Phantom:
     def write_enhanced(self, folder: Path) -> list[Path]:
         """Write the one multi-frame object."""
         return write([self.enhanced], folder)
+
+
+def _egg(
+    across_mm: npt.NDArray[np.float64], up_mm: npt.NDArray[np.float64]
+) -> npt.NDArray[np.int_]:
+    """HU of brain in a skull, by the distance from the patient's axis and the height."""
+    narrowing = np.sqrt(np.clip(1 - (up_mm / HEAD_HEIGHT_MM) ** 2, 0, 1))
+    brain_mm = (HEAD_RADIUS_MM - SKULL_MM) * narrowing
+    skull = np.where(across_mm < brain_mm + SKULL_MM, BONE_HU, AIR_HU)
+    return np.where(across_mm < brain_mm, BRAIN_HU, skull)
 
 
 def element(keyword: str, value: object) -> DataElement:
@@ -271,7 +291,9 @@ class ThresholdPredictor:
 
     subtype: str = "EDH"
     card: SimpleNamespace = field(
-        default_factory=lambda: SimpleNamespace(name="threshold", sha256="ab" * 32)
+        default_factory=lambda: SimpleNamespace(
+            name="threshold", sha256="ab" * 32, claims=dict.fromkeys(KEYS, Claim.REPORTED)
+        )
     )
 
     def predict(

@@ -11,7 +11,14 @@ from pydicom.uid import UID
 from schema.errors import PermanentError, SourceFileMissingError, StorageFullError, TransientError
 from schema.states import Outcome
 from schema.subtypes import KEYS
-from tests.support.phantoms import FEW_MM, SPHERE_ML, WATER_HU, Phantom, ThresholdPredictor
+from tests.support.phantoms import (
+    BRAIN_HU,
+    FEW_MM,
+    HEAD_MM,
+    SPHERE_ML,
+    Phantom,
+    ThresholdPredictor,
+)
 from worker import durable
 from worker.analysis import Predictor, analyse
 from worker.durable import write_once
@@ -19,11 +26,10 @@ from worker.priority import load_rules
 from worker.uids import stable_uid
 
 RULES = load_rules()
-HEALTHY = {"RescaleIntercept": -1024 - 70}  # the sphere is water, the head is fat
 
 
 def test_a_bleed_of_65_ml_is_critical_and_segmented(tmp_path: Path) -> None:
-    paths = Phantom(tilt_degrees=15).write(tmp_path)
+    paths = Phantom(HEAD_MM, tilt_degrees=15, skull=True).write(tmp_path)
     analysis = analyse(paths, ThresholdPredictor(), RULES, tmp_path / "out")
     assert (analysis.priority.level, analysis.priority.outcome) == (1, Outcome.POSITIVE)
     assert analysis.findings[1].volume_ml == pytest.approx(SPHERE_ML, rel=0.02)
@@ -32,22 +38,22 @@ def test_a_bleed_of_65_ml_is_critical_and_segmented(tmp_path: Path) -> None:
 
 
 def test_a_healthy_head_is_negative_with_a_report_and_a_page(tmp_path: Path) -> None:
-    paths = Phantom(changes=HEALTHY).write(tmp_path)
+    paths = Phantom(HEAD_MM, skull=True, sphere_hu=BRAIN_HU).write(tmp_path)
     analysis = analyse(paths, ThresholdPredictor(), RULES, tmp_path / "out")
     assert (analysis.priority.level, analysis.priority.outcome) == (4, Outcome.NEGATIVE)
     assert [written.kind for written in analysis.objects] == ["SR", "SC"]
 
 
 def test_an_analysis_says_what_drew_it_and_how_long_it_took(tmp_path: Path) -> None:
-    paths = Phantom(FEW_MM).write(tmp_path)
+    paths = Phantom(FEW_MM, skull=True).write(tmp_path)
     analysis = analyse(paths, ThresholdPredictor(), RULES, tmp_path / "out")
     assert (analysis.model, analysis.model_sha256) == ("threshold", "ab" * 32)
-    assert list(analysis.timings_s) == ["read", "predict", "measure", "prioritise", "write"]
+    assert list(analysis.timings_s) == ["read", "look", "predict", "measure", "prioritise", "write"]
     assert min(analysis.timings_s.values()) >= 0
 
 
 def test_an_analysis_says_what_is_unusual_about_the_stack(tmp_path: Path) -> None:
-    paths = Phantom([0.0, 5.0, 10.0, 25.0, 30.0], tilt_degrees=10).write(tmp_path)
+    paths = Phantom([0.0, 5.0, 10.0, 25.0, 30.0], tilt_degrees=10, skull=True).write(tmp_path)
     analysis = analyse(paths, ThresholdPredictor(), RULES, tmp_path / "out")
     assert analysis.tilt_degrees == pytest.approx(10, abs=1e-4)
     assert analysis.gaps == ("14.8 mm after slice 3 where 4.9 mm is usual",)
@@ -58,12 +64,17 @@ def test_the_model_gets_the_slices_from_below(tmp_path: Path) -> None:
 
     class Recorder(ThresholdPredictor):
         def predict(self, hu: np.ndarray, slice_position_mm: np.ndarray) -> SimpleNamespace:
-            seen["slice_position_mm"], seen["middle"] = slice_position_mm, hu[0, 32, 5]
+            seen["slice_position_mm"], seen["middle"] = slice_position_mm, hu[0, 32, 8]
             return super().predict(hu, slice_position_mm)
 
-    analyse(Phantom(FEW_MM, reversed=True).write(tmp_path), Recorder(), RULES, tmp_path / "out")
+    analyse(
+        Phantom(FEW_MM, reversed=True, skull=True).write(tmp_path),
+        Recorder(),
+        RULES,
+        tmp_path / "out",
+    )
     assert seen["slice_position_mm"] == pytest.approx(FEW_MM)
-    assert seen["middle"] == WATER_HU
+    assert seen["middle"] == BRAIN_HU
 
 
 def test_a_model_whose_answer_makes_no_sense_ends_the_study(tmp_path: Path) -> None:
@@ -74,11 +85,11 @@ def test_a_model_whose_answer_makes_no_sense_ends_the_study(tmp_path: Path) -> N
             return answer
 
     with pytest.raises(PermanentError, match="model threshold: SDH: probability nan"):
-        analyse(Phantom(FEW_MM).write(tmp_path), Broken(), RULES, tmp_path / "out")
+        analyse(Phantom(FEW_MM, skull=True).write(tmp_path), Broken(), RULES, tmp_path / "out")
 
 
 def test_a_missing_file_leaves_no_object(tmp_path: Path) -> None:
-    paths = Phantom(FEW_MM).write(tmp_path)
+    paths = Phantom(FEW_MM, skull=True).write(tmp_path)
     paths[0].unlink()
     with pytest.raises(SourceFileMissingError):
         analyse(paths, ThresholdPredictor(), RULES, tmp_path / "out")
@@ -87,7 +98,7 @@ def test_a_missing_file_leaves_no_object(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("subtype", KEYS)
 def test_every_type_reaches_the_reading_list(subtype: str, tmp_path: Path) -> None:
-    paths = Phantom(FEW_MM).write(tmp_path)
+    paths = Phantom(FEW_MM, skull=True).write(tmp_path)
     analysis = analyse(paths, ThresholdPredictor(subtype), RULES, tmp_path / "out")
     assert analysis.priority.level in (1, 2)
     assert subtype in analysis.priority.reason

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from schema.errors import SettingsError
 from schema.states import Outcome
-from schema.subtypes import ANY, KEYS
-from worker.findings import Finding
+from schema.subtypes import ANY, KEYS, Claim
+from worker.findings import LEAST_ML, Finding
+from worker.look.coverage import Coverage, UnseenGap
 from worker.priority import Extent, Priority, prioritise
 from worker.rules import SHIPPED, load_rules
 
@@ -20,17 +21,20 @@ NOTHING = 0.0
 
 
 def findings(
-    volumes_ml: Mapping[str, float], scores: Mapping[str, float] | None = None
+    volumes_ml: Mapping[str, float],
+    scores: Mapping[str, float] | None = None,
+    claim: Claim = Claim.REPORTED,
 ) -> list[Finding]:
     """Findings with these volumes and scores; `any` has the sum and the highest."""
     scores = scores or {}
-    types = [
-        Finding(key, scores.get(key, 0.0), volumes_ml.get(key, 0.0), volumes_ml.get(key, 0.0) > 0)
-        for key in KEYS
-    ]
+    types = [_finding(key, scores.get(key, 0.0), volumes_ml.get(key, 0.0), claim) for key in KEYS]
     highest = max([scores.get(ANY, 0.0), *(finding.probability for finding in types)])
     total = sum(finding.volume_ml for finding in types)
-    return [Finding(ANY, highest, total, total > 0), *types]
+    return [_finding(ANY, highest, total, Claim.REPORTED), *types]
+
+
+def _finding(key: str, score: float, volume_ml: float, claim: Claim) -> Finding:
+    return Finding(key, score, volume_ml, volume_ml >= LEAST_ML, claim)
 
 
 ALARM = 0.2
@@ -42,6 +46,17 @@ def judged(
     **extent: float,
 ) -> Priority:
     return prioritise(findings(volumes_ml or {}, scores), RULES, ALARM, Extent(**extent))
+
+
+def claimed(
+    claim: Claim, volumes_ml: Mapping[str, float], scores: Mapping[str, float] | None = None
+) -> Priority:
+    return prioritise(findings(volumes_ml, scores, claim), RULES, ALARM)
+
+
+def seen(share: float, *gaps: UnseenGap, volumes_ml: Mapping[str, float] | None = None) -> Priority:
+    coverage = Coverage(-20.0, 45.0, share, gaps, 0.0, 0.0)
+    return prioritise(findings(volumes_ml or {}), RULES, ALARM, coverage=coverage)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +72,8 @@ def judged(
         ({"IPH": 4.99}, 3),
         ({"SDH": 10}, 2),
         ({"SDH": 9.99}, 3),
-        ({"SAH": 0.01}, 3),
+        ({"SAH": 0.05}, 3),
+        ({"SAH": 0.04}, 4),
         ({}, 4),
     ],
 )
@@ -122,32 +138,114 @@ def test_the_outcome_follows_level_and_segment(
     assert judged(volumes_ml, scores).outcome is outcome
 
 
-def test_a_critical_reason_gives_rule_and_measured_value() -> None:
-    assert judged({"EDH": 41.23}).reason == "EDH 41.2 mL (critical at 30 mL or more)"
+@pytest.mark.parametrize(
+    ("volumes_ml", "reason"),
+    [
+        ({"EDH": 41.23}, "41.2 mL of blood; all of it EDH (critical at 30 mL or more)"),
+        (
+            {"IPH": 60},
+            "60 mL of blood (critical at 50 mL or more); all of it IPH (critical at 30 mL or more)",
+        ),
+        ({"IPH": 31, "SDH": 4}, "35 mL of blood; IPH 31 mL (critical at 30 mL or more)"),
+        ({"SDH": 25, "SAH": 25}, "50 mL of blood (critical at 50 mL or more)"),
+        ({"IPH": 6, "SDH": 3}, "9 mL of blood; IPH 6 mL (high at 5 mL or more)"),
+        ({"SAH": 0.3, "SDH": 1.2}, "small or uncertain: 1.5 mL of blood; SAH 0.3 mL; SDH 1.2 mL"),
+        ({"SAH": 0.06}, "small or uncertain: 0.06 mL of blood; all of it SAH"),
+    ],
+)
+def test_a_reason_gives_total_blood_first_and_each_thing_once(
+    volumes_ml: dict[str, float], reason: str
+) -> None:
+    assert judged(volumes_ml).reason == reason
 
 
-def test_a_reason_names_every_rule_of_its_level() -> None:
+def test_a_reason_names_what_else_was_measured() -> None:
     reason = judged({"IPH": 60}, midline_shift_mm=7.0).reason
-    assert "IPH 60 mL (critical at 30 mL or more)" in reason
-    assert "total 60 mL (critical at 50 mL or more)" in reason
-    assert "midline shift 7 mm (critical above 5 mm)" in reason
+    assert reason.endswith("midline shift 7 mm (critical above 5 mm)")
 
 
-def test_a_high_reason_gives_volume_and_score() -> None:
+def test_a_reason_has_no_score() -> None:
     assert judged({"SAH": 0.8}, {"SAH": 0.71}).reason == (
-        "SAH 0.8 mL, probability 0.71 (high at 0.5 mL or more with probability 0.5 or more)"
+        "0.8 mL of blood; all of it SAH (high at 0.5 mL or more)"
     )
+
+
+@pytest.mark.parametrize(
+    ("volumes_ml", "level", "reason"),
+    [
+        ({"EDH": 30}, 1, "30 mL of blood; its type not told apart (critical at 30 mL or more)"),
+        ({"SDH": 29}, 2, "29 mL of blood; its type not told apart (high at 5 mL or more)"),
+        ({"SAH": 2, "EDH": 4}, 2, "6 mL of blood; its type not told apart (high at 5 mL or more)"),
+        ({"SAH": 4.9}, 3, "small or uncertain: 4.9 mL of blood"),
+    ],
+)
+def test_types_that_are_not_told_apart_count_as_blood_and_are_never_named(
+    volumes_ml: dict[str, float], level: int, reason: str
+) -> None:
+    priority = claimed(Claim.NOT_TOLD_APART, volumes_ml, dict.fromkeys(KEYS, 0.9))
+    assert (priority.level, priority.reason) == (level, reason)
+
+
+def test_a_type_that_is_hinted_at_is_worded_as_a_hint() -> None:
+    assert claimed(Claim.HINTED, {"EDH": 41}).reason == (
+        "41 mL of blood; all of it perhaps EDH (critical at 30 mL or more)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("claim", "outcome"),
+    [
+        (Claim.REPORTED, Outcome.INDETERMINATE),
+        (Claim.HINTED, Outcome.INDETERMINATE),
+        (Claim.NOT_TOLD_APART, Outcome.NEGATIVE),
+    ],
+)
+def test_the_score_of_a_type_counts_as_far_as_the_type_is_told(
+    claim: Claim, outcome: Outcome
+) -> None:
+    found = findings({}, {"SAH": 0.5}, claim)
+    assert prioritise(found, RULES, alarm=0.6).outcome is outcome
+
+
+def test_a_head_that_was_seen_is_negative_without_a_finding() -> None:
+    assert (seen(0.85).level, seen(0.85).outcome) == (4, Outcome.NEGATIVE)
+
+
+def test_a_head_of_which_too_little_was_seen_is_never_negative() -> None:
+    priority = seen(0.84)
+    assert (priority.level, priority.outcome) == (3, Outcome.INDETERMINATE)
+    assert priority.reason == ("none found in the part seen (84 % of the head, from -20 to 45 mm)")
+
+
+def test_a_gap_that_a_bleed_fits_into_is_never_negative() -> None:
+    priority = seen(0.9, UnseenGap(0.0, 30.0, 25.0))
+    assert priority.outcome is Outcome.INDETERMINATE
+    assert "gap of 30 mm from 0 to 30 mm" in priority.reason
+
+
+def test_a_gap_that_hides_a_speck_at_most_says_nothing() -> None:
+    assert seen(0.95, UnseenGap(0.0, 10.0, 5.0)).outcome is Outcome.NEGATIVE
+
+
+def test_what_was_found_in_a_part_of_a_head_stays_what_it_is() -> None:
+    assert seen(0.3, volumes_ml={"EDH": 31}).level == 1
+
+
+def test_a_study_stores_how_much_of_the_head_was_seen() -> None:
+    assert seen(0.84).measured["coverage_share"] == 0.84
 
 
 @pytest.mark.parametrize(("alarm", "level"), [(0.3, 3), (0.31, 4)])
 def test_any_blood_is_reviewed_at_the_models_own_operating_point(alarm: float, level: int) -> None:
-    priority = prioritise(findings({}, {ANY: 0.3}), RULES, alarm)
-    assert priority.level == level
-    assert f"review at {alarm:g} or more" in priority.reason
+    assert prioritise(findings({}, {ANY: 0.3}), RULES, alarm).level == level
 
 
-def test_a_review_reason_says_small_or_uncertain() -> None:
-    assert judged({"SAH": 0.04}).reason == "small or uncertain: SAH 0.04 mL, probability 0.00"
+@pytest.mark.parametrize(("key", "word"), [(ANY, "blood"), ("SAH", "SAH")])
+def test_a_suspicion_without_an_outline_says_so(key: str, word: str) -> None:
+    found = [replace(one, probability=0.9 * (one.subtype == key)) for one in findings({})]
+    assert prioritise(found, RULES, ALARM).reason == (
+        f"small or uncertain: the model suspects {word} but outlines none"
+    )
 
 
 def test_none_found_does_not_exclude_hemorrhage() -> None:
@@ -182,7 +280,7 @@ def test_a_higher_score_is_never_less_urgent(
 def test_a_study_with_a_segment_is_always_positive(
     volumes_ml: dict[str, float], probabilities: dict[str, float]
 ) -> None:
-    if any(volumes_ml.values()):
+    if sum(volumes_ml.values()) >= LEAST_ML:
         assert judged(volumes_ml, probabilities).outcome is Outcome.POSITIVE
 
 
@@ -190,22 +288,25 @@ def test_the_thresholds_come_from_the_file(tmp_path: Path) -> None:
     path = tmp_path / "site.toml"
     path.write_text(SHIPPED.read_text().replace("edh_ml = 30.0", "edh_ml = 20.0", 1))
     rules = load_rules(path)
-    assert rules == replace(RULES, critical=replace(RULES.critical, edh_ml=20.0))
+    critical = RULES.critical.model_copy(update={"edh_ml": 20.0})
+    assert rules == RULES.model_copy(update={"critical": critical})
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("edh_ml = 30.0", "edh_ml = -1", r"critical\.edh_ml = -1 must be above 0"),
-        ("edh_ml = 30.0", "edh_ml = nan", r"critical\.edh_ml = nan must be above 0"),
-        ("edh_ml = 30.0", "edh_ml = inf", r"critical\.edh_ml = inf must be above 0"),
-        ("edh_ml = 30.0", "edh_ml = true", r"critical\.edh_ml = True is no number"),
-        ("edh_ml = 30.0", 'edh_ml = "30"', r"critical\.edh_ml = '30' is no number"),
-        ("probability = 0.5", "probability = 50", r"high\.probability = 50 .* at most 1"),
-        ("total_ml = 50.0", "sum_ml = 50.0", "unknown sum_ml; missing total_ml"),
-        ('version = "2"', "", "the file: missing version"),
-        ('version = "2"', "version = 1", "version must be a text"),
-        ("[review]", "[revue]", "unknown revue; missing review"),
+        ("edh_ml = 30.0", "edh_ml = -1", r"critical\.edh_ml = -1: Input should be greater"),
+        ("edh_ml = 30.0", "edh_ml = nan", r"critical\.edh_ml = nan: Input should be"),
+        ("edh_ml = 30.0", "edh_ml = inf", r"critical\.edh_ml = inf: Input should be a finite"),
+        ("edh_ml = 30.0", "edh_ml = true", r"critical\.edh_ml = True: Input should be a valid n"),
+        ("edh_ml = 30.0", 'edh_ml = "30"', r"critical\.edh_ml = '30': Input should be a valid n"),
+        ("probability = 0.5", "probability = 50", r"high\.probability = 50: .* equal to 1"),
+        ("share = 0.85", "share = 85", r"coverage\.share = 85: .* equal to 1"),
+        ("total_ml = 50.0", "sum_ml = 50.0\ntotal_ml = 50", r"critical\.sum_ml: is no key of it"),
+        ("total_ml = 50.0", "", r"critical\.total_ml: is missing"),
+        ('version = "3"', "", "version: is missing"),
+        ('version = "3"', "version = 1", "version = 1: Input should be a valid string"),
+        ("[review]", "[revue]", "review: is missing"),
         ("[review]", "[review", "site.toml"),
     ],
 )

@@ -16,6 +16,7 @@ MUCH: Final = 0.35  # of the largest section
 THICKNESS_MM: Final = (0.3, 20.0)  # a Slice Thickness outside is a slip of the sender
 LEAST_RADIUS_MM: Final = 65.0  # a grown head's, where the widest section may not be in the series
 WIDENING: Final = 1.5  # outwards a skull narrows; an open outline that widens is jaw and neck
+NEGLIGIBLE_MM: Final = 10.0  # an end that is nearer than that is within the estimate's own error
 END_SHARE: Final = 0.5  # a wider section at the end of the stretch is no vertex and no skull base
 BASE_SHARE: Final = 0.15  # of the widest section: what the skull encloses at the foramen magnum
 
@@ -145,7 +146,7 @@ def measure(
     steps = np.diff(slice_position_mm)
     thick = _thickness_mm(steps, thickness_mm)
     gaps = _gaps(slice_position_mm, thick, lowest, highest)
-    below, above = _missing_mm(profile.brain_cm2, run)
+    below, above = (mm if mm > NEGLIGIBLE_MM else 0.0 for mm in _missing_mm(profile.brain_cm2, run))
     half_mm = float(np.median(thick)) / 2
     extent_mm = highest - lowest + 2 * half_mm
     seen_mm = extent_mm - sum(gap.unseen_mm for gap in gaps)

@@ -281,6 +281,7 @@ def _create_job() -> None:
     sa.Column('model', sa.String(), nullable=True),
     sa.Column('model_sha256', sa.String(length=64), nullable=True),
     sa.Column('measured', sa.JSON(), nullable=True),
+    sa.Column('look', sa.JSON(), nullable=True),
     sa.Column('coverage', sa.JSON(), nullable=True),
     sa.Column('timings_s', sa.JSON(), nullable=True),
     sa.ForeignKeyConstraint(['series_id'], ['series.id'], name=op.f('fk_job_series_id_series')),

@@ -1,0 +1,45 @@
+"""What the look means: a series that the model must not judge, and what is said beside a result."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from worker.look.contrast import Contrast
+from worker.look.look import Look
+from worker.look.texture import Kernel
+
+METAL_ML: Final = 0.05
+MOTION_MM: Final = 6.0  # the 61 CT-ICH patients stay below 5, but for one with 9
+THIN_MM: Final = 2.0
+
+
+def refusal(look: Look) -> str:
+    """Say why the model must not judge this series, or nothing.
+
+    Only what is certain: a bleed that is not analysed for a wrong reading of its pixels is the
+    worst that can happen here, so what is in doubt is marked instead.
+    """
+    if not look.is_head:
+        return f"{look.seen}; send the head as its own series"
+    if look.contrast is Contrast.ENHANCED:
+        return (
+            f"vessels are bright on both sides in {look.vessel_share:.0%} of the vault's slices: a"
+            " contrast agent was given, and the model reads plain heads; send the plain series"
+        )
+    return ""
+
+
+def marks(look: Look) -> Iterator[str]:
+    """Say what a reader of the result should know of the images, in words."""
+    if look.contrast is Contrast.DOUBTFUL:
+        yield f"perhaps a contrast agent: bright spots in {look.vessel_share:.0%} of the vault"
+    if look.texture is not None and look.texture.kernel is not Kernel.SOFT:
+        sharp = "sharp" if look.texture.kernel is Kernel.SHARP else "perhaps a sharp"
+        yield f"{sharp} kernel (noise of {look.texture.noise_hu:.0f} HU)"
+    if 0 < look.step_mm < THIN_MM:
+        yield f"thin slices ({look.step_mm:.1f} mm apart)"
+    if look.metal_ml >= METAL_ML:
+        yield f"metal in or at the head ({look.metal_ml:.1f} mL)"
+    if look.motion_mm >= MOTION_MM:
+        yield f"the head moved between slices ({look.motion_mm:.0f} mm)"
+    if look.open_skull_slices:
+        yield f"skull open in {look.open_skull_slices} slices"
