@@ -105,12 +105,14 @@ def deciding(ended: Sequence[Job]) -> Job | None:
 
     A suspicious one before all others, the most urgent first; else that of the best-scored series,
     so that a negative second choice never covers up a failed first one; nor does a negative half of
-    a head, or a scan of another time, a failed one. Of two scans the later one speaks.
+    a head, or a scan of another time, a failed one. Of two scans the later one speaks. A series
+    that was no plain head by its pixels decides nothing where another one was read.
     """
     suspicious = [job for job in ended if job.outcome in SUSPICIOUS]
     if suspicious:
         return min(suspicious, key=lambda job: urgency(job.priority))
-    best = max(ended, key=lambda job: job.series.score or 0, default=None)
+    suitable = [job for job in ended if job.outcome != Outcome.NOT_ANALYSED]
+    best = max(suitable or ended, key=lambda job: job.series.score or 0, default=None)
     if best is None:
         return None
     # What the images themselves ruled out, such as the same head with contrast, speaks for nothing.
@@ -153,15 +155,25 @@ def _conclude(study: Study, ended: Sequence[Job]) -> None:
     study.coverage = None if job is None else job.coverage
     if job is None:
         study.outcome = Outcome.NOT_ANALYSED
-        study.reason = "; ".join(_rejection(one) for one in study.series)
+        study.reason = "; ".join(_rejection(one, one.reason) for one in study.series)
         study.finished_at = max(one.last_instance_at for one in study.series)
     else:
-        study.outcome, study.reason, study.model = job.outcome, job.reason, job.model
+        study.outcome, study.model = job.outcome, job.model
+        study.reason = "; ".join([job.reason or "", *_left_unread(job, ended)])
         study.finished_at = job.finished_at
     if urgency(study.priority) == NONE_FOUND:  # was never raised, so it may follow the outcome
         study.priority = NOT_ANALYSED if job is None else job.priority
         study.priority_reason = study.reason if job is None else job.priority_reason
 
 
-def _rejection(series: Series) -> str:
-    return f"series {series.description or series.series_instance_uid!r}: {series.reason}"
+def _left_unread(deciding_job: Job, ended: Sequence[Job]) -> list[str]:
+    """Say of the series that had a turn and were not analysed, beside one that was."""
+    return [
+        f"not analysed: {_rejection(job.series, job.reason)}"
+        for job in ended
+        if job.outcome == Outcome.NOT_ANALYSED and deciding_job.outcome != Outcome.NOT_ANALYSED
+    ]
+
+
+def _rejection(series: Series, reason: str | None) -> str:
+    return f"series {series.description or series.series_instance_uid!r}: {reason}"

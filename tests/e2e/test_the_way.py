@@ -23,7 +23,7 @@ OUTCOMES = {Outcome.POSITIVE, Outcome.NEGATIVE, Outcome.INDETERMINATE}
 
 def head(number: int, **changes: object) -> Phantom:
     """Scan a small head as its own study; `changes` are attributes that differ."""
-    given: Mapping[str, object] = {"ConvolutionKernel": "H31s"}
+    given: Mapping[str, object] = {"ConvolutionKernel": "H31s", "PatientName": "Water^Walter"}
     return Phantom(
         SLICES_MM, size=128, spacing_mm=1.2, skull=True, study=f"1.2.{number}",
         changes=given | changes,

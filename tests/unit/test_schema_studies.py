@@ -83,6 +83,22 @@ def test_a_scan_that_its_images_ruled_out_does_not_speak_for_the_plain_one(
     assert study.outcome == Outcome.NEGATIVE
 
 
+def test_a_second_choice_decides_where_the_first_was_no_plain_head(session: Session) -> None:
+    study = add_study(session)
+    knee = add_series(study, session, 20, description="HEAD")
+    add_job(knee, session, **done(Outcome.NOT_ANALYSED, 0) | {"state": JobState.FAILED})
+    add_job(add_series(study, session, 10), session, **done(Outcome.NEGATIVE, 4))
+    assert (study.outcome, study.priority) == (Outcome.NEGATIVE, 4)
+    assert study.reason == ("because NEGATIVE; not analysed: series 'HEAD': because NOT_ANALYSED")
+
+
+def test_a_study_shows_how_much_of_the_head_its_deciding_series_saw(session: Session) -> None:
+    study = add_study(session)
+    seen = {"from_mm": 0.0, "to_mm": 60.0, "share": 0.5, "gaps": []}
+    add_job(add_series(study, session), session, **done(Outcome.INDETERMINATE, 3), coverage=seen)
+    assert study.coverage == seen
+
+
 def test_a_negative_second_choice_does_not_cover_up_a_failed_first_one(session: Session) -> None:
     study = add_study(session)
     add_job(add_series(study, session, 10), session, **done(Outcome.NEGATIVE, 4))
