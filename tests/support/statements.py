@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schema.states import Outcome
-from schema.subtypes import ANY, KEYS
+from schema.subtypes import ANY, KEYS, Claim
 from worker.findings import measure
 from worker.objects.statement import Statement
 from worker.objects.writing import Written, write_objects
@@ -33,7 +33,7 @@ def statement_of(
         "level": 1 if found else 4,
         "reason": "EDH 31 mL (critical at 30 mL or more)" if found else "no hemorrhage found",
         "rule_version": "2",
-        "findings": measure(series.volume, labels, SCORES),
+        "findings": measure(series.volume, labels, SCORES, dict.fromkeys(KEYS, Claim.REPORTED)),
         "model": "threshold",
         "model_sha256": SHA256,
     }
