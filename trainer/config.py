@@ -2,12 +2,13 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 from worker.munet.network import NetworkConfig
 from worker.munet.preprocessing import Preprocessing
+from worker.munet.strictly import read_values
 
 T = TypeVar("T")
 PRESETS = Path(__file__).with_name("presets")
@@ -52,6 +53,9 @@ class Augment:
     shear: float = 0.0
     contrast: float = 0.0
     noise: float = 0.0
+    kernel: float = 0.0  # most that detail is sharpened; as often it is smoothed away instead
+    dim: float = 0.0  # most of its contrast to brain that blood loses
+    mix: float = 0.0  # most of a slice's thickness that its neighbour takes over
     paste: float = 0.0  # share of healthy slices that get the blood of another patient
 
 
@@ -109,6 +113,7 @@ class RunConfig:
     name: str
     seed: int = 0
     architecture: Literal["munet", "unet"] = "munet"  # unet is the baseline, never shipped
+    begin: str = ""  # sha256 of the checkpoint whose weights it starts from; empty starts afresh
     stages: tuple[Stage, ...] = (Stage(),)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
@@ -172,19 +177,14 @@ def load_config(preset: str) -> RunConfig:
 
 
 def build(kind: type[T], values: Mapping[str, Any]) -> T:
-    """Build a dataclass from plain values; what is left out keeps its default."""
-    assert is_dataclass(kind)
-    types = {f.name: f.type for f in fields(kind)}
-    unknown = sorted(values.keys() - types.keys())
-    if unknown:
-        raise ConfigError(f"{kind.__name__} has no {unknown}; it has {sorted(types)}")
-    return cast("T", kind(**{name: _value(types[name], v) for name, v in values.items()}))
+    """Build a dataclass from plain values; what is left out keeps its default.
 
-
-def _value(kind: Any, value: Any) -> Any:
-    if isinstance(kind, type) and is_dataclass(kind):
-        return build(kind, value)
-    if isinstance(value, list):
-        nested = kind.__args__[0]
-        return tuple(_value(nested, item) for item in value)
-    return float(value) if kind is float else value
+    Raises
+    ------
+    ConfigError
+        A name that is unknown or a value of another kind, each by its key.
+    """
+    try:
+        return read_values(kind, values)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error

@@ -1,11 +1,13 @@
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from worker.munet import checkpoint
 from worker.munet.card import Card, OperatingPoint, Scoring
+from worker.munet.ensemble import halved, joined
 from worker.munet.errors import CheckpointError
 from worker.munet.network import MUNet, NetworkConfig
 from worker.munet.preprocessing import Preprocessing
@@ -56,7 +58,7 @@ def test_weights_come_back_as_they_were_written(tmp_path, pair):
 
 def test_the_card_comes_back_as_it_was_written(pair):
     card = checkpoint.read_card(pair)
-    assert Card.from_json(json.loads(json.dumps(card.to_json()))) == card
+    assert Card.from_json(json.dumps(card.to_json())) == card
 
 
 def test_no_part_file_stays_behind(pair):
@@ -90,11 +92,24 @@ def test_a_mismatch_is_refused_by_name(pair, values):
         checkpoint.read(pair)
 
 
+def test_an_unknown_key_is_named_with_its_file_and_place(pair):
+    change(pair, scoring__slices=3)
+    with pytest.raises(CheckpointError, match=r"tiny\.json: scoring\.slices: is unknown"):
+        checkpoint.read_card(pair)
+
+
+def test_a_card_of_the_first_format_is_read_as_it_was_meant(pair):
+    card = json.loads(pair.with_suffix(".json").read_text()) | {"format": "ihsnet-munet/1"}
+    del card["preprocessing"]["straighten"], card["preprocessing"]["brain_hu"]
+    pair.with_suffix(".json").write_text(json.dumps(card))
+    assert not checkpoint.read_card(pair).preprocessing.straighten
+
+
 def test_a_missing_key_is_refused(pair):
     card = json.loads(pair.with_suffix(".json").read_text())
     del card["preprocessing"]
     pair.with_suffix(".json").write_text(json.dumps(card))
-    with pytest.raises(CheckpointError, match="missing"):
+    with pytest.raises(CheckpointError, match=r"tiny\.json: preprocessing: is missing"):
         checkpoint.read(pair)
 
 
@@ -134,3 +149,37 @@ def test_json_that_is_cut_off_is_refused(pair):
 def test_another_kind_of_file_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"model\.pth"):
         checkpoint.read(tmp_path / "model.pth")
+
+
+def test_an_ensemble_answers_with_the_mean_of_its_members(tmp_path, pair):
+    alone, card = checkpoint.read(pair)
+    torch.manual_seed(1)
+    other = MUNet(card.network).eval()
+    path = tmp_path / "two.safetensors"
+    weights = joined([alone.state_dict(), other.state_dict()])
+    checkpoint.write(path, weights, replace(card, members=2))
+    both, _ = checkpoint.read(path)
+    x = torch.rand(1, 3, 64, 64)
+    expected = (alone(x).scores + other(x).scores) / 2
+    assert torch.allclose(both(x).scores, expected, atol=1e-5)
+
+
+def test_half_precision_halves_the_file_and_keeps_the_answer(tmp_path, pair):
+    network, card = checkpoint.read(pair)
+    path = tmp_path / "half.safetensors"
+    checkpoint.write(path, halved(network.state_dict()), card)
+    again, _ = checkpoint.read(path)
+    x = torch.rand(1, 3, 64, 64)
+    assert path.stat().st_size < 0.6 * pair.stat().st_size
+    assert torch.allclose(again(x).scores, network(x).scores, atol=1e-2)
+
+
+def test_a_type_that_the_card_does_not_name_is_not_told_apart(pair):
+    card = replace(checkpoint.read_card(pair), claims={"EDH": "REPORTED"})
+    assert [card.claim(name) for name in ("EDH", "SAH")] == ["REPORTED", "NOT_TOLD_APART"]
+
+
+def test_a_claim_about_an_unknown_type_is_refused(pair):
+    change(pair, claims={"XDH": "REPORTED"})
+    with pytest.raises(CheckpointError, match="XDH"):
+        checkpoint.read_card(pair)

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -131,36 +132,63 @@ def test_slices_reach_half_way_to_their_neighbours():
 def test_a_5_mm_series_passes_the_slab_untouched():
     hu = np.random.default_rng(0).normal(size=(6, 4, 4)).astype(np.float32)
     positions = np.arange(6) * 5.0 + np.array([0, 1, -1, 1, 0, 1]) * 1e-3
-    assert np.array_equal(np.stack(list(slabs(hu, positions, 5.0))), hu)
+    made = slabs(hu, positions, 5.0)
+    assert made.hu is hu
+    assert made.nearest.tolist() == [0, 1, 2, 3, 4, 5]
 
 
-def test_1_mm_slices_become_the_mean_of_five():
-    hu = np.arange(9, dtype=np.float32)[:, None, None] ** 2
-    made = np.stack(list(slabs(hu, np.arange(9) * 1.0, 5.0)))[:, 0, 0]
-    assert made[4] == pytest.approx(np.mean([4, 9, 16, 25, 36]))
+def test_1_mm_slices_become_a_fifth_as_many_means_of_five():
+    hu = np.arange(10, dtype=np.float32)[:, None, None] ** 2
+    made = slabs(hu, np.arange(10) * 1.0, 5.0)
+    assert made.positions_mm.tolist() == [2, 7]
+    assert made.hu[:, 0, 0] == pytest.approx([np.mean([0, 1, 4, 9, 16]), 51])
+    assert made.nearest.tolist() == [0] * 5 + [1] * 5
+
+
+@pytest.mark.parametrize("step_mm", [0.625, 1.25, 2.5])
+def test_one_scan_gives_the_same_slabs_whatever_it_is_cut_into(step_mm):
+    thick = np.random.default_rng(0).normal(size=(8, 4, 4)).astype(np.float32)
+    share = round(5 / step_mm)
+    thin = np.repeat(thick, share, axis=0)
+    positions = (np.arange(len(thin)) + 0.5) * step_mm - 2.5
+    made = slabs(thin, positions, 5.0)
+    assert made.positions_mm == pytest.approx(np.arange(8) * 5.0)
+    assert made.hu == pytest.approx(thick, abs=1e-5)
+
+
+def test_slices_of_10_mm_stay_and_the_next_are_their_neighbours():
+    hu, positions = np.zeros((3, 4, 4), np.float32), np.arange(3) * 10.0
+    assert slabs(hu, positions, 5.0).hu is hu
+    assert Preprocessing().layout(positions).tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 2]]
+
+
+def test_no_slab_lies_in_a_hole_of_the_series():
+    positions = np.concatenate((np.arange(8) * 1.0, 60 + np.arange(8) * 1.0))
+    laid = slabs(np.zeros((16, 2, 2), np.float32), positions, 5.0).positions_mm
+    assert ((laid > 15) & (laid < 52)).sum() == 0
 
 
 def test_uneven_gaps_weigh_slices_by_their_millimetres():
-    # Around 2.5 mm the slab covers 0 ... 5: half of the first slice's lower neighbour is missing.
-    indices, weights = slab_weights(np.array([0.0, 2.5, 5.0, 10.0]), 5.0)[1]
+    # Around 2.5 mm the slab covers 0 ... 5: half of its first and of its last slice.
+    indices, weights = slab_weights(np.array([0.0, 2.5, 5.0, 10.0]), np.array([2.5]), 5.0)[0]
     assert indices.tolist() == [0, 1, 2]
     assert weights == pytest.approx([1.25 / 5, 2.5 / 5, 1.25 / 5])
 
 
 def test_a_slice_beside_a_gap_is_not_mixed_with_the_far_side():
-    indices, weights = slab_weights(np.array([0.0, 5.0, 15.0, 20.0]), 5.0)[1]
+    indices, weights = slab_weights(np.array([0.0, 5.0, 15.0, 20.0]), np.array([5.0]), 5.0)[0]
     assert indices.tolist() == [1]
     assert weights == pytest.approx([1.0])
 
 
 def test_positions_that_do_not_rise_are_refused():
     with pytest.raises(ValueError, match="rise"):
-        slab_weights(np.array([0.0, 5.0, 5.0]), 5.0)
+        slab_weights(np.array([0.0, 5.0, 5.0]), np.zeros(1), 5.0)
 
 
 def test_a_position_for_each_slice_is_needed():
     with pytest.raises(ValueError, match="3 slices came with 2 positions"):
-        list(slabs(np.zeros((3, 2, 2)), np.arange(2.0), 5.0))
+        slabs(np.zeros((3, 2, 2)), np.arange(2.0), 5.0)
 
 
 def test_neighbours_are_found_by_millimetres():
@@ -172,19 +200,70 @@ def test_the_first_and_last_slice_are_their_own_neighbours():
     assert found.tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 2]]
 
 
+def channels(preprocessing):
+    hu = np.random.default_rng(0).normal(40, 30, (3, 40, 40)).astype(np.float32)
+    series, _ = preprocessing(hu, np.arange(3) * 5.0)
+    return series.pictures[series.layout]
+
+
 def test_gray_channels_are_three_times_the_slice():
-    hu = np.random.default_rng(0).normal(40, 30, (3, 40, 40))
-    made = Preprocessing(channels="gray", size=64)(hu, np.arange(3) * 5.0)
+    made = channels(Preprocessing(channels="gray", size=64))
     assert made.shape == (3, 3, 64, 64)
     assert np.array_equal(made[:, 0], made[:, 1])
     assert np.array_equal(made[:, 1], made[:, 2])
 
 
 def test_neighbour_channels_are_below_this_and_above():
-    hu = np.random.default_rng(0).normal(40, 30, (3, 40, 40))
-    made = Preprocessing(size=64)(hu, np.arange(3) * 5.0)
+    made = channels(Preprocessing(size=64))
     assert np.array_equal(made[1, 0], made[0, 1])
     assert np.array_equal(made[1, 2], made[2, 1])
+
+
+def oval(angle_deg=0.0, brain_hu=30.0):
+    """A skull longer than wide, with a mark at its front, turned clockwise."""
+    frame = np.full((256, 256), -1000.0, np.float32)
+    cv2.ellipse(frame, (128, 128), (62, 84), 0, 0, 360, 900.0, -1)
+    cv2.ellipse(frame, (128, 128), (56, 78), 0, 0, 360, brain_hu, -1)
+    cv2.circle(frame, (128, 80), 8, 75.0, -1)
+    turn = cv2.getRotationMatrix2D((127.5, 127.5), -angle_deg, 1.0)
+    moved = cv2.warpAffine(frame, turn, (256, 256), borderValue=-1000.0)
+    return np.repeat(moved[None], 3, axis=0)
+
+
+@pytest.mark.parametrize("angle_deg", [-70, -45, -20, 10, 20, 60])
+def test_a_leaning_head_is_laid_upright(angle_deg):
+    settings = Preprocessing(size=128, clip_limit=0.0, straighten=True)
+    (upright, _), (leaning, _) = (settings(oval(a), np.arange(3) * 5.0) for a in (0, angle_deg))
+    apart = np.abs(upright.pictures.astype(int) - leaning.pictures.astype(int))
+    assert head_box(oval(angle_deg), straighten=True).turn_deg == pytest.approx(angle_deg, abs=1.5)
+    assert np.mean(apart > 60) < 0.06  # two edges of bone, half a pixel off
+
+
+def test_a_round_head_lies_as_it_lies():
+    hu = np.full((2, 200, 200), -1000.0, np.float32)
+    for frame in hu:
+        cv2.circle(frame, (100, 100), 60, 900.0, 6)
+    assert head_box(hu, straighten=True).turn_deg == 0
+
+
+def test_what_is_found_in_a_straightened_head_comes_back_where_it_lies():
+    hu = oval(30)
+    settings = Preprocessing(size=128, clip_limit=0.0, straighten=True)
+    series, back = settings(hu, np.arange(3) * 5.0)
+    mark = ((series.pictures[0] > 180) & (series.pictures[0] < 240)).astype(np.float32)
+    found = restore(cv2.erode(mark, np.ones((3, 3))), back.box, 256, 256, smooth=True) >= 0.5
+    there = (hu[0] > 65) & (hu[0] < 85)
+    assert found.sum() > 20
+    assert there[found].mean() > 0.95
+
+
+def test_an_offset_of_the_scanner_moves_no_grey_of_brain():
+    settings = Preprocessing(size=64, clip_limit=0.0, brain_hu=36.0)
+    shown = [
+        np.median(settings(oval(0, 34.0 + off)[:1], np.zeros(1))[0].pictures[0, 20:44, 24:40])
+        for off in (-5, 0, 5)
+    ]
+    assert np.ptp(shown) <= 1
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from trainer.cli import app
 from trainer.datasets.splits import SplitError, judged_patients
 from trainer.evaluation.evaluate import evaluate, overlap
-from trainer.evaluation.intervals import bootstrap
+from trainer.evaluation.intervals import bootstrap, exact
 from trainer.evaluation.judge import ML_PER_PIXEL, Study, count
 from trainer.evaluation.metrics import Overlap, auc, intraclass, sensitivity, specificity
 from trainer.evaluation.operating import POINTS, platt, youden
@@ -71,7 +71,12 @@ def test_the_report_has_the_contracts_keys(report):
         "clinical",
     ]
     assert list(report["segmentation"]) == [*CLASSES, "mean", "any"]
-    assert list(report["classification"]) == ["accuracy", *CLASSES, "confusion"]
+    assert list(report["classification"]) == [
+        "accuracy",
+        "balanced_accuracy",
+        *CLASSES,
+        "confusion",
+    ]
 
 
 def test_dice_by_type_is_the_mean_over_its_slices(report):
@@ -254,3 +259,14 @@ def test_a_wrong_folder_is_one_line_and_exit_code_2(tmp_path):
     assert done.exit_code == 2
     assert "hemorrhage_diagnosis.csv" in done.output
     assert "Traceback" not in done.output
+
+
+def test_a_share_of_all_patients_has_an_interval_below_one():
+    assert exact(3, 3) == pytest.approx([0.2924, 1.0], abs=1e-4)
+    assert exact(0, 6) == pytest.approx([0.0, 0.4593], abs=1e-4)
+    assert exact(27, 30) == pytest.approx([0.7347, 0.9789], abs=1e-4)
+    assert exact(0, 0) == []
+
+
+def test_a_figure_that_no_draw_changes_has_no_interval():
+    assert bootstrap(5, lambda rows: {"same": 1.0})["same"] == []

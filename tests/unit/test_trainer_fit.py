@@ -106,9 +106,9 @@ def test_training_lowers_the_loss(prepared, tmp_path):
 def test_validation_patients_are_never_drawn(prepared, tmp_path, monkeypatch):
     seen = []
 
-    def spy(prepared, rows, size, bleeds):
+    def spy(prepared, rows, size, bleeds, mix):
         seen.extend([*rows, *bleeds.donors])
-        return load_batch(prepared, rows, size, bleeds)
+        return load_batch(prepared, rows, size, bleeds, mix)
 
     monkeypatch.setattr(fit_module, "load_batch", spy)
     fit(TINY, prepared, SPLIT, tmp_path, quiet())

@@ -1,9 +1,21 @@
+import io
 import math
 import re
+from datetime import datetime
 
 import pytest
+from rich.console import Console
 
-from trainer.reports.report import Figure, Section, Table, Text, as_json, html, shown
+from trainer.reports.report import (
+    Figure,
+    Section,
+    Table,
+    Text,
+    as_json,
+    html,
+    provenance,
+    shown,
+)
 
 SECTION = Section(
     "Clinical",
@@ -39,3 +51,18 @@ def test_a_figure_stands_with_its_interval():
     assert shown(0.614, (0.52, 0.7)) == "0.61 (0.52 to 0.70)"
     assert shown(0.614) == "0.61"
     assert shown(-0.001) == "0.00"
+
+
+def test_a_caption_survives_a_pipe_and_text_in_brackets_is_not_eaten():
+    out = io.StringIO()
+    note = "a caption " + "that is longer than a terminal is wide " * 5 + "[bold]ends"
+    Table("A [title]", ("[head]",), (("[red]",),), note).show(Console(file=out, width=60))
+    assert note in out.getvalue()
+    assert all(word in out.getvalue() for word in ("A [title]", "[head]", "[red]"))
+
+
+def test_a_report_says_how_and_when_it_was_made():
+    made = provenance()
+    assert made["command"].startswith("python -m ")
+    assert datetime.fromisoformat(made["date"]).tzinfo
+    assert "torch" in made["versions"]

@@ -16,17 +16,22 @@ from trainer.evaluation.clinical import PREVALENCES
 from trainer.evaluation.evaluate import evaluate as figures_of
 from trainer.evaluation.gallery import Gallery
 from trainer.evaluation.judge import judge
+from trainer.evaluation.perturb import perturbed, to_json
 from trainer.experiments import ablation, crossval_report
 from trainer.experiments import crossval as folds_of
-from trainer.reports import evaluation_report
+from trainer.reports import evaluation_report, robustness
 from trainer.reports.report import Files, Text, publish
 from trainer.training.run import baseline
+from worker.munet.checkpoint import SHIPPED
 from worker.munet.inference import Predictor
 
 
 def evaluate(
     data: Data,
-    model: Annotated[Path, typer.Option(help="A checkpoint, either of its two files.")],
+    model: Annotated[
+        Path,
+        typer.Option(help="A checkpoint, either file; else the shipped one."),
+    ] = SHIPPED,
     patients: Patients = "",
     split: Annotated[str, typer.Option(help="paper-test: table 3's test patients.")] = "",
     json_file: Annotated[Path | None, typer.Option("--json", help="Where the figures go.")] = None,
@@ -36,6 +41,9 @@ def evaluate(
     prevalence: Annotated[
         list[float] | None, typer.Option(min=0, max=1, help="For PPV and NPV; may be repeated.")
     ] = None,
+    perturb: Annotated[
+        bool, typer.Option("--perturb", help="Change each head in many ways; count what turns.")
+    ] = False,
     device: str = "auto",
 ) -> None:
     """Judge a checkpoint on patients, by the paper's protocol and by the clinical one."""
@@ -48,8 +56,14 @@ def evaluate(
         studies = list(track(judging, "Judging", len(chosen), console=console))
         figures = figures_of(studies, card.name, card.sha256, prevalence or PREVALENCES)
         met = evaluation_report.known(card, chosen)
+        sections = evaluation_report.sections(figures, studies, gallery)
+        if perturb:
+            changing = perturbed(predictor, release, chosen)
+            asked = list(track(changing, "Changing", len(chosen), console=console))
+            sections.append(robustness.section(asked))
+            figures |= {"perturbed": to_json(asked)}
         publish(
-            evaluation_report.sections(figures, studies, gallery),
+            sections,
             evaluation_report.heading(card, met),
             figures | asdict(met),
             Files(json_file, html_file),

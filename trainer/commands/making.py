@@ -2,6 +2,7 @@
 
 import json
 import resource
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
@@ -17,8 +18,11 @@ from trainer.datasets.cache import Prepared
 from trainer.datasets.cache import prepare as prepare_release
 from trainer.datasets.contradictions import contradictions
 from trainer.datasets.ctich import Release, read_release
-from trainer.datasets.splits import Split, held_patients, hold_out
+from trainer.datasets.splits import Split, SplitError, held_patients, hold_out
 from trainer.experiments import export as exporting
+from trainer.experiments import reread as rereading
+from trainer.experiments import site
+from trainer.experiments.begin import beginning
 from trainer.reports.contact import contact_sheet, table_4
 from trainer.reports.curves import Curves, Scalars
 from trainer.reports.report import write_bytes
@@ -26,7 +30,10 @@ from trainer.training.fit import Observer
 from trainer.training.fit import fit as fit_run
 from trainer.training.run import described
 from trainer.training.smote import oversample
+from worker.munet import checkpoint
 from worker.munet.card import CLASSES
+from worker.munet.checkpoint import SHIPPED
+from worker.munet.ensemble import halved
 
 
 def prepare(
@@ -59,7 +66,7 @@ def smote(
         config, prepared, parts = prepared_split(data, preset, held_out, split, cache)
         rows = prepared.where(parts.train)
         grown, _ = oversample(prepared, rows, config.smote, config.seed)
-        console.print(table_4(prepared, rows, grown).printed())
+        table_4(prepared, rows, grown).show(console)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         console.print(f"{peak:.2f} GiB at the peak of this process")
         write_bytes(out, contact_sheet(prepared, rows, grown, config.seed).png)
@@ -72,21 +79,26 @@ def fit(
     preset: Preset = "best",
     held_out: Patients = "",
     split: Annotated[str, typer.Option(help="paper-test: hold table 3's test patients out.")] = "",
+    begin: Annotated[
+        Path | None, typer.Option("--from", help="A checkpoint whose weights it begins with.")
+    ] = None,
     curves: Annotated[bool, typer.Option(help="TensorBoard and figures 7 and 8.")] = True,
+    seed: Annotated[int, typer.Option(help="Another run of the same preset.")] = 0,
     cache: Cache = CACHE,
 ) -> None:
     """Train a network, keeping the named patients for validation."""
     with told():
         config, prepared, parts = prepared_split(data, preset, held_out, split, cache)
+        config, weights = beginning(replace(config, seed=seed or config.seed), parts, begin)
         watch: tuple[Observer, ...] = ()
         if curves:
             watch = (Scalars(run / "tensorboard"), Curves(run / "figures"))
-        fit_run(config, prepared, parts, run, console, watch)
+        fit_run(config, prepared, parts, run, console, watch, weights)
 
 
 def export(
     data: Data,
-    run: Annotated[Path, typer.Option(help="A finished run's folder.")],
+    run: Annotated[list[Path], typer.Option(help="A finished run's folder; several are averaged.")],
     out: Annotated[Path, typer.Option(help="The checkpoint's .safetensors.")],
     note: Annotated[str, typer.Option(help="What people should know about the run.")] = "",
     cache: Cache = CACHE,
@@ -94,9 +106,44 @@ def export(
     """Write a finished run as a checkpoint, thresholds and figures from its validation patients."""
     with told():
         release = read_release(data)
-        prepared = prepare_release(release, described(run)[0].preprocessing, cache)
-        card = exporting.export(exporting.finished(run), prepared, release, out, note)
+        prepared = prepare_release(release, described(run[0])[0].preprocessing, cache)
+        card = exporting.export(
+            [exporting.finished(one) for one in run], prepared, release, out, note
+        )
         console.print_json(json.dumps(card.metrics))
+
+
+def reread(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The new checkpoint's .safetensors.")],
+    model: Annotated[
+        Path, typer.Option(help="A checkpoint, either file; else the shipped one.")
+    ] = SHIPPED,
+    preset: Annotated[str, typer.Option(help="Whose preprocessing it gets.")] = "robust",
+    note: Annotated[str, typer.Option(help="What people should know of it.")] = "",
+) -> None:
+    """Choose all but a checkpoint's weights anew, on its validation patients and changed copies."""
+    with told():
+        preprocessing = load_config(preset).preprocessing
+        card = rereading.reread(model, preprocessing, read_release(data), out, note)
+        console.print_json(json.dumps(card.metrics))
+
+
+def calibrate(
+    verdicts: Annotated[
+        Path, typer.Option(help="CSV or JSON of studies: probability, and bleeds as 0 or 1.")
+    ],
+    out: Annotated[Path, typer.Option(help="Where the checkpoint with new thresholds goes.")],
+    model: Annotated[
+        Path, typer.Option(help="A checkpoint, either file; else the shipped one.")
+    ] = SHIPPED,
+) -> None:
+    """Choose the study thresholds on a site's own agreed studies; nothing else changes."""
+    with told():
+        network, card = checkpoint.read(model)
+        made = site.calibrated(card, site.read_verdicts(verdicts))
+        checkpoint.write(out, halved(network.state_dict()), made)
+        console.print_json(json.dumps(made.training["site"]))
 
 
 def prepared_split(
@@ -105,7 +152,10 @@ def prepared_split(
     """Read a preset and a release, and keep the named patients out of training."""
     config = load_config(preset)
     release = read_release(data)
-    parts = hold_out(release.patients, held_patients(numbers(held_out), split))
+    named = numbers(held_out)
+    if absent := sorted(set(named) - set(release.patients)):
+        raise SplitError(f"patients {absent} are not in this CT-ICH folder; they can't be held out")
+    parts = hold_out(release.patients, held_patients(named, split))
     return config, prepare_release(release, config.preprocessing, cache), parts
 
 

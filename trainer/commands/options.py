@@ -36,7 +36,7 @@ def told() -> Iterator[None]:
     try:
         yield
     except (ConfigError, DataError, SplitError, CheckpointError, DeviceError) as error:
-        console.print(f"[red]{error}", soft_wrap=True)
+        console.print(str(error), style="red", soft_wrap=True, markup=False)
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
         console.print("Stopped. The same command goes on from the last finished epoch.")

@@ -12,11 +12,10 @@ from filelock import FileLock
 from rich.progress import track
 
 from trainer.datasets.ctich import SLICE_INTERVAL_MM, Release, Slice, read_mask, read_series
-from worker.munet.inference import Series
-from worker.munet.preprocessing import Preprocessing
+from worker.munet.preprocessing import Preprocessing, Series
 from worker.munet.resize import Box, resize
 
-MAKING = 2  # raised when the same settings come to give other pictures
+MAKING = 3  # raised when the same settings come to give other pictures
 
 
 @dataclass(frozen=True)
@@ -88,9 +87,9 @@ def _write(path: Path, release: Release, preprocessing: Preprocessing) -> None:
     pictures, masks = [], []
     for patient in track(release.patients, "Preparing patients"):
         slices = release.of(patient)
-        hu, positions = read_series(slices)
+        hu, _ = read_series(slices)
         box = preprocessing.box(hu)
-        pictures.append(preprocessing.pictures(hu, positions, box))
+        pictures.append(preprocessing.pictures(hu, box))
         masks += [small_mask(read_mask(one), box, preprocessing.size) for one in slices]
     part = path.with_suffix(".part")
     with part.open("wb") as file:

@@ -27,7 +27,7 @@ def clinical_figures(
 ) -> dict[str, Any]:
     """Put all of them together, at each study's own operating point."""
     bleeds = np.array([bool(study.positive.any()) for study in studies])
-    called = np.array([study.probabilities[-1] >= study.point.study_any for study in studies])
+    called = np.array([study.called for study in studies])
     right = sensitivity(bleeds, called), specificity(bleeds, called)
     slices = np.concatenate([study.slice_probabilities[:, -1] for study in studies])
     positive = np.concatenate([study.positive for study in studies])
@@ -50,7 +50,7 @@ def by_volume(studies: Sequence[Study]) -> list[dict[str, Any]]:
         inside = [
             study for study in studies if study.positive.any() and low <= study.volume_ml[0] < high
         ]
-        called = np.array([s.probabilities[-1] >= s.point.study_any for s in inside], np.bool_)
+        called = np.array([s.called for s in inside], np.bool_)
         row = {"from_ml": low, "to_ml": high if math.isfinite(high) else None}
         share = ratio(int(called.sum()), len(inside))
         rows.append({**row, "studies": len(inside), "sensitivity": share})

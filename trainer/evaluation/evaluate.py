@@ -14,7 +14,7 @@ import numpy.typing as npt
 from sklearn.metrics import confusion_matrix
 
 from trainer.evaluation.clinical import PREVALENCES, clinical_figures
-from trainer.evaluation.intervals import bootstrap
+from trainer.evaluation.intervals import bootstrap, shares
 from trainer.evaluation.judge import Study
 from trainer.evaluation.metrics import auc, intraclass, ratio, sensitivity, specificity
 from worker.munet.card import CLASSES
@@ -97,13 +97,35 @@ def classification(studies: Sequence[Study]) -> dict[str, Any]:
     scores = _column(studies, "slice_probabilities")[single, : len(CLASSES)]
     truth = types[single].argmax(axis=1)
     called = scores.argmax(axis=1)
-    report: dict[str, Any] = {"accuracy": ratio(int((truth == called).sum()), len(truth))}
+    report: dict[str, Any] = {
+        "accuracy": ratio(int((truth == called).sum()), len(truth)),
+        "balanced_accuracy": balanced(truth, called),
+    }
+    # Averaged over a head each type has a level of its own in each head, so only its lead over the
+    # best other type can be compared between slices.
+    lead = leads(scores)
     for index, name in enumerate(CLASSES):
-        report[name] = one_against_all(truth == index, called == index, scores[:, index])
+        report[name] = one_against_all(truth == index, called == index, lead[:, index])
     numbers = range(len(CLASSES))
     empty = np.zeros((len(CLASSES),) * 2, int)
     matrix = confusion_matrix(truth, called, labels=list(numbers)) if len(truth) else empty
     return report | {"confusion": matrix.tolist()}
+
+
+def balanced(truth: npt.NDArray[np.intp], called: npt.NDArray[np.intp]) -> float:
+    """Mean over the types that are there of the share that is called right."""
+    shares = [
+        ratio(int((called[truth == kind] == kind).sum()), int((truth == kind).sum()))
+        for kind in np.unique(truth)
+    ]
+    return float(np.mean(shares)) if shares else math.nan
+
+
+def leads(scores: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """How far each type's logit lies above the best other one's, (slice, 5)."""
+    logits = np.log(np.clip(scores, 1e-6, 1 - 1e-6) / (1 - np.clip(scores, 1e-6, 1 - 1e-6)))
+    others = [np.delete(logits, index, axis=1).max(axis=1) for index in range(logits.shape[1])]
+    return np.asarray(logits - np.stack(others, axis=1))
 
 
 def one_against_all(
@@ -133,15 +155,16 @@ def slice_any(studies: Sequence[Study]) -> dict[str, Any]:
 
 
 def study_any(studies: Sequence[Study]) -> dict[str, Any]:
-    """Any hemorrhage in a study, with 95 % intervals by bootstrap over patients."""
+    """Any hemorrhage in a study; exact intervals of shares, by bootstrap of AUC."""
     truth = np.array([bool(study.positive.any()) for study in studies])
     score = np.array([study.probabilities[-1] for study in studies])
-    called = np.array([study.probabilities[-1] >= study.point.study_any for study in studies])
+    called = np.array([study.called for study in studies])
 
     def again(rows: npt.NDArray[np.intp]) -> dict[str, float]:
         return yes_or_no(truth[rows], score[rows], called[rows])
 
-    return yes_or_no(truth, score, called) | {"ci95": bootstrap(len(studies), again)}
+    intervals = bootstrap(len(studies), again) | shares(truth, called)
+    return yes_or_no(truth, score, called) | {"ci95": intervals}
 
 
 def yes_or_no(

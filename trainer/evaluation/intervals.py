@@ -1,9 +1,14 @@
-"""95 % intervals by bootstrap over patients: slices of one head are no independent witnesses."""
+"""95 % intervals over patients: slices of one head are no independent witnesses.
+
+Shares of patients have the exact interval of Clopper and Pearson. Everything else is drawn again
+from the patients; where every draw gives the same, it has no interval: it tells nothing.
+"""
 
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import beta
 
 RESAMPLES = 2000
 
@@ -18,5 +23,29 @@ def bootstrap(
     for name in drawn[0]:
         values = np.array([one[name] for one in drawn])
         values = values[~np.isnan(values)]
-        found[name] = np.quantile(values, [0.025, 0.975]).tolist() if len(values) else []
+        found[name] = _ends(values)
     return found
+
+
+def _ends(values: npt.NDArray[np.float64]) -> list[float]:
+    """Return the middle 95 %, or nothing where they are one number."""
+    if not len(values) or np.ptp(values) == 0:
+        return []
+    return np.asarray(np.quantile(values, [0.025, 0.975])).tolist()  # type: ignore[no-any-return]
+
+
+def exact(hits: int, cases: int) -> list[float]:
+    """95 % interval of a share of independent cases (Clopper and Pearson 1934)."""
+    if not cases:
+        return []
+    low = float(beta.ppf(0.025, hits, cases - hits + 1)) if hits else 0.0
+    high = float(beta.ppf(0.975, hits + 1, cases - hits)) if hits < cases else 1.0
+    return [low, high]
+
+
+def shares(truth: npt.NDArray[np.bool_], called: npt.NDArray[np.bool_]) -> dict[str, list[float]]:
+    """Exact intervals of sensitivity and specificity over patients."""
+    return {
+        "sensitivity": exact(int((truth & called).sum()), int(truth.sum())),
+        "specificity": exact(int((~truth & ~called).sum()), int((~truth).sum())),
+    }

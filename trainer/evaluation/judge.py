@@ -41,6 +41,11 @@ class Study:
         return np.asarray(self.types.any(axis=1))
 
     @property
+    def called(self) -> bool:
+        """Whether its operating point calls the study."""
+        return bool(self.probabilities[-1] >= self.point.study_any)
+
+    @property
     def volume_ml(self) -> tuple[float, float]:
         """True and found volume."""
         pixels = self.truth_px.sum(), self.found_px[:, -1].sum()

@@ -21,7 +21,16 @@ GATES = (0.0, 0.05, 0.1, 0.2, 0.3)
 # How any network is read, chosen once for all of them by cross-validation (docs/experiments.md):
 # a dozen validation patients can't tell these apart. A head mostly bleeds in one way, so types are
 # averaged over most of it.
-SCORING = Scoring(flip=True, mask_weight=0.5, share_weight=0.3, smooth_mm=5.0, types_mm=80.0, top=1)
+SCORING = Scoring(
+    flip=True,
+    mask_weight=0.5,
+    share_weight=0.3,
+    smooth_mm=5.0,
+    types_mm=80.0,
+    top=1,
+    study_mm=3.0,
+    whole_bleeds=True,
+)
 FOUND = 0.95  # of what is there, at high-sensitivity; of what is healthy left alone, at high-ppv
 STRENGTH = 1.0  # of the pull towards a flat line: a dozen patients can't pin down two numbers
 
@@ -58,7 +67,7 @@ def look(
 def calibrated(seen: Sequence[Seen], scoring: Scoring) -> Scoring:
     """Fit the lines that make probabilities of logits, for slices and for studies."""
     slices = np.concatenate([slice_logits(one.maps, scoring) for one in seen])
-    studies = np.stack([study_logits(one.maps.logits, scoring.top) for one in seen])
+    studies = np.stack([study_logits(one.maps, scoring) for one in seen])
     return replace(
         scoring,
         calibrated=True,
@@ -89,9 +98,7 @@ def _line(logits: npt.NDArray[np.float32], truth: npt.NDArray[np.bool_]) -> tupl
 def choose(seen: Sequence[Seen], scoring: Scoring, limit: Limit) -> OperatingPoint:
     """Choose an operating point: thresholds by `limit`, then best masks."""
     slices = [calibrate(slice_logits(one.maps, scoring), scoring.slice) for one in seen]
-    studies = np.stack(
-        [calibrate(study_logits(one.maps.logits, scoring.top), scoring.study) for one in seen]
-    )
+    studies = np.stack([calibrate(study_logits(one.maps, scoring), scoring.study) for one in seen])
     truth = np.stack([one.truth.any(axis=0) for one in seen])
     every = np.concatenate([one.truth[:, -1] for one in seen])
     study_limit = limit(truth[:, -1], studies[:, -1])

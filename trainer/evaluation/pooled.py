@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from trainer.evaluation.evaluate import with_type
-from trainer.evaluation.intervals import bootstrap
+from trainer.evaluation.evaluate import balanced, with_type
+from trainer.evaluation.intervals import bootstrap, shares
 from trainer.evaluation.judge import Study
 from trainer.evaluation.metrics import auc, ratio, sensitivity, specificity
 from worker.munet.card import CLASSES
@@ -30,7 +30,7 @@ def clinical(studies: Sequence[Study]) -> dict[str, float]:
     called = np.concatenate([s.slice_probabilities[:, -1] >= s.point.slice_any for s in studies])
     bleeds = np.array([bool(study.positive.any()) for study in studies])
     study_score = np.array([study.probabilities[-1] for study in studies])
-    alarms = np.array([study.probabilities[-1] >= study.point.study_any for study in studies])
+    alarms = np.array([study.called for study in studies])
     truth = np.concatenate([study.truth_px for study in studies])
     found, both = any_pixels(studies)
     return {
@@ -50,11 +50,14 @@ def paper(studies: Sequence[Study]) -> dict[str, float]:
     types = np.concatenate([study.types for study in studies])
     single = types.sum(axis=1) == 1
     scores = np.concatenate([study.slice_probabilities for study in studies])[:, : len(CLASSES)]
-    right = scores[single].argmax(axis=1) == types[single].argmax(axis=1)
+    kinds, called = types[single].argmax(axis=1), scores[single].argmax(axis=1)
     truth = np.concatenate([study.truth_px for study in studies])
     found = np.concatenate([study.found_px for study in studies])
     both = np.concatenate([study.both_px for study in studies])
-    figures = {"type_accuracy": ratio(int(right.sum()), int(single.sum()))}
+    figures = {
+        "type_accuracy": ratio(int((kinds == called).sum()), len(kinds)),
+        "type_balanced_accuracy": balanced(kinds, called),
+    }
     for index, name in enumerate(CLASSES):
         rows = single & types[:, index]
         pixels = truth[rows], found[rows, index], both[rows, index]
@@ -100,6 +103,10 @@ def measured(studies: Sequence[Study], figures: Figures) -> dict[str, Measured]:
     for name in intervals:
         if name.split("_")[0] in alone:
             intervals[name] = []
+    if "study_sensitivity" in intervals:
+        truth = np.array([bool(study.positive.any()) for study in studies])
+        called = np.array([study.called for study in studies])
+        intervals |= {f"study_{name}": ends for name, ends in shares(truth, called).items()}
     return _together(values, intervals)
 
 

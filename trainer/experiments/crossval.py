@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from trainer.config import RunConfig
@@ -25,6 +26,7 @@ from trainer.training.fit import fit
 from trainer.training.run import averaged, describe
 from worker.munet.card import OperatingPoint, Scoring
 from worker.munet.inference import read
+from worker.munet.preprocessing import Projection
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,9 @@ def called(
     for patient, one in zip(fold.split.validation, seen, strict=True):
         slices = release.of(patient)
         hu, _ = read_series(slices)
-        box = fold.config.preprocessing.box(hu)
-        found = read(one.maps, scoring, point, box, (hu.shape[1], hu.shape[2]))
+        back = Projection(
+            fold.config.preprocessing.box(hu), np.arange(len(hu)), (hu.shape[1], hu.shape[2])
+        )
+        found = read(one.maps, scoring, point, back)
         studies.append(study_of(slices, found, point))
     return studies

@@ -23,9 +23,12 @@ CLINICAL = {
     "study_sensitivity": "any bleed, sensitivity by study",
     "study_specificity": "any bleed, specificity by study",
 }
-PAPER = {"type_accuracy": "type accuracy"} | {f"{name}_dice": f"{name}, Dice" for name in CLASSES}
+PAPER = {
+    "type_accuracy": "type accuracy",
+    "type_balanced_accuracy": "type accuracy, mean over types",
+} | {f"{name}_dice": f"{name}, Dice" for name in CLASSES}
 PAPER |= {"mean_dice": "mean Dice over types"}
-INTERVALS = "With 95 % intervals by bootstrap over patients."
+INTERVALS = "With 95 % intervals: exact for shares of studies, else by bootstrap over patients."
 OPERATING = (
     "Each patient is judged by a network that never saw them. Calibration and thresholds of a fold"
     " come from the other folds' patients, never from those it is measured on; with one fold"

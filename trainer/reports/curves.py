@@ -49,16 +49,18 @@ class Curves:
 
 
 def accuracy_and_loss(history: History) -> Figure:
-    """Figure 7. Accuracy is of types; the loss on validation patients is 1 - Dice of any bleed."""
-    made, (left, right) = canvas(9, 3.4, 2)
+    """Figure 7. Accuracy is of types; 1 - Dice of any bleed has an axis of its own."""
+    made, (left, middle, right) = canvas(12, 3.4, 3)
     line(left, history, "accuracy", "training")
     line(left, history, "type_accuracy", "validation")
     left.set_ylabel("accuracy of types")
     left.set_ylim(0, 1.02)
-    line(right, history, "loss", "training")
+    line(middle, history, "loss", "training")
+    middle.set_ylabel("loss")
     distance = [{**h, "distance": 1 - h["dice"]} for h in history if "dice" in h]
-    line(right, distance, "distance", "validation, 1 - Dice")
-    right.set_ylabel("loss")
+    line(right, distance, "distance", "validation")
+    right.set_ylabel("1 - Dice")
+    right.set_ylim(0, 1.02)
     return png(made, "figure-07", "Figure 7. Accuracy and loss by epoch.")
 
 

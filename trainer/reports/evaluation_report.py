@@ -8,7 +8,7 @@ from trainer.evaluation.gallery import Gallery
 from trainer.evaluation.judge import Study
 from trainer.reports import figures
 from trainer.reports.report import Section, Text
-from trainer.reports.tables import CLINICAL_TABLES, PAPER_TABLES
+from trainer.reports.tables import CLINICAL_TABLES, PAPER_TABLES, by_patient
 from worker.munet.card import Card
 
 PAPER = (
@@ -69,7 +69,7 @@ def sections(
         Section(
             "Clinical protocol",
             CLINICAL,
-            tuple(table(report) for table in CLINICAL_TABLES),
+            (*(table(report) for table in CLINICAL_TABLES), by_patient(studies)),
             tuple(clinical),
         ),
     ]

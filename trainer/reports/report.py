@@ -3,16 +3,22 @@
 import base64
 import json
 import math
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as Printed
 
 TEMPLATES = Path(__file__).with_name("templates")
+VERSIONS = ("ihsnet-triage", "torch", "numpy", "opencv-python-headless")
 UNKNOWN = "n/m"  # a figure without a case behind it: never 0
 FOOTNOTE = "n/m: not measurable, there is no case."
 
@@ -38,11 +44,17 @@ class Table:
         return f"{self.note} {FOOTNOTE}".strip() if missing else self.note
 
     def printed(self) -> Printed:
-        """Return the table for a terminal."""
-        made = Printed(*self.head, title=self.title, caption=self.footnote or None)
+        """Return the table for a terminal; its footnote would be folded to its width."""
+        made = Printed(*map(escape, self.head), title=escape(self.title))
         for row in self.rows:
-            made.add_row(*row)
+            made.add_row(*map(escape, row))
         return made
+
+    def show(self, out: Console) -> None:
+        """Print the table, and its footnote as one line that a pipe keeps."""
+        out.print(self.printed())
+        if self.footnote:
+            out.print(self.footnote, soft_wrap=True, markup=False, highlight=False)
 
 
 @dataclass(frozen=True)
@@ -89,16 +101,29 @@ def publish(
     sections: Sequence[Section], text: Text, figures: Mapping[str, Any], files: Files, out: Console
 ) -> None:
     """Print the tables, and write JSON and HTML, the pictures beside the HTML as PNG too."""
-    out.print(f"{text.title}. {text.text}", soft_wrap=True)
+    origin = provenance()
+    whence = " ".join(f"{name}: {value}." for name, value in origin.items())
+    text = Text(text.title, f"{text.text} {whence}")
+    out.print(f"{text.title}. {text.text}", soft_wrap=True, markup=False, highlight=False)
     for section in sections:
         for table in section.tables:
-            out.print(table.printed())
+            table.show(out)
     if files.json:
-        write(files.json, as_json(figures))
+        write(files.json, as_json({**figures, "made": origin}))
     if files.html:
         write(files.html, html(text, sections))
         write_figures(sections, files.html.with_name(f"{files.html.stem}-figures"))
     out.print(*(f"{path} written" for path in (files.json, files.html) if path), sep="\n")
+
+
+def provenance() -> dict[str, str]:
+    """Say which command made a report, when, and with which versions."""
+    program = Path(sys.argv[0]).parent.name if sys.argv[0].endswith("__main__.py") else sys.argv[0]
+    return {
+        "command": f"python -m {program} {shlex.join(sys.argv[1:])}",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": ", ".join(f"{name} {version(name)}" for name in VERSIONS),
+    }
 
 
 def as_json(figures: Mapping[str, Any]) -> str:

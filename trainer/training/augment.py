@@ -1,4 +1,4 @@
-"""Random changes that leave a head a head: mirror, small affine moves, contrast, noise.
+"""Random changes that leave a head a head: mirror, affine moves, dim blood, contrast, kernel.
 
 A whole batch at a time on tensors, so that two cores are busy with the network instead.
 """
@@ -7,9 +7,12 @@ import math
 
 import torch
 from torch import Generator, Tensor
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import affine_grid, avg_pool2d, grid_sample
 
 from trainer.config import Augment
+
+BRAIN = 0.47  # grey of 36 HU in the brain window: what blood fades into
+OFTEN = 0.5  # of the slices get another kernel or dimmer blood; the others keep theirs
 
 
 def spread(rng: Generator, count: int, limit: float) -> Tensor:
@@ -48,7 +51,28 @@ def augment(
     both = torch.cat((pictures, masks[:, None]), dim=1)
     grid = affine_grid(moves(count, config, rng), list(both.shape), align_corners=False)
     moved = grid_sample(both, grid, align_corners=False)
-    return _grey(moved[:, :-1], config, rng), (moved[:, -1] >= 0.5).float()
+    pictures, mask = moved[:, :-1], moved[:, -1]
+    if config.dim:
+        pictures = _dim(pictures, mask, config, rng)
+    return _grey(pictures, config, rng), (mask >= 0.5).float()
+
+
+def _sometimes(rng: Generator, count: int) -> Tensor:
+    """0 or an even random number in 0 ... 1 for each slice, (count, 1, 1, 1)."""
+    often = torch.rand(count, 1, 1, 1, generator=rng) < OFTEN
+    return torch.rand(count, 1, 1, 1, generator=rng) * often
+
+
+def _dim(pictures: Tensor, mask: Tensor, config: Augment, rng: Generator) -> Tensor:
+    """Fade blood towards brain, as it does with age and in the anaemic."""
+    blood = _smooth(mask[:, None])
+    bright = (pictures - BRAIN).clamp(min=0)
+    return pictures - config.dim * _sometimes(rng, len(pictures)) * blood * bright
+
+
+def _smooth(pictures: Tensor) -> Tensor:
+    """Average each pixel with the eight around it."""
+    return avg_pool2d(pictures, 3, stride=1, padding=1, count_include_pad=False)
 
 
 def _grey(pictures: Tensor, config: Augment, rng: Generator) -> Tensor:
@@ -61,4 +85,8 @@ def _grey(pictures: Tensor, config: Augment, rng: Generator) -> Tensor:
     if config.noise:
         amount = torch.rand(count, 1, 1, 1, generator=rng) * config.noise
         changed = changed + amount * torch.randn(changed.shape, generator=rng)
+    if config.kernel:
+        sharper = torch.rand(count, 1, 1, 1, generator=rng) < 0.5
+        strength = torch.where(sharper, config.kernel, -1.0) * _sometimes(rng, count)
+        changed = changed + strength * (changed - _smooth(changed))
     return changed.clamp(0, 1)

@@ -24,6 +24,34 @@ class Batch:
     genuine: npt.NDArray[np.bool_]  # (slice,)
 
 
+def gather(
+    prepared: Prepared, rows: npt.NDArray[np.intp], mix: float, rng: np.random.Generator
+) -> npt.NDArray[np.uint8]:
+    """Channels of some slices, half of them moved or thickened along the normal.
+
+    A slice keeps at least half of itself, so its mask and types stay true.
+
+    Returns
+    -------
+    array
+        (slice, 3, rows, columns), a copy.
+    """
+    layout = prepared.layout[rows]
+    grey = prepared.pictures[layout]
+    if not mix:
+        return grey
+    # A synthetic slice has channels of its own and no neighbours.
+    for index in np.flatnonzero((rng.random(len(rows)) < 0.5) & (prepared.patients[rows] > 0)):
+        below, above = rng.uniform(0, mix, 2)
+        if below + above <= 0.5:
+            chain = (prepared.layout[layout[index, 0], 0], *layout[index])
+            wide = np.array([*chain, prepared.layout[layout[index, 2], 2]])
+            five = prepared.pictures[wide].astype(np.float32)
+            mixed = below * five[:-2] + (1 - below - above) * five[1:-1] + above * five[2:]
+            grey[index] = np.rint(mixed)
+    return grey
+
+
 class Bleeds:
     """A share of healthy slices gets the blood of another patient.
 
@@ -65,9 +93,11 @@ class Bleeds:
         return True
 
 
-def load_batch(prepared: Prepared, rows: npt.NDArray[np.intp], size: int, bleeds: Bleeds) -> Batch:
+def load_batch(
+    prepared: Prepared, rows: npt.NDArray[np.intp], size: int, bleeds: Bleeds, mix: float = 0.0
+) -> Batch:
     """Gather slices, paste blood into some, and bring them to a stage's size."""
-    grey = prepared.pictures[prepared.layout[rows]]  # (slice, 3, 256, 256), a copy
+    grey = gather(prepared, rows, mix, bleeds.rng)
     blood, kinds = prepared.masks[rows], prepared.types[rows]
     changed = [
         bleeds.into(int(row), *one) for row, *one in zip(rows, grey, blood, kinds, strict=True)

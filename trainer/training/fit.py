@@ -21,7 +21,7 @@ from trainer.training.augment import augment
 from trainer.training.batches import Batch, Bleeds, load_batch
 from trainer.training.losses import Target, total_loss
 from trainer.training.parallel import World, joined
-from trainer.training.run import Run, describe
+from trainer.training.run import Run, Weights, describe
 from trainer.training.sampling import draw
 from trainer.training.schedule import check_watched, next_epoch, rate
 from trainer.training.smote import oversample
@@ -48,6 +48,7 @@ def fit(
     folder: Path,
     console: Console,
     observers: Sequence[Observer] = (),
+    begin: Weights = None,
 ) -> Run:
     """Train from where the folder's run stands to its end.
 
@@ -57,6 +58,8 @@ def fit(
         Holds the run's state after every epoch; a second call goes on after a kill.
     observers
         Each gets the run after every epoch that it has trained.
+    begin
+        The weights of a fresh run; random ones when there are none.
 
     Raises
     ------
@@ -66,7 +69,7 @@ def fit(
     check_watched(config, split)
     prepared, rows = oversample(prepared, prepared.where(split.train), config.smote, config.seed)
     with joined() as world:
-        run = Run.resume(config, len(prepared), folder, world.device)
+        run = Run.resume(config, len(prepared), folder, world.device, begin)
         run.learner = world.learner(run.network)
         console = console if world.first else Console(quiet=True)
         if world.first:
@@ -119,7 +122,7 @@ def train_epoch(
         for group in run.optimiser.param_groups:
             group["lr"] = rate(config, run.history, epoch + index / len(batches))
         own = world.share(batch)
-        loaded = load_batch(prepared, own, stage.size, bleeds)
+        loaded = load_batch(prepared, own, stage.size, bleeds, config.augment.mix)
         steps.append(train_step(run, own, loaded, generator, stage))
         report(epoch + (index + 1) / len(batches))
     _together(run, before, world)

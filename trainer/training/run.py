@@ -5,6 +5,7 @@ Random numbers need no storing: every epoch draws its own from the seed and the 
 
 import copy
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from worker.munet.network import MUNet
 STATE = "state.pt"
 RECORD = "run.json"
 CPU = torch.device("cpu")
+Weights = Mapping[str, Tensor] | None
 
 
 @dataclass
@@ -37,10 +39,15 @@ class Run:
     learner: nn.Module | None = None  # the network as several processes train it; never stored
 
     @classmethod
-    def start(cls, config: RunConfig, slices: int, device: torch.device = CPU) -> "Run":
-        """Make a fresh run over a release of so many slices."""
+    def start(
+        cls, config: RunConfig, slices: int, device: torch.device = CPU, begin: Weights = None
+    ) -> "Run":
+        """Make a fresh run over a release of so many slices, with the weights it begins with."""
         torch.manual_seed(config.seed)
-        network = make_network(config).to(device)
+        network = make_network(config)
+        if begin:
+            network.load_state_dict(begin)
+        network = network.to(device)
         settings = config.optimiser
         optimiser = torch.optim.AdamW(
             network.parameters(), settings.rate, weight_decay=settings.weight_decay
@@ -68,7 +75,12 @@ class Run:
 
     @classmethod
     def resume(
-        cls, config: RunConfig, slices: int, folder: Path, device: torch.device = CPU
+        cls,
+        config: RunConfig,
+        slices: int,
+        folder: Path,
+        device: torch.device = CPU,
+        begin: Weights = None,
     ) -> "Run":
         """Take up a stored run, or start one where none is stored.
 
@@ -77,7 +89,7 @@ class Run:
         ConfigError
             The stored run had another configuration.
         """
-        run = cls.start(config, slices, device)
+        run = cls.start(config, slices, device, begin)
         if not (folder / STATE).exists():
             return run
         stored = torch.load(folder / STATE, map_location="cpu", weights_only=True)

@@ -50,7 +50,7 @@ def validate(
             overlap.add(mask, found >= 0.5)
         logits.append(maps.logits)
         truth.append(prepared.types[rows])
-        studies.append(study_logits(maps.logits, SCORING.top)[-1])
+        studies.append(study_logits(maps, SCORING)[-1])
         bleeds.append(bool(prepared.positive[rows].any()))
     scores, types = np.concatenate(logits), np.concatenate(truth)
     positive = np.asarray(types.any(axis=1))

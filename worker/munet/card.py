@@ -1,16 +1,17 @@
 """The readable half of a checkpoint: what the weights are, how to feed and how to read them."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import Any, TypeVar, cast
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from worker.munet.network import OUTPUTS, NetworkConfig
 from worker.munet.preprocessing import Preprocessing
+from worker.munet.strictly import read_json
 
-T = TypeVar("T")
-
-FORMAT = "ihsnet-munet/1"
+FORMAT = "ihsnet-munet/2"
+READABLE = ("ihsnet-munet/1", FORMAT)  # what 2 has more of has a default in 1
 CLASSES = ("EDH", "IPH", "IVH", "SAH", "SDH")
+Claim = Literal["REPORTED", "HINTED", "NOT_TOLD_APART"]
 LABELS = (*CLASSES, "any")  # the order of every score and of every mask channel
 
 
@@ -61,7 +62,9 @@ class Scoring:
     mask pixels to the classifier's own, `share_weight` to a type's the log of its share of the mask
     (0 leaves the classifier alone). `smooth_mm` averages the "any" scores of slices along the
     normal with a Gaussian of that standard deviation, `types_mm` those of types (0 leaves them
-    alone). The study's score is the mean of its `top` highest slices as they were before that.
+    alone). The study's score is the mean of its `top` highest slices, averaged over `study_mm`
+    instead.
+    With `whole_bleeds` a bleed that hangs together in three dimensions has one type.
     """
 
     flip: bool = False
@@ -70,13 +73,16 @@ class Scoring:
     smooth_mm: float = 0.0
     types_mm: float = 0.0
     top: int = 1
+    study_mm: float = 0.0
+    whole_bleeds: bool = False
     calibrated: bool = False
     slice: Platt = field(default_factory=Platt)
     study: Platt = field(default_factory=Platt)
 
     def __post_init__(self) -> None:
         """Refuse a study score over no slices."""
-        weights = (self.mask_weight, self.share_weight, self.smooth_mm, self.types_mm)
+        lengths = (self.smooth_mm, self.types_mm, self.study_mm)
+        weights = (self.mask_weight, self.share_weight, *lengths)
         if self.top < 1 or min(weights) < 0:
             raise ValueError(f"scores need one slice or more and nothing negative: {self}")
 
@@ -85,7 +91,9 @@ class Scoring:
 class Card:
     """Everything a checkpoint's JSON holds.
 
-    `training` and `metrics` are for people: data, patients, figures and whom they were measured on.
+    `claims` says of each type how much of it was shown to be learned; one that is not named is not
+    told apart. `training` and `metrics` are for people: data, patients, figures and whom they were
+    measured on.
     """
 
     name: str
@@ -95,6 +103,8 @@ class Card:
     scoring: Scoring
     operating_points: Mapping[str, OperatingPoint]
     chosen: str
+    members: int = 1  # networks whose logits are averaged
+    claims: Mapping[str, Claim] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] = CLASSES
@@ -102,10 +112,12 @@ class Card:
 
     def __post_init__(self) -> None:
         """Refuse a card of another format, other classes, or without its operating point."""
-        if self.format != FORMAT:
-            raise ValueError(f"format is {self.format!r}, this version reads {FORMAT!r}")
+        if self.format not in READABLE:
+            raise ValueError(f"format is {self.format!r}, this version reads {READABLE}")
         if self.classes != CLASSES:
             raise ValueError(f"classes are {self.classes}, this version knows {CLASSES}")
+        if self.members < 1 or not set(self.claims) <= set(CLASSES):
+            raise ValueError(f"members and claims are of networks and of {CLASSES}: {self.claims}")
         if self.chosen not in self.operating_points:
             raise ValueError(f"operating point {self.chosen!r} is not among its operating points")
 
@@ -114,39 +126,15 @@ class Card:
         """The thresholds in force."""
         return self.operating_points[self.chosen]
 
+    def claim(self, name: str) -> Claim:
+        """Return what may be said of a type."""
+        return self.claims.get(name, "NOT_TOLD_APART")
+
     def to_json(self) -> dict[str, Any]:
         """Plain values in the order of the fields."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Card":
-        """Build a card; a missing, unknown or impossible value raises ValueError."""
-        values = dict(values)
-        points = values.get("operating_points")
-        if not isinstance(points, dict):
-            raise ValueError("operating_points is missing or no table")  # noqa: TRY004 - one error
-        values["operating_points"] = {k: _read(OperatingPoint, v) for k, v in points.items()}
-        return _read(cls, values)
-
-
-def _read(kind: type[T], values: Any) -> T:
-    """Build a dataclass from exactly its own fields, nested ones included."""
-    if not is_dataclass(kind) or not isinstance(values, Mapping):
-        raise ValueError(f"{kind.__name__} is no table")
-    names = {f.name: f.type for f in fields(kind)}
-    if values.keys() != names.keys():
-        unknown, missing = sorted(values.keys() - names.keys()), sorted(names - values.keys())
-        raise ValueError(f"{kind.__name__}: unknown {unknown}, missing {missing}")
-    return cast("T", kind(**{name: _value(names[name], v) for name, v in values.items()}))
-
-
-def _value(kind: Any, value: Any) -> Any:
-    """Read one field: nested dataclasses and tuples; numbers and words must be of their type."""
-    if is_dataclass(kind) and isinstance(kind, type):
-        return _read(kind, value)
-    if isinstance(value, list):
-        return tuple(value)
-    expected = {float: (float, int), int: (int,), bool: (bool,), str: (str,)}.get(kind)
-    if expected and (not isinstance(value, expected) or (kind is not bool and value is True)):
-        raise ValueError(f"{value!r} is no {kind.__name__}")
-    return value
+    def from_json(cls, text: str | bytes) -> "Card":
+        """Read a card; a missing, unknown or impossible value raises ValueError with its key."""
+        return read_json(cls, text)

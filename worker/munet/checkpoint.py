@@ -11,11 +11,13 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from worker.munet.card import Card
+from worker.munet.ensemble import make
 from worker.munet.errors import CheckpointError
-from worker.munet.network import MUNet
+
+SHIPPED = Path(__file__).with_name("weights") / "munet.safetensors"
 
 
 def paths(path: Path) -> tuple[Path, Path]:
@@ -35,16 +37,16 @@ def read_card(path: Path) -> Card:
     """
     card_path = paths(path)[1]
     try:
-        return Card.from_json(json.loads(card_path.read_text("utf-8")))
+        return Card.from_json(card_path.read_bytes())
     except OSError as error:
         raise CheckpointError(f"{card_path}: {error.strerror}; put it back") from error
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise CheckpointError(
             f"{card_path}: {error}; use the JSON that was written with the weights"
         ) from error
 
 
-def read(path: Path) -> tuple[MUNet, Card]:
+def read(path: Path) -> tuple[nn.Module, Card]:
     """Load a network in eval mode and its card.
 
     Parameters
@@ -68,7 +70,7 @@ def read(path: Path) -> tuple[MUNet, Card]:
             f"{weights_path}: is not the file its card was written for (sha256 differs);"
             " copy both files of the checkpoint again"
         )
-    network = MUNet(card.network)
+    network = make(card.network, card.members)
     try:
         network.load_state_dict({name: value.float() for name, value in load(data).items()})
     except (SafetensorError, RuntimeError) as error:

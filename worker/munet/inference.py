@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +12,8 @@ from torch import Tensor, nn
 from worker.munet import checkpoint
 from worker.munet.card import LABELS, Card, OperatingPoint, Platt, Scoring
 from worker.munet.device import resolve
-from worker.munet.labels import label_frame
-from worker.munet.network import MUNet
-from worker.munet.resize import Box
+from worker.munet.labels import components, label_frame, one_type_each
+from worker.munet.preprocessing import Projection, Series
 
 BATCH = 64  # a usual study in one batch; a thin-slice study of 600 stays within memory
 STRONGEST = 32  # mask pixels that speak for a slice: 5 mm across at 256 x 256
@@ -29,14 +27,6 @@ class Prediction:
     slice_probabilities: npt.NDArray[np.float32]  # (slice, 6)
     probabilities: Mapping[str, float]  # each type and "any", for the study
     alarm: float  # from this probability of "any" on, the operating point calls the study
-
-
-class Series(NamedTuple):
-    """What the network is given of one series, sorted along the normal."""
-
-    pictures: npt.NDArray[np.uint8]  # (slice, 256, 256)
-    layout: npt.NDArray[np.intp]  # (slice, 3), which pictures are the channels of each slice
-    positions_mm: npt.NDArray[np.floating]  # (slice,)
 
 
 @dataclass(frozen=True)
@@ -78,9 +68,10 @@ def along(
     return np.asarray(near @ logits / near.sum(axis=1, keepdims=True), np.float32)
 
 
-def study_logits(logits: npt.NDArray[np.float32], top: int) -> npt.NDArray[np.float32]:
-    """Mean of each column's `top` highest slices, (slice, 6) to (6,)."""
-    return np.asarray(np.sort(logits, axis=0)[-top:].mean(axis=0), np.float32)
+def study_logits(maps: Maps, scoring: Scoring) -> npt.NDArray[np.float32]:
+    """Mean of each column's highest slices, averaged with those nearby, (6,)."""
+    near = along(maps.logits, maps.positions_mm, scoring.study_mm)
+    return np.asarray(np.sort(near, axis=0)[-scoring.top :].mean(axis=0), np.float32)
 
 
 @torch.inference_mode()
@@ -133,19 +124,29 @@ def evidence(masks: Tensor) -> tuple[Tensor, Tensor]:
     return strongest, (shares * blood).sum(dim=-1)
 
 
-def read(
-    maps: Maps, scoring: Scoring, point: OperatingPoint, box: Box, shape: tuple[int, int]
-) -> Prediction:
-    """Apply calibration and an operating point to one series; labels on frames of `shape`."""
+def read(maps: Maps, scoring: Scoring, point: OperatingPoint, back: Projection) -> Prediction:
+    """Apply calibration and an operating point to one series; labels on its source slices."""
     slices = calibrate(slice_logits(maps, scoring), scoring.slice)
-    study = calibrate(study_logits(maps.logits, scoring.top), scoring.study)
-    labels = np.zeros((len(slices), *shape), np.uint8)
+    study = calibrate(study_logits(maps, scoring), scoring.study)
+    labels = np.zeros((len(slices), *back.shape), np.uint8)
     if study[-1] >= point.study_gate:
-        for index in np.flatnonzero(slices[:, -1] >= point.slice_gate):
+        shown = slices[:, -1] >= point.slice_gate
+        types = whole_bleeds(maps, shown, point) if scoring.whole_bleeds else maps.types
+        for index in np.flatnonzero(shown):
             any_map = maps.any_map[index].astype(np.float32)
-            labels[index] = label_frame(any_map, maps.types[index], point, box, shape)
+            labels[index] = label_frame(any_map, types[index], point, back.box, back.shape)
     probabilities = dict(zip(LABELS, map(float, study), strict=True))
-    return Prediction(labels, slices, probabilities, point.study_any)
+    return Prediction(labels[back.nearest], slices[back.nearest], probabilities, point.study_any)
+
+
+def whole_bleeds(
+    maps: Maps, shown: npt.NDArray[np.bool_], point: OperatingPoint
+) -> npt.NDArray[np.uint8]:
+    """Give each bleed that hangs together over slices one type, (slab, row, column)."""
+    kept = np.zeros(maps.types.shape, np.bool_)
+    for index in np.flatnonzero(shown):
+        kept[index] = components(maps.any_map[index].astype(np.float32), point)
+    return one_type_each(kept, maps.any_map, maps.types)
 
 
 class Predictor:
@@ -174,7 +175,7 @@ class Predictor:
         self.device = resolve(device)
         network, card = checkpoint.read(checkpoint_path)
         self.card = checkpoint.at(card, point, checkpoint_path)
-        self.network: MUNet = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: nn.Module = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def predict(
         self, hu: npt.NDArray[np.floating], positions_mm: npt.NDArray[np.floating]
@@ -195,16 +196,13 @@ class Predictor:
         """
         if hu.ndim != 3 or len(hu) == 0:
             raise ValueError(f"HU must be (slice, row, column) with a slice or more: {hu.shape}")
-        preprocessing = self.card.preprocessing
-        box = preprocessing.box(hu)
-        pictures = preprocessing.pictures(hu, positions_mm, box)
-        maps = self.run(Series(pictures, preprocessing.layout(positions_mm), positions_mm))
-        return self.read(maps, box, (hu.shape[1], hu.shape[2]))
+        series, back = self.card.preprocessing(hu, positions_mm)
+        return self.read(self.run(series), back)
 
     def run(self, series: Series) -> Maps:
         """Run the network on a prepared series."""
         return run(self.network, series, self.card.scoring, self.device)
 
-    def read(self, maps: Maps, box: Box, shape: tuple[int, int]) -> Prediction:
-        """Apply calibration and the operating point; labels on frames of `shape`."""
-        return read(maps, self.card.scoring, self.card.operating_point, box, shape)
+    def read(self, maps: Maps, back: Projection) -> Prediction:
+        """Apply calibration and the operating point; labels on the source slices."""
+        return read(maps, self.card.scoring, self.card.operating_point, back)

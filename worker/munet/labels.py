@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import binary_dilation, label
 
 from worker.munet.card import OperatingPoint
 from worker.munet.resize import Box, restore
@@ -18,6 +19,29 @@ def components(any_map: npt.NDArray[np.float32], point: OperatingPoint) -> npt.N
     kept = (stats[:, cv2.CC_STAT_AREA] >= point.minimum_px) & (certain >= point.seed)
     kept[0] = False  # the background
     return np.asarray(kept[where])
+
+
+def one_type_each(
+    kept: npt.NDArray[np.bool_], any_map: npt.NDArray[np.floating], types: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.uint8]:
+    """Give each connected bleed the type that most of it speaks for; pixels weigh as blood.
+
+    Parameters
+    ----------
+    kept, any_map, types
+        (slab, row, column): what is shown, its probability, and each pixel's type, 1 ... 5.
+
+    Returns
+    -------
+    array
+        Types as they came in; those of each bleed, with the pixels around it, made one.
+    """
+    near = binary_dilation(kept, np.ones((1, 3, 3), bool))  # its outline lies half a pixel further
+    bleeds, count = label(near, np.ones((3, 3, 3), bool))
+    votes = np.zeros((count + 1, types.max(initial=0) + 1))
+    np.add.at(votes, (bleeds[kept], types[kept]), any_map[kept].astype(np.float64))
+    made = np.asarray(votes.argmax(axis=1)[bleeds], np.uint8)
+    return np.where(bleeds > 0, made, types)
 
 
 def label_frame(

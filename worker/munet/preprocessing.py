@@ -1,24 +1,42 @@
 """From HU to the network's input, for training and serving alike.
 
-The order is the paper's: window to 8 bit, resize, CLAHE; thin slices are averaged before it.
+The order is the paper's: window to 8 bit, resize, CLAHE. Before it comes what makes one head of
+many series: slabs of one thickness, the head upright, its brain at one HU.
 Every parameter is in `Preprocessing`, which the checkpoint's JSON stores, so a model is always fed
 as it was trained.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from worker.munet.clahe import equalise
 from worker.munet.head import head_box
+from worker.munet.level import brain_offset_hu
 from worker.munet.resize import Box, resize
-from worker.munet.slab import slabs
+from worker.munet.slab import Slabs, slabs
 from worker.munet.window import window
 
 Channels = Literal["gray", "neighbours"]
 Crop = Literal["frame", "head"]
+
+
+class Series(NamedTuple):
+    """What the network is given of one series, sorted along the normal."""
+
+    pictures: npt.NDArray[np.uint8]  # (slab, 256, 256)
+    layout: npt.NDArray[np.intp]  # (slab, 3), which pictures are the channels of each slab
+    positions_mm: npt.NDArray[np.floating]  # (slab,)
+
+
+class Projection(NamedTuple):
+    """The way back from the network's grid to the source's."""
+
+    box: Box
+    nearest: npt.NDArray[np.intp]  # (slice,) of the source, the slab that speaks for it
+    shape: tuple[int, int]  # rows and columns of the source
 
 
 def neighbours(positions_mm: npt.NDArray[np.floating], distance_mm: float) -> npt.NDArray[np.intp]:
@@ -44,6 +62,8 @@ class Preprocessing:
     slab_mm: float = 5.0
     channels: Channels = "neighbours"
     neighbour_mm: float = 5.0
+    straighten: bool = False  # turn the head upright in the frame
+    brain_hu: float = 0.0  # where brain shall lie; the window follows a series that is off, 0 never
 
     def __post_init__(self) -> None:
         """Refuse settings that no network could have been trained with."""
@@ -58,12 +78,43 @@ class Preprocessing:
 
     def box(self, hu: npt.NDArray[np.floating]) -> Box:
         """Return the part of every frame that the network sees."""
-        return head_box(hu) if self.crop == "head" else Box.whole(hu.shape[1], hu.shape[2])
+        if self.crop == "frame":
+            return Box.whole(hu.shape[1], hu.shape[2])
+        return head_box(hu, straighten=self.straighten)
 
-    def pictures(
-        self, hu: npt.NDArray[np.floating], positions_mm: npt.NDArray[np.floating], box: Box
-    ) -> npt.NDArray[np.uint8]:
-        """One enhanced picture for each slice, (slice, size, size).
+    def slabs(self, hu: npt.NDArray[np.floating], positions_mm: npt.NDArray[np.floating]) -> Slabs:
+        """Lay a series out as the network learned it."""
+        return slabs(hu, positions_mm, self.slab_mm)
+
+    def pictures(self, hu: npt.NDArray[np.floating], box: Box) -> npt.NDArray[np.uint8]:
+        """One enhanced picture for each slab, (slab, size, size).
+
+        Parameters
+        ----------
+        hu
+            (slab, row, column) HU, sorted along the normal.
+        box
+            The part of every frame to show; `box()` finds it.
+        """
+        offset = brain_offset_hu(hu, box, self.brain_hu) if self.brain_hu else 0.0
+        made = np.empty((len(hu), self.size, self.size), np.uint8)
+        for index, frame in enumerate(hu):
+            grey = window(frame, self.level_hu + offset, self.width_hu)
+            made[index] = equalise(resize(grey, box, self.size), self.clip_limit, self.tiles)
+        return made
+
+    def layout(self, positions_mm: npt.NDArray[np.floating]) -> npt.NDArray[np.intp]:
+        """Which pictures make the three channels of each slice, (slice, 3)."""
+        if self.channels == "neighbours":
+            steps = np.diff(positions_mm)
+            step = float(np.median(steps)) if len(steps) else 0.0
+            return neighbours(positions_mm, max(self.neighbour_mm, step))
+        return np.repeat(np.arange(len(positions_mm))[:, None], 3, axis=1)
+
+    def __call__(
+        self, hu: npt.NDArray[np.floating], positions_mm: npt.NDArray[np.floating]
+    ) -> tuple[Series, Projection]:
+        """Return the network's input for one series, and the way back to its slices.
 
         Parameters
         ----------
@@ -71,23 +122,9 @@ class Preprocessing:
             (slice, row, column) HU, sorted along the normal.
         positions_mm
             (slice,) rising positions along the normal.
-        box
-            The part of every frame to show; `box()` finds it.
         """
-        made = np.empty((len(hu), self.size, self.size), np.uint8)
-        for index, frame in enumerate(slabs(hu, positions_mm, self.slab_mm)):
-            grey = window(frame, self.level_hu, self.width_hu)
-            made[index] = equalise(resize(grey, box, self.size), self.clip_limit, self.tiles)
-        return made
-
-    def layout(self, positions_mm: npt.NDArray[np.floating]) -> npt.NDArray[np.intp]:
-        """Which pictures make the three channels of each slice, (slice, 3)."""
-        if self.channels == "neighbours":
-            return neighbours(positions_mm, self.neighbour_mm)
-        return np.repeat(np.arange(len(positions_mm))[:, None], 3, axis=1)
-
-    def __call__(
-        self, hu: npt.NDArray[np.floating], positions_mm: npt.NDArray[np.floating]
-    ) -> npt.NDArray[np.uint8]:
-        """Return the network's input as 8-bit grey, (slice, 3, size, size)."""
-        return self.pictures(hu, positions_mm, self.box(hu))[self.layout(positions_mm)]
+        laid = self.slabs(hu, positions_mm)
+        box = self.box(laid.hu)
+        pictures = self.pictures(laid.hu, box)
+        series = Series(pictures, self.layout(laid.positions_mm), laid.positions_mm)
+        return series, Projection(box, laid.nearest, (hu.shape[1], hu.shape[2]))

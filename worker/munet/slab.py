@@ -1,15 +1,26 @@
-"""Average thin slices to the thickness that the network learned on.
+"""Lay a series out in slices of the thickness and at the step that the network learned on.
 
-Each source slice gets one averaged slice at its own position: the stack keeps its length and its
-geometry, and nothing is resampled along z.
+Their centres follow from where the head was scanned, not from how it was cut into slices: one scan
+gives the network the same slices whether it arrives thin, thick or overlapping. What is found goes
+back to every source slice, whose geometry nothing here touches.
 """
 
-from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 NEGLIGIBLE = 0.02  # keeps a 5 mm series untouched when its positions carry rounding
+ALIKE = 0.2  # slices thinner by no more than that are as they were learned; mixing would blur
+FAR = 1.5  # steps from the nearest slice: there lies a hole in the series, not a slab
+
+
+class Slabs(NamedTuple):
+    """A series as the network sees it."""
+
+    hu: npt.NDArray[np.floating]  # (slab, row, column)
+    positions_mm: npt.NDArray[np.floating]  # (slab,) rising
+    nearest: npt.NDArray[np.intp]  # (source slice,), the slab that speaks for it
 
 
 def extents(positions_mm: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
@@ -28,10 +39,20 @@ def extents(positions_mm: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     return np.stack((edges[:-1], edges[1:]), axis=1)
 
 
+def centres(positions_mm: npt.NDArray[np.floating], step_mm: float) -> npt.NDArray[np.float64]:
+    """Where slabs lie: as many as fit best into what was scanned, centred in it, (slab,) mm."""
+    edges = extents(positions_mm)
+    low, high = edges[0, 0], edges[-1, 1]
+    count = max(1, round((high - low) / step_mm))
+    laid = (low + high) / 2 + (np.arange(count) - (count - 1) / 2) * step_mm
+    away = np.abs(np.subtract.outer(laid, positions_mm)).min(axis=1)
+    return np.asarray(laid[away <= FAR * step_mm], np.float64)
+
+
 def slab_weights(
-    positions_mm: npt.NDArray[np.floating], slab_mm: float
+    positions_mm: npt.NDArray[np.floating], laid_mm: npt.NDArray[np.floating], slab_mm: float
 ) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]]:
-    """For each slice, which slices fall within +- slab/2 of it, and how much of each.
+    """For each slab, which slices fall within +- slab/2 of its centre, and how much of each.
 
     Returns
     -------
@@ -40,7 +61,7 @@ def slab_weights(
     """
     slices = extents(positions_mm)
     found = []
-    for position in np.asarray(positions_mm, np.float64):
+    for position in np.asarray(laid_mm, np.float64):
         low, high = position - slab_mm / 2, position + slab_mm / 2
         overlap = np.minimum(slices[:, 1], high) - np.maximum(slices[:, 0], low)
         share = np.maximum(overlap, 0) / np.maximum(overlap, 0).sum()
@@ -51,8 +72,8 @@ def slab_weights(
 
 def slabs(
     hu: npt.NDArray[np.floating], positions_mm: npt.NDArray[np.floating], slab_mm: float
-) -> Iterator[npt.NDArray[np.floating]]:
-    """Yield one averaged frame (row, column) for each source slice, in HU.
+) -> Slabs:
+    """Average a series to slabs of `slab_mm`, `slab_mm` apart.
 
     Parameters
     ----------
@@ -61,12 +82,17 @@ def slabs(
     positions_mm
         (slice,) rising positions along the normal.
     slab_mm
-        Thickness to average to; a slice that is thicker already passes unchanged.
+        Thickness and step. A series whose slices lie that far apart or further already stays as
+        it is: doubled or interpolated slices are nothing that the network has seen.
     """
-    if len(hu) != len(positions_mm):
-        raise ValueError(f"{len(hu)} slices came with {len(positions_mm)} positions")
-    for indices, weights in slab_weights(positions_mm, slab_mm):
-        if len(indices) == 1:
-            yield hu[indices[0]]
-        else:
-            yield np.einsum("s,src->rc", weights.astype(np.float32), hu[indices])
+    positions = np.asarray(positions_mm, np.float64)
+    if len(hu) != len(positions):
+        raise ValueError(f"{len(hu)} slices came with {len(positions)} positions")
+    steps = np.diff(extents(positions), axis=1)
+    if len(hu) == 1 or np.all(steps >= (1 - ALIKE) * slab_mm):
+        return Slabs(hu, positions, np.arange(len(hu)))
+    laid = centres(positions, slab_mm)
+    made = np.empty((len(laid), *hu.shape[1:]), np.float32)
+    for index, (indices, weights) in enumerate(slab_weights(positions, laid, slab_mm)):
+        np.einsum("s,src->rc", weights.astype(np.float32), hu[indices], out=made[index])
+    return Slabs(made, laid, np.abs(np.subtract.outer(positions, laid)).argmin(axis=1))

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from trainer.evaluation.perturb import (
+    CHANGES,
+    Answer,
+    Head,
+    Outcomes,
+    flips,
+    outcomes,
+    overlapping,
+    rotated,
+    thickness,
+)
+from trainer.reports.robustness import section
+from worker.munet.card import LABELS
+from worker.munet.inference import Prediction
+
+
+@pytest.fixture
+def head():
+    hu = np.random.default_rng(0).normal(30, 10, (8, 40, 40)).astype(np.float32)
+    return Head(hu, np.arange(8) * 5.0)
+
+
+def says(probability):
+    """Stand in for a network that reads one number from a series."""
+
+    def predict(hu, positions_mm):
+        found = dict.fromkeys(LABELS, probability(hu, positions_mm))
+        return Prediction(np.zeros(0), np.zeros(0), found, 0.5)
+
+    return predict
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_change_makes_a_series_with_rising_positions(head, name):
+    made = CHANGES[name](head)
+    assert len(made.hu) == len(made.positions_mm)
+    assert (np.diff(made.positions_mm) > 0).all()
+    assert made.hu.shape[1:] == (40, 40)
+    assert np.isfinite(made.hu).all()
+    changed = made.hu.shape != head.hu.shape or not np.array_equal(made.hu, head.hu)
+    assert changed
+
+
+def test_thin_slices_cover_what_the_thick_ones_did(head):
+    made = thickness(1.25)(head)
+    assert len(made.hu) == 32
+    assert made.positions_mm[0] - 0.625 == head.positions_mm[0] - 2.5
+    assert made.positions_mm[-1] + 0.625 == head.positions_mm[-1] + 2.5
+
+
+def test_overlapping_slices_lie_between_their_neighbours(head):
+    made = overlapping(head)
+    assert np.allclose(made.hu[1], (head.hu[0] + head.hu[1]) / 2, atol=1e-4)
+    assert np.array_equal(made.hu[::2], head.hu)
+
+
+def test_a_rotation_brings_in_air(head):
+    assert rotated(45)(head).hu[:, 0, 0].tolist() == [-1000.0] * 8
+
+
+def test_a_network_that_counts_slices_is_caught(head):
+    asked = outcomes(says(lambda hu, _: 0.9 if len(hu) > 20 else 0.1), head, 7, bleeds=False)
+    assert asked.turned("1.25 mm slices")
+    assert not asked.turned("5 HU more")
+
+
+def test_outcomes_that_turn_are_counted_by_their_direction():
+    quiet, loud = Answer(0.1, called=False), Answer(0.8, called=True)
+    asked = [
+        Outcomes(1, False, quiet, {"x": loud}),
+        Outcomes(2, True, loud, {"x": quiet}),
+        Outcomes(3, True, loud, {"x": loud}),
+    ]
+    assert list(flips(asked)) == [("x", 1, 1, pytest.approx(0.7))]
+    assert section(asked).tables[0].rows == (("x", "2", "1", "1", "0.70"),)

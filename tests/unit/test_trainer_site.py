@@ -1,0 +1,55 @@
+import json
+
+import pytest
+
+from trainer.config import ConfigError
+from trainer.experiments.site import Verdict, calibrated, read_verdicts
+from worker.munet.card import Card, OperatingPoint, Scoring
+from worker.munet.network import NetworkConfig
+from worker.munet.preprocessing import Preprocessing
+
+
+@pytest.fixture
+def card():
+    points = {"balanced": OperatingPoint(study_any=0.36, mask=0.3)}
+    network = NetworkConfig(width=4)
+    return Card("tiny", "", network, Preprocessing(), Scoring(), points, "balanced")
+
+
+def verdicts():
+    return [Verdict(0.6, bleeds=False)] * 12 + [Verdict(0.9, bleeds=True)] * 10
+
+
+def test_a_sites_studies_move_the_study_threshold_into_their_gap(card):
+    made = calibrated(card, verdicts())
+    assert made.operating_point.study_any == pytest.approx(0.75)
+
+
+def test_a_sites_studies_move_nothing_but_the_study_threshold_and_its_gate(card):
+    made = calibrated(card, verdicts())
+    before, after = card.to_json(), made.to_json()
+    for name in ("study_any", "study_gate"):
+        del before["operating_points"]["balanced"][name]
+        del after["operating_points"]["balanced"][name]
+    del before["training"], after["training"]
+    assert before == after
+
+
+def test_few_studies_choose_no_threshold(card):
+    with pytest.raises(ConfigError, match="9 studies with blood"):
+        calibrated(card, verdicts()[:-1])
+
+
+def test_verdicts_are_read_from_a_table_and_from_json(tmp_path):
+    table, listed = tmp_path / "v.csv", tmp_path / "v.json"
+    table.write_text("probability,bleeds\n0.5,yes\n0.25,0\n")
+    listed.write_text(json.dumps([{"probability": 0.5, "bleeds": True}]))
+    assert read_verdicts(table) == [Verdict(0.5, bleeds=True), Verdict(0.25, bleeds=False)]
+    assert read_verdicts(listed) == [Verdict(0.5, bleeds=True)]
+
+
+@pytest.mark.parametrize("row", ["2,1", "0.5,perhaps", "x,1", ",1"])
+def test_a_row_that_is_no_verdict_is_named(tmp_path, row):
+    (tmp_path / "v.csv").write_text(f"probability,bleeds\n0.5,1\n{row}\n")
+    with pytest.raises(ConfigError, match="study 2"):
+        read_verdicts(tmp_path / "v.csv")

@@ -1,0 +1,246 @@
+"""The same head, changed as scanners and technicians change it: its outcome must hold.
+
+Each change makes another series of one head: other slices, another kernel, another position. What
+is in the head stays, so an outcome that turns is an error, whichever way.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from trainer.datasets.ctich import Release, read_series
+from worker.munet.inference import Prediction, Predictor
+from worker.munet.slab import extents
+
+AIR_HU = -1000.0
+MM_PER_PIXEL = 0.33  # of CT-ICH's pictures, close enough to tilt a head by
+
+
+class Head(NamedTuple):
+    """One series."""
+
+    hu: npt.NDArray[np.float32]  # (slice, row, column)
+    positions_mm: npt.NDArray[np.floating]  # (slice,) rising
+
+
+Change = Callable[[Head], Head]
+Predict = Callable[[npt.NDArray[np.float32], npt.NDArray[np.floating]], Prediction]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a network says of one series."""
+
+    probability: float
+    called: bool
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """One head's answers, unchanged and after each change."""
+
+    patient: int
+    bleeds: bool
+    unchanged: Answer
+    changed: Mapping[str, Answer]
+
+    def turned(self, name: str) -> bool:
+        """Whether a change turned the outcome."""
+        return self.changed[name].called != self.unchanged.called
+
+
+def thickness(step_mm: float, shift_mm: float = 0.0) -> Change:
+    """Cut what was scanned into slices of another thickness, by interpolation."""
+
+    def change(head: Head) -> Head:
+        edges = extents(head.positions_mm)
+        laid = np.arange(edges[0, 0] + step_mm / 2, edges[-1, 1] - step_mm / 2 + 1e-6, step_mm)
+        laid = laid + shift_mm
+        return Head(interpolated(head, laid), laid)
+
+    return change
+
+
+def interpolated(head: Head, laid_mm: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    """Read a series at other positions, (slice, row, column); its ends reach outwards."""
+    at = np.interp(laid_mm, head.positions_mm, np.arange(len(head.hu)))
+    lower = np.minimum(at.astype(int), max(len(head.hu) - 2, 0))
+    share = (at - lower).astype(np.float32)[:, None, None]
+    upper = np.minimum(lower + 1, len(head.hu) - 1)
+    return np.asarray(head.hu[lower] * (1 - share) + head.hu[upper] * share, np.float32)
+
+
+def overlapping(head: Head) -> Head:
+    """Put a slice between each two, as thick as they are."""
+    between = (head.positions_mm[1:] + head.positions_mm[:-1]) / 2
+    laid = np.sort(np.concatenate((head.positions_mm, between)))
+    return Head(interpolated(head, laid), laid)
+
+
+def doubled(head: Head) -> Head:
+    """Average each two slices to one of 10 mm."""
+    count = len(head.hu) // 2 * 2
+    hu, positions = head.hu[:count], head.positions_mm[:count]
+    pairs = hu.reshape(-1, 2, *hu.shape[1:]).mean(axis=1, dtype=np.float32)
+    return Head(pairs, positions.reshape(-1, 2).mean(axis=1))
+
+
+def rotated(angle_deg: float) -> Change:
+    """Turn every frame about its middle."""
+
+    def turn(frame: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        rows, columns = frame.shape
+        middle = ((columns - 1) / 2, (rows - 1) / 2)
+        return warped(frame, np.asarray(cv2.getRotationMatrix2D(middle, angle_deg, 1.0), float))
+
+    return each(turn)
+
+
+def tilted(angle_deg: float) -> Change:
+    """Shift frames along each other, as a tilted gantry stacks them."""
+
+    def change(head: Head) -> Head:
+        away = (head.positions_mm - head.positions_mm.mean()) * np.tan(np.deg2rad(angle_deg))
+        frames = [
+            warped(frame, np.array([[1, 0, 0], [0, 1, shift]]))
+            for frame, shift in zip(head.hu, away / MM_PER_PIXEL, strict=True)
+        ]
+        return Head(np.stack(frames), head.positions_mm)
+
+    return change
+
+
+def wider(share: float) -> Change:
+    """Show the head in a larger field of view."""
+
+    def shrink(frame: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        rows, columns = frame.shape
+        middle = ((columns - 1) / 2, (rows - 1) / 2)
+        matrix = cv2.getRotationMatrix2D(middle, 0.0, 1 / (1 + share))
+        return warped(frame, np.asarray(matrix, float))
+
+    return each(shrink)
+
+
+def warped(
+    frame: npt.NDArray[np.float32], matrix: npt.NDArray[np.floating]
+) -> npt.NDArray[np.float32]:
+    """Move one frame by an affine matrix; air comes in."""
+    size = (frame.shape[1], frame.shape[0])
+    return np.asarray(cv2.warpAffine(frame, matrix, size, borderValue=AIR_HU))
+
+
+def sharper(strength: float) -> Change:
+    """Raise the detail as a sharper kernel does, noise included; below 0 smooth it away."""
+
+    def change(frame: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        smooth = cv2.GaussianBlur(frame, (0, 0), 1.2)
+        return np.asarray(frame + np.float32(strength) * (frame - smooth))
+
+    return each(change)
+
+
+def offset(hu: float) -> Change:
+    """Shift every HU but air's."""
+
+    def change(frame: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return np.where(frame > AIR_HU / 2, frame + np.float32(hu), frame)
+
+    return each(change)
+
+
+def noisy(sigma_hu: float) -> Change:
+    """Add noise, the same each time."""
+
+    def change(head: Head) -> Head:
+        rng = np.random.default_rng(0)
+        noise = rng.standard_normal(head.hu.shape, np.float32) * np.float32(sigma_hu)
+        return Head(head.hu + noise, head.positions_mm)
+
+    return change
+
+
+def each(change: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]) -> Change:
+    """Change every frame alike."""
+    return lambda head: Head(np.stack([change(f) for f in head.hu]), head.positions_mm)
+
+
+CHANGES: Mapping[str, Change] = {
+    "2.5 mm slices": thickness(2.5),
+    "1.25 mm slices": thickness(1.25),
+    "0.625 mm slices": thickness(0.625),
+    "half a slice further up": thickness(5.0, 2.5),
+    "overlapping slices": overlapping,
+    "10 mm slices": doubled,
+    "rotated by 10 degrees": rotated(10),
+    "rotated by 20 degrees": rotated(20),
+    "rotated by 45 degrees": rotated(45),
+    "rotated by 90 degrees": rotated(90),
+    "gantry tilted by 15 degrees": tilted(15),
+    "field of view 20 % wider": wider(0.2),
+    "sharp kernel": sharper(1.5),
+    "smooth kernel": sharper(-0.8),
+    "5 HU more": offset(5),
+    "5 HU less": offset(-5),
+    "noise of 10 HU": noisy(10),
+}
+
+
+def outcomes(
+    predict: Predict,
+    head: Head,
+    patient: int,
+    bleeds: bool,
+    changes: Mapping[str, Change] = CHANGES,
+) -> Outcomes:
+    """Ask a network about one head, unchanged and after each change."""
+    return Outcomes(
+        patient,
+        bleeds,
+        answer(predict, head),
+        {name: answer(predict, change(head)) for name, change in changes.items()},
+    )
+
+
+def perturbed(
+    predictor: Predictor, release: Release, patients: Sequence[int]
+) -> Iterator[Outcomes]:
+    """Ask a checkpoint about one patient after the other, each changed in every way."""
+    for patient in patients:
+        slices = release.of(patient)
+        bleeds = any(one.positive for one in slices)
+        yield outcomes(predictor.predict, Head(*read_series(slices)), patient, bleeds)
+
+
+def answer(predict: Predict, head: Head) -> Answer:
+    """Ask a network about one series."""
+    found = predict(head.hu, head.positions_mm)
+    return Answer(found.probabilities["any"], found.probabilities["any"] >= found.alarm)
+
+
+def flips(asked: Sequence[Outcomes]) -> Iterator[tuple[str, int, int, float]]:
+    """Yield each change, how many it silenced and raised, and its largest shift of a score."""
+    for name in asked[0].changed if asked else ():
+        turned = [one for one in asked if one.turned(name)]
+        raised = sum(one.changed[name].called for one in turned)
+        apart = max(abs(one.changed[name].probability - one.unchanged.probability) for one in asked)
+        yield name, len(turned) - raised, raised, apart
+
+
+def to_json(asked: Sequence[Outcomes]) -> list[dict[str, object]]:
+    """Every head's scores, for other programs."""
+    return [
+        {
+            "patient": one.patient,
+            "bleeds": one.bleeds,
+            "unchanged": one.unchanged.probability,
+            "called": one.unchanged.called,
+            "changed": {name: answer.probability for name, answer in one.changed.items()},
+            "turned": [name for name in one.changed if one.turned(name)],
+        }
+        for one in asked
+    ]

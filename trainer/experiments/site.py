@@ -1,0 +1,92 @@
+"""Thresholds from a site's own studies on which model and readers agreed or disagreed.
+
+Only the study's threshold and its gate change, in every operating point: weights, calibration,
+masks and slices stay, so a site can go back by taking the old card.
+"""
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainer.config import ConfigError
+from trainer.evaluation.intervals import shares
+from trainer.evaluation.operating import POINTS
+from worker.munet.card import Card
+
+LEAST = 10  # of each kind: below that a threshold is a guess
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One study: what the model gave it, and what its readers agreed on."""
+
+    probability: float
+    bleeds: bool
+
+
+def read_verdicts(path: Path) -> list[Verdict]:
+    """Read a CSV with a head, or a JSON array of objects.
+
+    Raises
+    ------
+    ConfigError
+        The file can't be read, or a row lacks a value; the row is named.
+    """
+    try:
+        text = path.read_text("utf-8-sig")
+        rows = json.loads(text) if path.suffix == ".json" else csv.DictReader(text.splitlines())
+        return [_verdict(path, number, row) for number, row in enumerate(rows, 1)]
+    except (OSError, json.JSONDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _verdict(path: Path, number: int, row: Mapping[str, Any]) -> Verdict:
+    words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    try:
+        probability = float(row["probability"])
+        bleeds = words[str(row["bleeds"]).strip().lower()]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{path}, study {number}: needs probability (0 to 1) and bleeds (0 or 1)"
+        ) from error
+    if not 0 <= probability <= 1 or math.isnan(probability):
+        raise ConfigError(f"{path}, study {number}: {probability} is no probability")
+    return Verdict(probability, bleeds)
+
+
+def calibrated(card: Card, verdicts: Sequence[Verdict]) -> Card:
+    """Return the card with study thresholds chosen on these studies.
+
+    Raises
+    ------
+    ConfigError
+        Too few studies of a kind.
+    """
+    truth = np.array([one.bleeds for one in verdicts], np.bool_)
+    score = np.array([one.probability for one in verdicts])
+    if min(int(truth.sum()), int((~truth).sum())) < LEAST:
+        raise ConfigError(
+            f"{int(truth.sum())} studies with blood and {int((~truth).sum())} without: a threshold"
+            f" needs {LEAST} of each; collect more verdicts"
+        )
+    limits = {name: POINTS[name](truth, score) for name in card.operating_points if name in POINTS}
+    points = {
+        name: replace(point, study_any=limits[name], study_gate=limits[name] / 2)
+        if name in limits
+        else point
+        for name, point in card.operating_points.items()
+    }
+    record = {
+        "studies": len(verdicts),
+        "with_blood": int(truth.sum()),
+        "thresholds": limits,
+        "on_these_studies": {name: shares(truth, score >= limit) for name, limit in limits.items()},
+        "note": "thresholds were chosen on these studies, so their intervals flatter",
+    }
+    return replace(card, operating_points=points, training={**card.training, "site": record})
