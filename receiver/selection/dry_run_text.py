@@ -7,6 +7,10 @@ from typing import Final
 from receiver.selection.dry_run import DryRun, SeriesChoice, StudyChoice
 
 EVERY: Final = 50
+PIXELS: Final = (
+    "Names rank and refuse nothing by themselves: the worker looks at the images of what is chosen "
+    "(*), and\nwhere they show no plain head, the next series gets its turn."
+)
 
 
 def count_files() -> Callable[[int], None]:
@@ -23,7 +27,8 @@ def describe(tried: DryRun) -> str:
     """Write one block for each study, the chosen series marked with a star."""
     blocks = [_study(study) for study in tried.studies] or ["No DICOM object found."]
     unreadable = f"{tried.unreadable} files are no DICOM objects. " if tried.unreadable else ""
-    return "\n\n".join([*blocks, f"{unreadable}Selection rules version {tried.selection_version}."])
+    rules = f"{unreadable}Selection rules version {tried.selection_version}."
+    return "\n\n".join([*blocks, f"{rules}\n{PIXELS}"])
 
 
 def _study(study: StudyChoice) -> str:
