@@ -18,9 +18,10 @@ from worker.delivery.service import make_service
 def main(home: Path) -> None:
     """Deliver until killed."""
     settings = Settings(_env_file=None, home=home, destinations=home / "destinations.toml")
-    make_service(settings, connect(settings)).start()
+    service = make_service(settings, connect(settings))
     sys.stdout.write("delivering\n")
     sys.stdout.flush()
+    service.start()
     signal.pause()
 
 

@@ -122,7 +122,8 @@ def check_report(ds: Dataset, statement: Statement) -> None:
         finding = expected.get(code) or statement.any
         if finding is None or abs(probability - finding.probability) > TOLERANCE_ML:
             raise ObjectRefusedError(f"SR: the probability of {code} is not the one stored")
-        if abs(volume_ml - finding.volume_ml) > TOLERANCE_ML:
+        # Of what is no finding, perhaps for being a speck, the report gives no volume.
+        if abs(volume_ml - (finding.volume_ml if finding.present else 0.0)) > TOLERANCE_ML:
             raise ObjectRefusedError(f"SR: the volume of {code} is not the one stored")
         seen += 1
     if seen != len(expected) + (statement.any is not None):
