@@ -27,10 +27,12 @@ from schema.settings import Settings
 from schema.states import JobState
 from schema.tables import Delivery, Job, Series
 from tests.support.archives import Orthanc
-from tests.support.processes import Site, free_port, wait_for_port
+from tests.support.outbox import Outbox
+from tests.support.processes import Site, free_port, wait_for
 
 SAMPLES: Final = Path(__file__).parents[2] / "deploy" / "samples"
 HOPS: Final = ("decided on", "claimed", "analysed", "stored", "confirmed", "whole way")
+RESULT_HOPS: Final = ("stored", "confirmed", "whole way")
 DEADLINE_S: Final = 3600
 TOML: Final = """
 [destinations.PACS]
@@ -47,14 +49,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--studies", type=int, default=1)
     parser.add_argument("--sample", default=None, help="a folder of deploy/samples")
+    parser.add_argument(
+        "--from-result", action="store_true", help="from the stored result on, without an analysis"
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
-        studies = copies(pick(given.sample), home / "sent", given.studies)
         orthanc = Orthanc(home / "orthanc", free_port())
         orthanc.start()
         try:
-            print_table(measure(home, orthanc, studies))
+            if given.from_result:
+                print_table(deliver_results(home, orthanc, given.studies), RESULT_HOPS)
+            else:
+                studies = copies(pick(given.sample), home / "sent", given.studies)
+                print_table(measure(home, orthanc, studies), HOPS)
         finally:
             orthanc.stop()
 
@@ -73,7 +81,7 @@ def copies(sample: Path, folder: Path, count: int) -> list[list[Path]]:
 def _copy(sample: Path, folder: Path) -> list[Path]:
     folder.mkdir(parents=True)
     study, series, frame = generate_uid(), generate_uid(), generate_uid()
-    paths = []
+    paths: list[Path] = []
     for source in sorted(path for path in sample.rglob("*") if path.is_file()):
         ds = dcmread(source)
         ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
@@ -101,7 +109,7 @@ def measure(
     try:
         site.start_receiver()
         site.start_worker()
-        wait_for_port(settings.dicom_port)
+        wait_for("worker", lambda: b"ready." in (home / "log").read_bytes(), DEADLINE_S)
         for paths in studies:
             assert not any(site.send(paths)), "an object was not accepted"
         return _wait(site.database, len(studies), home / "log")
@@ -144,11 +152,36 @@ def _hops(last: datetime, job: Job, sent: datetime, committed: datetime) -> tupl
     return (*hops, (committed - last).total_seconds())
 
 
-def print_table(found: list[tuple[float, ...]]) -> None:
+def deliver_results(home: Path, orthanc: Orthanc, count: int) -> list[tuple[float, ...]]:
+    """Store results with all their objects at once, and deliver them as the service does."""
+    settings = Settings(_env_file=None, home=home / "home")
+    upgrade(settings)
+    database = connect(settings)
+    box = Outbox.make(settings, database, TOML.format(port=orthanc.port))
+    for number in range(count):
+        box.add(f"1.2.840.{number}", 1 + number % 4, kinds=("SEG", "SR", "SC", "KO"))
+    courier = box.courier("PACS")
+    while box.states() != {"COMMITTED"}:
+        courier.deliver_due()
+    studies: dict[int, list[Delivery]] = {}
+    for row in box.rows():
+        studies.setdefault(row.study_id, []).append(row)
+    return [_result_hops(rows) for rows in studies.values()]
+
+
+def _result_hops(rows: list[Delivery]) -> tuple[float, ...]:
+    stored = max(row.created_at for row in rows)
+    sent = max(row.sent_at for row in rows if row.sent_at is not None)
+    committed = max(row.committed_at for row in rows if row.committed_at is not None)
+    moments = ((stored, sent), (sent, committed), (stored, committed))
+    return tuple((after - before).total_seconds() for before, after in moments)
+
+
+def print_table(found: list[tuple[float, ...]], hops: tuple[str, ...]) -> None:
     """Print p50 and p95 of each hop."""
     print(f"{len(found)} studies, seconds")
-    for number, name in enumerate(HOPS):
-        values = sorted(hops[number] for hops in found)
+    for number, name in enumerate(hops):
+        values = sorted(times[number] for times in found)
         p95 = values[min(len(values) - 1, round(0.95 * (len(values) - 1)))]
         print(f"{name:12} p50 {statistics.median(values):8.1f}   p95 {p95:8.1f}")
 
