@@ -1,0 +1,40 @@
+"""Facts in the documents that can drift are held against the constants they speak of."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from receiver.protocol.pdu import BUFFER_BYTES
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("name", ["conformance.md", "security.md"])
+def test_the_size_in_which_a_pdu_is_read_is_the_one_written_down(name: str) -> None:
+    sizes = re.findall(r"pieces of (?:at most )?(\d+) KiB", (ROOT / "docs" / name).read_text())
+    assert sizes == [str(BUFFER_BYTES // 1024)]
+
+
+def test_torchrun_gets_its_own_options_apart_from_ours() -> None:
+    lines = (ROOT / "docs" / "training.md").read_text().splitlines()
+    commands = [line for line in lines if line.startswith("torchrun")]
+    assert commands
+    assert all(" -- " in line for line in commands)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_between_documents_leads_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text())
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_of_ours_that_a_document_names_exists(document: Path) -> None:
+    named = re.findall(
+        r"`((?:schema|receiver|worker|worklist|trainer|tests|deploy|docs)/[\w/.*-]+\.\w+)",
+        document.read_text(),
+    )
+    assert [name for name in named if not list(ROOT.glob(name))] == []
