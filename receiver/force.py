@@ -47,8 +47,6 @@ def force(database: Database, planner: Planner, study_uid: str, series_uid: str 
     ------
     UnknownStudyError
         If the study, or the series in it, was never received.
-    SourceFileMissingError
-        If a file is not where its row says.
     """
     with database.transaction() as session:
         study = _find(session, study_uid)

@@ -10,12 +10,14 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Computed,
     DateTime,
     Dialect,
     Enum,
     ForeignKey,
     Index,
+    Integer,
     MetaData,
     String,
     UniqueConstraint,
@@ -30,6 +32,7 @@ from schema.states import DeliveryState, JobState, Outcome, SeriesState, StudySt
 from schema.subtypes import Claim
 
 UID_LENGTH = 64  # VR UI, PS3.5 section 6.2
+BIG_ID = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up an INTEGER alone
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -179,6 +182,7 @@ class Series(Base):
     from_mm: Mapped[float | None]
     to_mm: Mapped[float | None]
     revision: Mapped[int] = mapped_column(default=1)
+    removed_instances: Mapped[int] = mapped_column(default=0)  # rows that went with their files
 
     study: Mapped[Study] = relationship(back_populates="series")
     instances: Mapped[list["Instance"]] = relationship(
@@ -198,15 +202,12 @@ class Series(Base):
 
     def analysed_instances(self) -> list["Instance"]:
         """Give what the selection did not leave out and is still here: what a worker reads."""
-        return [
-            one
-            for one in self.newest_instances()
-            if one.left_out is None and one.removed_at is None
-        ]
+        return [one for one in self.newest_instances() if one.left_out is None]
 
 
-def _version(instance: "Instance") -> int:
-    return instance.version
+def _version(instance: "Instance") -> tuple[datetime, int]:
+    """Order versions of one object: what was received last is the newest."""
+    return instance.stored_at or instance.received_at, instance.version
 
 
 class Instance(Base):
@@ -215,7 +216,7 @@ class Instance(Base):
     __tablename__ = "instance"
     __table_args__ = (UniqueConstraint("series_id", "sop_instance_uid", "version"),)
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(BIG_ID, primary_key=True)
     series_id: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
     association_id: Mapped[int | None] = mapped_column(ForeignKey("association.id"))
     sop_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH), index=True)
@@ -223,13 +224,15 @@ class Instance(Base):
     transfer_syntax_uid: Mapped[str] = mapped_column(String(UID_LENGTH))
     version: Mapped[int] = mapped_column(default=1)
     path: Mapped[str] = mapped_column(unique=True)
-    size_bytes: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
     received_at: Mapped[datetime]
-    # Along the slice's normal, one a frame; empty for what is no axial CT slice, NULL until read.
+    stored_at: Mapped[datetime | None]  # by the file: when its sender heard that it is safe
+    # Along the slice's normal, one a frame; empty for what is no axial CT slice.
     slice_position_mm: Mapped[list[float] | None]
+    # What else the selection looks at, read once when the object was catalogued.
+    header: Mapped[dict[str, Any] | None] = mapped_column(deferred=True)
     left_out: Mapped[str | None]  # why the analysis of its series does not use it
-    removed_at: Mapped[datetime | None]  # when retention removed the file; the row stays
 
     series: Mapped[Series] = relationship(back_populates="instances")
     association: Mapped[Association | None] = relationship()

@@ -1,6 +1,7 @@
 """Retention: received files of studies that were analysed go after a while; nothing else ever does.
 
-Off unless TRIAGE_RETENTION_DAYS is set. Rows, findings and result objects stay.
+Off unless TRIAGE_RETENTION_DAYS is set. The rows of the files go with them; studies, series,
+findings and result objects stay.
 """
 
 from collections.abc import Sequence
@@ -66,7 +67,8 @@ class Retention:
             spent = _spent_instances(study)
             for instance in spent:
                 (self._storage / instance.path).unlink(missing_ok=True)
-                instance.removed_at = read_clock(session)
+                instance.series.removed_instances += 1
+                session.delete(instance)
         if spent:
             log.info(
                 "files removed, TRIAGE_RETENTION_DAYS is over",
@@ -85,7 +87,6 @@ def _candidates(before: datetime) -> Select[int]:
         .where(
             Series.study_id == Study.id,
             Series.state != SeriesState.RECEIVING,
-            Instance.removed_at.is_(None),
             ~select(Job.id).where(Job.series_id == Series.id, Job.state.not_in(SPENT)).exists(),
         )
     )
@@ -108,5 +109,4 @@ def _spent_instances(study: Study) -> list[Instance]:
         for series in study.series
         if is_spent(series.state, [job.state for job in series.jobs])
         for instance in series.instances
-        if instance.removed_at is None
     ]

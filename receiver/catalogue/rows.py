@@ -4,11 +4,13 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import structlog
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session, selectinload
 
 from receiver.catalogue.reopening import reopen
 from receiver.inbox import Sender
+from receiver.instance.columns import header_column
+from receiver.instance.geometry import axial_slice_position_mm
 from receiver.instance.header import Header
 from receiver.instance.stored import StoredObject
 from schema.states import SeriesState
@@ -38,7 +40,6 @@ def register(
     rows = _new_instances(objects, series, associations, _known(session, objects), now)
     if rows:
         session.execute(insert(Instance), rows)
-    _note_return(session, objects)
     ids = {row["series_id"] for row in rows}
     touched = [one for one in series.values() if one.id in ids]
     for one in touched:
@@ -53,13 +54,6 @@ def _lock_studies(session: Session, objects: Sequence[StoredObject]) -> None:
     uids = {one.header.identity.study_instance_uid for one in objects}
     known = select(Study.id).where(Study.study_instance_uid.in_(uids)).order_by(Study.id)
     session.execute(known.with_for_update(key_share=True)).all()
-
-
-def _note_return(session: Session, objects: Sequence[StoredObject]) -> None:
-    """Note that what retention had removed was sent again and lies in its place once more."""
-    places = [one.place for one in objects]
-    gone = update(Instance).where(Instance.path.in_(places), Instance.removed_at.is_not(None))
-    session.execute(gone.values(removed_at=None))
 
 
 def _new_instances(
@@ -102,6 +96,9 @@ def _row(
         "size_bytes": one.size_bytes,
         "sha256": one.sha256,
         "received_at": now,
+        "stored_at": one.stored_at,
+        "slice_position_mm": axial_slice_position_mm(one.header) or [],
+        "header": header_column(one.header),
     }
 
 
@@ -174,7 +171,11 @@ def _new_study(uid: str, header: Header, now: datetime) -> Study:
         patient_id=header.patient_id,
         patient_name=header.patient_name,
         accession_number=header.accession_number,
+        patient_birth_date=header.patient_birth_date,
+        patient_sex=header.patient_sex,
         study_date=header.study_date,
+        study_time=header.study_time,
+        station_name=header.station_name,
         study_description=header.study_description,
         received_at=now,
     )

@@ -1,8 +1,7 @@
 """Decide on every series that is whole: a job for the right one, a reason for the others."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from pathlib import Path
 
 import structlog
 from sqlalchemy.orm import Session
@@ -10,13 +9,12 @@ from sqlalchemy.orm import Session
 from receiver.catalogue.reopening import reopen
 from receiver.completeness.assess import CompletenessTimeouts, assess, completed_by
 from receiver.completeness.evidence import due_ids, due_series
-from receiver.completeness.measuring import measure_places
+from receiver.dispatch.headers import newest_headers
 from receiver.dispatch.second_choice import second_choices
-from receiver.instance.header import read_header
+from receiver.instance.header import Header
 from receiver.selection.rules import SelectionRules, load_rules
 from receiver.selection.select import Selection, select_images
 from schema.database import Database, read_clock
-from schema.errors import SourceFileMissingError, UnreadableObjectError
 from schema.scans import adds
 from schema.settings import Settings
 from schema.states import JobState, SeriesState, move
@@ -32,12 +30,10 @@ class Planner:
     def __init__(
         self,
         database: Database,
-        storage: Path,
         timeouts: CompletenessTimeouts,
         rules: SelectionRules,
     ) -> None:
         self._database = database
-        self._storage = storage
         self._timeouts = timeouts
         self._rules = rules
 
@@ -51,24 +47,17 @@ class Planner:
             If the selection rules cannot be read.
         """
         rules = load_rules(settings.selection, settings.words)
-        return cls(database, settings.storage, CompletenessTimeouts.of(settings), rules)
+        return cls(database, CompletenessTimeouts.of(settings), rules)
 
     def plan(self) -> int:
-        """Decide on every series that is ready; return how many decisions were made.
-
-        Raises
-        ------
-        SourceFileMissingError
-            If a file is not where its row says; its series stays undecided, the others are not.
-        """
+        """Decide on every series that is ready; return how many decisions were made."""
         with self._database.reading() as session:
             due = due_ids(session, self._timeouts, read_clock(session))
         if not due:
             return 0
-        measure_places(self._database, self._storage, due, self._rules.stack.max_objects)
         with self._database.reading() as session:
             ready = self._ready(session, due)
-        return self._decide_all(ready)
+        return sum(self.decide(series_id, reason) for series_id, reason in ready)
 
     def fall_back(self) -> int:
         """Have the next best series analysed where the analysis of the best one failed."""
@@ -103,23 +92,15 @@ class Planner:
         -------
         Whether it was decided; False if it changed meanwhile, so that its clock runs again.
 
-        Raises
-        ------
-        SourceFileMissingError
-            If a file is not where its row says; the series stays undecided.
         """
         with self._database.reading() as session:
-            instances = session.get_one(Series, series_id).newest_instances()
-            # What retention removed was analysed long ago; what came since is judged alone.
-            paths = {one.id: one.path for one in instances if one.removed_at is None}
-        selection = self._select_images(
-            list(paths.values())
-        )  # reads files: outside of any transaction
+            ids, headers = newest_headers(session, series_id, self._rules.stack.max_objects)
+        selection = self._select_images(ids, headers)  # may take a while: in no transaction
         with self._database.transaction() as session:
             series = session.get_one(Series, series_id)
             lock_study(session, series.study_id)
             newest = series.newest_instances()
-            changed = {one.id for one in newest if one.removed_at is None} != paths.keys()
+            changed = {instance.id for instance in newest} != ids
             if changed or series.state != SeriesState.RECEIVING:
                 return False
             series.completed_by, series.selection_version = reason, self._rules.versions
@@ -140,28 +121,9 @@ class Planner:
                 ready.append((one.series_id, reason))
         return ready
 
-    def _decide_all(self, ready: Sequence[tuple[int, str]]) -> int:
-        """Decide on each; a file that is missing holds up its own series alone."""
-        decided, errors = 0, []
-        for series_id, reason in ready:
-            try:
-                decided += self.decide(series_id, reason)
-            except SourceFileMissingError as error:
-                errors.append(error)
-        if errors:
-            raise errors[0]
-        return decided
-
-    def _select_images(self, paths: Sequence[str]) -> Selection:
-        if len(paths) > self._rules.stack.max_objects:
-            return Selection(None, f"{len(paths)} objects, more than a head CT has")
-        missing = next((path for path in paths if not (self._storage / path).exists()), None)
-        if missing is not None:
-            raise SourceFileMissingError(f"{missing}: not there; check that the storage is mounted")
-        try:
-            headers = [read_header(self._storage / path) for path in paths]
-        except UnreadableObjectError as error:
-            return Selection(None, str(error))
+    def _select_images(self, ids: Collection[int], headers: Sequence[Header]) -> Selection:
+        if len(ids) > self._rules.stack.max_objects:
+            return Selection(None, f"{len(ids)} objects, more than a head CT has")
         return select_images(headers, self._rules)
 
 

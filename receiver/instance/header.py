@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from pydicom import dcmread
 from pydicom.config import disable_value_validation
@@ -16,7 +16,8 @@ from schema.errors import UnreadableObjectError
 TAGS: Final = tuple(
     Tag(keyword) for keyword in (
         "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID",
-        "PatientID", "PatientName", "AccessionNumber", "StudyDate", "StudyDescription",
+        "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyTime", "StationName",
+         "AccessionNumber", "StudyDate", "StudyDescription",
         "Modality", "SeriesDescription", "ProtocolName", "BodyPartExamined", "ImageType",
         "ConvolutionKernel", "ContrastBolusAgent", "ContrastBolusRoute", "ContrastBolusVolume",
         "ContrastBolusAgentSequence", "BurnedInAnnotation", "QualityControlImage",
@@ -53,35 +54,39 @@ class Header:
 
     identity: Identity
     transfer_syntax_uid: str
-    patient_id: str
-    patient_name: str
-    accession_number: str
-    study_date: str
-    study_description: str
-    modality: str
-    series_description: str
-    protocol_name: str
-    body_part: str
-    image_type: tuple[str, ...]
-    kernel: str
-    contrast_agent: str
-    burned_in: str
-    quality_control: str
-    multi_energy: str
-    rescale_type: str
-    kvp: float | None
-    acquired: tuple[str, int, int]
-    rows: int
-    columns: int
-    image_position_mm: tuple[Vector, ...]
-    orientations: tuple[Vector, ...]
-    spacing_mm: Vector
-    slice_thickness_mm: float | None
+    patient_id: str = ""
+    patient_name: str = ""
+    accession_number: str = ""
+    study_date: str = ""
+    study_description: str = ""
+    modality: str = ""
+    series_description: str = ""
+    protocol_name: str = ""
+    body_part: str = ""
+    image_type: tuple[str, ...] = ()
+    kernel: str = ""
+    contrast_agent: str = ""
+    burned_in: str = ""
+    quality_control: str = ""
+    multi_energy: str = ""
+    rescale_type: str = ""
+    kvp: float | None = None
+    acquired: tuple[str, int, int] = ("", 0, 0)
+    rows: int = 0
+    columns: int = 0
+    image_position_mm: tuple[Vector, ...] = ()
+    orientations: tuple[Vector, ...] = ()
+    spacing_mm: Vector = ()
+    slice_thickness_mm: float | None = None
+    patient_birth_date: str = ""
+    patient_sex: str = ""
+    study_time: str = ""
+    station_name: str = ""
     device: str = ""
 
 
-def read_header(path: Path) -> Header:
-    """Read a stored object's header.
+def read_header(source: Path | BinaryIO) -> Header:
+    """Read a stored object's header from its path, or from the file that is open already.
 
     Raises
     ------
@@ -90,7 +95,7 @@ def read_header(path: Path) -> Header:
     """
     try:
         with disable_value_validation():  # a warning would print the value
-            ds = dcmread(path, stop_before_pixels=True, specific_tags=list(TAGS))
+            ds = dcmread(source, stop_before_pixels=True, specific_tags=list(TAGS))
             return make_header(ds)
     except UnreadableObjectError:
         raise
@@ -118,6 +123,10 @@ def make_header(ds: Dataset) -> Header:
         patient_name=text(ds, "PatientName"),
         accession_number=text(ds, "AccessionNumber"),
         study_date=text(ds, "StudyDate"),
+        patient_birth_date=text(ds, "PatientBirthDate"),
+        patient_sex=text(ds, "PatientSex"),
+        study_time=text(ds, "StudyTime"),
+        station_name=text(ds, "StationName"),
         study_description=text(ds, "StudyDescription"),
         modality=text(ds, "Modality"),
         series_description=text(ds, "SeriesDescription"),

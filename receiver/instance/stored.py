@@ -3,6 +3,7 @@
 import hashlib
 import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,8 @@ class StoredObject:
         Name of the association that delivered it; None where that is not known any more.
     sha256
         Of the dataset alone: the file meta names who wrote the file, which is not content.
+    stored_at
+        When the file got its last byte, just before its sender heard that it is safe.
     """
 
     path: Path
@@ -30,6 +33,7 @@ class StoredObject:
     header: Header
     size_bytes: int
     sha256: str
+    stored_at: datetime
 
     @property
     def place(self) -> str:
@@ -53,9 +57,12 @@ def read_stored(path: Path, association: str | None) -> StoredObject:
         If it cannot be read now.
     """
     with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
+        status = os.fstat(file.fileno())
         digest = read_seal(file) or hashlib.file_digest(file, "sha256").digest()
-    return StoredObject(path, association, read_header(path), size, digest.hex())
+        file.seek(0)
+        header = read_header(file)
+    stored_at = datetime.fromtimestamp(status.st_mtime, UTC)
+    return StoredObject(path, association, header, status.st_size, digest.hex(), stored_at)
 
 
 def _name(uid: str) -> str:

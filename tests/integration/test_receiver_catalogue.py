@@ -1,7 +1,9 @@
 """The catalogue on both databases: every file gets its row, once, whatever happens to either."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from structlog.testing import capture_logs
 
 from receiver.catalogue.intake import Catalogue, close_all_associations
 from receiver.catalogue.rebuild import Rebuilder
+from receiver.dispatch.planner import Planner
 from receiver.inbox import AssociationFolder, Inbox
 from receiver.protocol.file_meta import encode_file_meta
 from schema.database import Database
@@ -138,7 +141,6 @@ def test_an_interruption_between_rows_and_move_is_made_good(
     database: Database,
     catalogue: Catalogue,
     folder: AssociationFolder,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     keep(folder, "1.2.3")
     with monkeypatch.context() as patch:
@@ -308,3 +310,26 @@ def test_a_spoilt_note_of_a_sender_costs_only_its_name(
     (folder.path / "sender.json").write_text('{"calling_ae": 1, "peer": 2, "opened_at": 3}')
     keep(inbox.open_association("CT2", "127.0.0.1"), "1.2.4")
     assert catalogue.take_in() == 2
+
+
+def test_an_object_is_opened_once_from_the_inbox_to_the_decision(
+    catalogue: Catalogue,
+    database: Database,
+    settings: Settings,
+    folder: AssociationFolder,
+) -> None:
+    for number in range(3):
+        keep(folder, f"1.2.3.{number}")
+    opened: list[str] = []
+
+    def note(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open" and str(arguments[0]).endswith(".dcm"):
+            opened.append(str(arguments[0]))
+
+    sys.addaudithook(note)  # stays for good, so it only counts while the list is looked at
+    catalogue.take_in()
+    quiet = settings.model_copy(update={"series_quiet_s": 0.001, "series_silence_s": 0.001})
+    with database.transaction() as session:
+        session.scalars(sa.select(Series)).one().last_instance_at -= timedelta(seconds=60)
+    assert Planner.of(quiet, database).plan() == 1
+    assert len(opened) == 3

@@ -1,5 +1,6 @@
 """From rows and files to decisions: what is chosen, in which order, and what comes afterwards."""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -13,9 +14,11 @@ from receiver.__main__ import app
 from receiver.completeness.assess import CompletenessTimeouts
 from receiver.dispatch.planner import Planner
 from receiver.force import UnknownStudyError, failed_since, force
+from receiver.instance.columns import header_column
+from receiver.instance.geometry import axial_slice_position_mm
+from receiver.instance.header import read_header
 from receiver.selection.rules import load_rules
 from schema.database import Database, open_database, read_clock
-from schema.errors import SourceFileMissingError
 from schema.settings import Settings
 from schema.states import JobState, Outcome, SeriesState, StudyState
 from schema.studies import update_study
@@ -52,6 +55,7 @@ class Clinic:
             series = self._series(session, str(objects[0].SeriesInstanceUID), row["desc"], now)
             association = self._association(session, now, **more)
             for ds, path in zip(objects, paths, strict=True):
+                header = read_header(path)
                 session.add(
                     Instance(
                         series=series,
@@ -63,6 +67,8 @@ class Clinic:
                         size_bytes=1,
                         sha256=ds.SOPInstanceUID,
                         received_at=now,
+                        slice_position_mm=axial_slice_position_mm(header) or [],
+                        header=header_column(header),
                     )
                 )
             update_study(session, series.study)
@@ -180,7 +186,7 @@ def test_a_series_of_more_objects_than_any_head_has_is_refused_unread(clinic: Cl
     for path in clinic.settings.storage.rglob("*.dcm"):
         path.unlink()
     timeouts = CompletenessTimeouts.of(clinic.settings)
-    Planner(clinic.database, clinic.settings.storage, timeouts, rules).plan()
+    Planner(clinic.database, timeouts, rules).plan()
     assert clinic.series(head).reason == "32 objects, more than a head CT has"
 
 
@@ -320,16 +326,11 @@ def test_what_is_left_out_is_not_read_by_the_worker(clinic: Clinic) -> None:
         assert len(series.analysed_instances()) == 32
 
 
-def test_a_missing_file_leaves_the_series_undecided_and_holds_up_no_other(clinic: Clinic) -> None:
-    gone = clinic.arrive(THICK, 1)
-    (clinic.settings.storage / "series1-0" / "0000.dcm").unlink()
-    with clinic.database.transaction() as session:
-        session.get_one(Series, gone).last_instance_at -= timedelta(seconds=60)
-    other = clinic.arrive(THIN, 2)
-    with pytest.raises(SourceFileMissingError):
-        clinic.planner.plan()
-    assert clinic.series(gone).state == SeriesState.RECEIVING
-    assert clinic.series(other).state == SeriesState.SELECTED
+def test_deciding_on_a_series_opens_none_of_its_files(clinic: Clinic) -> None:
+    head = clinic.arrive(THICK)
+    shutil.rmtree(clinic.settings.storage / "series1-0")
+    clinic.planner.plan()
+    assert clinic.series(head).state == SeriesState.SELECTED
 
 
 def test_the_next_best_series_is_analysed_when_the_best_one_fails(clinic_on_both: Clinic) -> None:

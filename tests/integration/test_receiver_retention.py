@@ -34,14 +34,15 @@ def retention(settings: Settings, database: Database, days: float | None = 1) ->
     return Retention(settings.model_copy(update={"retention_days": days}), database)
 
 
-def test_an_analysed_studys_files_go_and_its_rows_stay(
+def test_an_analysed_studys_files_go_with_their_rows_and_its_series_stays(
     settings: Settings, database: Database
 ) -> None:
     path = add_stored_series(database, settings.storage, "1.2", **done(Outcome.POSITIVE, 1))
     assert retention(settings, database).sweep() == 1
     assert not path.exists()
     with database.reading() as session:
-        assert session.scalars(select(Instance)).one().removed_at is not None
+        assert session.scalars(select(Instance)).all() == []
+        assert session.scalars(select(Series)).one().removed_instances == 1
     assert retention(settings, database).sweep() == 0
 
 
@@ -71,7 +72,7 @@ def test_a_failed_series_beside_an_analysed_one_keeps_its_files(
     assert retention(settings, database).sweep() == 1
     assert not path.exists()
     with database.reading() as session:
-        kept = session.scalars(select(Instance).where(Instance.removed_at.is_(None))).all()
+        kept = session.scalars(select(Instance)).all()
     assert len(kept) == 1
 
 
@@ -95,6 +96,6 @@ def test_what_is_sent_again_is_stored_again(settings: Settings, database: Databa
     catalogue.take_in()
     with database.reading() as session:
         rows = session.scalars(select(Instance)).all()
-    assert {row.removed_at for row in rows} == {None}
+    assert len(rows) == len(datasets)
     assert all((settings.storage / row.path).exists() for row in rows)
     assert len(list((settings.storage / STORE).rglob("*.dcm"))) == len(datasets)

@@ -123,7 +123,7 @@ def _paths(session: Session, study: Study) -> Sequence[str]:
     query = (
         select(Instance.path)
         .join(Series)
-        .where(Series.study_id == study.id, Instance.removed_at.is_(None))
+        .where(Series.study_id == study.id)
         .order_by(Series.modality != "CT", Series.score.desc(), Instance.id)
         .limit(AT_ONCE)
     )

@@ -204,6 +204,7 @@ def _create_series() -> None:
     sa.Column('from_mm', sa.Double(), nullable=True),
     sa.Column('to_mm', sa.Double(), nullable=True),
     sa.Column('revision', sa.Integer(), nullable=False),
+    sa.Column('removed_instances', sa.Integer(), nullable=False),
     sa.ForeignKeyConstraint(['study_id'], ['study.id'], name=op.f('fk_series_study_id_study')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_series')),
     sa.UniqueConstraint('study_id', 'series_instance_uid', name=op.f('uq_series_study_id_series_instance_uid'))
@@ -230,7 +231,7 @@ def _create_study_event() -> None:
 
 def _create_instance() -> None:
     op.create_table('instance',
-    sa.Column('id', sa.Integer(), nullable=False),
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('series_id', sa.Integer(), nullable=False),
     sa.Column('association_id', sa.Integer(), nullable=True),
     sa.Column('sop_instance_uid', sa.String(length=64), nullable=False),
@@ -238,12 +239,13 @@ def _create_instance() -> None:
     sa.Column('transfer_syntax_uid', sa.String(length=64), nullable=False),
     sa.Column('version', sa.Integer(), nullable=False),
     sa.Column('path', sa.String(), nullable=False),
-    sa.Column('size_bytes', sa.Integer(), nullable=False),
+    sa.Column('size_bytes', sa.BigInteger(), nullable=False),
     sa.Column('sha256', sa.String(length=64), nullable=False),
     sa.Column('received_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('stored_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('slice_position_mm', sa.JSON(none_as_null=True), nullable=True),
+    sa.Column('header', sa.JSON(), nullable=True),
     sa.Column('left_out', sa.String(), nullable=True),
-    sa.Column('removed_at', sa.DateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['association_id'], ['association.id'], name=op.f('fk_instance_association_id_association')),
     sa.ForeignKeyConstraint(['series_id'], ['series.id'], name=op.f('fk_instance_series_id_series')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_instance')),
