@@ -141,6 +141,7 @@ def test_an_interruption_between_rows_and_move_is_made_good(
     database: Database,
     catalogue: Catalogue,
     folder: AssociationFolder,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     keep(folder, "1.2.3")
     with monkeypatch.context() as patch:
