@@ -219,6 +219,15 @@ def test_a_report_of_other_numbers_is_refused(series: SourceSeries, written: Wri
         check.check_report(sr, replace(statement, findings=tuple(wrong)))
 
 
+def test_a_speck_that_is_no_finding_refuses_no_report(series: SourceSeries, tmp_path: Path) -> None:
+    labels = np.zeros(series.volume.hu.shape, np.uint8)
+    measured = statement_of(series, labels)
+    speck = [replace(one, volume_ml=0.03) for one in measured.findings]  # not present, yet measured
+    written = write_objects(series, labels, replace(measured, findings=tuple(speck)), tmp_path)
+    assert written.refused == []
+    assert {one.kind for one in written.objects} == {"SR", "SC"}
+
+
 def test_an_object_that_is_refused_takes_no_other_with_it(
     series: SourceSeries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
