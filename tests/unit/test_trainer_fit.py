@@ -239,5 +239,5 @@ def test_an_unknown_preset_is_answered_with_the_known_ones():
 
 
 def test_an_unknown_setting_is_refused():
-    with pytest.raises(ConfigError, match="has no"):
+    with pytest.raises(ConfigError, match="is unknown"):
         build(RunConfig, {"name": "x", "network": {"depth": 4}})
