@@ -213,7 +213,6 @@ def test_a_destination_that_is_held_gets_nothing(
     assert box.states() == {"DELIVERED"}
 
 
-@pytest.mark.xfail(reason="the refusal of a C-FIND context is not caught yet", strict=True)
 def test_an_archive_that_does_not_find_what_it_accepted_is_not_shown_as_holding_it(
     settings: Settings, database: Database, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import structlog
 from pynetdicom.association import Association
 
 from schema.database import Database
@@ -27,6 +28,8 @@ from worker.delivery.statuses import DestinationDownError, RefusedError
 from worker.uids import stable_uid
 
 REPORT_WAIT_S: Final = 2.0  # some archives report on the same association, at once
+
+log = structlog.get_logger()
 
 
 class PacsSender:
@@ -87,7 +90,10 @@ class PacsSender:
         asked = confirming.take_unconfirmed(self._database, self._target)
         if asked:
             ask = self._find if self._target.confirm == "find" else self._request
-            ask(asked)
+            try:
+                ask(asked)
+            except RefusedError as error:  # it stays "sent": nobody confirmed it
+                log.warning("not confirmed", destination=self._target.name, reason=str(error))
         return len(asked)
 
     def _references(self, asked: Sequence[Unconfirmed]) -> list[tuple[Unconfirmed, Reference]]:
