@@ -13,6 +13,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from filelock import FileLock
+from psycopg.errors import UndefinedTable
 from sqlalchemy.orm import Session
 
 from schema.errors import DatabaseUnavailableError
@@ -65,6 +66,10 @@ class Database:
             with Session(engine, expire_on_commit=False) as session, session.begin():
                 yield session
         except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
+            raise DatabaseUnavailableError(f"database: {error.orig}") from error
+        except sa.exc.ProgrammingError as error:
+            if not isinstance(error.orig, UndefinedTable):  # a mistake of ours, and no outage
+                raise
             raise DatabaseUnavailableError(f"database: {error.orig}") from error
 
     def now(self) -> datetime:

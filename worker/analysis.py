@@ -37,7 +37,9 @@ class Card(Protocol):
     def sha256(self) -> str:
         """The digest of its weights."""
 
-    # Also `claims`, what it may say of each type; a card of before there were any claims nothing.
+    @property
+    def claims(self) -> Mapping[str, str]:
+        """What it may say of each type, by name of a `Claim`; of a type without one, nothing."""
 
 
 class Prediction(Protocol):
@@ -202,7 +204,7 @@ def _without_specks(
 
 
 def _claims(card: Card) -> Mapping[str, Claim]:
-    return {key: Claim(claim) for key, claim in getattr(card, "claims", {}).items()}
+    return {key: Claim(claim) for key, claim in card.claims.items()}
 
 
 def _measure(source: SourceSeries, prediction: Prediction, card: Card) -> tuple[Finding, ...]:

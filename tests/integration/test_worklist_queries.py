@@ -385,6 +385,7 @@ def test_the_times_from_the_first_image_are_told(database: Database) -> None:
     assert (explanation.ready_after_s, explanation.finished_after_s) == (6, None)
 
 
+@both
 def test_a_database_that_lost_its_tables_is_an_error_and_no_empty_list(database: Database) -> None:
     with database.transaction() as session:
         session.execute(sa.text("ALTER TABLE study RENAME TO elsewhere"))

@@ -98,9 +98,11 @@ def test_a_slice_that_was_scanned_again_is_left_out() -> None:
 
 
 def test_contrast_in_half_of_a_series_leaves_that_half_out() -> None:
-    selection = judged(datasets(HEAD | {"agent": "Ultravist"}), datasets(HEAD))
+    enhanced = datasets(HEAD | {"agent": "Ultravist"})
+    selection = judged(enhanced, datasets(HEAD))
     # A word refuses nothing by itself: the plain half ranks higher and is the one that is read.
     assert set(selection.left_out.values()) == {"at a position that is analysed already"}
+    assert set(selection.left_out) == {ds.SOPInstanceUID for ds in enhanced}
 
 
 def test_two_halves_at_two_angles_are_refused_since_half_the_head_would_go_unread() -> None:

@@ -1,5 +1,6 @@
 """Report, pages and key images say what was measured, and nothing of the patient in pixels."""
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from schema.errors import TransientError
 from schema.states import Outcome
 from schema.subtypes import SUBTYPES, Claim
 from tests.support.phantoms import FEW_MM, Phantom
@@ -226,6 +228,17 @@ def test_a_speck_that_is_no_finding_refuses_no_report(series: SourceSeries, tmp_
     written = write_objects(series, labels, replace(measured, findings=tuple(speck)), tmp_path)
     assert written.refused == []
     assert {one.kind for one in written.objects} == {"SR", "SC"}
+
+
+def test_a_storage_that_fails_refuses_no_object_but_is_tried_again(
+    series: SourceSeries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(check, "read_back", fail)
+    with pytest.raises(TransientError, match="storage: Input/output error"):
+        write_all(series, tmp_path)
 
 
 def test_an_object_that_is_refused_takes_no_other_with_it(

@@ -39,6 +39,8 @@ class Written:
             yield
         except TransientError:
             raise
+        except OSError as error:  # of the storage, so the job is tried again; not of the object
+            raise TransientError(f"storage: {error.strerror}; {kind} is written again") from error
         except (check.ObjectRefusedError, *MALFORMED) as error:
             known = isinstance(error, check.ObjectRefusedError)
             # Of a library's error, the kind alone: its text may quote a value of the patient.
@@ -133,7 +135,7 @@ def _write_reports(
     previous: Path | None,
 ) -> None:
     """Write the report; with masks, a second one without them for who is sent none."""
-    replaced = None if previous is None else dcmread(previous)
+    replaced = None if previous is None else _read(previous)
     labels = [LABEL] if seg is None else [LABEL.to("full"), LABEL.to("triage")]
     for label in labels:
         with written.trying("SR"):
@@ -141,6 +143,13 @@ def _write_reports(
             earlier = None if label.audience == "triage" else replaced
             sr = write_report(source, statement, located, folder, label, earlier)
             written.add(sr, source, lambda ds: check.check_report(ds, statement))
+
+
+def _read(previous: Path) -> Dataset:
+    try:
+        return dcmread(previous)
+    except OSError as error:
+        raise TransientError(f"storage: {error.strerror}; the job is tried again") from error
 
 
 def _write_located(
