@@ -13,6 +13,11 @@ from schema.database import Database, open_database, upgrade
 from schema.settings import Settings
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more process than cores: a good part of the tests waits for servers that they started."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Give libraries that ask for it a runtime folder, as a login session would."""
