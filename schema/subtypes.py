@@ -101,4 +101,5 @@ SUBTYPES: Final = (
 )
 
 ANY: Final = "any"
+BLOOD_RGB: Final = (220, 0, 0)  # on every overlay, of a type that is not told apart
 KEYS: Final = tuple(subtype.key for subtype in SUBTYPES)

@@ -323,8 +323,11 @@ class Job(Base):
     look: Mapped[dict[str, Any] | None]  # what the pixels show, see worker.look.look.Look
     coverage: Mapped[dict[str, Any] | None]
     timings_s: Mapped[dict[str, Any] | None]
+    # Of each slice, from below: position_mm, probability of any blood and blood_ml.
+    slices: Mapped[dict[str, Any] | None] = mapped_column(deferred=True)
 
     series: Mapped[Series] = relationship(back_populates="jobs")
+    key_picture: Mapped["KeyPicture | None"] = relationship()
     findings: Mapped[list["Finding"]] = relationship(order_by="Finding.id")
     objects: Mapped[list["ResultObject"]] = relationship(order_by="ResultObject.id")
 
@@ -355,6 +358,15 @@ class Finding(Base):
     volume_ml: Mapped[float]
     present: Mapped[bool]
     claim: Mapped[Claim] = mapped_column(default=Claim.REPORTED)
+
+
+class KeyPicture(Base):
+    """The slice with most blood, with its outline, for the list: a JPEG without a word on it."""
+
+    __tablename__ = "key_picture"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), primary_key=True)
+    jpeg: Mapped[bytes] = mapped_column(deferred=True)
 
 
 class ResultObject(Base):

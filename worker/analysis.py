@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from worker.priority import Priority, prioritise
 from worker.rules import Rules
 from worker.segmentation import WrittenObject
 from worker.slices import Decoder, SourceSeries, read_series
+from worker.strip import key_picture, slice_values
 
 TILTED_DEGREES = 0.5  # less is rounding in the positions
 
@@ -52,6 +53,10 @@ class Prediction(Protocol):
     @property
     def probabilities(self) -> Mapping[str, float]:
         """The study's score for each type and for `any`."""
+
+    @property
+    def slice_probabilities(self) -> npt.NDArray[np.floating]:
+        """(slice, 6): the score of each slice for the five types, then for `any`."""
 
     @property
     def alarm(self) -> float:
@@ -95,6 +100,10 @@ class Analysis:
         What the pixels show, the part of the head that was seen among it.
     marks
         What a reader should know of the images, in words.
+    slices
+        Position, score and blood of each slice.
+    key_picture
+        A JPEG of the slice with most blood; None where there is none.
     """
 
     findings: tuple[Finding, ...]
@@ -108,6 +117,8 @@ class Analysis:
     gaps: tuple[str, ...]
     look: Look
     marks: tuple[str, ...]
+    slices: Mapping[str, Any]
+    key_picture: bytes | None
 
 
 class Stopwatch:
@@ -185,6 +196,8 @@ def analyse(
         gaps=tuple(map(str, source.volume.gaps)),
         look=seen,
         marks=tuple(marks(seen)),
+        slices=slice_values(source.volume, labels, prediction.slice_probabilities[:, -1]),
+        key_picture=key_picture(source.volume, labels, statement),
     )
 
 

@@ -12,7 +12,7 @@ from schema.errors import SourceFileMissingError, TransientError, WorkerError
 from schema.settings import Settings
 from schema.states import JobState, Outcome, move
 from schema.studies import update_study
-from schema.tables import Finding, Job, ResultObject
+from schema.tables import Finding, Job, KeyPicture, ResultObject
 from worker.delivery.destinations import NOWHERE, Destinations
 from worker.delivery.outbox import enqueue_job
 from worker.lease import Lease, lock_job
@@ -54,6 +54,7 @@ def record(
         job.look = analysis.look.to_json() | {"marks": list(analysis.marks)}
         job.coverage = analysis.look.coverage.to_json() if analysis.look.coverage else None
         job.timings_s = dict(analysis.timings_s)
+        job.slices = dict(analysis.slices)
         job.waits_for = job.waits_since = None
         job.last_error = "; ".join(analysis.refused) or None
         job.finished_at = read_clock(session)
@@ -84,6 +85,8 @@ def _measured(analysis: "Analysis") -> dict[str, Any]:
 
 
 def _replace_results(job: Job, analysis: "Analysis", storage: Path) -> None:
+    jpeg = analysis.key_picture
+    job.key_picture = KeyPicture(jpeg=jpeg) if jpeg else None
     job.findings = [
         Finding(
             subtype=finding.subtype,

@@ -72,6 +72,31 @@ class _Source:
     frames: tuple[Frame, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """The headers of one series, checked and in order, before any pixel is decoded.
+
+    Attributes
+    ----------
+    size
+        Rows and columns, the same for every frame.
+    frames
+        In the order of the stack.
+    slice_position_mm
+        (slice,) rising positions along the normal.
+    """
+
+    sources: tuple[_Source, ...]
+    size: tuple[int, int]
+    frames: tuple[Frame, ...]
+    slice_position_mm: npt.NDArray[np.float64]
+
+    @property
+    def place(self) -> dict[Frame, int]:
+        """Where each frame lies in the stack."""
+        return {frame: index for index, frame in enumerate(self.frames)}
+
+
 def read_series(paths: Sequence[Path], decoder: Decoder | None = None) -> SourceSeries:
     """Read a series, in any order of its files.
 
@@ -102,21 +127,28 @@ def read_series(paths: Sequence[Path], decoder: Decoder | None = None) -> Source
         return _read_series(paths, decoder or decode)
 
 
-def _read_series(paths: Sequence[Path], decoder: Decoder) -> SourceSeries:
-    sources = [_read_header(path) for path in paths]
+def read_stack(paths: Sequence[Path]) -> Stack:
+    """Read and check the headers of a series; raises what `read_series` raises of them."""
+    sources = tuple(_read_header(path) for path in paths)
     size = _check_alike(sources)
     frames = stacked(tuple(frame for source in sources for frame in source.frames))
     positions = slice_position_mm(frames)
     check_positions(positions, [frame.name for frame in frames])
+    return Stack(sources, size, frames, positions)
+
+
+def _read_series(paths: Sequence[Path], decoder: Decoder) -> SourceSeries:
+    stack = read_stack(paths)
+    frames = stack.frames
     volume = Volume(
-        hu=_read_pixels(sources, frames, size, decoder),
-        slice_position_mm=positions,
+        hu=_read_pixels(stack, decoder),
+        slice_position_mm=stack.slice_position_mm,
         spacing_mm=frames[0].spacing_mm,
         tilt_degrees=tilt_degrees(frames),
         sop_instance_uids=tuple(frame.sop_instance_uid for frame in frames),
         frame_numbers=tuple(frame.number for frame in frames),
     )
-    return SourceSeries(volume, _in_order(sources, frames))
+    return SourceSeries(volume, _in_order(stack.sources, frames))
 
 
 @contextmanager
@@ -177,14 +209,12 @@ def _check_alike(sources: Sequence[_Source]) -> tuple[int, int]:
     return int(first.Rows), int(first.Columns)
 
 
-def _read_pixels(
-    sources: Sequence[_Source], frames: Sequence[Frame], size: tuple[int, int], decoder: Decoder
-) -> npt.NDArray[np.float32]:
+def _read_pixels(stack: Stack, decoder: Decoder) -> npt.NDArray[np.float32]:
     """Decode every frame into its place in the stack, (slice, row, column) HU."""
-    place = {frame: index for index, frame in enumerate(frames)}
-    hu = np.empty((len(frames), *size), np.float32)
-    for source in sources:
-        pictures = decoder(source.path, str(source.header.SOPInstanceUID), size)
+    place = stack.place
+    hu = np.empty((len(stack.frames), *stack.size), np.float32)
+    for source in stack.sources:
+        pictures = decoder(source.path, str(source.header.SOPInstanceUID), stack.size)
         for frame, picture in zip(source.frames, pictures, strict=True):
             hu[place[frame]] = picture
     return hu

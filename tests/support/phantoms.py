@@ -304,4 +304,8 @@ class ThresholdPredictor:
         labels = np.where(blood, KEYS.index(self.subtype) + 1, 0).astype(np.uint8)
         scores = dict.fromkeys((ANY, *KEYS), 0.0)
         scores[ANY] = scores[self.subtype] = float(blood.any())
-        return SimpleNamespace(labels=labels, probabilities=scores, alarm=0.2)
+        slices = np.zeros((len(labels), len(scores)), np.float32)
+        slices[:, -1] = labels.any(axis=(1, 2))
+        return SimpleNamespace(
+            labels=labels, probabilities=scores, slice_probabilities=slices, alarm=0.2
+        )

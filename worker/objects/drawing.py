@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from schema.subtypes import SUBTYPES, Claim
+from schema.subtypes import BLOOD_RGB, SUBTYPES, Claim
 from worker.objects.statement import Statement, ascii_only
 from worker.wording import LEVEL_WORDS, NOT_FOR_DIAGNOSIS, OUTCOME_WORDS, SCORE
 
@@ -21,7 +21,9 @@ MARGIN: Final = 16
 LINE_PX: Final = 19
 COLUMNS: Final = 62  # characters that fit on a line
 WINDOW_HU: Final = (0.0, 80.0)  # brain: level 40, width 80
-BLOOD_RGB: Final = (220, 0, 0)  # of what is not told apart
+KEY_SIDE: Final = 256  # of the picture on the list, which shows it a quarter as large
+KEY_OUTLINE: Final = 8  # pixels of the page; two remain where it is shown
+HEAD_HU: Final = -300.0  # darker is air and hair
 WHITE: Final = (255, 255, 255)
 
 Rgb = tuple[int, int, int]
@@ -87,20 +89,63 @@ def draw_slice(
     spacing_mm
         Between rows, between columns.
     """
+    picture = _outlined(hu, labels, spacing_mm, statement)
+    canvas = np.zeros((SIDE, SIDE, 3), np.uint8)
+    rows, columns = picture.shape[:2]
+    top, left = (SIDE - rows) // 2, (SIDE - columns) // 2
+    canvas[top : top + rows, left : left + columns] = picture
+    image = Image.fromarray(canvas)
+    _write(image, [f"{NOT_FOR_DIAGNOSIS} - slice {place.number} of {place.of}"], 2)
+    _legend(image, statement, labels)
+    return np.asarray(image)
+
+
+def draw_key(
+    hu: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.uint8],
+    spacing_mm: tuple[float, float],
+    statement: Statement,
+) -> npt.NDArray[np.uint8]:
+    """Draw the head of one slice as small as a list can show it, (row, column, 3), no word on it.
+
+    Parameters are those of `draw_slice`.
+    """
+    picture = _outlined(hu, labels, spacing_mm, statement, KEY_OUTLINE)
+    rows, columns = _grid(hu.shape[:2], spacing_mm)
+    top, bottom, left, right = _box(hu[rows][:, columns] > HEAD_HU)
+    side = max(bottom - top, right - left)
+    square = Image.new("RGB", (side, side))
+    cut = Image.fromarray(picture[top:bottom, left:right])
+    square.paste(cut, ((side - cut.width) // 2, (side - cut.height) // 2))
+    small = square.resize((KEY_SIDE, KEY_SIDE), Image.Resampling.LANCZOS)
+    return np.asarray(small)
+
+
+def _box(mask: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """Give top, bottom, left and right of what is set; of the whole where nothing is."""
+    across, down = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    if not len(across):
+        return 0, mask.shape[0], 0, mask.shape[1]
+    return int(down[0]), int(down[-1]) + 1, int(across[0]), int(across[-1]) + 1
+
+
+def _outlined(
+    hu: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.uint8],
+    spacing_mm: tuple[float, float],
+    statement: Statement,
+    width: int = 2,
+) -> npt.NDArray[np.uint8]:
+    """Draw a slice with its contours as large as fits the page, (row, column, 3)."""
     rows, columns = _grid(hu.shape[:2], spacing_mm)
     low, high = WINDOW_HU
     grey = np.clip((hu[rows][:, columns] - low) / (high - low), 0, 1) * 255
     picture = np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
     enlarged = labels[rows][:, columns]
     for subtype in SUBTYPES:
-        picture[outline(enlarged == subtype.segment_number)] = _colour(statement, subtype.key)
-    canvas = np.zeros((SIDE, SIDE, 3), np.uint8)
-    top, left = (SIDE - len(rows)) // 2, (SIDE - len(columns)) // 2
-    canvas[top : top + len(rows), left : left + len(columns)] = picture
-    image = Image.fromarray(canvas)
-    _write(image, [f"{NOT_FOR_DIAGNOSIS} - slice {place.number} of {place.of}"], 2)
-    _legend(image, statement, labels)
-    return np.asarray(image)
+        line = outline(enlarged == subtype.segment_number, width)
+        picture[line] = _colour(statement, subtype.key)
+    return picture
 
 
 def _grid(
@@ -116,10 +161,10 @@ def _grid(
     return rows, columns
 
 
-def outline(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Give the pixels of a mask that touch what is outside of it, two wide."""
+def outline(mask: npt.NDArray[np.bool_], width: int = 2) -> npt.NDArray[np.bool_]:
+    """Give the pixels of a mask that lie within so many of its edge."""
     inner = mask
-    for _ in range(2):
+    for _ in range(width):
         padded = np.pad(inner, 1)
         inner = inner & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return mask & ~inner

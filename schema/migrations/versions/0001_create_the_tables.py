@@ -26,6 +26,7 @@ def upgrade() -> None:
     _create_instance()
     _create_job()
     _create_finding()
+    _create_key_picture()
     _create_result_object()
     _create_verdict()
     _create_delivery()
@@ -286,6 +287,7 @@ def _create_job() -> None:
     sa.Column('look', sa.JSON(), nullable=True),
     sa.Column('coverage', sa.JSON(), nullable=True),
     sa.Column('timings_s', sa.JSON(), nullable=True),
+    sa.Column('slices', sa.JSON(), nullable=True),
     sa.ForeignKeyConstraint(['series_id'], ['series.id'], name=op.f('fk_job_series_id_series')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_job')),
     sa.UniqueConstraint('series_id', 'revision', name=op.f('uq_job_series_id_revision'))
@@ -310,6 +312,15 @@ def _create_finding() -> None:
     )
     with op.batch_alter_table('finding', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_finding_job_id'), ['job_id'], unique=False)
+
+
+def _create_key_picture() -> None:
+    op.create_table('key_picture',
+    sa.Column('job_id', sa.Integer(), nullable=False),
+    sa.Column('jpeg', sa.LargeBinary(), nullable=False),
+    sa.ForeignKeyConstraint(['job_id'], ['job.id'], name=op.f('fk_key_picture_job_id_job')),
+    sa.PrimaryKeyConstraint('job_id', name=op.f('pk_key_picture'))
+    )
 
 
 def _create_result_object() -> None:
@@ -401,6 +412,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_result_object_sop_instance_uid'))
         batch_op.drop_index(batch_op.f('ix_result_object_job_id'))
     op.drop_table('result_object')
+    op.drop_table('key_picture')
     with op.batch_alter_table('finding', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_finding_job_id'))
     op.drop_table('finding')
