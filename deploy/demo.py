@@ -19,7 +19,7 @@ from typing import Any, cast
 from rich.console import Console
 
 from schema.database import connect
-from schema.reading import Role
+from schema.readers import Role
 from schema.settings import Settings, make_home, settings_or_exit
 from worklist.access.users import add_user
 

@@ -18,12 +18,12 @@ from receiver.dispatch.planner import Planner
 from receiver.force import UnknownStudyError, failed_since, force
 from receiver.inbox import Inbox
 from receiver.metrics import serve_metrics
+from receiver.periodic.steps import receiver_steps
+from receiver.periodic.sweeper import Sweeper
 from receiver.processes.pool import AcceptorPool
 from receiver.selection.dry_run import try_folder
 from receiver.selection.dry_run_text import count_files, describe
 from receiver.selection.rules import load_rules
-from receiver.steps import receiver_steps
-from receiver.sweeper import Sweeper
 from schema.broker import ensure_broker
 from schema.database import Database, open_database, wait_for_database
 from schema.errors import SourceFileMissingError, TriageError

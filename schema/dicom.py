@@ -32,19 +32,14 @@ COMPANION_CLASSES: Final = (
     "1.2.840.10008.5.1.4.1.1.104.1",  # Encapsulated PDF
 )
 
-# PS3.5 annex A, in the order of our preference. No deflated syntax: 400 kB of it can inflate to
-# 800 MB. No lossy ones: not for diagnosis.
+# Transfer syntaxes, PS3.5 annex A.
 EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
 IMPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
-TRANSFER_SYNTAXES: Final = (
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    IMPLICIT_VR_LITTLE_ENDIAN,
-    "1.2.840.10008.1.2.4.70",  # JPEG Lossless, first-order prediction
-    "1.2.840.10008.1.2.4.57",  # JPEG Lossless
-    "1.2.840.10008.1.2.4.80",  # JPEG-LS Lossless
-    "1.2.840.10008.1.2.4.90",  # JPEG 2000 Lossless
-    "1.2.840.10008.1.2.5",  # RLE Lossless
-)
+JPEG_LOSSLESS_SV1: Final = "1.2.840.10008.1.2.4.70"  # first-order prediction
+JPEG_LOSSLESS: Final = "1.2.840.10008.1.2.4.57"
+JPEG_LS_LOSSLESS: Final = "1.2.840.10008.1.2.4.80"
+JPEG_2000_LOSSLESS: Final = "1.2.840.10008.1.2.4.90"
+RLE_LOSSLESS: Final = "1.2.840.10008.1.2.5"
 
 # Value 4 of Image Type of multi-energy objects that hold no HU (PS3.3 C.8.2.1.1.1, C.8.15.2.1.1).
 MULTI_ENERGY_MAPS: Final = frozenset(

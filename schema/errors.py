@@ -3,6 +3,9 @@
 The docstring of each class is what an operator reads in the log and on the page.
 """
 
+import traceback
+from pathlib import Path
+
 
 class TriageError(Exception):
     """Something in the triage system went wrong."""
@@ -74,3 +77,12 @@ class LeaseLostError(TriageError):
 
 class IllegalMoveError(TriageError):
     """A state was asked to move where the table of moves does not lead."""
+
+
+def describe(error: Exception) -> str:
+    """Say for the log what went wrong; an error that is not ours may quote what it read."""
+    if isinstance(error, TriageError):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames[-3:]]
+    return " < ".join([type(error).__name__, *reversed(places)])

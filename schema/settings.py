@@ -22,7 +22,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from schema.callers import Caller, parse_callers
 from schema.errors import SettingsError
 from schema.peers import PeerAddress, PeerCertificate, parse_addresses, parse_certificates
-from schema.reading import Role
+from schema.readers import Role
 
 PREFIX = "TRIAGE_"
 UNIX_SOCKET_PATH_LIMIT = 100  # sun_path holds 108 bytes on Linux

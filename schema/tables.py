@@ -26,10 +26,10 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
-from schema.reading import DisagreementCause, Role
+from schema.hemorrhage_subtypes import Claim
+from schema.readers import DisagreementCause, Role
 from schema.scans import Scan
 from schema.states import DeliveryState, JobState, Outcome, SeriesState, StudyState
-from schema.subtypes import Claim
 
 UID_LENGTH = 64  # VR UI, PS3.5 section 6.2
 BIG_ID = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up an INTEGER alone
@@ -320,7 +320,7 @@ class Job(Base):
     model: Mapped[str | None]
     model_sha256: Mapped[str | None] = mapped_column(String(64))
     measured: Mapped[dict[str, Any] | None]
-    look: Mapped[dict[str, Any] | None]  # what the pixels show, see worker.look.look.Look
+    look: Mapped[dict[str, Any] | None]  # what the pixels show, see worker.look.series_look.Look
     coverage: Mapped[dict[str, Any] | None]
     timings_s: Mapped[dict[str, Any] | None]
     # Of each slice, from below: position_mm, probability of any blood and blood_ml.

@@ -1,1 +1,1 @@
-"""Train and judge MUNet on CT-ICH: reader, splits, losses, one training loop, evaluation."""
+"""Train and evaluate MUNet on CT-ICH: reader, splits, losses, one training loop, evaluation."""

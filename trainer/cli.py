@@ -6,7 +6,7 @@ from trainer.commands.evaluating import ablate, crossval, evaluate
 from trainer.commands.making import calibrate, export, fit, prepare, reread, smote
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="Train and judge MUNet on CT-ICH."
+    no_args_is_help=True, add_completion=False, help="Train and evaluate MUNet on CT-ICH."
 )
 
 for verb in (prepare, smote, fit, export, reread, calibrate, evaluate, crossval, ablate):

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from schema.errors import PermanentError, UnsuitableSeriesError
-from schema.subtypes import Claim
+from schema.hemorrhage_subtypes import Claim
 from worker.findings import Finding, measure
 from worker.header import length_mm
-from worker.look.look import Look, look
 from worker.look.marks import marks, refusal
+from worker.look.series_look import Look, look
 from worker.objects.statement import Statement
 from worker.objects.writing import write_objects
 from worker.priority import Priority, prioritise

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from schema.subtypes import ANY, KEYS, SUBTYPES, Claim
+from schema.hemorrhage_subtypes import ANY, KEYS, SUBTYPES, Claim
 from worker.volume import Volume
 
 LEAST_ML: Final = 0.05  # less is a speck of a few pixels: measured, and no finding
@@ -20,7 +20,7 @@ class Finding:
     Attributes
     ----------
     subtype
-        `any`, or a key of `schema.subtypes`.
+        `any`, or a key of `schema.hemorrhage_subtypes`.
     probability
         The model's score for the study, 0 ... 1.
     volume_ml
@@ -61,7 +61,7 @@ def measure(
     volume
         The series, with its true geometry.
     labels
-        (slice, row, column) segment numbers of `schema.subtypes`, 0 for none.
+        (slice, row, column) segment numbers of `schema.hemorrhage_subtypes`, 0 for none.
     probabilities
         The study's score for each type and for `any`.
     claims

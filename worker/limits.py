@@ -56,7 +56,7 @@ class DecoderProcess:
         """Start the process unless it runs; its imports are then done before a study waits."""
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "worker.decoder", str(self._memory_mb * MEGABYTE),
+                [sys.executable, "-m", "worker.decode_child", str(self._memory_mb * MEGABYTE),
                  str(self._limit_s)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 
+from schema.hemorrhage_subtypes import ANY, KEYS, Claim
 from schema.states import Outcome
-from schema.subtypes import ANY, KEYS, Claim
 from worker.findings import Finding
 from worker.look.coverage import Coverage
 from worker.reasons import (

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from schema.subtypes import ANY, KEYS, Claim
+from schema.hemorrhage_subtypes import ANY, KEYS, Claim
 from worker.findings import Finding
 from worker.look.coverage import Coverage, UnseenGap
 from worker.rules import CoverageLimits

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code as SRCode
 from pydicom.uid import ExplicitVRLittleEndian
 
-from schema.subtypes import CATEGORY, HEMORRHAGE, SUBTYPES, Code, Subtype
+from schema.hemorrhage_subtypes import CATEGORY, HEMORRHAGE, SUBTYPES, Code, Subtype
 from worker.durable import write_once
 from worker.header import restore_name, without_name
 from worker.orientation import with_shared_orientation
@@ -68,7 +68,7 @@ def write_segmentation(
         The series that the masks were drawn on.
     labels
         (slice, row, column) uint8 in the order of the volume: segment numbers of
-        `schema.subtypes`, 0 for none.
+        `schema.hemorrhage_subtypes`, 0 for none.
     algorithm
         What drew them.
     folder

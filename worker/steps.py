@@ -16,7 +16,7 @@ from schema.messages import TRIAGE_QUEUE
 from schema.owners import release_orphans
 from schema.settings import Settings
 from worker.requests import AT_FAULT, say
-from worker.verdicts import PASSED, open_folder, read_verdicts
+from worker.self_tests import PASSED, open_folder, read_verdicts
 
 log = structlog.get_logger()
 

@@ -39,7 +39,7 @@ from worker.results import (
     return_untouched,
     spend_attempt,
 )
-from worker.verdicts import report_verdict
+from worker.self_tests import report_verdict
 
 if TYPE_CHECKING:
     from worker.engine import Engine

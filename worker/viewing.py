@@ -24,7 +24,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.utils import iter_pixels
 
 from schema.errors import PixelError, TriageError
-from worker.decoder import limit, timed
+from worker.decode_child import limit, timed
 from worker.header import MALFORMED
 from worker.slices import Stack, decode, read_stack
 from worker.volume import find_gaps, slice_heights_mm

@@ -14,13 +14,13 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from schema.database import Database
-from schema.reading import DisagreementCause
+from schema.readers import DisagreementCause
 from schema.tables import Study
-from worklist import reading
+from worklist import acknowledgement
 from worklist.access.audit import Act, Trail, What
 from worklist.access.guard import address_of, own_path, reader_of
+from worklist.acknowledgement import Opinion, ReadingError
 from worklist.queries import find_study
-from worklist.reading import Opinion, ReadingError
 
 LARGEST_FORM = 16384
 Change = Callable[[Session, Study, str], None]
@@ -44,13 +44,13 @@ class Actions:
 
     async def acknowledge(self, request: Request) -> Response:
         """Note that the reader saw the result."""
-        return await self._change(request, What.ACKNOWLEDGED, reading.acknowledge)
+        return await self._change(request, What.ACKNOWLEDGED, acknowledgement.acknowledge)
 
     async def take_back(self, request: Request) -> Response:
         """Make the study unread again."""
 
         def take_back(session: Session, study: Study, _who: str) -> None:
-            reading.take_back(session, study)
+            acknowledgement.take_back(session, study)
 
         return await self._change(request, What.TAKEN_BACK, take_back)
 
@@ -58,10 +58,10 @@ class Actions:
         """Store whether the reader agrees, and why not."""
         opinion = read_opinion(await read_form(request))
 
-        def judge(session: Session, study: Study, who: str) -> None:
-            reading.give_verdict(session, study, opinion, who)
+        def agree(session: Session, study: Study, who: str) -> None:
+            acknowledgement.give_verdict(session, study, opinion, who)
 
-        return await self._change(request, What.AGREED if opinion.agrees else What.DISAGREED, judge)
+        return await self._change(request, What.AGREED if opinion.agrees else What.DISAGREED, agree)
 
     async def _change(self, request: Request, what: What, change: Change) -> Response:
         form = await read_form(request)

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from schema.hemorrhage_subtypes import Claim
 from schema.states import Outcome, StudyState
-from schema.subtypes import Claim
 from worklist.coverage import Coverage
 from worklist.window import Place
 

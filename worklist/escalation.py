@@ -8,7 +8,7 @@ import structlog
 
 from schema.database import Database
 from schema.errors import TriageError
-from worklist.reading import escalate
+from worklist.acknowledgement import escalate
 
 log = structlog.get_logger()
 LOOK_S = 10.0

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, fields
 
 from schema.database import Database
+from worklist.acknowledgement import GivenVerdict, read_verdicts
 from worklist.queries import find_study
-from worklist.reading import GivenVerdict, read_verdicts
 from worklist.serialization import plain
 
 COLUMNS = tuple(one.name for one in fields(GivenVerdict))

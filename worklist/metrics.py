@@ -4,8 +4,8 @@ import sqlalchemy as sa
 
 from schema.database import Database, read_clock
 from schema.tables import Study, StudyEvent
+from worklist.acknowledgement import UNREAD_CRITICAL
 from worklist.listing import CRITICAL, count_unread
-from worklist.reading import UNREAD_CRITICAL
 
 
 def metrics_text(database: Database) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import schema
+from schema.hemorrhage_subtypes import SUBTYPES, Claim
 from schema.settings import Settings
-from schema.subtypes import SUBTYPES, Claim
 
 # Read as a file: the page's host has no torch, and nothing of the worker is imported.
 SHIPPED = Path(schema.__file__).parents[1] / "worker" / "munet" / "weights" / "munet.json"

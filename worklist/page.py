@@ -16,22 +16,22 @@ from starlette.types import ASGIApp
 
 from schema.database import Database
 from schema.errors import PermanentError, TriageError
-from schema.reading import Role
+from schema.readers import Role
 from schema.settings import Settings
 from worklist import queries, serialization
 from worklist.access.audit import Act, Trail, What
 from worklist.access.guard import Access, Gate, address_of, needing, reader_of
-from worklist.access.pages import AccessViews
+from worklist.access.login_pages import AccessViews
 from worklist.actions import Actions
 from worklist.events import Events
 from worklist.explanation import Explanation
 from worklist.export import read_all, read_of_study
-from worklist.headers import SecurityHeaders
 from worklist.metrics import metrics_text
 from worklist.modelcard import read_card
 from worklist.opening import default_window
 from worklist.performance import sum_up
 from worklist.rendering import Templates
+from worklist.security_headers import SecurityHeaders
 from worklist.window import JSON_ROWS, PAGE_ROWS, View, Window, read_window
 
 STATIC = Path(__file__).parent / "static"

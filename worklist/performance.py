@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from schema.reading import DisagreementCause
+from schema.readers import DisagreementCause
 from schema.states import Outcome
-from worklist.reading import GivenVerdict
+from worklist.acknowledgement import GivenVerdict
 
 CONFIDENCE = 0.95
 STEPS = 60  # of bisection: far below a float's last digit

@@ -11,9 +11,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from schema.hemorrhage_subtypes import SUBTYPES
 from schema.settings import Settings
 from schema.states import Outcome, StudyState
-from schema.subtypes import SUBTYPES
 from worklist import formatting
 from worklist.access.guard import LOCAL
 from worklist.access.sessions import Reader
@@ -22,15 +22,15 @@ from worklist.entries import LATE_AFTER_S, Entry
 from worklist.listing import COUNTED_TO
 from worklist.serialization import iso
 from worklist.timeline import timeline
-from worklist.verdicts import (
+from worklist.window import Place, View
+from worklist.wording import (
     CAUSES,
-    judge,
     name_findings,
     name_level,
     say_claim,
     summarise,
+    wording_of,
 )
-from worklist.window import Place, View
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -76,7 +76,7 @@ def _environment(settings: Settings) -> Environment:
         causes=CAUSES,
         counted=lambda number: "999+" if number >= COUNTED_TO else str(number),
         following=_following,
-        judge=judge,
+        wording_of=wording_of,
         late_after_s=LATE_AFTER_S,
         name_findings=name_findings,
         name_level=name_level,

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from schema.hemorrhage_subtypes import ANY, KEYS
 from schema.states import JobState, StudyState
 from schema.studies import NONE_FOUND, NOT_ANALYSED, deciding, newest_ended
-from schema.subtypes import ANY, KEYS
 from schema.tables import Job, ResultObject, Series, Study
 from worklist.coverage import make_coverage
 from worklist.entries import LATE_AFTER_S, Entry, FindingRow, ObjectRow

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from worklist.acknowledgement import GivenVerdict
 from worklist.entries import Entry, Worklist
 from worklist.explanation import Explanation
-from worklist.reading import GivenVerdict
 
 PAGE_ONLY = frozenset(
     {"patient_name", "patient_birth_date"}

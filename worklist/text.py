@@ -12,7 +12,7 @@ from worklist.coverage import part_seen
 from worklist.entries import Entry, FindingRow, Worklist
 from worklist.explanation import Announced, Explanation, JobAccount, SeriesAccount
 from worklist.formatting import calendar_date, clock, duration, flatten, printable
-from worklist.verdicts import judge, name_findings, name_level
+from worklist.wording import name_findings, name_level, wording_of
 
 PIPE_WIDTH = 160  # a pipe has no width of its own, and 80 columns would break every UID
 HEADER = ("Priority", "Outcome", "Findings", "Patient, accession", "Received", "Study", "Why")
@@ -38,7 +38,7 @@ def print_worklist(worklist: Worklist, zone: tzinfo = UTC) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(SHOWN)]
     for number, row in enumerate(rows):
         entry = worklist.entries[number - 1] if number else None
-        style = STYLES[judge(entry).key] if entry else "bold"
+        style = STYLES[wording_of(entry).key] if entry else "bold"
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False))
         if console.is_terminal:
             console.print(Text(line.rstrip(), style, overflow="fold"))
@@ -55,7 +55,7 @@ def list_cells(entry: Entry, zone: tzinfo = UTC) -> tuple[str, ...]:
     late = ", waiting too long" if entry.late else ""
     return (
         name_level(entry.priority),
-        judge(entry).words,
+        wording_of(entry).words,
         ", ".join(name_findings(entry)) or "-",
         f"{printable(entry.patient_id) or '-'} {printable(entry.accession_number)}".strip(),
         f"{clock(entry.received_at, zone)}, {duration(entry.age_s)} ago{late}",
@@ -65,7 +65,7 @@ def list_cells(entry: Entry, zone: tzinfo = UTC) -> tuple[str, ...]:
 
 
 def _reasons(entry: Entry) -> Iterable[str]:
-    note = judge(entry).note.rstrip(".")
+    note = wording_of(entry).note.rstrip(".")
     part = part_seen(entry.coverage)
     said = (note, part, printable(entry.reason), printable(entry.priority_reason))
     return dict.fromkeys(line for line in said if line)  # a reason often is said twice
@@ -74,7 +74,7 @@ def _reasons(entry: Entry) -> Iterable[str]:
 def print_explanation(explanation: Explanation, zone: tzinfo = UTC) -> None:
     """Print the outcome, then every series with its jobs."""
     console, entry = _console(), explanation.entry
-    verdict = judge(entry)
+    verdict = wording_of(entry)
     console.print(Text(f"{name_level(entry.priority)}: {verdict.words}", STYLES[verdict.key]))
     _print_fields(console, 2, _study_fields(explanation, zone))
     for number, series in enumerate(explanation.series, 1):

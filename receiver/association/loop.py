@@ -8,7 +8,6 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Final
 
 import structlog
 from pynetdicom.pdu import A_RELEASE_RP
@@ -16,6 +15,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from receiver.access.tls import peer_names
 from receiver.association.storage import Delivery, StorageService
+from receiver.association.timeouts import ARTIM_S, IDLE_S
 from receiver.commitment.scp import CommitmentScp
 from receiver.counts import ASSOCIATIONS, TLS_REFUSED
 from receiver.inbox import Inbox
@@ -41,8 +41,6 @@ from receiver.protocol.rejection import Rejection
 log = structlog.get_logger()
 
 Secure = Callable[[socket.socket], socket.socket]
-ARTIM_S: Final = 5.0  # PS3.8 section 9.1.5: an idle socket must not keep a place for long
-IDLE_S: Final = 60.0  # between two signs of life of an established association
 
 
 class Association:

@@ -10,19 +10,19 @@ import structlog
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from receiver.access.callers import AccessRules, AssociationRequest, plain_address, refuse
-from receiver.access.limits import PeerLimiter, PeerLimits
+from receiver.access.peer_limits import PeerLimiter, PeerLimits
 from receiver.association.loop import Association, Secure
+from receiver.association.timeouts import STOP_DEADLINE_S
 from receiver.commitment.scp import CommitmentScp
 from receiver.counts import ACCEPTED, ASSOCIATIONS, CONNECTIONS_REFUSED, OPEN_ASSOCIATIONS
 from receiver.inbox import Inbox
 from receiver.protocol.rejection import LOCAL_LIMIT, Rejection
-from receiver.protocol.statuses import describe
+from schema.errors import describe
 from schema.files import MEGABYTE
 from schema.settings import Settings
 
 log = structlog.get_logger()
 
-STOP_DEADLINE_S: Final = 2.0
 EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 EXHAUSTED_PAUSE_S: Final = 0.1  # for associations to end; the next connection waits in the backlog
 

@@ -9,12 +9,12 @@ import structlog
 from receiver.counts import DIMSE, count_object
 from receiver.inbox import AssociationFolder, Inbox, IncomingObject
 from receiver.protocol.dimse import Command, Operation, Tag, encode_response
+from receiver.protocol.failure_statuses import SopClassNotSupportedError, status_of
 from receiver.protocol.file_meta import encode_file_meta
 from receiver.protocol.identity import read_identity, require_match, require_uid
 from receiver.protocol.negotiation import AcceptedContext
-from receiver.protocol.statuses import SopClassNotSupportedError, describe, status_of
 from schema.dicom import DimseStatus
-from schema.errors import TriageError
+from schema.errors import TriageError, describe
 
 log = structlog.get_logger()
 

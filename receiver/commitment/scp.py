@@ -13,17 +13,17 @@ from typing import Final
 
 import structlog
 
-from receiver.commitment.messages import (
+from receiver.commitment.result import (
     REQUEST_COMMITMENT,
     CommitmentRequest,
     Reference,
     read_request,
 )
 from receiver.protocol.dimse import Command, Operation, Tag, encode_response
+from receiver.protocol.failure_statuses import status_of
 from receiver.protocol.negotiation import AcceptedContext
-from receiver.protocol.statuses import describe, status_of
 from schema.dicom import PUSH_MODEL, PUSH_MODEL_INSTANCE, DimseStatus
-from schema.errors import TriageError
+from schema.errors import TriageError, describe
 from schema.files import sync_folder
 
 log = structlog.get_logger()

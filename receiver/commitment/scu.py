@@ -7,7 +7,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, build_role
 from pynetdicom.association import Association
 
-from receiver.commitment.messages import CommitmentReport, event_information
+from receiver.commitment.result import CommitmentReport, event_information
 from schema.dicom import PUSH_MODEL, PUSH_MODEL_INSTANCE, DimseStatus
 from schema.errors import TransientError
 from schema.peers import PeerAddress

@@ -9,11 +9,11 @@ from sqlalchemy.orm import Session
 from receiver.catalogue.reopening import reopen
 from receiver.completeness.assess import CompletenessTimeouts, assess, completed_by
 from receiver.completeness.evidence import due_ids, due_series
-from receiver.dispatch.headers import newest_headers
 from receiver.dispatch.second_choice import second_choices
+from receiver.instance.columns import newest_headers
 from receiver.instance.header import Header
+from receiver.selection.images import Selection, select_images
 from receiver.selection.rules import SelectionRules, load_rules
-from receiver.selection.select import Selection, select_images
 from schema.database import Database, read_clock
 from schema.scans import adds
 from schema.settings import Settings

@@ -11,7 +11,7 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
-from receiver.protocol.statuses import IdentityMismatchError
+from receiver.protocol.failure_statuses import IdentityMismatchError
 from receiver.protocol.values import MALFORMED
 from schema.errors import UnreadableObjectError
 

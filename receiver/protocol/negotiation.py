@@ -14,9 +14,9 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import PresentationContext, negotiate_as_acceptor
 
-from receiver.protocol.contexts import supported_contexts
 from receiver.protocol.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from receiver.protocol.pdu import PDU_HEADER, AbortReason, PduType, ProtocolError
+from receiver.protocol.presentation_contexts import supported_contexts
 from receiver.protocol.rejection import Rejection
 
 UNLIMITED = 0  # PS3.8 annex D.1: fewer, larger PDUs; they are read in pieces anyway

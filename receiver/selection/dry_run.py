@@ -6,8 +6,8 @@ from itertools import groupby
 from pathlib import Path
 
 from receiver.instance.header import Header, read_header
+from receiver.selection.images import Selection, select_images
 from receiver.selection.rules import SelectionRules
-from receiver.selection.select import Selection, select_images
 from schema.errors import UnreadableObjectError
 from schema.scans import adds
 

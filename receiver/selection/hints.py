@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from receiver.instance.header import Header
-from receiver.selection.reading import Reading, agent_given, energy_kev, read
+from receiver.selection.names import Reading, agent_given, energy_kev, read
 from receiver.selection.region import region_hint
 from receiver.selection.rules import HintWeights, SelectionRules
 from receiver.selection.words import Kind, Sharpness

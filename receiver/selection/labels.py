@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from receiver.instance.header import Header
-from receiver.selection.reading import energy_kev, read
+from receiver.selection.names import energy_kev, read
 from receiver.selection.rules import SelectionRules
 from receiver.selection.words import Kind, Sharpness
 from schema.dicom import ANALYSED_CLASSES

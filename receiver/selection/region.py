@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from receiver.instance.header import Header
-from receiver.selection.reading import read
+from receiver.selection.names import read
 from receiver.selection.rules import SelectionRules
 from receiver.selection.words import Kind, Words
 

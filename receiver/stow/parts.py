@@ -8,15 +8,16 @@ import structlog
 from pydicom.filereader import read_dataset
 from python_multipart.multipart import MultipartParser
 
-from receiver.commitment.messages import Reference
+from receiver.commitment.result import Reference
 from receiver.counts import STORED, STOW, count_object
 from receiver.inbox import AssociationFolder, Inbox, IncomingObject
+from receiver.protocol.failure_statuses import IdentityMismatchError, SopClassNotSupportedError
 from receiver.protocol.file_meta import META_LENGTH_OFFSET, encode_file_meta
 from receiver.protocol.identity import read_identity, require_match, require_uid
-from receiver.protocol.statuses import IdentityMismatchError, SopClassNotSupportedError, describe
+from receiver.protocol.presentation_contexts import TRANSFER_SYNTAXES
 from receiver.stow.answer import StoreResult, TransferSyntaxNotSupportedError, failure_reason
-from schema.dicom import ANALYSED_CLASSES, COMPANION_CLASSES, TRANSFER_SYNTAXES
-from schema.errors import UnreadableObjectError
+from schema.dicom import ANALYSED_CLASSES, COMPANION_CLASSES
+from schema.errors import UnreadableObjectError, describe
 
 log = structlog.get_logger()
 

@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.support.bodies import STRANGERS, body, enhanced
 from tests.support.heads import ctich, ge_head, kept, release, thinned, without_middle
 from worker.look.contrast import Contrast
-from worker.look.look import Look, look
 from worker.look.marks import refusal
+from worker.look.series_look import Look, look
 from worker.reasons import describe_part
 from worker.rules import load_rules
 from worker.volume import Volume

@@ -16,9 +16,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from schema.database import Database, open_database, upgrade
+from schema.hemorrhage_subtypes import ANY, KEYS
 from schema.settings import Settings
 from schema.states import JobState, Outcome, SeriesState, StudyState
-from schema.subtypes import ANY, KEYS
 from schema.tables import Base, Finding, Job, Series, Study
 from worklist.queries import read_worklist
 from worklist.window import View, Window

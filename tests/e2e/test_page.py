@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, sync_playwright
 
 from schema.database import Database
-from schema.reading import Role
+from schema.readers import Role
 from schema.settings import Settings
 from schema.states import Outcome, SeriesState, StudyState
 from schema.tables import Finding

@@ -13,9 +13,9 @@ from sqlalchemy import select
 
 from schema.database import Database, open_database, upgrade
 from schema.errors import SettingsError
+from schema.hemorrhage_subtypes import ANY, Claim
 from schema.settings import Settings
 from schema.states import DeliveryState, Outcome
-from schema.subtypes import ANY, Claim
 from schema.tables import Delivery, Finding, Study
 from tests.support.listeners import http_listener, mllp_listener
 from tests.support.outbox import Outbox

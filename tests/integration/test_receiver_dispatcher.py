@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from receiver.dispatch.dispatcher import Dispatcher
+from receiver.dispatch.redispatch import Dispatcher
 from schema.broker import client, count_waiting, ensure_broker
 from schema.database import Database, read_clock
 from schema.errors import BrokerUnavailableError

@@ -14,10 +14,10 @@ import pytest
 import sqlalchemy as sa
 
 from receiver.inbox import FOLDER, AssociationFolder, Inbox, IncomingObject
+from receiver.periodic.steps import receiver_steps
+from receiver.periodic.sweeper import Sweeper
 from receiver.processes.pool import hold_storage
 from receiver.protocol.file_meta import encode_file_meta
-from receiver.steps import receiver_steps
-from receiver.sweeper import Sweeper
 from schema.broker import client
 from schema.database import connect, upgrade
 from schema.dicom import DimseStatus

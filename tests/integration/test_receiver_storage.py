@@ -15,7 +15,8 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian
 
 from receiver.inbox import FOLDER
-from schema.dicom import ANALYSED_CLASSES, COMPANION_CLASSES, TRANSFER_SYNTAXES, DimseStatus
+from receiver.protocol.presentation_contexts import TRANSFER_SYNTAXES
+from schema.dicom import ANALYSED_CLASSES, COMPANION_CLASSES, DimseStatus
 from tests.benchmarks.objects import write_objects
 from tests.support.processes import wait_for
 from tests.support.receivers import Address, acceptors, dcmtk

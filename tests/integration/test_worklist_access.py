@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from schema.database import Database, open_database
-from schema.reading import Role
+from schema.readers import Role
 from schema.settings import Settings
 from schema.states import Outcome
 from schema.tables import LoginSession

@@ -24,7 +24,7 @@ from pydicom.uid import (
     JPEGLosslessSV1,
 )
 
-from schema.subtypes import ANY, KEYS, Claim
+from schema.hemorrhage_subtypes import ANY, KEYS, Claim
 
 SIZE = 64
 SPACING_MM = 2.5

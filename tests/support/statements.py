@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from schema.hemorrhage_subtypes import ANY, KEYS, Claim
 from schema.states import Outcome
-from schema.subtypes import ANY, KEYS, Claim
 from worker.findings import measure
 from worker.objects.statement import Statement
 from worker.objects.writing import Written, write_objects

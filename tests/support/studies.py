@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trainer.evaluation.judge import Study
+from trainer.evaluation.studies import Study
 from worker.munet.card import CLASSES, OperatingPoint
 
 

@@ -4,10 +4,9 @@ import pytest
 
 from worker.munet.clahe import equalise
 from worker.munet.head import head_box
-from worker.munet.preprocessing import Preprocessing, neighbours
+from worker.munet.preprocessing import Preprocessing, neighbours, window
 from worker.munet.resize import Box, resize, restore
 from worker.munet.slab import extents, slab_weights, slabs
-from worker.munet.window import window
 
 
 def test_the_brain_window_has_exact_ends_and_middle():

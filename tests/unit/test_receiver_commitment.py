@@ -1,7 +1,7 @@
 import pytest
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from receiver.commitment.messages import (
+from receiver.commitment.result import (
     CommitmentRequest,
     EventType,
     FailureReason,

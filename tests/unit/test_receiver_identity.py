@@ -3,6 +3,7 @@
 import pytest
 from pydicom.uid import ImplicitVRLittleEndian
 
+from receiver.protocol.failure_statuses import IdentityMismatchError
 from receiver.protocol.identity import (
     HEAD_BYTES,
     Identity,
@@ -10,7 +11,6 @@ from receiver.protocol.identity import (
     require_match,
     require_uid,
 )
-from receiver.protocol.statuses import IdentityMismatchError
 from schema.errors import UnreadableObjectError
 from tests.support.scu import CT, EXPLICIT, encode, image
 

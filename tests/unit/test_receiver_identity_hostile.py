@@ -4,8 +4,7 @@ import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 
 from receiver.protocol.identity import read_identity
-from receiver.protocol.statuses import describe
-from schema.errors import UnreadableObjectError
+from schema.errors import UnreadableObjectError, describe
 from tests.support.scu import encode, image
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from receiver.selection.reading import read
-from receiver.selection.select import select_images
+from receiver.selection.images import select_images
+from receiver.selection.names import read
 from tests.support.series import rules_without_veto, series
 
 TABLE = tomllib.loads(Path(__file__).with_name("names_table.toml").read_text("utf-8"))

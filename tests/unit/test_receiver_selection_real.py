@@ -7,8 +7,8 @@ import pytest
 from pydicom.dataset import Dataset
 
 from receiver.instance.header import read_header
+from receiver.selection.images import select_images
 from receiver.selection.rules import load_rules
-from receiver.selection.select import select_images
 from tests.support.phantoms import Phantom
 from tests.support.series import headers
 

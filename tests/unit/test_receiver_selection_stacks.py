@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
+from receiver.selection.images import Selection, select_images
 from receiver.selection.rules import load_rules
-from receiver.selection.select import Selection, select_images
 from tests.support.phantoms import element
 from tests.support.series import datasets, headers
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from receiver.selection.dry_run import chosen_of
-from receiver.selection.select import Selection, select_images
+from receiver.selection.images import Selection, select_images
 from schema.scans import Scan, adds, seconds_between, time_of_day
 from tests.support.series import rules_without_veto, series
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from receiver.selection.select import Selection, select_images
+from receiver.selection.images import Selection, select_images
 from tests.support.series import rules_without_veto, series
 
 TABLE = tomllib.loads(Path(__file__).with_name("series_table.toml").read_text("utf-8"))

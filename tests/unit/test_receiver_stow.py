@@ -3,8 +3,8 @@ from http import HTTPStatus
 import pytest
 from pydicom.uid import CTImageStorage
 
-from receiver.commitment.messages import Reference
-from receiver.protocol.statuses import IdentityMismatchError, SopClassNotSupportedError
+from receiver.commitment.result import Reference
+from receiver.protocol.failure_statuses import IdentityMismatchError, SopClassNotSupportedError
 from receiver.stow.answer import (
     RefusedRequestError,
     StoreResult,

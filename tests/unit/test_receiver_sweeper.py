@@ -8,8 +8,8 @@ from pathlib import Path
 
 import structlog
 
-from receiver.steps import DISPATCH, PLAN, receiver_steps
-from receiver.sweeper import Step, Sweeper
+from receiver.periodic.steps import DISPATCH, PLAN, receiver_steps
+from receiver.periodic.sweeper import Step, Sweeper
 from schema.database import open_database
 from schema.settings import Settings
 

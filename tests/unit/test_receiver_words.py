@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from receiver.selection.reading import agent_given, energy_kev, read
+from receiver.selection.names import agent_given, energy_kev, read
 from receiver.selection.rules import load_rules
 from receiver.selection.tokens import tokens_of
 from receiver.selection.words import Kind, Sharpness, load_words

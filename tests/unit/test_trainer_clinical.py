@@ -12,7 +12,7 @@ from trainer.evaluation.clinical import (
     predictive,
     volume_error,
 )
-from trainer.evaluation.judge import ML_PER_PIXEL
+from trainer.evaluation.studies import ML_PER_PIXEL
 
 ML = round(1 / ML_PER_PIXEL)  # pixels
 SMALL = study(1, ["EDH"], [ML // 2], [0], [0], [0.3])  # 0.5 mL, missed

@@ -87,7 +87,7 @@ def test_thresholds_of_a_fold_come_from_the_other_folds(
 
     monkeypatch.setattr(crossval_module, "choose", spy)
     planned = plan(config, prepared, home / "run", 2)
-    crossval_module.judged(planned, prepared, release)
+    crossval_module.evaluated(planned, prepared, release)
     assert chosen == [3 * len(fold.split.train) for fold in planned]
 
 

@@ -10,9 +10,9 @@ from trainer.cli import app
 from trainer.datasets.splits import SplitError, judged_patients
 from trainer.evaluation.evaluate import evaluate, overlap
 from trainer.evaluation.intervals import bootstrap, exact
-from trainer.evaluation.judge import ML_PER_PIXEL, Study, count
 from trainer.evaluation.metrics import Overlap, auc, intraclass, sensitivity, specificity
 from trainer.evaluation.operating import POINTS, platt, youden
+from trainer.evaluation.studies import ML_PER_PIXEL, Study, count
 from worker.munet.card import CLASSES, OperatingPoint
 from worker.munet.inference import calibrate
 

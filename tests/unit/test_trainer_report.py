@@ -6,7 +6,7 @@ from datetime import datetime
 import pytest
 from rich.console import Console
 
-from trainer.reports.report import (
+from trainer.reports.document import (
     Figure,
     Section,
     Table,

@@ -48,8 +48,8 @@ def test_the_paper_tests_nine_patients():
 
 def test_every_patient_is_judged_in_exactly_one_fold():
     prepared = heads({n: [n % 5] if n < 25 else [] for n in range(40)})
-    judged = [p for split in folds(prepared, 5, 0) for p in split.validation]
-    assert sorted(judged) == list(range(40))
+    evaluated = [p for split in folds(prepared, 5, 0) for p in split.validation]
+    assert sorted(evaluated) == list(range(40))
 
 
 def test_a_type_of_five_patients_stands_in_each_of_five_folds():

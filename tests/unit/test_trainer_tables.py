@@ -7,8 +7,8 @@ from tests.support.studies import study
 from trainer.evaluation.evaluate import evaluate
 from trainer.evaluation.gallery import Example, Gallery
 from trainer.reports import published
+from trainer.reports.document import Text, html
 from trainer.reports.evaluation_report import sections
-from trainer.reports.report import Text, html
 from trainer.reports.tables import any_bleed, table_7, table_9, table_10, table_11
 from worker.munet.preprocessing import Preprocessing
 from worker.munet.resize import Box

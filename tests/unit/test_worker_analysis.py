@@ -9,8 +9,8 @@ import pytest
 from pydicom.uid import UID
 
 from schema.errors import PermanentError, SourceFileMissingError, StorageFullError, TransientError
+from schema.hemorrhage_subtypes import KEYS
 from schema.states import Outcome
-from schema.subtypes import KEYS
 from tests.support.phantoms import (
     BRAIN_HU,
     FEW_MM,

@@ -6,7 +6,7 @@ import pytest
 from pydicom.sr._concepts_dict import concepts
 
 import worker
-from schema.subtypes import CATEGORY, HEMORRHAGE, INTRACRANIAL_HEMORRHAGE, SUBTYPES, Code
+from schema.hemorrhage_subtypes import CATEGORY, HEMORRHAGE, INTRACRANIAL_HEMORRHAGE, SUBTYPES, Code
 from worker.segmentation import ARTIFICIAL_INTELLIGENCE
 
 SNOMED = [

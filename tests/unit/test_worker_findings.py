@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from schema.subtypes import ANY, KEYS, Claim
+from schema.hemorrhage_subtypes import ANY, KEYS, Claim
 from worker.findings import Finding, measure
 from worker.volume import Volume
 

@@ -16,8 +16,8 @@ from tests.support.heads import (
     without_middle,
 )
 from worker.look.contrast import Contrast
-from worker.look.look import look
 from worker.look.marks import marks, refusal
+from worker.look.series_look import look
 from worker.look.texture import Kernel
 from worker.volume import Volume
 

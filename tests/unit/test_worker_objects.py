@@ -10,8 +10,8 @@ import pytest
 from pydicom import dcmread
 
 from schema.errors import TransientError
+from schema.hemorrhage_subtypes import SUBTYPES, Claim
 from schema.states import Outcome
-from schema.subtypes import SUBTYPES, Claim
 from tests.support.phantoms import FEW_MM, Phantom
 from tests.support.statements import bleed, statement_of, write_all
 from tests.support.validators import object_errors

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schema.errors import SettingsError
+from schema.hemorrhage_subtypes import ANY, KEYS, Claim
 from schema.states import Outcome
-from schema.subtypes import ANY, KEYS, Claim
 from worker.findings import LEAST_ML, Finding
 from worker.look.coverage import Coverage, UnseenGap
 from worker.priority import Extent, Priority, prioritise

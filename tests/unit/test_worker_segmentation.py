@@ -12,7 +12,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage
 
-from schema.subtypes import SUBTYPES
+from schema.hemorrhage_subtypes import SUBTYPES
 from tests.support.phantoms import (
     BLOOD_HU,
     EMERGENCY,

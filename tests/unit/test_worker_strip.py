@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from schema.subtypes import BLOOD_RGB, KEYS, Claim
+from schema.hemorrhage_subtypes import BLOOD_RGB, KEYS, Claim
 from tests.support.phantoms import HEAD_MM, Phantom
 from tests.support.statements import bleed, statement_of
 from worker.objects.statement import Statement

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from schema.reading import DisagreementCause
+from schema.hemorrhage_subtypes import Claim
+from schema.readers import DisagreementCause
 from schema.states import Outcome, StudyState
-from schema.subtypes import Claim
 from worklist.coverage import Coverage
 from worklist.entries import Entry, FindingRow, ObjectRow
 from worklist.serialization import PAGE_ONLY
-from worklist.verdicts import CONFLICT, OUTCOMES
 from worklist.window import View, Window
+from worklist.wording import CONFLICT, OUTCOMES
 
 DOCS = Path(__file__).parents[2] / "docs"
 API = (DOCS / "api.md").read_text(encoding="utf-8")

@@ -2,10 +2,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from schema.reading import DisagreementCause
+from schema.readers import DisagreementCause
 from schema.states import Outcome
+from worklist.acknowledgement import GivenVerdict, Opinion, ReadingError
 from worklist.performance import exact_interval, sum_up
-from worklist.reading import GivenVerdict, Opinion, ReadingError
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -1,4 +1,4 @@
-"""Verbs that judge: a checkpoint, a preset, a choice."""
+"""Commands that evaluate: a checkpoint, a preset, a choice."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -15,12 +15,12 @@ from trainer.datasets.splits import held_split, judged_patients
 from trainer.evaluation.clinical import PREVALENCES
 from trainer.evaluation.evaluate import evaluate as figures_of
 from trainer.evaluation.gallery import Gallery
-from trainer.evaluation.judge import judge
 from trainer.evaluation.perturb import perturbed, to_json
+from trainer.evaluation.studies import predict_studies
 from trainer.experiments import ablation, crossval_report
 from trainer.experiments import crossval as folds_of
 from trainer.reports import evaluation_report, robustness
-from trainer.reports.report import Files, Text, publish
+from trainer.reports.document import Files, Text, publish
 from trainer.training.run import baseline
 from worker.munet.checkpoint import SHIPPED
 from worker.munet.inference import Predictor
@@ -46,14 +46,14 @@ def evaluate(
     ] = False,
     device: str = "auto",
 ) -> None:
-    """Judge a checkpoint on patients, by the paper's protocol and by the clinical one."""
+    """Evaluate a checkpoint on patients, by the paper's protocol and by the clinical one."""
     with told():
         release = read_release(data)
         chosen = judged_patients(release.patients, numbers(patients), split)
         predictor = Predictor(model, device)
         card, gallery = predictor.card, Gallery(predictor.card.preprocessing)
-        judging = judge(predictor, release, chosen, gallery.see)
-        studies = list(track(judging, "Judging", len(chosen), console=console))
+        evaluating = predict_studies(predictor, release, chosen, gallery.see)
+        studies = list(track(evaluating, "Evaluating", len(chosen), console=console))
         figures = figures_of(studies, card.name, card.sha256, prevalence or PREVALENCES)
         met = evaluation_report.known(card, chosen)
         sections = evaluation_report.sections(figures, studies, gallery)
@@ -84,7 +84,7 @@ def crossval(
     html_file: Annotated[Path | None, typer.Option("--html", help="RUN/crossval.html")] = None,
     cache: Cache = CACHE,
 ) -> None:
-    """Judge a preset on every patient, each by a network that never saw them."""
+    """Evaluate a preset on every patient, each by a network that never saw them."""
     with told():
         config = load_config(preset)
         release = read_release(data)
@@ -107,7 +107,7 @@ def ablate(
     data: Data,
     run: Annotated[Path, typer.Option(help="A folder for the runs; goes on where they stand.")],
     preset: Preset = "best",
-    held_out: Annotated[str, typer.Option(help="Patients to judge on; a fifth by default.")] = "",
+    held_out: Annotated[str, typer.Option(help="Patients held out; a fifth by default.")] = "",
     split: Annotated[str, typer.Option(help="paper-test: table 3's test patients.")] = "",
     epochs: Annotated[int, typer.Option(min=0, help="Epochs a row; 0 is the preset's.")] = 0,
     rows: Annotated[str, typer.Option(help="Which rows, as smote,fpn; all by default.")] = "",

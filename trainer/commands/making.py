@@ -25,7 +25,7 @@ from trainer.experiments import site
 from trainer.experiments.begin import beginning
 from trainer.reports.contact import contact_sheet, table_4
 from trainer.reports.curves import Curves, Scalars
-from trainer.reports.report import write_bytes
+from trainer.reports.document import write_bytes
 from trainer.training.fit import Observer
 from trainer.training.fit import fit as fit_run
 from trainer.training.run import described

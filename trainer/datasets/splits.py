@@ -22,7 +22,7 @@ class LeakError(SplitError):
 
 @dataclass(frozen=True)
 class Split:
-    """Patients to learn from and patients to be judged on."""
+    """Patients to learn from and patients to be evaluated on."""
 
     train: tuple[int, ...]
     validation: tuple[int, ...]
@@ -56,7 +56,7 @@ def held_patients(named: Collection[int], split: str) -> tuple[int, ...]:
 def judged_patients(
     present: Collection[int], named: Collection[int], split: str
 ) -> tuple[int, ...]:
-    """Whom to judge: the named, a split's, or everybody.
+    """Whom to evaluate: the named, a split's, or everybody.
 
     Raises
     ------

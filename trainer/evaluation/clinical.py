@@ -14,8 +14,8 @@ import torch
 from torchmetrics.functional.classification import binary_calibration_error
 
 from trainer.evaluation.intervals import bootstrap
-from trainer.evaluation.judge import Study
 from trainer.evaluation.metrics import ratio, sensitivity, specificity
+from trainer.evaluation.studies import Study
 
 BINS_ML = (0.0, 1.0, 5.0, 25.0, math.inf)
 PREVALENCES = (0.05, 0.1, 0.2)

@@ -15,8 +15,8 @@ from sklearn.metrics import confusion_matrix
 
 from trainer.evaluation.clinical import PREVALENCES, clinical_figures
 from trainer.evaluation.intervals import bootstrap, shares
-from trainer.evaluation.judge import Study
 from trainer.evaluation.metrics import auc, intraclass, ratio, sensitivity, specificity
+from trainer.evaluation.studies import Study
 from worker.munet.card import CLASSES
 
 
@@ -26,7 +26,7 @@ def evaluate(
     sha256: str,
     prevalences: Sequence[float] = PREVALENCES,
 ) -> dict[str, Any]:
-    """Put all figures of some judged patients together."""
+    """Put all figures of some evaluated patients together."""
     return {
         "model": {"name": name, "sha256": sha256},
         "patients": [study.patient for study in studies],

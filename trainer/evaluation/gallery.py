@@ -1,4 +1,4 @@
-"""Keep the few slices that the figures show while a checkpoint is judged."""
+"""Keep the few slices that the figures show while a checkpoint is evaluated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,9 +9,8 @@ import numpy.typing as npt
 from trainer.datasets.ctich import Slice, read_mask
 from worker.munet.card import CLASSES
 from worker.munet.inference import Prediction
-from worker.munet.preprocessing import Preprocessing
+from worker.munet.preprocessing import Preprocessing, window
 from worker.munet.resize import Box
-from worker.munet.window import window
 
 WORST = 8  # slices, each of another patient
 

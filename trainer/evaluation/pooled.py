@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from trainer.evaluation.evaluate import balanced, with_type
 from trainer.evaluation.intervals import bootstrap, shares
-from trainer.evaluation.judge import Study
 from trainer.evaluation.metrics import auc, ratio, sensitivity, specificity
+from trainer.evaluation.studies import Study
 from worker.munet.card import CLASSES
 
 Figures = Callable[[Sequence[Study]], dict[str, float]]
@@ -116,7 +116,7 @@ def gain(ours: Sequence[Study], theirs: Sequence[Study], figures: Figures) -> di
     Raises
     ------
     ValueError
-        The two judged different patients.
+        The two evaluated different patients.
     """
     if [one.patient for one in ours] != [one.patient for one in theirs]:
         raise ValueError("a gain needs the same patients on both sides")

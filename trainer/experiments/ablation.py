@@ -1,7 +1,7 @@
 """Table 8: what SMOTE and the feature pyramid bring, and two choices that the paper leaves open.
 
-Every row is a run of its own that differs in one thing. All are judged on the same patients, whom
-no run gets to know, at thresholds fixed beforehand: none is chosen on them.
+Every row is a run of its own that differs in one thing. All are evaluated on the same patients,
+whom no run gets to know, at thresholds fixed beforehand: none is chosen on them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,19 +15,19 @@ from trainer.config import ConfigError, RunConfig, Smote, load_config
 from trainer.datasets.cache import prepare
 from trainer.datasets.ctich import Release
 from trainer.datasets.splits import Split
-from trainer.evaluation.judge import Study
 from trainer.evaluation.operating import SCORING
 from trainer.evaluation.pooled import Measured, clinical, measured, paper
+from trainer.evaluation.studies import Study
 from trainer.experiments.crossval import Fold, answers, called, train
 from trainer.reports import published
-from trainer.reports.report import Section, Table, shown
+from trainer.reports.document import Section, Table, shown
 from worker.munet.card import OperatingPoint
 from worker.munet.preprocessing import Channels, Preprocessing
 
 CLAHE = 2.0  # where the preset goes without
 TEXT = (
-    "Each row is a run of its own on the same training patients, judged on the same other ones at"
-    " thresholds fixed beforehand. 95 % intervals by bootstrap over those patients."
+    "Each row is a run of its own on the same training patients, evaluated on the same other ones"
+    " at thresholds fixed beforehand. 95 % intervals by bootstrap over those patients."
 )
 
 
@@ -105,7 +105,7 @@ def ablate(
     cache: Path,
     console: Console,
 ) -> list[Row]:
-    """Train every row from where it stands, one folder each, and judge it."""
+    """Train every row from where it stands, one folder each, and evaluate it."""
     return [_row(variant, release, split, folder, cache, console) for variant in rows]
 
 
@@ -115,12 +115,12 @@ def _row(
     fold = Fold(0, split, variant.config, folder / variant.key)
     prepared = prepare(release, variant.config.preprocessing, cache)
     train([fold], (), prepared, console)
-    studies = judged(fold, release, cache)
+    studies = evaluated(fold, release, cache)
     return Row(variant, measured(studies, paper), measured(studies, clinical))
 
 
-def judged(fold: Fold, release: Release, cache: Path) -> list[Study]:
-    """Judge one row's patients at thresholds fixed beforehand."""
+def evaluated(fold: Fold, release: Release, cache: Path) -> list[Study]:
+    """Evaluate one row's patients at thresholds fixed beforehand."""
     seen = answers(fold, prepare(release, fold.config.preprocessing, cache))
     return called(fold, seen, release, SCORING, OperatingPoint())
 

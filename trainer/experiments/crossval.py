@@ -1,11 +1,11 @@
 """Cross-validation by patient: the figure that decides.
 
-Every patient is judged by a network that never saw them: not in training, not for the learning
+Every patient is evaluated by a network that never saw them: not in training, not for the learning
 rate, not for early stopping. Calibration and thresholds of a fold come from the other folds'
 patients, who are all in the fold's training part, each of them answered for by the network of
 their own fold, which never saw them either. So nothing at an operating point is chosen on the
 patients it is measured on; how scores are combined, SCORING, was chosen once on all of them. While
-one fold alone has finished there are no such patients: it is judged without calibration at the
+one fold alone has finished there are no such patients: it is evaluated without calibration at the
 plain thresholds of `OperatingPoint`, fixed beforehand.
 """
 
@@ -20,8 +20,8 @@ from trainer.config import RunConfig
 from trainer.datasets.cache import Prepared
 from trainer.datasets.ctich import Release, read_series
 from trainer.datasets.splits import Split, SplitError, folds, inner
-from trainer.evaluation.judge import Study, study_of
 from trainer.evaluation.operating import SCORING, Seen, calibrated, choose, look, youden
+from trainer.evaluation.studies import Study, study_of
 from trainer.training.fit import fit
 from trainer.training.run import averaged, describe
 from worker.munet.card import OperatingPoint, Scoring
@@ -53,7 +53,7 @@ class Network:
 
     @property
     def studies(self) -> list[Study]:
-        """Every judged patient, rising."""
+        """Every evaluated patient, rising."""
         return sorted((s for part in self.folds.values() for s in part), key=lambda s: s.patient)
 
 
@@ -73,7 +73,7 @@ def crossval(
     which: Which,
     console: Console,
 ) -> list[Network]:
-    """Train folds of each configuration, and judge all that have finished in the folder.
+    """Train folds of each configuration, and evaluate all that have finished in the folder.
 
     Parameters
     ----------
@@ -86,13 +86,13 @@ def crossval(
     for planned in plans:
         train(planned, which.numbers, prepared, console)
     return [
-        Network(config.architecture, judged(planned, prepared, release))
+        Network(config.architecture, evaluated(planned, prepared, release))
         for config, planned in zip(configs, plans, strict=True)
     ]
 
 
 def plan(config: RunConfig, prepared: Prepared, folder: Path, count: int) -> list[Fold]:
-    """Say which patients each of `count` runs is judged on, and where it is kept."""
+    """Say which patients each of `count` runs is evaluated on, and where it is kept."""
     prefix = "" if config.architecture == "munet" else f"{config.architecture}-"
     splits = folds(prepared, count, config.seed)
     return [
@@ -136,8 +136,10 @@ def learning(fold: Fold, prepared: Prepared) -> Split:
     return Split(fold.split.train, ())
 
 
-def judged(planned: Sequence[Fold], prepared: Prepared, release: Release) -> dict[int, list[Study]]:
-    """Judge the patients of all folds that have finished, by the fold's number."""
+def evaluated(
+    planned: Sequence[Fold], prepared: Prepared, release: Release
+) -> dict[int, list[Study]]:
+    """Evaluate the patients of all folds that have finished, by the fold's number."""
     done = [fold for fold in planned if fold.finished]
     seen = [answers(fold, prepared) for fold in done]
     studies = {}

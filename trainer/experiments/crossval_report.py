@@ -6,10 +6,10 @@ from typing import Any
 
 from trainer.config import RunConfig
 from trainer.evaluation.evaluate import evaluate, with_type
-from trainer.evaluation.judge import Study
 from trainer.evaluation.pooled import Measured, clinical, gain, measured, paper
+from trainer.evaluation.studies import Study
 from trainer.experiments.crossval import Network
-from trainer.reports.report import Section, Table, shown
+from trainer.reports.document import Section, Table, shown
 from worker.munet.card import CLASSES
 
 NAMES = {"munet": "MUNet", "unet": "plain U-Net of the same budget"}
@@ -30,8 +30,8 @@ PAPER = {
 PAPER |= {"mean_dice": "mean Dice over types"}
 INTERVALS = "With 95 % intervals: exact for shares of studies, else by bootstrap over patients."
 OPERATING = (
-    "Each patient is judged by a network that never saw them. Calibration and thresholds of a fold"
-    " come from the other folds' patients, never from those it is measured on; with one fold"
+    "Each patient is evaluated by a network that never saw them. Calibration and thresholds of a"
+    " fold come from the other folds' patients, never from those it is measured on; with one fold"
     " finished they are fixed beforehand. How scores are combined was chosen once on all patients."
 )
 PROTOCOLS = {
@@ -43,7 +43,7 @@ PROTOCOLS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """Figures of every network, and of the first minus the second where both judged."""
+    """Figures of every network, and of the first minus the second where both evaluated."""
 
     config: RunConfig
     networks: Sequence[Network]
@@ -65,7 +65,7 @@ def outcome(config: RunConfig, networks: Sequence[Network]) -> Outcome:
 
 
 def common(ours: Sequence[Study], theirs: Sequence[Study]) -> tuple[list[Study], list[Study]]:
-    """Those studies of each whose patients the other judged too."""
+    """Those studies of each whose patients the other evaluated too."""
     both = {one.patient for one in ours} & {one.patient for one in theirs}
     kept = [[one for one in side if one.patient in both] for side in (ours, theirs)]
     return kept[0], kept[1]

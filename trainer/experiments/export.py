@@ -13,9 +13,9 @@ from trainer.datasets.cache import Prepared
 from trainer.datasets.ctich import Release
 from trainer.datasets.splits import Split
 from trainer.evaluation.evaluate import evaluate
-from trainer.evaluation.judge import Study, judge
 from trainer.evaluation.operating import POINTS, SCORING, Seen, calibrated, choose, look
-from trainer.reports.report import as_json
+from trainer.evaluation.studies import Study, predict_studies
+from trainer.reports.document import as_json
 from trainer.training.run import averaged, described
 from worker.munet import checkpoint
 from worker.munet.card import Card, Claim
@@ -72,7 +72,7 @@ def finished(folder: Path) -> Finished:
 def export(
     runs: Sequence[Finished], prepared: Prepared, release: Release, target: Path, note: str = ""
 ) -> Card:
-    """Choose calibration and thresholds on the validation patients, judge there, and write.
+    """Choose calibration and thresholds on the validation patients, evaluate there, and write.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def export(
     card = card_of(runs, look(network, prepared, first.split.validation, SCORING))
     card = replace(card, training={**card.training, "note": note})
     written = checkpoint.write(target, weights, card)
-    studies = list(judge(Predictor(target), release, first.split.validation))
+    studies = list(predict_studies(Predictor(target), release, first.split.validation))
     figures = {
         "note": CHOSEN_HERE,
         **evaluate(studies, written.name, written.sha256),

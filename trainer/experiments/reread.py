@@ -15,11 +15,11 @@ from torch import nn
 from trainer.datasets.cache import small_mask
 from trainer.datasets.ctich import Release, read_mask, read_series
 from trainer.evaluation.evaluate import evaluate
-from trainer.evaluation.judge import judge
 from trainer.evaluation.operating import POINTS, SCORING, Seen, calibrated, choose
 from trainer.evaluation.perturb import CHANGES, Change, Head
+from trainer.evaluation.studies import predict_studies
 from trainer.experiments.export import CHOSEN_HERE, CLAIMS, by_study
-from trainer.reports.report import as_json
+from trainer.reports.document import as_json
 from worker.munet import checkpoint
 from worker.munet.card import FORMAT, Card
 from worker.munet.device import resolve
@@ -101,7 +101,9 @@ def written(network: nn.Module, card: Card, release: Release, target: Path, note
     weights = halved(network.state_dict())
     training: Mapping[str, object] = {**card.training, "read": note}
     card = checkpoint.write(target, weights, replace(card, training=training, metrics={}))
-    studies = list(judge(Predictor(target), release, card.training["validation_patients"]))
+    studies = list(
+        predict_studies(Predictor(target), release, card.training["validation_patients"])
+    )
     figures = {
         "note": CHOSEN_HERE,
         **evaluate(studies, card.name, card.sha256),

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from trainer.config import ConfigError
 from trainer.datasets.cache import Prepared
 from trainer.reports import published
+from trainer.reports.document import Figure, Table
 from trainer.reports.figures import BLOOD, panel, png
-from trainer.reports.report import Figure, Table
 from trainer.training.smote import SYNTHETIC, single_type
 from worker.munet.card import CLASSES
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from torch.utils.tensorboard import SummaryWriter
 
+from trainer.reports.document import Figure, write_bytes
 from trainer.reports.figures import canvas, png
-from trainer.reports.report import Figure, write_bytes
 from trainer.training.run import Run
 
 History = Sequence[dict[str, float]]

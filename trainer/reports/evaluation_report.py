@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer.evaluation.gallery import Gallery
-from trainer.evaluation.judge import Study
+from trainer.evaluation.studies import Study
 from trainer.reports import figures
-from trainer.reports.report import Section, Text
+from trainer.reports.document import Section, Text
 from trainer.reports.tables import CLINICAL_TABLES, PAPER_TABLES, by_patient
 from worker.munet.card import Card
 
@@ -20,14 +20,14 @@ CLINICAL = "Every slice of every named patient, at the operating point of the mo
 
 @dataclass(frozen=True)
 class Known:
-    """Those of the judged patients whom the model has met before."""
+    """Those of the evaluated patients whom the model has met before."""
 
     trained_on: tuple[int, ...]  # their slices made the weights
     chosen_on: tuple[int, ...]  # thresholds and calibration were chosen on them
 
 
 def known(card: Card, patients: Sequence[int]) -> Known:
-    """Hold the judged patients against those that the model card names."""
+    """Hold the evaluated patients against those that the model card names."""
     met = (card.training.get(key, ()) for key in ("patients", "validation_patients"))
     return Known(*(tuple(sorted(set(group) & set(patients))) for group in met))
 

@@ -13,8 +13,8 @@ from sklearn.metrics import roc_curve
 
 from trainer.datasets.cache import small_mask
 from trainer.evaluation.gallery import Example
-from trainer.evaluation.judge import Study
-from trainer.reports.report import Figure
+from trainer.evaluation.studies import Study
+from trainer.reports.document import Figure
 from worker.munet.card import CLASSES
 from worker.munet.clahe import equalise
 from worker.munet.preprocessing import Preprocessing
@@ -81,7 +81,9 @@ def masks(name: str, example: Example) -> Figure:
     panel(axes[0], example.grey, f"{name}, patient {example.patient}, slice {example.number}")
     panel(axes[1], example.truth, "mask")
     overlay(axes[2], example, "predicted (red), mask (outline)")
-    text = f"Figure {NUMBERS[name]}. {name}: the judged slice with most blood of this type alone."
+    text = (
+        f"Figure {NUMBERS[name]}. {name}: the evaluated slice with most blood of this type alone."
+    )
     return png(made, f"figure-{NUMBERS[name]:02d}", text)
 
 

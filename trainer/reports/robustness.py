@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from trainer.evaluation.perturb import Outcomes, flips
-from trainer.reports.report import Section, Table
+from trainer.reports.document import Section, Table
 
 TITLE = "The same head, the same answer"
 TEXT = (

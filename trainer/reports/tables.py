@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from trainer.evaluation.judge import Study
+from trainer.evaluation.studies import Study
 from trainer.reports import published
-from trainer.reports.report import UNKNOWN, Table, shown
+from trainer.reports.document import UNKNOWN, Table, shown
 from worker.munet.card import CLASSES
 
 Report = Mapping[str, Any]

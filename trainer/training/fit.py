@@ -85,8 +85,8 @@ def fit(
                 train_epoch(run, prepared, rows, tell, world)
                 if split.validation and world.first:
                     size = config.stage_of(run.epoch).size
-                    judged = validate(run.average, prepared, split.validation, size)
-                    run.history[-1] |= asdict(judged)
+                    evaluated = validate(run.average, prepared, split.validation, size)
+                    run.history[-1] |= asdict(evaluated)
                 run.history[-1]["seconds"] = time.monotonic() - started
                 run.history[-1] = world.agreed(run.history[-1])
                 run.epoch = next_epoch(config, run.history, run.epoch)

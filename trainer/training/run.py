@@ -30,7 +30,7 @@ class Run:
 
     config: RunConfig
     network: nn.Module
-    average: nn.Module  # the moving average, the one that is judged and kept
+    average: nn.Module  # the moving average, the one that is evaluated and kept
     optimiser: torch.optim.Optimizer
     hardness: Tensor  # (slice,) last "any" probability of each slice
     epoch: int = 0

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
-from schema.subtypes import ANY, INTRACRANIAL_HEMORRHAGE, SUBTYPES
+from schema.hemorrhage_subtypes import ANY, INTRACRANIAL_HEMORRHAGE, SUBTYPES
 from worker.delivery.destinations import FhirDestination
 from worker.delivery.message import Found, Message, told_apart
 from worker.uids import stable_uid

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from worker.look.contrast import Contrast
-from worker.look.look import Look
+from worker.look.series_look import Look
 from worker.look.texture import Kernel
 
 METAL_ML: Final = 0.05

@@ -12,12 +12,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from worker.munet.brain_offset import brain_offset_hu
 from worker.munet.clahe import equalise
 from worker.munet.head import head_box
-from worker.munet.level import brain_offset_hu
 from worker.munet.resize import Box, resize
 from worker.munet.slab import Slabs, slabs
-from worker.munet.window import window
 
 Channels = Literal["gray", "neighbours"]
 Crop = Literal["frame", "head"]
@@ -47,6 +46,23 @@ def neighbours(positions_mm: npt.NDArray[np.floating], distance_mm: float) -> np
     positions = np.asarray(positions_mm, np.float64)
     wanted = positions[:, None] + distance_mm * np.array([-1.0, 0.0, 1.0])  # (slice, 3)
     return np.asarray(np.abs(wanted[:, :, None] - positions).argmin(axis=-1))
+
+
+def window(hu: npt.NDArray[np.floating], level_hu: float, width_hu: float) -> npt.NDArray[np.uint8]:
+    """Map level - width/2 ... level + width/2 to 0 ... 255, clipped and rounded.
+
+    Parameters
+    ----------
+    hu
+        Any shape, HU. NaN is air.
+    level_hu, width_hu
+        Centre and width of the window; 40 and 120 is the brain window of CT-ICH's pictures.
+    """
+    if width_hu <= 0:
+        raise ValueError(f"a window of width {width_hu} HU shows nothing")
+    grey = (hu - (level_hu - width_hu / 2)) * (255 / width_hu)
+    shown = np.clip(np.nan_to_num(grey, nan=0.0), 0, 255)
+    return np.asarray(np.rint(shown), np.uint8)
 
 
 @dataclass(frozen=True)

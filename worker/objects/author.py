@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code as SRCode
 from pydicom.uid import ExplicitVRLittleEndian
 
-from schema.subtypes import Code
+from schema.hemorrhage_subtypes import Code
 from worker.durable import write_once
 from worker.header import restore_name, without_name
 from worker.segmentation import MANUFACTURER, MODEL_NAME, Audience, WrittenObject

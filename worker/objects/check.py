@@ -10,7 +10,7 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
 from schema.errors import PermanentError
-from schema.subtypes import SUBTYPES
+from schema.hemorrhage_subtypes import SUBTYPES
 from worker.findings import Finding
 from worker.objects.author import Source
 from worker.objects.report import PROBABILITY, VOLUME

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from schema.subtypes import BLOOD_RGB, SUBTYPES, Claim
+from schema.hemorrhage_subtypes import BLOOD_RGB, SUBTYPES, Claim
 from worker.objects.statement import Statement, ascii_only
 from worker.wording import LEVEL_WORDS, NOT_FOR_DIAGNOSIS, OUTCOME_WORDS, SCORE
 

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code as SRCode
 
-from schema.subtypes import INTRACRANIAL_HEMORRHAGE, Claim, Subtype
+from schema.hemorrhage_subtypes import INTRACRANIAL_HEMORRHAGE, Claim, Subtype
 from worker.findings import Finding
 from worker.objects.author import (
     Label,

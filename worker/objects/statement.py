@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from schema.hemorrhage_subtypes import ANY, SUBTYPES, Claim, Subtype
 from schema.states import Outcome
-from schema.subtypes import ANY, SUBTYPES, Claim, Subtype
 from worker.findings import Finding
 
 

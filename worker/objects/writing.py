@@ -71,7 +71,7 @@ def write_objects(
     Parameters
     ----------
     labels
-        (slice, row, column) segment numbers of `schema.subtypes`, in the order of the volume.
+        (slice, row, column) Segment Number of each subtype, in the order of the volume.
     previous
         The report of the revision before, which the new one replaces.
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from schema.database import open_database
 from schema.errors import TriageError
-from schema.reading import Role
+from schema.readers import Role
 from schema.settings import settings_or_exit, stop
 from schema.tables import User
 from worklist.access.users import add_user, remove_user

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from schema.database import Database
 from schema.errors import TriageError
-from schema.reading import Role
+from schema.readers import Role
 from schema.settings import Network, Settings
 from schema.tables import User
 from worklist.access.attempts import Attempts

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from schema.database import read_clock
-from schema.reading import Role
+from schema.readers import Role
 from schema.tables import LoginSession, User
 
 COOKIE = "triage_session"

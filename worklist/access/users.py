@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from schema.database import read_clock
 from schema.errors import PermanentError
-from schema.reading import Role
+from schema.readers import Role
 from schema.tables import LoginSession, User
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")

@@ -2,7 +2,11 @@
 
 import pytest
 
-from receiver.protocol.statuses import IdentityMismatchError, SopClassNotSupportedError, status_of
+from receiver.protocol.failure_statuses import (
+    IdentityMismatchError,
+    SopClassNotSupportedError,
+    status_of,
+)
 from schema.dicom import DimseStatus
 from schema.errors import DatabaseUnavailableError, StorageFullError, UnreadableObjectError
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from schema.database import Database, read_clock
 from schema.errors import PermanentError
-from schema.reading import DisagreementCause
+from schema.readers import DisagreementCause
 from schema.states import Outcome, StudyState
 from schema.tables import Study, StudyEvent, Verdict
 from worklist.listing import CRITICAL

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from schema.reading import DisagreementCause
+from schema.hemorrhage_subtypes import ANY, Claim
+from schema.readers import DisagreementCause
 from schema.states import Outcome, StudyState
 from schema.studies import NONE_FOUND, urgency
-from schema.subtypes import ANY, Claim
 from worklist.coverage import part_seen
 from worklist.entries import Entry, FindingRow
 from worklist.formatting import without_details
@@ -21,7 +21,7 @@ AGAIN = "More images arrived; it is being analysed again."
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Wording:
     """How a study is shown.
 
     Attributes
@@ -39,25 +39,25 @@ class Verdict:
     note: str
 
 
-OUTCOMES: Mapping[Outcome | None, Verdict] = MappingProxyType(
+OUTCOMES: Mapping[Outcome | None, Wording] = MappingProxyType(
     {
-        Outcome.POSITIVE: Verdict("positive", "Hemorrhage suspected", ""),
-        Outcome.INDETERMINATE: Verdict("uncertain", "Uncertain", "Needs review."),
-        Outcome.NEGATIVE: Verdict("negative", "None found", CAUTION),
-        Outcome.NOT_ANALYSED: Verdict("unread", "Not analysed", READ_NORMALLY),
-        Outcome.FAILED: Verdict("failed", "Analysis failed", f"No result. {READ_NORMALLY}"),
-        None: Verdict("failed", "No outcome recorded", f"No result. {READ_NORMALLY}"),
+        Outcome.POSITIVE: Wording("positive", "Hemorrhage suspected", ""),
+        Outcome.INDETERMINATE: Wording("uncertain", "Uncertain", "Needs review."),
+        Outcome.NEGATIVE: Wording("negative", "None found", CAUTION),
+        Outcome.NOT_ANALYSED: Wording("unread", "Not analysed", READ_NORMALLY),
+        Outcome.FAILED: Wording("failed", "Analysis failed", f"No result. {READ_NORMALLY}"),
+        None: Wording("failed", "No outcome recorded", f"No result. {READ_NORMALLY}"),
     }
 )
-WAITING: Mapping[StudyState, Verdict] = MappingProxyType(
+WAITING: Mapping[StudyState, Wording] = MappingProxyType(
     {
-        StudyState.RECEIVING: Verdict("pending", "Receiving images", "No result yet."),
-        StudyState.READY: Verdict("pending", "Waiting for analysis", "No result yet."),
-        StudyState.RUNNING: Verdict("pending", "Analysis running", "No result yet."),
+        StudyState.RECEIVING: Wording("pending", "Receiving images", "No result yet."),
+        StudyState.READY: Wording("pending", "Waiting for analysis", "No result yet."),
+        StudyState.RUNNING: Wording("pending", "Analysis running", "No result yet."),
     }
 )
 # A level is only ever raised: it outlives a newer revision that found nothing or failed.
-CONFLICT = Verdict(
+CONFLICT = Wording(
     "uncertain",
     "Conflicting results",
     "Suspicion in earlier images, none found in the newest. Needs review.",
@@ -84,20 +84,20 @@ LEVELS: Mapping[int, str] = MappingProxyType(
 )
 
 
-def judge(entry: Entry) -> Verdict:
+def wording_of(entry: Entry) -> Wording:
     """Say what a person reads about this study.
 
     While a study is analysed again, an earlier suspicion stays and an earlier "none found" goes.
     """
     if entry.state is StudyState.DONE:
-        return _judge_done(entry)
+        return _wording_when_done(entry)
     if entry.earlier_outcome in STILL_STANDS:
         return replace(OUTCOMES[entry.earlier_outcome], note=AGAIN)
     waiting = WAITING[entry.state]
     return replace(waiting, note=f"No result yet. {AGAIN}") if entry.earlier_outcome else waiting
 
 
-def _judge_done(entry: Entry) -> Verdict:
+def _wording_when_done(entry: Entry) -> Wording:
     plain = OUTCOMES[entry.outcome]
     if entry.outcome in STILL_STANDS or urgency(entry.priority) == NONE_FOUND:
         return plain
@@ -111,7 +111,7 @@ def name_findings(entry: Entry) -> tuple[str, ...]:
 
     None for a study without a suspicion; nothing below `SMALLEST_ML` is a finding.
     """
-    if judge(entry).key not in WITH_FINDINGS:
+    if wording_of(entry).key not in WITH_FINDINGS:
         return ()
     found = [one for one in entry.findings if one.present and one.volume_ml >= SMALLEST_ML]
     named = {one.subtype: one for one in found}
@@ -141,7 +141,7 @@ def say_claim(finding: FindingRow) -> str:
 
 def summarise(entry: Entry) -> str:
     """Say in one line why the study stands where it stands, each thing once."""
-    note = judge(entry).note.rstrip(".")
+    note = wording_of(entry).note.rstrip(".")
     said = [part_seen(entry.coverage), note]
     if not (note and entry.state is not StudyState.DONE):
         said += [without_details(entry.priority_reason), without_details(entry.reason)]

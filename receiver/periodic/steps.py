@@ -9,9 +9,9 @@ from receiver.catalogue.rebuild import Rebuilder
 from receiver.catalogue.retention import Retention
 from receiver.commitment.reporter import CommitmentReporter
 from receiver.completeness.find_counts import Counter
-from receiver.dispatch.dispatcher import Dispatcher
 from receiver.dispatch.planner import Planner
-from receiver.sweeper import Step
+from receiver.dispatch.redispatch import Dispatcher
+from receiver.periodic.sweeper import Step
 from schema.database import Database
 from schema.owners import release_orphans
 from schema.settings import Settings

@@ -1,4 +1,4 @@
-"""`python -m worker.decoder`: the process in which pixels are decoded; `worker.limits` starts it.
+"""`python -m worker.decode_child`: the process that decodes pixels; `worker.limits` starts it.
 
 Reads one object a line from standard input and writes its frames to standard output. Imports
 nothing of the model and opens no database.

@@ -1,6 +1,6 @@
 import pytest
 
-from receiver.access.limits import FORGET_ABOVE, Bucket, PeerLimiter, PeerLimits
+from receiver.access.peer_limits import FORGET_ABOVE, Bucket, PeerLimiter, PeerLimits
 from receiver.protocol.rejection import LOCAL_LIMIT
 
 SCANNER, STRANGER = "10.1.2.3", "10.6.6.6"

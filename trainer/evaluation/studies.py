@@ -32,7 +32,7 @@ class Study:
     both_px: npt.NDArray[np.int64]  # (slice, 6) found and there
     slice_probabilities: npt.NDArray[np.float32]  # (slice, 6)
     probabilities: npt.NDArray[np.float64]  # (6,)
-    point: OperatingPoint  # at which it was judged
+    point: OperatingPoint  # at which it was evaluated
     ml_per_pixel: float = ML_PER_PIXEL
 
     @property
@@ -52,7 +52,7 @@ class Study:
         return float(pixels[0] * self.ml_per_pixel), float(pixels[1] * self.ml_per_pixel)
 
 
-def judge(
+def predict_studies(
     predictor: Predictor, release: Release, patients: Sequence[int], see: See = lambda *_: None
 ) -> Iterator[Study]:
     """Predict one patient after the other, exactly as the worker would.

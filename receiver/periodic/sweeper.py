@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from receiver.protocol.statuses import describe
+from schema.errors import describe
 
 log = structlog.get_logger()
 

@@ -1,4 +1,6 @@
-"""What the receiver accepts: the presentation contexts of its SCP (PS3.4 annex B)."""
+"""What the receiver accepts: classes and transfer syntaxes, as presentation contexts of its SCP."""
+
+from typing import Final
 
 from pynetdicom import build_context
 from pynetdicom.presentation import PresentationContext
@@ -8,9 +10,25 @@ from schema.dicom import (
     COMPANION_CLASSES,
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
+    JPEG_2000_LOSSLESS,
+    JPEG_LOSSLESS,
+    JPEG_LOSSLESS_SV1,
+    JPEG_LS_LOSSLESS,
     PUSH_MODEL,
-    TRANSFER_SYNTAXES,
+    RLE_LOSSLESS,
     VERIFICATION,
+)
+
+# In the order of our preference. No deflated syntax: 400 kB of it can inflate to 800 MB. No lossy
+# ones: not for diagnosis.
+TRANSFER_SYNTAXES: Final = (
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    JPEG_LOSSLESS_SV1,
+    JPEG_LOSSLESS,
+    JPEG_LS_LOSSLESS,
+    JPEG_2000_LOSSLESS,
+    RLE_LOSSLESS,
 )
 
 

@@ -1,10 +1,7 @@
-"""The DIMSE statuses that we answer, and which error becomes which."""
-
-import traceback
-from pathlib import Path
+"""Which error becomes which DIMSE status: how a C-STORE fails, a full disk among the reasons."""
 
 from schema.dicom import DimseStatus
-from schema.errors import PermanentError, StorageFullError, TriageError, UnreadableObjectError
+from schema.errors import PermanentError, StorageFullError, UnreadableObjectError
 
 
 class IdentityMismatchError(UnreadableObjectError):
@@ -13,15 +10,6 @@ class IdentityMismatchError(UnreadableObjectError):
 
 class SopClassNotSupportedError(PermanentError):
     """The request names another SOP class than the presentation context that carried it."""
-
-
-def describe(error: Exception) -> str:
-    """Say for the log what went wrong; an error that is not ours may quote what it read."""
-    if isinstance(error, TriageError):
-        return str(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames[-3:]]
-    return " < ".join([type(error).__name__, *reversed(places)])
 
 
 def status_of(error: Exception) -> DimseStatus:

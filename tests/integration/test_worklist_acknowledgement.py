@@ -14,9 +14,9 @@ from schema.states import Outcome, StudyState
 from schema.tables import Study, StudyEvent
 from tests.support.pages import Browser
 from tests.support.rows import add_job, add_series, add_study, done
+from worklist.acknowledgement import UNREAD_CRITICAL, ReadingError, acknowledge, escalate
 from worklist.export import as_csv, read_all
 from worklist.page import make_app
-from worklist.reading import UNREAD_CRITICAL, ReadingError, acknowledge, escalate
 
 
 @pytest.fixture

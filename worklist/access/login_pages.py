@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from schema.reading import Role
+from schema.readers import Role
 from schema.tables import User
 from worklist.access.audit import Act, Trail, What
 from worklist.access.guard import Gate, address_of, needing, own_path, reader_of

@@ -2,20 +2,20 @@ from dataclasses import replace
 
 import pytest
 
-from schema.reading import DisagreementCause
+from schema.hemorrhage_subtypes import Claim
+from schema.readers import DisagreementCause
 from schema.states import Outcome, StudyState
-from schema.subtypes import Claim
 from tests.support.entries import ENTRY as PLAIN
 from worklist.coverage import Coverage
 from worklist.entries import Entry, FindingRow
-from worklist.verdicts import (
+from worklist.wording import (
     CAUSES,
     OUTCOMES,
-    judge,
     name_findings,
     name_level,
     say_claim,
     summarise,
+    wording_of,
 )
 
 ENTRY = replace(
@@ -42,36 +42,36 @@ def test_every_outcome_has_words() -> None:
 
 
 def test_none_found_says_that_it_does_not_exclude_hemorrhage() -> None:
-    assert judge(done(Outcome.NEGATIVE)).note == "Does not exclude hemorrhage."
+    assert wording_of(done(Outcome.NEGATIVE)).note == "Does not exclude hemorrhage."
 
 
 @pytest.mark.parametrize("outcome", WITHOUT_RESULT)
 def test_a_study_without_result_looks_nothing_like_none_found(outcome: Outcome | None) -> None:
-    shown, none_found = judge(done(outcome)), judge(done(Outcome.NEGATIVE))
+    shown, none_found = wording_of(done(outcome)), wording_of(done(Outcome.NEGATIVE))
     assert shown.key != none_found.key
     assert shown.words != none_found.words
 
 
 @pytest.mark.parametrize("state", [StudyState.RECEIVING, StudyState.READY, StudyState.RUNNING])
 def test_a_waiting_study_says_that_there_is_no_result_yet(state: StudyState) -> None:
-    assert judge(replace(ENTRY, state=state, outcome=None)).note == "No result yet."
+    assert wording_of(replace(ENTRY, state=state, outcome=None)).note == "No result yet."
 
 
 def test_a_suspicion_stays_while_more_images_are_analysed() -> None:
-    assert judge(again(Outcome.POSITIVE)).words == "Hemorrhage suspected"
+    assert wording_of(again(Outcome.POSITIVE)).words == "Hemorrhage suspected"
 
 
 def test_none_found_goes_while_more_images_are_analysed() -> None:
-    assert judge(again(Outcome.NEGATIVE)).words == "Waiting for analysis"
+    assert wording_of(again(Outcome.NEGATIVE)).words == "Waiting for analysis"
 
 
 def test_none_found_after_an_earlier_suspicion_is_a_conflict() -> None:
-    assert judge(replace(ENTRY, priority=1)).words == "Conflicting results"
+    assert wording_of(replace(ENTRY, priority=1)).words == "Conflicting results"
 
 
 @pytest.mark.parametrize("outcome", WITHOUT_RESULT)
 def test_a_failure_after_an_earlier_suspicion_needs_review(outcome: Outcome | None) -> None:
-    assert "Needs review" in judge(replace(done(outcome), priority=2)).note
+    assert "Needs review" in wording_of(replace(done(outcome), priority=2)).note
 
 
 def test_every_cause_has_words() -> None:

@@ -1,0 +1,1 @@
+"""What is done over and over, in its interval."""
