@@ -1,7 +1,7 @@
-"""States and outcomes, and the one table of moves between states."""
+"""States, outcomes and levels of priority, and the one table of moves between states."""
 
 from collections.abc import Mapping
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -55,6 +55,21 @@ class Outcome(StrEnum):
     INDETERMINATE = "INDETERMINATE"
     NOT_ANALYSED = "NOT_ANALYSED"
     FAILED = "FAILED"
+
+
+class Level(IntEnum):
+    """The place in the reading list; 0 keeps its normal place."""
+
+    NOT_ANALYSED = 0
+    CRITICAL = 1
+    HIGH = 2
+    REVIEW = 3
+    NONE_FOUND = 4
+
+
+def urgency(priority: int) -> int:
+    """Rank a level: 1 to 3 are moved up; 0 and 4 both keep the list's own order."""
+    return priority if priority != Level.NOT_ANALYSED else Level.NONE_FOUND
 
 
 # One table a kind of state: StrEnum members of two kinds with one name are equal.

@@ -1,4 +1,4 @@
-"""Derive what a study shows from its series and their jobs, the one place that decides it.
+"""Lock a study, and derive what it shows from its series and their jobs.
 
 The worklist, the receiver and the worker all see a study through this: its state, its outcome with
 the reason, and its priority, which is only ever raised. Whoever changes a series or a job locks
@@ -13,15 +13,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
 from schema.database import Database
-from schema.scans import adds
-from schema.states import JobState, Outcome, SeriesState, StudyState, move
+from schema.deciding_job import deciding, newest_ended
+from schema.states import JobState, Level, Outcome, SeriesState, StudyState, move, urgency
 from schema.tables import Job, Series, Study
 
-NOT_ANALYSED = 0
-NONE_FOUND = 4
 ACTIVE = (JobState.READY, JobState.RUNNING)
-ENDED = (JobState.DONE, JobState.FAILED)
-SUSPICIOUS = (Outcome.POSITIVE, Outcome.INDETERMINATE)
 UNDER_WAY = (StudyState.READY, StudyState.RUNNING)
 
 log = structlog.get_logger()
@@ -55,7 +51,7 @@ def update_study(session: Session, study: Study) -> None:
     session.flush()
     lock_study(session, study.id)
     ended = [job for series in study.series if (job := newest_ended(series)) is not None]
-    study.state = move(study.state, _state(study.series, ended))
+    study.state = move(study.state, _state(study, ended))
     study.revision = max((series.revision for series in study.series), default=1)
     jobs = [job for series in study.series for job in series.jobs]
     study.ready_at = min((job.created_at for job in jobs), default=None)
@@ -94,50 +90,13 @@ def _heal(database: Database, study_id: int) -> bool:
     return True
 
 
-def newest_ended(series: Series) -> Job | None:
-    """Give the newest job of a series that ended with a result or a failure."""
-    ended = [job for job in series.jobs if job.state in ENDED]
-    return max(ended, key=lambda job: job.revision, default=None)
-
-
-def deciding(ended: Sequence[Job]) -> Job | None:
-    """Choose the job whose outcome the study shows.
-
-    A suspicious one before all others, the most urgent first; else that of the best-scored series,
-    so that a negative second choice never covers up a failed first one; nor does a negative half of
-    a head, or a scan of another time, a failed one. Of two scans the later one speaks. A series
-    that was no plain head by its pixels decides nothing where another one was read.
-    """
-    suspicious = [job for job in ended if job.outcome in SUSPICIOUS]
-    if suspicious:
-        return min(suspicious, key=lambda job: urgency(job.priority))
-    suitable = [job for job in ended if job.outcome != Outcome.NOT_ANALYSED]
-    best = max(suitable or ended, key=lambda job: job.series.score or 0, default=None)
-    if best is None:
-        return None
-    # What the images themselves ruled out, such as the same head with contrast, speaks for nothing.
-    others = [
-        job
-        for job in ended
-        if job.outcome in (Outcome.NEGATIVE, Outcome.FAILED)
-        and adds(job.series.scan, best.series.scan)
-    ]
-    failed = [job for job in (best, *others) if job.outcome == Outcome.FAILED]
-    return max(failed or (best, *others), key=lambda job: job.series.scanned_at or "")
-
-
-def urgency(priority: int) -> int:
-    """Rank a priority: 1 to 3 are moved up; 0 and 4 both keep the list's own order."""
-    return priority if priority not in (NOT_ANALYSED, NONE_FOUND) else NONE_FOUND
-
-
-def _state(series: Sequence[Series], ended: Sequence[Job]) -> StudyState:
-    active = {job.state for one in series for job in one.jobs if job.state in ACTIVE}
+def _state(study: Study, ended: Sequence[Job]) -> StudyState:
+    active = {job.state for series in study.series for job in series.jobs if job.state in ACTIVE}
     if JobState.RUNNING in active:
         return StudyState.RUNNING
     if JobState.READY in active:
         return StudyState.READY
-    receiving = any(one.state == SeriesState.RECEIVING for one in series)
+    receiving = any(series.state == SeriesState.RECEIVING for series in study.series)
     return StudyState.RECEIVING if receiving and not ended else StudyState.DONE
 
 
@@ -155,14 +114,14 @@ def _conclude(study: Study, ended: Sequence[Job]) -> None:
     study.coverage = None if job is None else job.coverage
     if job is None:
         study.outcome = Outcome.NOT_ANALYSED
-        study.reason = "; ".join(_rejection(one, one.reason) for one in study.series)
-        study.finished_at = max(one.last_instance_at for one in study.series)
+        study.reason = "; ".join(_rejection(series, series.reason) for series in study.series)
+        study.finished_at = max(series.last_instance_at for series in study.series)
     else:
         study.outcome, study.model = job.outcome, job.model
         study.reason = "; ".join([job.reason or "", *_left_unread(job, ended)])
         study.finished_at = job.finished_at
-    if urgency(study.priority) == NONE_FOUND:  # was never raised, so it may follow the outcome
-        study.priority = NOT_ANALYSED if job is None else job.priority
+    if urgency(study.priority) == Level.NONE_FOUND:  # never raised: it may follow the outcome
+        study.priority = Level.NOT_ANALYSED if job is None else job.priority
         study.priority_reason = study.reason if job is None else job.priority_reason
 
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from enum import IntEnum
 
 from schema.hemorrhage_subtypes import ANY, KEYS, Claim
-from schema.states import Outcome
+from schema.states import Level, Outcome
 from worker.findings import Finding
 from worker.look.coverage import Coverage
 from worker.reasons import (
@@ -19,17 +18,7 @@ from worker.reasons import (
 )
 from worker.rules import Rules, load_rules
 
-__all__ = ["Extent", "Level", "Priority", "load_rules", "prioritise"]
-
-
-class Level(IntEnum):
-    """The place in the reading list; 0 keeps its normal place."""
-
-    NOT_ANALYSED = 0
-    CRITICAL = 1
-    HIGH = 2
-    REVIEW = 3
-    NONE_FOUND = 4
+__all__ = ["Extent", "Priority", "load_rules", "prioritise"]
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from schema.deciding_job import deciding, newest_ended
 from schema.hemorrhage_subtypes import ANY, KEYS
-from schema.states import JobState, StudyState
-from schema.studies import NONE_FOUND, NOT_ANALYSED, deciding, newest_ended
+from schema.states import JobState, Level, StudyState
 from schema.tables import Job, ResultObject, Series, Study
 from worklist.coverage import make_coverage
 from worklist.entries import LATE_AFTER_S, Entry, FindingRow, ObjectRow
@@ -21,7 +21,7 @@ def make_entry(study: Study, now: datetime, storage: Path) -> Entry:
     a level that moved it up stays.
     """
     done = study.state is StudyState.DONE
-    sinking = not done and study.priority == NONE_FOUND
+    sinking = not done and study.priority == Level.NONE_FOUND
     job = deciding_job(study.series)
     return Entry(
         study_instance_uid=study.study_instance_uid,
@@ -38,7 +38,7 @@ def make_entry(study: Study, now: datetime, storage: Path) -> Entry:
         outcome=study.outcome if done else None,
         earlier_outcome=job.outcome if job and not done else None,
         reason=study.reason,
-        priority=NOT_ANALYSED if sinking else study.priority,
+        priority=Level.NOT_ANALYSED if sinking else study.priority,
         priority_reason=None if sinking else study.priority_reason,
         received_at=study.received_at,
         ready_at=study.ready_at,

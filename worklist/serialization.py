@@ -11,9 +11,38 @@ from worklist.acknowledgement import GivenVerdict
 from worklist.entries import Entry, Worklist
 from worklist.explanation import Explanation
 
-PAGE_ONLY = frozenset(
-    {"patient_name", "patient_birth_date"}
-)  # files and terminals live longer than a page
+# What leaves the page, in the order of the contract; whatever is not named here stays on it, as
+# the patient's name does: files and terminals live longer than a page.
+ENTRY_FIELDS = (
+    "study_instance_uid",
+    "accession_number",
+    "patient_id",
+    "patient_sex",
+    "study_date",
+    "study_time",
+    "study_description",
+    "station_name",
+    "state",
+    "outcome",
+    "earlier_outcome",
+    "reason",
+    "priority",
+    "priority_reason",
+    "received_at",
+    "ready_at",
+    "finished_at",
+    "age_s",
+    "late",
+    "model",
+    "revision",
+    "coverage",
+    "unread",
+    "acknowledged_at",
+    "acknowledged_by",
+    "escalated_at",
+    "findings",
+    "objects",
+)
 
 
 def worklist_json(worklist: Worklist) -> list[Any]:
@@ -23,19 +52,20 @@ def worklist_json(worklist: Worklist) -> list[Any]:
 
 def entry_json(entry: Entry) -> dict[str, Any]:
     """Make one object of the contract's array."""
-    return _plain_fields(asdict(entry))
+    fields = asdict(entry)
+    return {name: plain(fields[name]) for name in ENTRY_FIELDS}
 
 
 def explanation_json(explanation: Explanation) -> dict[str, Any]:
     """Make the object that `explain --json` prints: the study's row, extended."""
-    plain = _plain_fields(asdict(explanation))
-    row: dict[str, Any] = plain.pop("entry")
-    return row | plain
+    fields = asdict(explanation)
+    del fields["entry"]
+    return entry_json(explanation.entry) | _plain_fields(fields)
 
 
 def verdicts_json(verdicts: Iterable[GivenVerdict]) -> list[Any]:
     """Make the array that `verdicts --json` prints."""
-    return [plain(asdict(one)) for one in verdicts]
+    return [plain(asdict(verdict)) for verdict in verdicts]
 
 
 def iso(moment: datetime) -> str:
@@ -44,7 +74,7 @@ def iso(moment: datetime) -> str:
 
 
 def _plain_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: plain(item) for key, item in fields.items() if key not in PAGE_ONLY}
+    return {key: plain(item) for key, item in fields.items()}
 
 
 def plain(value: Any) -> Any:

@@ -9,8 +9,7 @@ from types import MappingProxyType
 
 from schema.hemorrhage_subtypes import ANY, Claim
 from schema.readers import DisagreementCause
-from schema.states import Outcome, StudyState
-from schema.studies import NONE_FOUND, urgency
+from schema.states import Level, Outcome, StudyState, urgency
 from worklist.coverage import part_seen
 from worklist.entries import Entry, FindingRow
 from worklist.formatting import without_details
@@ -99,7 +98,7 @@ def wording_of(entry: Entry) -> Wording:
 
 def _wording_when_done(entry: Entry) -> Wording:
     plain = OUTCOMES[entry.outcome]
-    if entry.outcome in STILL_STANDS or urgency(entry.priority) == NONE_FOUND:
+    if entry.outcome in STILL_STANDS or urgency(entry.priority) == Level.NONE_FOUND:
         return plain
     if entry.outcome is Outcome.NEGATIVE:
         return CONFLICT

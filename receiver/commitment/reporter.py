@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 
 from receiver import inbox
 from receiver.access.tls import TlsFiles, requestor_context
-from receiver.commitment.result import CommitmentReport, CommitmentRequest, Reference, commit
-from receiver.commitment.scp import FOLDER, SUFFIX, load_request
+from receiver.commitment.request import CommitmentRequest, Reference, load_request
+from receiver.commitment.result import CommitmentReport, commit
+from receiver.commitment.scp import FOLDER, SUFFIX
 from receiver.commitment.scu import ReportUndeliveredError, notify
 from schema.database import Database, read_clock
 from schema.errors import TransientError, TriageError

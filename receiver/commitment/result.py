@@ -1,20 +1,12 @@
-"""Storage commitment (PS3.4 annex J): what is asked and what is answered, as values alone."""
+"""What a storage commitment result says (PS3.4 J.3.3): what is committed, why the rest failed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from io import BytesIO
-from typing import Final
 
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset
-from pydicom.uid import UID
 
-from receiver.protocol.identity import require_uid
-from schema.errors import UnreadableObjectError
-
-REQUEST_COMMITMENT: Final = 1  # Action Type ID, PS3.4 J.3.2.1
-MAX_REFERENCES: Final = 50_000
+from receiver.commitment.request import CommitmentRequest, Reference
 
 
 class EventType(IntEnum):
@@ -32,33 +24,6 @@ class FailureReason(IntEnum):
 
 
 @dataclass(frozen=True)
-class Reference:
-    """An object by its class and instance."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-
-
-@dataclass(frozen=True)
-class CommitmentRequest:
-    """What a caller wants to be sure of before it deletes its own copy."""
-
-    transaction_uid: str
-    references: tuple[Reference, ...]
-
-    def __post_init__(self) -> None:
-        """Refuse what is no UID, and a request about nothing."""
-        require_uid("Transaction UID", self.transaction_uid)
-        if not 0 < len(self.references) <= MAX_REFERENCES:
-            raise UnreadableObjectError(
-                f"{len(self.references)} referenced objects, not 1 to {MAX_REFERENCES}"
-            )
-        for reference in self.references:
-            require_uid("Referenced SOP Class UID", reference.sop_class_uid)
-            require_uid("Referenced SOP Instance UID", reference.sop_instance_uid)
-
-
-@dataclass(frozen=True)
 class CommitmentReport:
     """What is committed, and why the rest is not."""
 
@@ -70,28 +35,6 @@ class CommitmentReport:
     def event_type(self) -> EventType:
         """Which of the two events it is."""
         return EventType.FAILURES_EXIST if self.failed else EventType.SUCCESSFUL
-
-
-def read_request(encoded: bytes, transfer_syntax_uid: str) -> CommitmentRequest:
-    """Read the Action Information of an N-ACTION request (PS3.4 table J.3-1).
-
-    Raises
-    ------
-    UnreadableObjectError
-        If it is no dataset, or lacks an attribute.
-    """
-    syntax = UID(transfer_syntax_uid)
-    try:
-        ds = read_dataset(BytesIO(encoded), syntax.is_implicit_VR, syntax.is_little_endian)
-        references = tuple(
-            Reference(str(item.ReferencedSOPClassUID), str(item.ReferencedSOPInstanceUID))
-            for item in ds.ReferencedSOPSequence
-        )
-        return CommitmentRequest(str(ds.TransactionUID), references)
-    except UnreadableObjectError:
-        raise
-    except Exception as error:  # pydicom raises whatever the bytes lead it to
-        raise UnreadableObjectError(f"request cannot be read: {type(error).__name__}") from error
 
 
 def commit(request: CommitmentRequest, held: Mapping[str, Sequence[str]]) -> CommitmentReport:
@@ -120,9 +63,9 @@ def event_information(report: CommitmentReport) -> Dataset:
     ds = Dataset()
     ds.TransactionUID = report.transaction_uid
     if report.committed:
-        ds.ReferencedSOPSequence = [_item(one) for one in report.committed]
+        ds.ReferencedSOPSequence = [_item(reference) for reference in report.committed]
     if report.failed:
-        ds.FailedSOPSequence = [_item(one, reason) for one, reason in report.failed]
+        ds.FailedSOPSequence = [_item(*failure) for failure in report.failed]
     return ds
 
 

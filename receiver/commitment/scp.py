@@ -7,18 +7,13 @@ import json
 import os
 import uuid
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from receiver.commitment.result import (
-    REQUEST_COMMITMENT,
-    CommitmentRequest,
-    Reference,
-    read_request,
-)
+from receiver.commitment.request import REQUEST_COMMITMENT, StoredRequest, read_request
 from receiver.protocol.dimse import Command, Operation, Tag, encode_response
 from receiver.protocol.failure_statuses import status_of
 from receiver.protocol.negotiation import AcceptedContext
@@ -31,14 +26,6 @@ log = structlog.get_logger()
 FOLDER: Final = "commitment"
 SUFFIX: Final = ".json"
 MAX_REQUEST_BYTES: Final = 16_000_000
-
-
-@dataclass(frozen=True)
-class StoredRequest:
-    """A request as it lies on disk; what it names are UIDs, never a patient."""
-
-    calling_ae: str
-    request: CommitmentRequest
 
 
 class CommitmentScp:
@@ -129,17 +116,3 @@ class ActionOperation:
         known = isinstance(error, TriageError)
         self._status = DimseStatus.INVALID_ARGUMENT_VALUE if known else status_of(error)
         log.error("storage commitment refused", reason=describe(error))
-
-
-def load_request(path: Path) -> StoredRequest:
-    """Read a request back.
-
-    Raises
-    ------
-    ValueError, KeyError, TypeError
-        If the file is none.
-    """
-    stored = json.loads(path.read_text(encoding="utf-8"))
-    references = tuple(Reference(**one) for one in stored["request"]["references"])
-    request = CommitmentRequest(stored["request"]["transaction_uid"], references)
-    return StoredRequest(stored["calling_ae"], request)

@@ -1,4 +1,4 @@
-"""Decide on every series that is whole: a job for the right one, a reason for the others."""
+"""Decide on every series that is complete: a job for the best one, a reason for the others."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -12,12 +12,12 @@ from receiver.completeness.evidence import due_ids, due_series
 from receiver.dispatch.second_choice import second_choices
 from receiver.instance.columns import newest_headers
 from receiver.instance.header import Header
+from receiver.selection.best_series import better_sibling, name_of, spare_worse_siblings
 from receiver.selection.images import Selection, select_images
 from receiver.selection.rules import SelectionRules, load_rules
 from schema.database import Database, read_clock
-from schema.scans import adds
 from schema.settings import Settings
-from schema.states import JobState, SeriesState, move
+from schema.states import SeriesState, move
 from schema.studies import lock_study, update_study
 from schema.tables import Instance, Job, Series
 
@@ -105,7 +105,7 @@ class Planner:
                 return False
             series.completed_by, series.selection_version = reason, self._rules.versions
             _leave_out(newest, selection)
-            better = None if even_if_second else _better_sibling(series, selection)
+            better = None if even_if_second else better_sibling(series, selection)
             _apply(series, selection, better, read_clock(session))
             update_study(session, series.study)
             _report(series)
@@ -138,52 +138,18 @@ def _apply(series: Series, selection: Selection, better: Series | None, now: dat
     series.from_mm, series.to_mm = selection.from_mm, selection.to_mm
     if better is not None:
         series.reason = (
-            f"scored {series.score:g}, series {_name(better)} {better.score:g}; {series.reason}"
+            f"scored {series.score:g}, series {name_of(better)} {better.score:g}; {series.reason}"
         )
     if selection.score is None or better is not None:
         series.state = move(series.state, SeriesState.REJECTED)
         return
     _select(series, now)
-    _spare_worse_siblings(series)
+    spare_worse_siblings(series)
 
 
 def _select(series: Series, now: datetime) -> None:
     series.state = move(series.state, SeriesState.SELECTED)
     series.jobs.append(Job(revision=series.revision, created_at=now, due_at=now))
-
-
-def _better_sibling(series: Series, selection: Selection) -> Series | None:
-    """Find a selected series that shows the same and that the model should judge rather."""
-    score, scan = selection.score, selection.scan
-    if score is None:
-        return None
-    rivals = [
-        one
-        for one in series.study.series
-        if one is not series and one.state == SeriesState.SELECTED and not adds(scan, one.scan)
-    ]
-    best = max(rivals, key=lambda one: one.score or 0, default=None)
-    return best if best is not None and (best.score or 0) >= score else None
-
-
-def _spare_worse_siblings(series: Series) -> None:
-    """Take back jobs of worse series that no worker began, so that none delays the better one.
-
-    One that runs or ended stays: it may be the more urgent, and the study shows the most urgent.
-    """
-    for other in series.study.series:
-        if other is series or (other.score or 0) >= (series.score or 0):
-            continue
-        if adds(other.scan, series.scan):
-            continue
-        for job in other.jobs:
-            if job.state == JobState.READY and job.attempts == 0:
-                job.state = move(job.state, JobState.SUPERSEDED)
-                other.reason = f"series {_name(series)} scored {series.score:g}; {other.reason}"
-
-
-def _name(series: Series) -> str:
-    return repr(series.description or series.series_instance_uid)
 
 
 def _report(series: Series) -> None:

@@ -8,8 +8,8 @@ from typing import Final
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
+from schema.deciding_job import newest_ended
 from schema.states import JobState, Outcome, SeriesState, StudyState
-from schema.studies import newest_ended
 from schema.tables import Job, Series, Study
 
 UNREAD: Final = (Outcome.FAILED, Outcome.NOT_ANALYSED)

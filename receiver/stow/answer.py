@@ -10,7 +10,7 @@ from typing import Any, Final
 from pydicom.dataset import Dataset
 from python_multipart.multipart import parse_options_header
 
-from receiver.commitment.result import Reference
+from receiver.commitment.request import Reference
 from receiver.protocol.failure_statuses import SopClassNotSupportedError, status_of
 from schema.dicom import DimseStatus
 from schema.errors import PermanentError

@@ -8,7 +8,7 @@ import structlog
 from pydicom.filereader import read_dataset
 from python_multipart.multipart import MultipartParser
 
-from receiver.commitment.result import Reference
+from receiver.commitment.request import Reference
 from receiver.counts import STORED, STOW, count_object
 from receiver.inbox import AssociationFolder, Inbox, IncomingObject
 from receiver.protocol.failure_statuses import IdentityMismatchError, SopClassNotSupportedError

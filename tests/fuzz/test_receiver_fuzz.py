@@ -19,7 +19,7 @@ from pydicom.uid import ImplicitVRLittleEndian
 from python_multipart.exceptions import FormParserError
 
 from receiver.association.loop import Association
-from receiver.commitment.result import read_request
+from receiver.commitment.request import read_request
 from receiver.commitment.scp import CommitmentScp
 from receiver.inbox import Inbox
 from receiver.instance.header import read_header

@@ -1,15 +1,8 @@
 import pytest
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from receiver.commitment.result import (
-    CommitmentRequest,
-    EventType,
-    FailureReason,
-    Reference,
-    commit,
-    event_information,
-    read_request,
-)
+from receiver.commitment.request import CommitmentRequest, Reference, read_request
+from receiver.commitment.result import EventType, FailureReason, commit, event_information
 from schema.errors import UnreadableObjectError
 
 CT = Reference(CTImageStorage, "1.2.3.1")

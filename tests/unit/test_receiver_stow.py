@@ -3,7 +3,7 @@ from http import HTTPStatus
 import pytest
 from pydicom.uid import CTImageStorage
 
-from receiver.commitment.result import Reference
+from receiver.commitment.request import Reference
 from receiver.protocol.failure_statuses import IdentityMismatchError, SopClassNotSupportedError
 from receiver.stow.answer import (
     RefusedRequestError,

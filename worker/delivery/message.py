@@ -9,9 +9,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from schema.database import Database
+from schema.deciding_job import deciding, newest_ended
 from schema.hemorrhage_subtypes import ANY, SUBTYPES, Claim
-from schema.states import DeliveryState, Outcome
-from schema.studies import deciding, newest_ended, urgency
+from schema.states import DeliveryState, Outcome, urgency
 from schema.tables import Delivery, Finding, Job, Study
 
 NAMES: Final = {ANY: "Any intracranial hemorrhage"} | {one.key: one.name for one in SUBTYPES}

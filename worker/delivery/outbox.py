@@ -10,8 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from schema.database import read_clock
-from schema.states import DeliveryState
-from schema.studies import urgency
+from schema.states import DeliveryState, urgency
 from schema.tables import Delivery, Job, ResultObject, Study
 from worker.delivery.destinations import Destination, Destinations, DicomDestination
 

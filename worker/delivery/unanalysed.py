@@ -19,9 +19,9 @@ from sqlalchemy import Select, exists, select
 from sqlalchemy.orm import Session
 
 from schema.database import Database
+from schema.deciding_job import deciding, newest_ended
 from schema.errors import TransientError
 from schema.states import Outcome, StudyState
-from schema.studies import deciding, newest_ended
 from schema.tables import Instance, ResultObject, Series, Study
 from worker.delivery.destinations import Destinations
 from worker.delivery.outbox import enqueue_study
