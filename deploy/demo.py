@@ -50,7 +50,8 @@ class Sample:
         return (
             study["outcome"] in self.outcomes
             and study["priority"] in self.priorities
-            and self.has_seg in (None, any(one["kind"] == "SEG" for one in study["objects"]))
+            and self.has_seg
+            in (None, any(written["kind"] == "SEG" for written in study["objects"]))
             and [job["measured"].get("tilt_degrees") for job in jobs] == [self.tilt_degrees]
         )
 
@@ -161,7 +162,7 @@ def wait_for_outcomes(settings: Settings, samples: list[Sample], log: Path) -> b
     with console.status("Waiting for the analysis"):
         while time.monotonic() < deadline:
             listed = ask(settings)
-            done = {one["study_instance_uid"] for one in listed if one["state"] == "DONE"}
+            done = {study["study_instance_uid"] for study in listed if study["state"] == "DONE"}
             if uids <= done:
                 return report(settings, samples)
             time.sleep(POLL_S)
@@ -171,7 +172,7 @@ def wait_for_outcomes(settings: Settings, samples: list[Sample], log: Path) -> b
 
 def report(settings: Settings, samples: list[Sample]) -> bool:
     """Name every sample that did not get the outcome that is expected of it."""
-    unmet = [one for one in samples if not one.is_met_by(explain(settings, one))]
+    unmet = [sample for sample in samples if not sample.is_met_by(explain(settings, sample))]
     for sample in unmet:
         console.print(f"{sample.name}: expected {sample}")
     return not unmet

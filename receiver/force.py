@@ -50,15 +50,15 @@ def force(database: Database, planner: Planner, study_uid: str, series_uid: str 
     """
     with database.transaction() as session:
         study = _find(session, study_uid)
-        named = [one for one in study.series if one.series_instance_uid == series_uid]
+        named = [series for series in study.series if series.series_instance_uid == series_uid]
         if series_uid is not None and not named:
             raise UnknownStudyError(f"study {study_uid} has no series {series_uid}")
-        chosen = [one for one in named or _undecided(study) if not _waits(one)]
+        chosen = [series for series in named or _undecided(study) if not _waits(series)]
         for series in chosen:
             if series.state != SeriesState.RECEIVING:
                 reopen(series)
         update_study(session, study)
-        ids = [one.id for one in chosen]
+        ids = [series.id for series in chosen]
         kept = f"study {study_uid}: nothing to do, {_standing(study, named)}"
     for series_id in ids:
         planner.decide(series_id, FORCED, even_if_second=series_uid is not None)
@@ -90,7 +90,7 @@ def _find(session: Session, study_uid: str) -> Study:
 
 
 def _undecided(study: Study) -> list[Series]:
-    receiving = [one for one in study.series if one.state == SeriesState.RECEIVING]
+    receiving = [series for series in study.series if series.state == SeriesState.RECEIVING]
     return receiving or list(reopenable(study))
 
 
@@ -101,7 +101,7 @@ def _waits(series: Series) -> bool:
 
 
 def _standing(study: Study, named: list[Series]) -> str:
-    if any(_waits(one) for one in named or study.series):
+    if any(_waits(series) for series in named or study.series):
         return "its analysis waits for a worker or runs"
     return f"its outcome {study.outcome} stands"
 

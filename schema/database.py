@@ -126,8 +126,8 @@ def _keep_private(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.touch(mode=0o600)
     with suppress(PermissionError):  # somebody else's
-        for one in path.parent.glob(f"{path.name}*"):
-            one.chmod(0o600)
+        for file in path.parent.glob(f"{path.name}*"):
+            file.chmod(0o600)
 
 
 def _prepare_sqlite(connection: object, _record: object) -> None:
@@ -209,7 +209,7 @@ def _standing(connection: sa.Connection) -> Standing:
     revision = MigrationContext.configure(connection).get_current_revision()
     if revision == scripts.get_current_head():
         return Standing.CURRENT
-    if revision is None or revision in {one.revision for one in scripts.walk_revisions()}:
+    if revision is None or revision in {script.revision for script in scripts.walk_revisions()}:
         return Standing.BEHIND
     oldest = connection.scalar(sa.select(sa.func.max(Compatibility.oldest_program)))
     return Standing.NEWER if (oldest or 0) <= PROGRAM else Standing.TOO_NEW

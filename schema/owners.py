@@ -78,7 +78,7 @@ def _orphans(session: Session) -> list[tuple[int, int]]:
     running = select(Job.id, Job.token, Job.owner).where(
         Job.state == JobState.RUNNING, Job.lease_until >= now
     )
-    return [(one.id, one.token) for one in session.execute(running) if is_gone(one.owner)]
+    return [(job.id, job.token) for job in session.execute(running) if is_gone(job.owner)]
 
 
 def _release(session: Session, job_id: int, token: int, now: datetime) -> None:

@@ -197,12 +197,14 @@ class Series(Base):
 
     def newest_instances(self) -> list["Instance"]:
         """Give the newest version of each SOP instance, in the order of arrival."""
-        newest = {one.sop_instance_uid: one for one in sorted(self.instances, key=_version)}
-        return sorted(newest.values(), key=lambda one: one.id)
+        newest = {
+            instance.sop_instance_uid: instance for instance in sorted(self.instances, key=_version)
+        }
+        return sorted(newest.values(), key=lambda instance: instance.id)
 
     def analysed_instances(self) -> list["Instance"]:
         """Give what the selection did not leave out and is still here: what a worker reads."""
-        return [one for one in self.newest_instances() if one.left_out is None]
+        return [instance for instance in self.newest_instances() if instance.left_out is None]
 
 
 def _version(instance: "Instance") -> tuple[datetime, int]:

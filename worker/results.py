@@ -70,10 +70,10 @@ def previous_report(job: Job, storage: Path) -> Path | None:
         key=lambda other: other.revision,
     )
     reports = [
-        storage / one.path
+        storage / written.path
         for other in earlier
-        for one in other.objects
-        if one.kind == "SR" and one.audience != "triage"
+        for written in other.objects
+        if written.kind == "SR" and written.audience != "triage"
     ]
     return reports[-1] if reports and reports[-1].exists() else None
 

@@ -132,7 +132,7 @@ def _read_input(database: Database, lease: Lease) -> Input:
         job = session.get_one(Job, lease.job_id)
         return Input(
             job.series.study.study_instance_uid,
-            tuple(settings.storage / one.path for one in job.series.analysed_instances()),
+            tuple(settings.storage / instance.path for instance in job.series.analysed_instances()),
             previous_report(job, settings.storage),
         )
 

@@ -85,7 +85,7 @@ def describe(stack: Stack, labels: Labels) -> dict[str, Any]:
     positions, spacing_mm = stack.slice_position_mm, stack.frames[0].spacing_mm
     pixel_ml = spacing_mm[0] * spacing_mm[1] / 1000
     drawn = [labels.get(stack_place(stack, index)) for index in range(len(positions))]
-    pixels = [0 if one is None else np.count_nonzero(one) for one in drawn]
+    pixels = [0 if mask is None else np.count_nonzero(mask) for mask in drawn]
     return {
         "rows": stack.size[0],
         "columns": stack.size[1],

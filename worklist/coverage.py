@@ -45,7 +45,7 @@ def make_coverage(stored: Mapping[str, Any] | None) -> Coverage | None:
     if stored is None:
         return None
     try:
-        gaps = tuple(Gap(float(one["from_mm"]), float(one["to_mm"])) for one in stored["gaps"])
+        gaps = tuple(Gap(float(gap["from_mm"]), float(gap["to_mm"])) for gap in stored["gaps"])
         read = Coverage(
             float(stored["from_mm"]), float(stored["to_mm"]), float(stored["share"]), gaps
         )

@@ -10,7 +10,7 @@ from worklist.acknowledgement import GivenVerdict, read_verdicts
 from worklist.queries import find_study
 from worklist.serialization import plain
 
-COLUMNS = tuple(one.name for one in fields(GivenVerdict))
+COLUMNS = tuple(field.name for field in fields(GivenVerdict))
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run it
 
 
@@ -32,8 +32,8 @@ def as_csv(verdicts: Iterable[GivenVerdict]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS)
     writer.writeheader()
-    for one in verdicts:
-        row = plain(asdict(one))
+    for verdict in verdicts:
+        row = plain(asdict(verdict))
         writer.writerow({name: _harmless(row[name]) for name in COLUMNS})
     return text.getvalue()
 

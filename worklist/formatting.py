@@ -16,7 +16,7 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 def printable(text: str | None) -> str:
     """Replace control and direction characters: a terminal or a browser would obey them."""
-    return "".join(one if one.isprintable() else REPLACEMENT for one in text or "")
+    return "".join(sign if sign.isprintable() else REPLACEMENT for sign in text or "")
 
 
 def person_name(name: str) -> str:

@@ -39,7 +39,7 @@ def select_ids(window: Window, now: datetime) -> sa.Select[int]:
         .subquery()
         for part in parts
     ]
-    rows = sa.union_all(*(sa.select(one) for one in ranges)).subquery()
+    rows = sa.union_all(*(sa.select(ranked) for ranked in ranges)).subquery()
     return (
         sa.select(rows.c.id)
         .order_by(rows.c.place.desc(), rows.c.received_at.desc(), rows.c.id.desc())

@@ -61,6 +61,6 @@ def read_card(settings: Settings) -> ModelCard | None:
 def _claims(stored: dict[str, str]) -> tuple[TypeClaim, ...]:
     # What a card doesn't say was not shown: blood, of whichever type.
     return tuple(
-        TypeClaim(one.key, one.name, Claim(stored.get(one.key, Claim.NOT_TOLD_APART)))
-        for one in SUBTYPES
+        TypeClaim(subtype.key, subtype.name, Claim(stored.get(subtype.key, Claim.NOT_TOLD_APART)))
+        for subtype in SUBTYPES
     )

@@ -50,16 +50,16 @@ class SitePerformance:
 
 def sum_up(verdicts: Iterable[GivenVerdict]) -> SitePerformance:
     """Sum up verdicts, oldest first."""
-    newest = {one.study_instance_uid: one for one in verdicts}
+    newest = {verdict.study_instance_uid: verdict for verdict in verdicts}
     by_outcome: dict[Outcome | None, list[GivenVerdict]] = {}
-    for one in newest.values():
-        by_outcome.setdefault(one.outcome, []).append(one)
-    causes = [str(one.cause) for one in newest.values() if one.cause]
+    for verdict in newest.values():
+        by_outcome.setdefault(verdict.outcome, []).append(verdict)
+    causes = [str(verdict.cause) for verdict in newest.values() if verdict.cause]
     return SitePerformance(
         studies=len(newest),
         positive_predictive_value=_share(by_outcome.get(Outcome.POSITIVE, []), has_bleed),
         negative_predictive_value=_share(
-            by_outcome.get(Outcome.NEGATIVE, []), lambda one: not has_bleed(one)
+            by_outcome.get(Outcome.NEGATIVE, []), lambda verdict: not has_bleed(verdict)
         ),
         indeterminate_with_bleed=_share(by_outcome.get(Outcome.INDETERMINATE, []), has_bleed),
         causes={cause: causes.count(cause) for cause in sorted(set(causes))},

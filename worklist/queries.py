@@ -102,7 +102,7 @@ def find_study(session: Session, name: str, *options: ExecutableOption) -> Study
     by_accession = sa.select(Study).where(Study.accession_number == name).options(*options)
     found = session.scalars(by_accession.order_by(Study.id).limit(MOST_NAMED)).all()
     if len(found) > 1:
-        uids = ", ".join(one.study_instance_uid for one in found)
+        uids = ", ".join(study.study_instance_uid for study in found)
         raise AmbiguousStudyError(f"accession number {name} belongs to {uids}; name one of them")
     return found[0] if found else None
 
@@ -207,12 +207,19 @@ def _find_left_out(session: Session, study: Study) -> dict[int, list[LeftOut]]:
 
 def _find_announced(session: Session, study: Study) -> dict[str, list[Announced]]:
     query = sa.select(Announcement).where(
-        Announcement.series_instance_uid.in_([one.series_instance_uid for one in study.series])
+        Announcement.series_instance_uid.in_(
+            [series.series_instance_uid for series in study.series]
+        )
     )
     found: dict[str, list[Announced]] = defaultdict(list)
-    for one in session.scalars(query.order_by(Announcement.id)):
-        said = Announced(one.source, one.ae_title, one.instances, one.announced_at)
-        found[one.series_instance_uid].append(said)
+    for announcement in session.scalars(query.order_by(Announcement.id)):
+        said = Announced(
+            announcement.source,
+            announcement.ae_title,
+            announcement.instances,
+            announcement.announced_at,
+        )
+        found[announcement.series_instance_uid].append(said)
     return found
 
 

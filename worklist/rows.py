@@ -59,7 +59,7 @@ def make_entry(study: Study, now: datetime, storage: Path) -> Entry:
 
 def deciding_job(series: Sequence[Series]) -> Job | None:
     """Pick the job that decided the study's outcome, by the rule that settled it."""
-    return deciding([job for one in series if (job := newest_ended(one)) is not None])
+    return deciding([job for series_row in series if (job := newest_ended(series_row)) is not None])
 
 
 def _last_arrival(study: Study) -> datetime:
@@ -72,8 +72,10 @@ def make_findings(job: Job | None) -> tuple[FindingRow, ...]:
     if job is None or job.state is not JobState.DONE:
         return ()
     rows = [
-        FindingRow(one.subtype, one.probability, one.volume_ml, one.present, one.claim)
-        for one in job.findings
+        FindingRow(
+            finding.subtype, finding.probability, finding.volume_ml, finding.present, finding.claim
+        )
+        for finding in job.findings
     ]
     return tuple(sorted(rows, key=lambda row: SUBTYPE_ORDER.index(row.subtype)))
 
@@ -82,16 +84,16 @@ def make_objects(job: Job | None, storage: Path) -> tuple[ObjectRow, ...]:
     """List the objects of a finished job with their absolute paths."""
     if job is None or job.state is not JobState.DONE:
         return ()
-    return tuple(_object(one, storage) for one in job.objects)
+    return tuple(_object(written, storage) for written in job.objects)
 
 
 def _shown_objects(study: Study, job: Job | None, storage: Path) -> tuple[ObjectRow, ...]:
     """List the objects of what the row shows: of the job, or that nothing was analysed."""
     analysed = make_objects(job, storage)
-    unanalysed = [one for one in study.objects if one.study_revision == study.revision]
-    return analysed or tuple(_object(one, storage) for one in unanalysed)
+    unanalysed = [written for written in study.objects if written.study_revision == study.revision]
+    return analysed or tuple(_object(written, storage) for written in unanalysed)
 
 
-def _object(one: ResultObject, storage: Path) -> ObjectRow:
-    delivered = {delivery.destination: delivery.state.value for delivery in one.deliveries}
-    return ObjectRow(one.kind, one.sop_instance_uid, storage / one.path, delivered)
+def _object(written: ResultObject, storage: Path) -> ObjectRow:
+    delivered = {delivery.destination: delivery.state.value for delivery in written.deliveries}
+    return ObjectRow(written.kind, written.sop_instance_uid, storage / written.path, delivered)

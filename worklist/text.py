@@ -108,7 +108,8 @@ def _moment(at: str, after_s: float | None) -> str:
 
 def _series_fields(series: SeriesAccount, zone: tzinfo) -> dict[str, str]:
     resent = ", ".join(
-        f"{printable(one.sop_instance_uid)} ({one.versions} versions)" for one in series.resent
+        f"{printable(resent.sop_instance_uid)} ({resent.versions} versions)"
+        for resent in series.resent
     )
     return {
         "state": f"{series.state}, revision {series.revision}",
@@ -120,9 +121,9 @@ def _series_fields(series: SeriesAccount, zone: tzinfo) -> dict[str, str]:
         "instances": str(series.instances),
         "re-sent": resent,
         "left out": "\n".join(
-            f"{one.instances} {printable(one.reason)}" for one in series.left_out
+            f"{left_out.instances} {printable(left_out.reason)}" for left_out in series.left_out
         ),
-        "announced": "\n".join(_announced(one, zone) for one in series.announced),
+        "announced": "\n".join(_announced(said, zone) for said in series.announced),
         "arrived": " to ".join(
             clock(at, zone) for at in (series.first_instance_at, series.last_instance_at)
         ),
@@ -153,18 +154,20 @@ def _job_fields(job: JobAccount, zone: tzinfo) -> dict[str, str]:
         "last error": printable(job.last_error),
         "rule": printable(job.rule_version),
         "measured": _pairs(job.measured),
-        "findings": "\n".join(_finding(one) for one in job.findings),
+        "findings": "\n".join(_finding(finding) for finding in job.findings),
         "model": f"{printable(job.model)} {printable(job.model_sha256)}".strip(),
         "seconds": _pairs(job.timings_s),
-        "objects": "\n".join(f"{one.kind} {one.path}" for one in job.objects),
-        "delivered": _pairs({one.kind: one.delivered for one in job.objects if one.delivered}),
+        "objects": "\n".join(f"{written.kind} {written.path}" for written in job.objects),
+        "delivered": _pairs(
+            {written.kind: written.delivered for written in job.objects if written.delivered}
+        ),
     }
 
 
-def _finding(one: FindingRow) -> str:
+def _finding(finding: FindingRow) -> str:
     # What lies below the threshold has no volume to act on.
-    said = f"present, {one.volume_ml:.1f} mL" if one.present else "not found"
-    return f"{one.subtype} {said}, score {one.probability:.2f}"
+    said = f"present, {finding.volume_ml:.1f} mL" if finding.present else "not found"
+    return f"{finding.subtype} {said}, score {finding.probability:.2f}"
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

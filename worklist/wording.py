@@ -112,8 +112,12 @@ def name_findings(entry: Entry) -> tuple[str, ...]:
     """
     if wording_of(entry).key not in WITH_FINDINGS:
         return ()
-    found = [one for one in entry.findings if one.present and one.volume_ml >= SMALLEST_ML]
-    named = {one.subtype: one for one in found}
+    found = [
+        finding
+        for finding in entry.findings
+        if finding.present and finding.volume_ml >= SMALLEST_ML
+    ]
+    named = {finding.subtype: finding for finding in found}
     total = named.pop(ANY, None)
     words = [f"{total.volume_ml:.1f} mL of blood"] if total else []
     return (*words, *filter(None, map(_name_type, named.values())))

@@ -43,7 +43,7 @@ class AccessRules:
     def of(cls, settings: Settings) -> "AccessRules":
         """Take the rules from the settings."""
         certificates = settings.caller_certificates or ()
-        names = {one.ae_title: one.name.lower() for one in certificates}
+        names = {attribute.ae_title: attribute.name.lower() for attribute in certificates}
         return cls(settings.ae_title, settings.allowed_callers, names)
 
 

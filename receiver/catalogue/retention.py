@@ -74,7 +74,7 @@ class Retention:
                 "files removed, TRIAGE_RETENTION_DAYS is over",
                 study=study.study_instance_uid,
                 files=len(spent),
-                size_bytes=sum(one.size_bytes for one in spent),
+                size_bytes=sum(instance.size_bytes for instance in spent),
             )
         return len(spent)
 

@@ -41,17 +41,17 @@ def register(
     if rows:
         session.execute(insert(Instance), rows)
     ids = {row["series_id"] for row in rows}
-    touched = [one for one in series.values() if one.id in ids]
-    for one in touched:
-        _note_arrival(one, now)
-    for study in {one.study.id: one.study for one in touched}.values():
+    touched = [series_row for series_row in series.values() if series_row.id in ids]
+    for series_row in touched:
+        _note_arrival(series_row, now)
+    for study in {series_row.study.id: series_row.study for series_row in touched}.values():
         update_study(session, study)
     return len(rows)
 
 
 def _lock_studies(session: Session, objects: Sequence[StoredObject]) -> None:
     """Lock the studies that are known, in the order of their ids, before anything is read."""
-    uids = {one.header.identity.study_instance_uid for one in objects}
+    uids = {stored.header.identity.study_instance_uid for stored in objects}
     known = select(Study.id).where(Study.study_instance_uid.in_(uids)).order_by(Study.id)
     session.execute(known.with_for_update(key_share=True)).all()
 
@@ -64,41 +64,45 @@ def _new_instances(
     now: datetime,
 ) -> list[dict[str, object]]:
     rows = []
-    for one in objects:
-        identity = one.header.identity
-        series_id = series[_key(one)].id
+    for stored in objects:
+        identity = stored.header.identity
+        series_id = series[_key(stored)].id
         versions = known.setdefault((series_id, identity.sop_instance_uid), {})
-        if one.sha256 in versions:
+        if stored.sha256 in versions:
             continue
-        version = versions[one.sha256] = max(versions.values(), default=0) + 1
+        version = versions[stored.sha256] = max(versions.values(), default=0) + 1
         if version > 1:
             log.warning(
                 "other content under a known UID, kept as another version",
                 sop_instance_uid=identity.sop_instance_uid,
                 version=version,
             )
-        association = associations.get(one.association or "")
-        rows.append(_row(one, series_id, association, version, now))
+        association = associations.get(stored.association or "")
+        rows.append(_row(stored, series_id, association, version, now))
     return rows
 
 
 def _row(
-    one: StoredObject, series_id: int, association: Association | None, version: int, now: datetime
+    stored: StoredObject,
+    series_id: int,
+    association: Association | None,
+    version: int,
+    now: datetime,
 ) -> dict[str, object]:
     return {
         "series_id": series_id,
         "association_id": None if association is None else association.id,
-        "sop_instance_uid": one.header.identity.sop_instance_uid,
-        "sop_class_uid": one.header.identity.sop_class_uid,
-        "transfer_syntax_uid": one.header.transfer_syntax_uid,
+        "sop_instance_uid": stored.header.identity.sop_instance_uid,
+        "sop_class_uid": stored.header.identity.sop_class_uid,
+        "transfer_syntax_uid": stored.header.transfer_syntax_uid,
         "version": version,
-        "path": one.place,
-        "size_bytes": one.size_bytes,
-        "sha256": one.sha256,
+        "path": stored.place,
+        "size_bytes": stored.size_bytes,
+        "sha256": stored.sha256,
         "received_at": now,
-        "stored_at": one.stored_at,
-        "slice_position_mm": axial_slice_position_mm(one.header) or [],
-        "header": header_column(one.header),
+        "stored_at": stored.stored_at,
+        "slice_position_mm": axial_slice_position_mm(stored.header) or [],
+        "header": header_column(stored.header),
     }
 
 
@@ -108,7 +112,7 @@ def known_paths(session: Session, paths: Collection[str]) -> set[str]:
 
 
 def _known(session: Session, objects: Sequence[StoredObject]) -> dict[tuple[int, str], Versions]:
-    uids = {one.header.identity.sop_instance_uid for one in objects}
+    uids = {stored.header.identity.sop_instance_uid for stored in objects}
     query = select(
         Instance.series_id, Instance.sop_instance_uid, Instance.sha256, Instance.version
     ).where(Instance.sop_instance_uid.in_(uids))
@@ -120,7 +124,7 @@ def _known(session: Session, objects: Sequence[StoredObject]) -> dict[tuple[int,
 
 def _associations(session: Session, senders: Mapping[str, Sender]) -> dict[str, Association]:
     query = select(Association).where(Association.name.in_(senders))
-    known = {one.name: one for one in session.scalars(query)}
+    known = {association.name: association for association in session.scalars(query)}
     for name in senders.keys() - known.keys():
         sender = senders[name]
         known[name] = Association(
@@ -137,20 +141,20 @@ def _series(
     session: Session, objects: Sequence[StoredObject], now: datetime
 ) -> dict[SeriesKey, Series]:
     firsts: dict[SeriesKey, StoredObject] = {}
-    for one in objects:
-        firsts.setdefault(_key(one), one)
+    for stored in objects:
+        firsts.setdefault(_key(stored), stored)
     studies = _studies(session, {study_uid for study_uid, _ in firsts})
     query = (
         select(Series)
         .where(
-            Series.study_id.in_([one.id for one in studies.values()]),
+            Series.study_id.in_([study.id for study in studies.values()]),
             Series.series_instance_uid.in_({series_uid for _, series_uid in firsts}),
         )
         .options(selectinload(Series.jobs))
     )
     known = {
-        (one.study.study_instance_uid, one.series_instance_uid): one
-        for one in session.scalars(query)
+        (series.study.study_instance_uid, series.series_instance_uid): series
+        for series in session.scalars(query)
     }
     for key in [key for key in firsts if key not in known]:
         header = firsts[key].header
@@ -162,7 +166,7 @@ def _series(
 
 def _studies(session: Session, uids: Collection[str]) -> dict[str, Study]:
     query = select(Study).where(Study.study_instance_uid.in_(uids))
-    return {one.study_instance_uid: one for one in session.scalars(query)}
+    return {study.study_instance_uid: study for study in session.scalars(query)}
 
 
 def _new_study(uid: str, header: Header, now: datetime) -> Study:
@@ -199,5 +203,5 @@ def _note_arrival(series: Series, now: datetime) -> None:
         reopen(series)
 
 
-def _key(one: StoredObject) -> SeriesKey:
-    return one.header.identity.study_instance_uid, one.header.identity.series_instance_uid
+def _key(stored: StoredObject) -> SeriesKey:
+    return stored.header.identity.study_instance_uid, stored.header.identity.series_instance_uid

@@ -74,7 +74,11 @@ class CommitmentReporter:
                         name=path.stem,
                         transaction_uid=stored.request.transaction_uid,
                         calling_ae=stored.calling_ae,
-                        references={"objects": [asdict(one) for one in stored.request.references]},
+                        references={
+                            "objects": [
+                                asdict(reference) for reference in stored.request.references
+                            ]
+                        },
                         requested_at=requested_at,
                         due_at=read_clock(session),
                     )
@@ -88,7 +92,7 @@ class CommitmentReporter:
             now = read_clock(session)
             due = select(Commitment).where(Commitment.due_at <= now).order_by(Commitment.id)
             pending = [_pending(row) for row in session.scalars(due)]
-        return sum(self._deliver(one) for one in pending)
+        return sum(self._deliver(request) for request in pending)
 
     def _deliver(self, pending: Pending) -> bool:
         # In this order: what leaves the inbox in between has its row when the rows are read.
@@ -115,7 +119,7 @@ class CommitmentReporter:
     def _held(self, session: Session, references: Sequence[Reference]) -> dict[str, list[str]]:
         """Find what is catalogued and lies whole in the store."""
         held: dict[str, list[str]] = {}
-        for uids in _chunks([one.sop_instance_uid for one in references]):
+        for uids in _chunks([reference.sop_instance_uid for reference in references]):
             for row in session.scalars(select(Instance).where(Instance.sop_instance_uid.in_(uids))):
                 if has_full_size(self._storage / row.path, row.size_bytes):
                     held.setdefault(row.sop_instance_uid, []).append(row.sop_class_uid)
@@ -154,7 +158,7 @@ class CommitmentReporter:
 
 
 def _pending(row: Commitment) -> Pending:
-    references = tuple(Reference(**one) for one in row.references["objects"])
+    references = tuple(Reference(**reference) for reference in row.references["objects"])
     request = CommitmentRequest(row.transaction_uid, references)
     return Pending(row.id, row.calling_ae, row.requested_at, request)
 

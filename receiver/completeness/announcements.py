@@ -69,7 +69,7 @@ def _available(series: Dataset) -> Iterator[str]:
 def read_study(ds: Dataset) -> str:
     """Read the study of a notification or a procedure step; empty if it names none."""
     steps = items(ds, "ScheduledStepAttributesSequence")
-    return next((uid for one in (ds, *steps) if (uid := text(one, "StudyInstanceUID"))), "")
+    return next((uid for item in (ds, *steps) if (uid := text(item, "StudyInstanceUID"))), "")
 
 
 def note_contents(

@@ -101,7 +101,7 @@ def completed_by(
 
 def assess(clock: SeriesClock, arrived: Arrived, limits: EvidenceLimits) -> Evidence:
     """Weigh counts first, since they know the whole; then the end of sending and the slices."""
-    missing = next((one for one in arrived.counts if not one.is_complete), None)
+    missing = next((count for count in arrived.counts if not count.is_complete), None)
     if missing is not None:
         return Evidence(
             False, f"{missing.source}: {missing.arrived} of {missing.expected} are here"

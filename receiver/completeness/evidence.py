@@ -83,8 +83,12 @@ def _counts(session: Session, series: Series) -> list[Count]:
     uids = select(Instance.sop_instance_uid).where(Instance.series_id == series.id)
     here = set(session.scalars(uids))
     return [
-        Count(f"{one.source} of {one.ae_title}", one.instances, _arrived(one, here))
-        for one in announcements
+        Count(
+            f"{announcement.source} of {announcement.ae_title}",
+            announcement.instances,
+            _arrived(announcement, here),
+        )
+        for announcement in announcements
     ]
 
 

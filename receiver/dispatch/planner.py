@@ -68,7 +68,9 @@ class Planner:
         with self._database.transaction() as session:  # another receiver may have been faster
             for study_id in sorted({choice.study_id for choice in found}):
                 lock_study(session, study_id)
-            choices = [one for one in second_choices(session, read_clock(session)) if one in found]
+            choices = [
+                choice for choice in second_choices(session, read_clock(session)) if choice in found
+            ]
             for choice in choices:
                 series = session.get_one(Series, choice.series_id)
                 reopen(series)
@@ -114,11 +116,11 @@ class Planner:
     def _ready(self, session: Session, due: Sequence[int]) -> list[tuple[int, str]]:
         now = read_clock(session)
         ready = []
-        for one in due_series(session, due):
-            evidence = assess(one.clock, one.arrived, self._rules.evidence)
-            reason = completed_by(one.clock, evidence, self._timeouts, now)
+        for arriving in due_series(session, due):
+            evidence = assess(arriving.clock, arriving.arrived, self._rules.evidence)
+            reason = completed_by(arriving.clock, evidence, self._timeouts, now)
             if reason is not None:
-                ready.append((one.series_id, reason))
+                ready.append((arriving.series_id, reason))
         return ready
 
     def _select_images(self, ids: Collection[int], headers: Sequence[Header]) -> Selection:

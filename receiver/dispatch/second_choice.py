@@ -46,8 +46,8 @@ def second_choices(session: Session, now: datetime) -> list[SecondChoice]:
     for series in session.scalars(query):
         best.setdefault(series.study_id, series)
     return [
-        SecondChoice(one.id, one.study_id, f"second choice: {one.study.reason}")
-        for one in best.values()
+        SecondChoice(series.id, series.study_id, f"second choice: {series.study.reason}")
+        for series in best.values()
     ]
 
 
@@ -55,9 +55,11 @@ def reopenable(study: Study) -> Sequence[Series]:
     """List the series whose decision or analysis left the study unread, the best score first."""
     if study.outcome not in UNREAD:
         return ()
-    ended = {one.id: newest_ended(one) for one in study.series}
+    ended = {series.id: newest_ended(series) for series in study.series}
     failed = [
-        one for one in study.series if (job := ended[one.id]) is not None and job.outcome in UNREAD
+        series
+        for series in study.series
+        if (job := ended[series.id]) is not None and job.outcome in UNREAD
     ]
-    decided = [one for one in study.series if one.state != SeriesState.RECEIVING]
-    return sorted(failed or decided, key=lambda one: -(one.score or 0))
+    decided = [series for series in study.series if series.state != SeriesState.RECEIVING]
+    return sorted(failed or decided, key=lambda series: -(series.score or 0))

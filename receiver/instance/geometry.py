@@ -49,7 +49,7 @@ def normal_of(orientation: Vector) -> Vector | None:
     upright = abs(dot(row, column)) < 0.01 and abs(math.hypot(*normal) - 1) < 0.01
     if not upright:
         return None
-    return normal if normal[2] >= 0 else tuple(-one for one in normal)
+    return normal if normal[2] >= 0 else tuple(-component for component in normal)
 
 
 def degrees_off_axis(normal: Vector) -> float:
@@ -57,10 +57,10 @@ def degrees_off_axis(normal: Vector) -> float:
     return math.degrees(math.acos(min(1.0, abs(normal[2]))))
 
 
-def same_direction(one: Vector, other: Vector) -> bool:
+def same_direction(first: Vector, other: Vector) -> bool:
     """Say whether two orientations, or two spacings, are the same as far as a stack goes."""
-    return len(one) == len(other) and all(
-        abs(a - b) <= SAME_DIRECTION for a, b in zip(one, other, strict=True)
+    return len(first) == len(other) and all(
+        abs(a - b) <= SAME_DIRECTION for a, b in zip(first, other, strict=True)
     )
 
 

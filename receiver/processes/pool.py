@@ -112,7 +112,9 @@ class AcceptorPool:
 
     def _start(self, program: Program, name: str) -> subprocess.Popen[bytes] | None:
         descriptors = {
-            kind: one.fileno() for kind, one in self._listeners.items() if kind in program.kinds
+            kind: listener.fileno()
+            for kind, listener in self._listeners.items()
+            if kind in program.kinds
         }
         command = [sys.executable, "-m", program.module, name]
         command += [f"{kind}={descriptor}" for kind, descriptor in descriptors.items()]

@@ -67,11 +67,11 @@ def agree(request: A_ASSOCIATE) -> Agreement:
         request.presentation_context_definition_list, _contexts()
     )
     contexts = {
-        cast(int, one.context_id): AcceptedContext(
-            str(one.abstract_syntax), str(one.transfer_syntax[0])
+        cast(int, context.context_id): AcceptedContext(
+            str(context.abstract_syntax), str(context.transfer_syntax[0])
         )
-        for one in results
-        if one.result == ACCEPTANCE
+        for context in results
+        if context.result == ACCEPTANCE
     }
     return Agreement(contexts, _encode_accept(request, results))
 

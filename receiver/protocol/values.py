@@ -55,8 +55,8 @@ def numbers(ds: Dataset, keyword: str, count: int) -> tuple[float, ...]:
         found = tuple(float(value) for value in values(ds, keyword))
     except MALFORMED:
         return ()
-    usable = len(found) == count and all(abs(one) <= LARGEST for one in found)  # NaN is not <=
-    return found if usable else ()
+    small = all(abs(number) <= LARGEST for number in found)  # NaN is not <=
+    return found if small and len(found) == count else ()
 
 
 def number(ds: Dataset, keyword: str) -> float | None:
@@ -72,4 +72,4 @@ def integer(ds: Dataset, keyword: str) -> int:
 
 def items(ds: Dataset, keyword: str) -> tuple[Dataset, ...]:
     """Give the items of a sequence; none if it is absent or something else."""
-    return tuple(one for one in values(ds, keyword) if isinstance(one, Dataset))
+    return tuple(item for item in values(ds, keyword) if isinstance(item, Dataset))

@@ -88,9 +88,12 @@ def _study(uid: str, headers: Sequence[Header], rules: SelectionRules) -> StudyC
     judged = [
         (select_images(group, rules), group) for group in (list(group) for _, group in by_series)
     ]
-    ranked = sorted(judged, key=lambda one: -(one[0].score or 0))
+    ranked = sorted(judged, key=lambda pair: -(pair[0].score or 0))
     chosen = chosen_of([selection for selection, _ in ranked])
-    series = tuple(_series(group, one, any(one is it for it in chosen)) for one, group in ranked)
+    series = tuple(
+        _series(group, selection, any(selection is it for it in chosen))
+        for selection, group in ranked
+    )
     return StudyChoice(uid, headers[0].study_description, series)
 
 
@@ -101,7 +104,9 @@ def chosen_of(ranked: Sequence[Selection]) -> list[Selection]:
     """
     chosen: list[Selection] = []
     for selection in ranked:
-        if selection.score is not None and all(adds(selection.scan, one.scan) for one in chosen):
+        if selection.score is not None and all(
+            adds(selection.scan, better.scan) for better in chosen
+        ):
             chosen.append(selection)
     return chosen
 

@@ -32,7 +32,7 @@ def describe(tried: DryRun) -> str:
 
 
 def _study(study: StudyChoice) -> str:
-    chosen = next((one for one in study.series if one.chosen), None)
+    chosen = next((series for series in study.series if series.chosen), None)
     verdict = "no series would be analysed" if chosen is None else "would be analysed: *"
     head = f"Study {study.study_instance_uid} {study.description}".rstrip()
     return "\n".join([f"{head}\n  {verdict}", *map(_series, study.series)])

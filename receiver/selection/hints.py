@@ -39,7 +39,7 @@ def hints_of(header: Header, rules: SelectionRules) -> tuple[Hint, ...]:
         _phantom(header, own, protocol, rules),
         *_kinds(own, rules.hints),
     )
-    return tuple(Hint(*one) for one in found if one is not None and one[1])
+    return tuple(Hint(*hint) for hint in found if hint is not None and hint[1])
 
 
 def strongest(hints: tuple[Hint, ...]) -> Hint | None:
@@ -116,7 +116,7 @@ def _derived(header: Header, rules: SelectionRules) -> Found:
     values = header.image_type
     if any(value in values for value in rules.image_types.averaged):
         return None
-    value = next((one for one in rules.image_types.reformat if one in values), "")
+    value = next((word for word in rules.image_types.reformat if word in values), "")
     if value:
         return f"axial reformat ({value})", rules.hints.reformat
     if "SECONDARY" in values[1:2] and "AXIAL" not in values:

@@ -70,13 +70,13 @@ def select_images(headers: Sequence[Header], rules: SelectionRules) -> Selection
     if len(stacks) >= MOST_STACKS:
         return Selection(None, f"{MOST_STACKS} kinds of images and more in one series")
     candidates = [_examine(stack, rules) for stack in stacks]
-    eligible = [one.stack for one in candidates if one.reason is None]
+    eligible = [candidate.stack for candidate in candidates if candidate.reason is None]
     if not eligible:
         return Selection(None, _rejection(candidates))
     lost = sum(
-        one.stack.images
-        for one in candidates
-        if not one.unwanted and not one.stack.slice_position_mm
+        candidate.stack.images
+        for candidate in candidates
+        if not candidate.unwanted and not candidate.stack.slice_position_mm
     )
     if lost:
         return Selection(None, f"{lost} of {len(headers)} images: {NO_PLACE}")
@@ -128,7 +128,7 @@ def _size(stack: Stack, rules: SelectionRules) -> str | None:
         return "several images at one position, and nothing tells them apart"
     low, high = limits.min_spacing_mm, limits.max_spacing_mm
     spacing_mm = stack.first.spacing_mm
-    if len(spacing_mm) != 2 or not all(low <= one <= high for one in spacing_mm):
+    if len(spacing_mm) != 2 or not all(low <= distance <= high for distance in spacing_mm):
         return f"pixel spacing outside {low:g} to {high:g} mm"
     if stack.images < limits.min_slices:
         return f"{stack.images} slice positions, fewer than {limits.min_slices}"
@@ -145,13 +145,13 @@ def _score(stack: Stack, rules: SelectionRules) -> float:
 
 def _order(stack: Stack, stacks: Sequence[Stack]) -> int:
     """Place a stack by its acquisition: of two time points, contrast only comes with the second."""
-    begins = [min(header.acquired for header in one.headers) for one in stacks]
+    begins = [min(header.acquired for header in other.headers) for other in stacks]
     return sorted(begins).index(min(header.acquired for header in stack.headers))
 
 
 def _rejection(candidates: Sequence[_Candidate]) -> str:
     """Give the reason against the largest stack, one that shows a head if there is any."""
-    wanted = [one for one in candidates if not one.unwanted] or candidates
+    wanted = [candidate for candidate in candidates if not candidate.unwanted] or candidates
     return wanted[0].reason or ""
 
 
@@ -160,8 +160,14 @@ def _unread(best: Stack, candidates: Sequence[_Candidate]) -> int:
     margin_mm = best.extent_mm / max(len(best.slice_position_mm) - 1, 1)
     low, high = best.slice_position_mm[0] - margin_mm, best.slice_position_mm[-1] + margin_mm
     normal = best.normal or (0.0, 0.0, 1.0)
-    others = [one.stack for one in candidates if not one.unwanted and one.stack is not best]
-    positions = [at for stack in others for one in stack.headers for at in one.image_position_mm]
+    others = [
+        candidate.stack
+        for candidate in candidates
+        if not candidate.unwanted and candidate.stack is not best
+    ]
+    positions = [
+        at for stack in others for header in stack.headers for at in header.image_position_mm
+    ]
     return sum(len(at) != 3 or not low <= dot(at, normal) <= high for at in positions)
 
 
@@ -169,21 +175,22 @@ def _accept(
     best: Stack, headers: Sequence[Header], candidates: Sequence[_Candidate], rules: SelectionRules
 ) -> Selection:
     left_out = {
-        header.identity.sop_instance_uid: one.reason or "at a position that is analysed already"
-        for one in candidates
-        if one.stack is not best
-        for header in one.stack.headers
+        header.identity.sop_instance_uid: candidate.reason
+        or "at a position that is analysed already"
+        for candidate in candidates
+        if candidate.stack is not best
+        for header in candidate.stack.headers
     }
     below = _below_the_head(best, rules)
-    left_out |= {one.identity.sop_instance_uid: "below the head" for one in below}
+    left_out |= {header.identity.sop_instance_uid: "below the head" for header in below}
     points = points_of(best, rules)
     if left_out:
         points["images left out"] = rules.score.left_out
     if below:
         points["longer than a head"] = rules.score.longer_than_head
     score = round(sum(points.values()), 3)
-    kept = [one for one in best.headers if one not in below]
-    moments = sorted(one.acquired[0] for one in kept if one.acquired[0])
+    kept = [header for header in best.headers if header not in below]
+    moments = sorted(header.acquired[0] for header in kept if header.acquired[0])
     return Selection(
         score,
         _account(points, left_out, len(headers), moments[:1]),
@@ -200,13 +207,15 @@ def _below_the_head(stack: Stack, rules: SelectionRules) -> list[Header]:
         return []
     normal = stack.normal or (0.0, 0.0, 1.0)
     lowest_mm = stack.slice_position_mm[-1] - rules.stack.head_extent_mm
-    return [one for one in stack.headers if dot(one.image_position_mm[0], normal) < lowest_mm]
+    return [
+        header for header in stack.headers if dot(header.image_position_mm[0], normal) < lowest_mm
+    ]
 
 
 def _account(
     points: Mapping[str, float], left_out: Mapping[str, str], total: int, moments: Sequence[str]
 ) -> str:
-    scanned = "".join(f"; scanned at {at}" for one in moments if (at := time_of_day(one)))
+    scanned = "".join(f"; scanned at {at}" for moment in moments if (at := time_of_day(moment)))
     text = f"eligible: {name_points(points)}{scanned}"
     if not left_out:
         return text

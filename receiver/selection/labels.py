@@ -66,7 +66,7 @@ def derived_by_name(header: Header, rules: SelectionRules) -> str | None:
 def cone_beam(header: Header, rules: SelectionRules) -> str | None:
     """Refuse flat-panel scans: by their device, or by name where no CT kernel contradicts it."""
     device = header.device.upper().strip()
-    if any(device.startswith(one) for one in rules.devices.cone_beam):
+    if any(device.startswith(prefix) for prefix in rules.devices.cone_beam):
         return f"a cone-beam image of {header.device}, whose values are no reliable HU"
     word = read(rules.words, header.series_description).word(Kind.CONE_BEAM)
     if word and rules.words.sharpness_of(header.kernel) is Sharpness.UNKNOWN:

@@ -16,14 +16,14 @@ def _compile(patterns: object) -> re.Pattern[str]:
     ValueError
         If it is no list of texts, or one is no regular expression.
     """
-    if not isinstance(patterns, list) or not all(isinstance(one, str) for one in patterns):
+    if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
         raise ValueError("must be a list of patterns")
-    for one in patterns:
+    for pattern in patterns:
         try:
-            re.compile(one)
+            re.compile(pattern)
         except re.error as error:
-            raise ValueError(f"bad pattern {one!r}: {error}") from error
-    return re.compile("|".join(f"(?:{one})" for one in patterns) or NOTHING, re.IGNORECASE)
+            raise ValueError(f"bad pattern {pattern!r}: {error}") from error
+    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns) or NOTHING, re.IGNORECASE)
 
 
 Patterns = Annotated[re.Pattern[str], BeforeValidator(_compile)]

@@ -45,7 +45,7 @@ def region_hint(header: Header, rules: SelectionRules) -> tuple[str, float] | No
     where = f"{first.elsewhere!r} in its {first.source}"
     if first.head and not (first.part_of_head and first.source == "protocol"):
         return f"head and more ({where})", weights.head_and_more
-    if any(one.head for one in regions):
+    if any(region.head for region in regions):
         weight = weights.part_of_head if first.part_of_head else weights.elsewhere
         return f"perhaps not the brain ({where})", weight
     return f"not the brain by any of its names ({where})", weights.all_elsewhere
@@ -60,7 +60,7 @@ def regions_of(header: Header, words: Words) -> list[Region]:
         ("study's description", header.study_description),
     )
     regions = [_region(source, text, words) for source, text in named]
-    return [one for one in regions if one.head or one.elsewhere]
+    return [region for region in regions if region.head or region.elsewhere]
 
 
 def _region(source: str, text: str, words: Words) -> Region:

@@ -48,7 +48,7 @@ def _label_points(stack: Stack, rules: SelectionRules) -> dict[str, float]:
 
 def _step_points(step_mm: float, rules: SelectionRules) -> float:
     steps = rules.score.steps
-    return next((one.points for one in steps if step_mm <= one.up_to_mm), steps[-1].points)
+    return next((step.points for step in steps if step_mm <= step.up_to_mm), steps[-1].points)
 
 
 def _field_of_view_mm(stack: Stack) -> float:

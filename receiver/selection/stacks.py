@@ -41,7 +41,9 @@ class Stack:
     @cached_property
     def normal(self) -> Vector | None:
         """Towards the patient's head; None without a usable and common orientation."""
-        orientations = [one for header in self.headers for one in header.orientations]
+        orientations = [
+            orientation for header in self.headers for orientation in header.orientations
+        ]
         if not orientations or not all(same_direction(orientations[0], o) for o in orientations):
             return None
         return normal_of(orientations[0])
@@ -49,10 +51,10 @@ class Stack:
     @cached_property
     def slice_position_mm(self) -> list[float]:
         """Different places along the normal, sorted; empty if one of them is not known."""
-        positions = [one for header in self.headers for one in header.image_position_mm]
-        if self.normal is None or any(len(one) != 3 for one in positions):
+        positions = [position for header in self.headers for position in header.image_position_mm]
+        if self.normal is None or any(len(position) != 3 for position in positions):
             return []
-        return distinct([dot(one, self.normal) for one in positions])
+        return distinct([dot(position, self.normal) for position in positions])
 
     @property
     def images(self) -> int:
@@ -84,7 +86,7 @@ def split(headers: Sequence[Header]) -> list[Stack]:
     """Split a series, the largest stack first."""
     groups: list[list[Header]] = []
     for header in sorted(headers, key=_unknowns):  # the fullest stands for its group
-        group = next((one for one in groups if _belongs(header, one[0])), None)
+        group = next((gathered for gathered in groups if _belongs(header, gathered[0])), None)
         if group is None and len(groups) == MOST_STACKS:
             group = groups[-1]
         if group is None:
@@ -99,8 +101,8 @@ def _belongs(header: Header, other: Header) -> bool:
     return (
         _facts(header) == _facts(other)
         and all(
-            one == another or not one or not another  # what a slice does not say parts no stack
-            for one, another in zip(_labels(header), _labels(other), strict=True)
+            label == another or not label or not another  # what a slice does not say parts no stack
+            for label, another in zip(_labels(header), _labels(other), strict=True)
         )
         and same_direction(_orientation(header), _orientation(other))
         and same_direction(header.spacing_mm, other.spacing_mm)
@@ -115,7 +117,7 @@ def _facts(header: Header) -> tuple[object, ...]:
         bool(header.contrast_agent),
         header.rows,
         header.columns,
-        all(len(one) == 3 for one in header.image_position_mm),
+        all(len(position) == 3 for position in header.image_position_mm),
     )
 
 
@@ -152,7 +154,7 @@ def _passes(stack: Stack) -> list[Stack]:
     by_place = _by_place(stack)
     counts = sorted(map(len, by_place))
     usual = counts[len(counts) // 2]
-    if any(len({one.acquired[:2] for one in images}) < len(images) for images in by_place):
+    if any(len({header.acquired[:2] for header in images}) < len(images) for images in by_place):
         return [Stack(stack.headers, usual)]
     return [
         Stack(tuple(images[rank] for images in by_place if rank < len(images)), usual)

@@ -139,9 +139,9 @@ class Words:
     """All words of one or more files; what a site adds stands beside the shipped ones."""
 
     def __init__(self, files: Sequence[WordFile]) -> None:
-        self.version = "+".join(one.version for one in files)
-        self.entries = [entry for one in files for entry in one.entries]
-        self.kernels = [entry for one in reversed(files) for entry in one.kernels]
+        self.version = "+".join(file.version for file in files)
+        self.entries = [entry for file in files for entry in file.entries]
+        self.kernels = [entry for file in reversed(files) for entry in file.kernels]
         self._phrases: dict[str, list[_Phrase]] = defaultdict(list)
         for phrase in _phrases(self.entries):
             self._phrases[phrase.tokens[0][0]].append(phrase)  # by first sign; `*` fits any
@@ -170,7 +170,7 @@ class Words:
     def _longest(self, tokens: Sequence[str]) -> _Phrase | None:
         known = (*self._phrases.get(tokens[0][0], ()), *self._phrases.get("*", ()))
         fitting = [phrase for phrase in known if phrase.fits(tokens)]
-        return max(fitting, key=lambda one: (len(one.tokens), one.literals), default=None)
+        return max(fitting, key=lambda entry: (len(entry.tokens), entry.literals), default=None)
 
 
 def load_words(path: Path | None = None) -> Words:

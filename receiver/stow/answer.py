@@ -83,8 +83,10 @@ def boundary_of(content_type: str | None) -> bytes:
 
 def accepts_json(accept: str | None) -> bool:
     """Say whether the caller takes the one media type of our answers."""
-    types = [one.partition(";")[0].strip().lower() for one in (accept or "*/*").split(",")]
-    return any(one in ANY_MEDIA_TYPE for one in types)
+    types = [
+        media_type.partition(";")[0].strip().lower() for media_type in (accept or "*/*").split(",")
+    ]
+    return any(media_type in ANY_MEDIA_TYPE for media_type in types)
 
 
 def failure_reason(error: Exception) -> int:
@@ -100,7 +102,7 @@ def failure_reason(error: Exception) -> int:
 
 def http_status(results: Sequence[StoreResult]) -> HTTPStatus:
     """Sum up a request (PS3.18 table 10.5.3-1): 200 all stored, 202 some, 409 none."""
-    failures = sum(one.failure is not None for one in results)
+    failures = sum(result.failure is not None for result in results)
     if not results:
         return HTTPStatus.BAD_REQUEST
     if failures == 0:
@@ -112,9 +114,13 @@ def answer(results: Sequence[StoreResult]) -> dict[str, Any]:
     """Write the Store Instances Response Module (PS3.18 annex I) as DICOM JSON."""
     ds = Dataset()
     ds.RetrieveURL = ""
-    stored = [_item(one) for one in results if one.failure is None]
-    failed = [_item(one) for one in results if one.failure is not None and one.reference]
-    others = [_item(one) for one in results if one.failure is not None and not one.reference]
+    stored = [_item(result) for result in results if result.failure is None]
+    failed = [
+        _item(result) for result in results if result.failure is not None and result.reference
+    ]
+    others = [
+        _item(result) for result in results if result.failure is not None and not result.reference
+    ]
     if stored:
         ds.ReferencedSOPSequence = stored
     if failed:

@@ -108,7 +108,7 @@ def export(
         release = read_release(data)
         prepared = prepare_release(release, described(run[0])[0].preprocessing, cache)
         card = exporting.export(
-            [exporting.finished(one) for one in run], prepared, release, out, note
+            [exporting.finished(fold) for fold in run], prepared, release, out, note
         )
         console.print_json(json.dumps(card.metrics))
 

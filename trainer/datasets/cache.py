@@ -76,9 +76,9 @@ def fingerprint(slices: Iterable[Slice], preprocessing: Preprocessing) -> str:
     """Name the content of a cache: how it is made, its settings, each file's number and size."""
     settings = asdict(replace(preprocessing, channels="gray", neighbour_mm=1.0))
     files = [
-        (one.patient, one.number, one.types, [p and p.stat().st_size for p in paths])
-        for one in slices
-        for paths in [(one.brain, one.bone, one.mask)]
+        (ct_slice.patient, ct_slice.number, ct_slice.types, [p and p.stat().st_size for p in paths])
+        for ct_slice in slices
+        for paths in [(ct_slice.brain, ct_slice.bone, ct_slice.mask)]
     ]
     return hashlib.sha256(json.dumps([MAKING, settings, files]).encode()).hexdigest()[:16]
 
@@ -90,7 +90,7 @@ def _write(path: Path, release: Release, preprocessing: Preprocessing) -> None:
         hu, _ = read_series(slices)
         box = preprocessing.box(hu)
         pictures.append(preprocessing.pictures(hu, box))
-        masks += [small_mask(read_mask(one), box, preprocessing.size) for one in slices]
+        masks += [small_mask(read_mask(ct_slice), box, preprocessing.size) for ct_slice in slices]
     part = path.with_suffix(".part")
     with part.open("wb") as file:
         np.savez(
@@ -119,6 +119,6 @@ def _layout(
     found = np.empty((len(patients), 3), np.int64)
     for patient in release.patients:
         rows = np.flatnonzero(patients == patient)
-        positions = np.array([one.position_mm for one in release.of(patient)])
+        positions = np.array([ct_slice.position_mm for ct_slice in release.of(patient)])
         found[rows] = rows[preprocessing.layout(positions)]
     return found

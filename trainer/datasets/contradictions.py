@@ -10,20 +10,20 @@ def contradictions(slices: Iterable[Slice]) -> Iterator[str]:
 
     What can be told from names alone is among the release's problems already.
     """
-    for one in slices:
+    for ct_slice in slices:
         try:
-            shape = read_hu(one).shape
-            mask = read_mask(one)
+            shape = read_hu(ct_slice).shape
+            mask = read_mask(ct_slice)
         except DataError as error:
             yield str(error)
             continue
         if mask.shape != shape:
-            yield f"{_where(one)}: its mask is {mask.shape}, the slice {shape}"
-        elif one.mask and one.positive and not mask.any():
-            yield f"{_where(one)}: its mask is empty, yet the table says hemorrhage"
-        elif one.plane is not None and not one.positive and mask.any():
-            yield f"{_where(one)}: its mask has blood, yet the table says none"
+            yield f"{_where(ct_slice)}: its mask is {mask.shape}, the slice {shape}"
+        elif ct_slice.mask and ct_slice.positive and not mask.any():
+            yield f"{_where(ct_slice)}: its mask is empty, yet the table says hemorrhage"
+        elif ct_slice.plane is not None and not ct_slice.positive and mask.any():
+            yield f"{_where(ct_slice)}: its mask has blood, yet the table says none"
 
 
-def _where(one: Slice) -> str:
-    return f"patient {one.patient}, slice {one.number}"
+def _where(ct_slice: Slice) -> str:
+    return f"patient {ct_slice.patient}, slice {ct_slice.number}"

@@ -41,19 +41,19 @@ def read_release(data: Path) -> Release:
     return nifti.read_release(data) if nifti.is_layout(data) else jpg.read_release(data)
 
 
-def read_hu(one: Slice) -> npt.NDArray[np.float32]:
+def read_hu(ct_slice: Slice) -> npt.NDArray[np.float32]:
     """HU of one slice (row, column)."""
-    return jpg.read_hu(one) if one.plane is None else nifti.read_hu(one)
+    return jpg.read_hu(ct_slice) if ct_slice.plane is None else nifti.read_hu(ct_slice)
 
 
-def read_mask(one: Slice) -> npt.NDArray[np.bool_]:
+def read_mask(ct_slice: Slice) -> npt.NDArray[np.bool_]:
     """Blood of any type in one slice (row, column); all False where the release has no mask."""
-    return jpg.read_mask(one) if one.plane is None else nifti.read_mask(one)
+    return jpg.read_mask(ct_slice) if ct_slice.plane is None else nifti.read_mask(ct_slice)
 
 
 def read_series(
     slices: Sequence[Slice],
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
     """One patient as the worker would get it: HU (slice, row, column) and positions in mm."""
-    hu = np.stack([read_hu(one) for one in slices])
-    return hu, np.array([one.position_mm for one in slices])
+    hu = np.stack([read_hu(ct_slice) for ct_slice in slices])
+    return hu, np.array([ct_slice.position_mm for ct_slice in slices])

@@ -105,15 +105,15 @@ def _grey(path: Path) -> npt.NDArray[np.uint8]:
         raise DataError(f"{path}: is no readable picture; copy the file again") from error
 
 
-def read_hu(one: Slice) -> npt.NDArray[np.float32]:
+def read_hu(ct_slice: Slice) -> npt.NDArray[np.float32]:
     """HU of one slice (row, column)."""
-    brain = _grey(one.brain)
-    bone = np.zeros_like(brain) if one.bone is None else _grey(one.bone)
+    brain = _grey(ct_slice.brain)
+    bone = np.zeros_like(brain) if ct_slice.bone is None else _grey(ct_slice.bone)
     return hounsfield(brain, bone).astype(np.float32)
 
 
-def read_mask(one: Slice) -> npt.NDArray[np.bool_]:
+def read_mask(ct_slice: Slice) -> npt.NDArray[np.bool_]:
     """Blood of any type in one slice (row, column); all False where the release has no mask."""
-    if one.mask is None:
-        return np.zeros(_grey(one.brain).shape, np.bool_)
-    return _grey(one.mask) > MASK_CUT
+    if ct_slice.mask is None:
+        return np.zeros(_grey(ct_slice.brain).shape, np.bool_)
+    return _grey(ct_slice.mask) > MASK_CUT

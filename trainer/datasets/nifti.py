@@ -166,21 +166,21 @@ def _rows(name: str, depth: int, rows: Sequence[Mapping[str, str]]) -> Iterator[
             yield f"{where}: No_Hemorrhage contradicts the types"
 
 
-def read_hu(one: Slice) -> npt.NDArray[np.float32]:
+def read_hu(ct_slice: Slice) -> npt.NDArray[np.float32]:
     """HU of one slice (row, column)."""
-    return _plane(one.brain, one)
+    return _plane(ct_slice.brain, ct_slice)
 
 
-def read_mask(one: Slice) -> npt.NDArray[np.bool_]:
+def read_mask(ct_slice: Slice) -> npt.NDArray[np.bool_]:
     """Blood of any type in one slice (row, column); all False where the release has no mask."""
-    if one.mask is None:
-        return np.zeros(_plane(one.brain, one).shape, np.bool_)
-    return np.asarray(_plane(one.mask, one) > 0)
+    if ct_slice.mask is None:
+        return np.zeros(_plane(ct_slice.brain, ct_slice).shape, np.bool_)
+    return np.asarray(_plane(ct_slice.mask, ct_slice) > 0)
 
 
-def _plane(path: Path, one: Slice) -> npt.NDArray[np.float32]:
+def _plane(path: Path, ct_slice: Slice) -> npt.NDArray[np.float32]:
     try:
-        stored = np.asarray(opened(path).dataobj[:, :, one.plane], np.float32)
+        stored = np.asarray(opened(path).dataobj[:, :, ct_slice.plane], np.float32)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: is cut short or damaged; copy the file again") from error
     return grid(path).frame(stored)

@@ -43,17 +43,17 @@ class Blobs:
 
 def blobs(maps: npt.NDArray[np.float16], masks: npt.NDArray[np.bool_], limit: float) -> Blobs:
     """Count the components of (slice, row, column) maps against the masks of the same grid."""
-    parts = [_slice(one, mask, limit) for one, mask in zip(maps, masks, strict=True)]
+    parts = [_slice(scores, mask, limit) for scores, mask in zip(maps, masks, strict=True)]
     index = np.repeat(np.arange(len(parts)), [len(size) for size, _, _ in parts])
     size, peak, both = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Blobs(index, size, peak, both, masks.sum(axis=(1, 2)))
 
 
 def _slice(
-    one: npt.NDArray[np.float16], mask: npt.NDArray[np.bool_], limit: float
+    scores: npt.NDArray[np.float16], mask: npt.NDArray[np.bool_], limit: float
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Size, peak and blood of each component of one slice, connected as `labels` does it."""
-    probability = one.astype(np.float32)
+    probability = scores.astype(np.float32)
     above = probability >= limit
     count, labels = cv2.connectedComponents(above.astype(np.uint8), connectivity=8)
     where = np.asarray(labels[above], np.intp)

@@ -55,10 +55,10 @@ def segmentation(studies: Sequence[Study]) -> dict[str, Any]:
         report[name]["patients"] = with_type(studies, index)
     present = [report[name] for name in CLASSES if report[name]["slices"]]
     report["mean"] = {
-        key: float(np.mean([one[key] for one in present])) if present else math.nan
+        key: float(np.mean([figures[key] for figures in present])) if present else math.nan
         for key in ("dice", "iou")
     }
-    known = [one["icc"] for one in present if not math.isnan(one["icc"])]
+    known = [figures["icc"] for figures in present if not math.isnan(figures["icc"])]
     report["mean"]["icc"] = float(np.mean(known)) if known else math.nan
     bloody = types.any(axis=1)
     report["any"] = {

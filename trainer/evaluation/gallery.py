@@ -48,16 +48,16 @@ class Gallery:
     def see(self, slices: Sequence[Slice], hu: npt.NDArray[np.float32], found: Prediction) -> None:
         """Keep a patient's slices where they hold more than those that are kept."""
         self._keep_largest(slices, hu, found)
-        truth = np.stack([read_mask(one) for one in slices])
+        truth = np.stack([read_mask(ct_slice) for ct_slice in slices])
         index = int((truth != (found.labels > 0)).sum(axis=(1, 2)).argmax())
         seen = [*self.worst, self._example(slices[index], hu, index, truth[index], found)]
-        wrong = [one for one in seen if one.wrong_px]
-        self.worst = sorted(wrong, key=lambda one: -one.wrong_px)[:WORST]
+        wrong = [example for example in seen if example.wrong_px]
+        self.worst = sorted(wrong, key=lambda example: -example.wrong_px)[:WORST]
 
     def _keep_largest(
         self, slices: Sequence[Slice], hu: npt.NDArray[np.float32], found: Prediction
     ) -> None:
-        single = [index for index, one in enumerate(slices) if sum(one.types) == 1]
+        single = [index for index, ct_slice in enumerate(slices) if sum(ct_slice.types) == 1]
         for index in single:
             name = CLASSES[slices[index].types.index(True)]
             truth = read_mask(slices[index])
@@ -67,7 +67,7 @@ class Gallery:
 
     def _example(
         self,
-        one: Slice,
+        ct_slice: Slice,
         hu: npt.NDArray[np.float32],
         index: int,
         truth: npt.NDArray[np.bool_],
@@ -75,4 +75,6 @@ class Gallery:
     ) -> Example:
         shown = window(hu[index], self.preprocessing.level_hu, self.preprocessing.width_hu)
         box = self.preprocessing.box(hu)
-        return Example(one.patient, one.number, shown, truth, found.labels[index] > 0, box)
+        return Example(
+            ct_slice.patient, ct_slice.number, shown, truth, found.labels[index] > 0, box
+        )

@@ -21,7 +21,7 @@ def bootstrap(
     drawn = [figures(rng.integers(0, patients, patients)) for _ in range(RESAMPLES)]
     found = {}
     for name in drawn[0]:
-        values = np.array([one[name] for one in drawn])
+        values = np.array([sample[name] for sample in drawn])
         values = values[~np.isnan(values)]
         found[name] = _ends(values)
     return found

@@ -66,13 +66,13 @@ def look(
 
 def calibrated(seen: Sequence[Seen], scoring: Scoring) -> Scoring:
     """Fit the lines that make probabilities of logits, for slices and for studies."""
-    slices = np.concatenate([slice_logits(one.maps, scoring) for one in seen])
-    studies = np.stack([study_logits(one.maps, scoring) for one in seen])
+    slices = np.concatenate([slice_logits(study.maps, scoring) for study in seen])
+    studies = np.stack([study_logits(study.maps, scoring) for study in seen])
     return replace(
         scoring,
         calibrated=True,
-        slice=platt(slices, np.concatenate([one.truth for one in seen])),
-        study=platt(studies, np.stack([one.truth.any(axis=0) for one in seen])),
+        slice=platt(slices, np.concatenate([study.truth for study in seen])),
+        study=platt(studies, np.stack([study.truth.any(axis=0) for study in seen])),
     )
 
 
@@ -97,10 +97,12 @@ def _line(logits: npt.NDArray[np.float32], truth: npt.NDArray[np.bool_]) -> tupl
 
 def choose(seen: Sequence[Seen], scoring: Scoring, limit: Limit) -> OperatingPoint:
     """Choose an operating point: thresholds by `limit`, then best masks."""
-    slices = [calibrate(slice_logits(one.maps, scoring), scoring.slice) for one in seen]
-    studies = np.stack([calibrate(study_logits(one.maps, scoring), scoring.study) for one in seen])
-    truth = np.stack([one.truth.any(axis=0) for one in seen])
-    every = np.concatenate([one.truth[:, -1] for one in seen])
+    slices = [calibrate(slice_logits(study.maps, scoring), scoring.slice) for study in seen]
+    studies = np.stack(
+        [calibrate(study_logits(study.maps, scoring), scoring.study) for study in seen]
+    )
+    truth = np.stack([study.truth.any(axis=0) for study in seen])
+    every = np.concatenate([study.truth[:, -1] for study in seen])
     study_limit = limit(truth[:, -1], studies[:, -1])
     point = OperatingPoint(
         study_gate=study_limit / 2,
@@ -157,14 +159,14 @@ def best_masks(
 
     On the network's grid; the two kinds of Dice count alike.
     """
-    study = np.repeat(studies, [len(one.types) for one in seen])
+    study = np.repeat(studies, [len(study.types) for study in seen])
     score = np.concatenate(slices)[:, -1]
     tried = []
     for mask in MASKS:
-        counted = together([blobs(one.maps.any_map, one.masks, mask) for one in seen])
+        counted = together([blobs(study.maps.any_map, study.masks, mask) for study in seen])
         for seed, size, gate in product(SEEDS, SIZES, GATES):
             if seed >= mask:
-                one = replace(point, mask=mask, seed=seed, minimum_px=size, slice_gate=gate)
+                candidate = replace(point, mask=mask, seed=seed, minimum_px=size, slice_gate=gate)
                 shown = (score >= gate) & (study >= point.study_gate)
-                tried.append((sum(counted.dice(one, shown)), one))
+                tried.append((sum(counted.dice(candidate, shown)), candidate))
     return max(tried, key=lambda pair: pair[0])[1]

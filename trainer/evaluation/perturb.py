@@ -212,7 +212,7 @@ def perturbed(
     """Ask a checkpoint about one patient after the other, each changed in every way."""
     for patient in patients:
         slices = release.of(patient)
-        bleeds = any(one.positive for one in slices)
+        bleeds = any(ct_slice.positive for ct_slice in slices)
         yield outcomes(predictor.predict, Head(*read_series(slices)), patient, bleeds)
 
 
@@ -225,9 +225,12 @@ def answer(predict: Predict, head: Head) -> Answer:
 def flips(asked: Sequence[Outcomes]) -> Iterator[tuple[str, int, int, float]]:
     """Yield each change, how many it silenced and raised, and its largest shift of a score."""
     for name in asked[0].changed if asked else ():
-        turned = [one for one in asked if one.turned(name)]
-        raised = sum(one.changed[name].called for one in turned)
-        apart = max(abs(one.changed[name].probability - one.unchanged.probability) for one in asked)
+        turned = [answers for answers in asked if answers.turned(name)]
+        raised = sum(answers.changed[name].called for answers in turned)
+        apart = max(
+            abs(answers.changed[name].probability - answers.unchanged.probability)
+            for answers in asked
+        )
         yield name, len(turned) - raised, raised, apart
 
 
@@ -235,12 +238,12 @@ def to_json(asked: Sequence[Outcomes]) -> list[dict[str, object]]:
     """Every head's scores, for other programs."""
     return [
         {
-            "patient": one.patient,
-            "bleeds": one.bleeds,
-            "unchanged": one.unchanged.probability,
-            "called": one.unchanged.called,
-            "changed": {name: answer.probability for name, answer in one.changed.items()},
-            "turned": [name for name in one.changed if one.turned(name)],
+            "patient": answers.patient,
+            "bleeds": answers.bleeds,
+            "unchanged": answers.unchanged.probability,
+            "called": answers.unchanged.called,
+            "changed": {name: answer.probability for name, answer in answers.changed.items()},
+            "turned": [name for name in answers.changed if answers.turned(name)],
         }
-        for one in asked
+        for answers in asked
     ]

@@ -118,7 +118,7 @@ def gain(ours: Sequence[Study], theirs: Sequence[Study], figures: Figures) -> di
     ValueError
         The two evaluated different patients.
     """
-    if [one.patient for one in ours] != [one.patient for one in theirs]:
+    if [study.patient for study in ours] != [study.patient for study in theirs]:
         raise ValueError("a gain needs the same patients on both sides")
 
     def difference(rows: Sequence[int]) -> dict[str, float]:

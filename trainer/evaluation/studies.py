@@ -73,12 +73,13 @@ def predict_studies(
 def study_of(slices: Sequence[Slice], found: Prediction, point: OperatingPoint) -> Study:
     """Set what was found in one patient's slices against what is there."""
     counts = [
-        count(read_mask(one), labels) for one, labels in zip(slices, found.labels, strict=True)
+        count(read_mask(ct_slice), labels)
+        for ct_slice, labels in zip(slices, found.labels, strict=True)
     ]
     truth, areas, both = (np.array(column) for column in zip(*counts, strict=True))
     return Study(
         slices[0].patient,
-        np.array([one.types for one in slices]),
+        np.array([ct_slice.types for ct_slice in slices]),
         truth,
         areas,
         both,
@@ -96,6 +97,6 @@ def count(
     found = [labels == index + 1 for index in range(len(CLASSES))] + [labels > 0]
     return (
         int(truth.sum()),
-        [int(one.sum()) for one in found],
-        [int((one & truth).sum()) for one in found],
+        [int(mask.sum()) for mask in found],
+        [int((mask & truth).sum()) for mask in found],
     )

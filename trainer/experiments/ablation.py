@@ -159,7 +159,7 @@ def table_8(rows: Sequence[Row]) -> Table:
         for key, word in (("dice", "Dice"), ("iou", "IoU")):
             ours = (row.paper[f"{name}_{key}"] for name in published.ORDER)
             mean = row.paper[f"mean_{key}"]
-            cells = (shown(one.value, one.ci95) for one in (*ours, mean))
+            cells = (shown(figure.value, figure.ci95) for figure in (*ours, mean))
             lines.append((row.variant.label, f"{word}, ours", *cells))
             if row.variant.published:
                 theirs = row.variant.published[key]

@@ -144,7 +144,7 @@ def evaluated(
     seen = [answers(fold, prepared) for fold in done]
     studies = {}
     for index, fold in enumerate(done):
-        others = [one for other, part in enumerate(seen) if other != index for one in part]
+        others = [study for other, part in enumerate(seen) if other != index for study in part]
         scoring = calibrated(others, SCORING) if others else SCORING
         point = choose(others, scoring, youden) if others else OperatingPoint()
         studies[fold.number] = called(fold, seen[index], release, scoring, point)
@@ -166,12 +166,12 @@ def called(
 ) -> list[Study]:
     """Read one fold's raw answers as the worker would, on the source grid."""
     studies = []
-    for patient, one in zip(fold.split.validation, seen, strict=True):
+    for patient, study in zip(fold.split.validation, seen, strict=True):
         slices = release.of(patient)
         hu, _ = read_series(slices)
         back = Projection(
             fold.config.preprocessing.box(hu), np.arange(len(hu)), (hu.shape[1], hu.shape[2])
         )
-        found = read(one.maps, scoring, point, back)
+        found = read(study.maps, scoring, point, back)
         studies.append(study_of(slices, found, point))
     return studies

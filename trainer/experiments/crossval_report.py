@@ -66,8 +66,8 @@ def outcome(config: RunConfig, networks: Sequence[Network]) -> Outcome:
 
 def common(ours: Sequence[Study], theirs: Sequence[Study]) -> tuple[list[Study], list[Study]]:
     """Those studies of each whose patients the other evaluated too."""
-    both = {one.patient for one in ours} & {one.patient for one in theirs}
-    kept = [[one for one in side if one.patient in both] for side in (ours, theirs)]
+    both = {study.patient for study in ours} & {study.patient for study in theirs}
+    kept = [[study for study in side if study.patient in both] for side in (ours, theirs)]
     return kept[0], kept[1]
 
 

@@ -72,8 +72,8 @@ def answer(
     slices, preprocessing = release.of(patient), card.preprocessing
     series, back = preprocessing(*change(Head(*read_series(slices))))
     maps = run(network, series, SCORING, resolve("auto"))
-    masks = [small_mask(read_mask(one), back.box, preprocessing.size) for one in slices]
-    return Seen(maps, np.array([one.types for one in slices]), np.stack(masks))
+    masks = [small_mask(read_mask(ct_slice), back.box, preprocessing.size) for ct_slice in slices]
+    return Seen(maps, np.array([ct_slice.types for ct_slice in slices]), np.stack(masks))
 
 
 def chosen(card: Card, seen: Sequence[Seen], copies: Sequence[Seen]) -> Card:
@@ -83,8 +83,8 @@ def chosen(card: Card, seen: Sequence[Seen], copies: Sequence[Seen]) -> Card:
     """
     every = [*seen, *copies]
     scoring = calibrated(every, SCORING)
-    truth = np.array([one.types.any() for one in every])
-    scores = np.stack([study_logits(one.maps, scoring) for one in every])
+    truth = np.array([study.types.any() for study in every])
+    scores = np.stack([study_logits(study.maps, scoring) for study in every])
     score = calibrate(scores, scoring.study)[:, -1]
     # Where all studies are told apart, each rule stops at another place of the same gap; a point
     # that is named for sensitivity must never call less than another.

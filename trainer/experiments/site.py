@@ -68,8 +68,8 @@ def calibrated(card: Card, verdicts: Sequence[Verdict]) -> Card:
     ConfigError
         Too few studies of a kind.
     """
-    truth = np.array([one.bleeds for one in verdicts], np.bool_)
-    score = np.array([one.probability for one in verdicts])
+    truth = np.array([verdict.bleeds for verdict in verdicts], np.bool_)
+    score = np.array([verdict.probability for verdict in verdicts])
     if min(int(truth.sum()), int((~truth).sum())) < LEAST:
         raise ConfigError(
             f"{int(truth.sum())} studies with blood and {int((~truth).sum())} without: a threshold"

@@ -54,10 +54,10 @@ def contact_sheet(
             *drawn(grown, rows, index, ORIGINALS, rng),
             *drawn(grown, new, index, SYNTHETICS, rng),
         ]
-        for one, row in zip(line, shown, strict=False):
-            slice_panel(one, grown, row, CLASSES[index])
-        for one in line[len(shown) :]:
-            one.set_axis_off()
+        for axis, row in zip(line, shown, strict=False):
+            slice_panel(axis, grown, row, CLASSES[index])
+        for axis in line[len(shown) :]:
+            axis.set_axis_off()
     return png(made, "figure-05", "Figure 5. Slices of the release, and slices made by SMOTE.")
 
 

@@ -133,9 +133,9 @@ def as_json(figures: Mapping[str, Any]) -> str:
 
 def _known(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {name: _known(one) for name, one in value.items()}
+        return {name: _known(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_known(one) for one in value]
+        return [_known(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value
 
 

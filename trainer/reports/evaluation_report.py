@@ -53,7 +53,7 @@ def sections(
     shown = gallery.examples
     pictures = [figures.masks(name, shown[name]) for name in figures.NUMBERS if name in shown]
     if shown:
-        largest = max(shown.values(), key=lambda one: int(one.truth.sum()))
+        largest = max(shown.values(), key=lambda example: int(example.truth.sum()))
         pictures.insert(0, figures.preparation(largest, gallery.preprocessing))
     paper = (
         *pictures,

@@ -90,8 +90,8 @@ def masks(name: str, example: Example) -> Figure:
 def worst(examples: Sequence[Example]) -> Figure:
     """Show the slices that are most wrong, one a patient."""
     made, axes = canvas(2.6 * len(examples), 2.9, len(examples))
-    for one, example in zip(axes, examples, strict=True):
-        overlay(one, example, f"patient {example.patient}, slice {example.number}")
+    for axis, example in zip(axes, examples, strict=True):
+        overlay(axis, example, f"patient {example.patient}, slice {example.number}")
     text = "Worst cases: most pixels missed or falsely found. Predicted red, mask as outline."
     return png(made, "worst-cases", text)
 
@@ -165,17 +165,17 @@ def roc(
 def reliability(report: Mapping[str, Any]) -> Figure:
     """How often what is called 30 % is there."""
     made, axes = canvas(8, 3.6, 2)
-    for one, level in zip(axes, ("slice", "study"), strict=True):
+    for axis, level in zip(axes, ("slice", "study"), strict=True):
         curve = report["clinical"]["calibration"][level]["curve"]
         predicted = [point["predicted"] for point in curve]
-        one.plot([0, 1], [0, 1], color="gray", linewidth=0.8, linestyle=":")
-        one.plot(predicted, [point["observed"] for point in curve], marker="o")
+        axis.plot([0, 1], [0, 1], color="gray", linewidth=0.8, linestyle=":")
+        axis.plot(predicted, [point["observed"] for point in curve], marker="o")
         for point in curve:
             where = (point["predicted"], point["observed"])
-            one.annotate(str(point["count"]), where, fontsize=7, xytext=(3, 4),
+            axis.annotate(str(point["count"]), where, fontsize=7, xytext=(3, 4),
                          textcoords="offset points")  # fmt: skip
-        one.set_xlabel(f"predicted, any by {level}")
-        one.set_ylabel("observed")
+        axis.set_xlabel(f"predicted, any by {level}")
+        axis.set_ylabel("observed")
     return png(made, "calibration", "Calibration; numbers are slices or studies in a bin.")
 
 

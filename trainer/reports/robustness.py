@@ -19,6 +19,6 @@ def section(asked: Sequence[Outcomes]) -> Section:
         for name, silenced, raised, apart in flips(asked)
     ]
     head = ("change", "outcomes turned", "to none found", "to suspicious", "largest shift")
-    bleeding = sum(one.bleeds for one in asked)
+    bleeding = sum(answers.bleeds for answers in asked)
     note = f"Of {len(asked)} heads, {bleeding} of them with blood."
     return Section(TITLE, TEXT, (Table(TITLE, head, tuple(rows), note),))

@@ -148,7 +148,7 @@ def volumes(report: Report) -> Table:
     """Error of the volume, and what is found in healthy heads."""
     error, healthy = report["clinical"]["volume_error_ml"], report["clinical"]["healthy"]
     intervals = error.get("ci95", {})
-    limits = " to ".join(f"{one:.1f}" for one in error["limits"]) or UNKNOWN
+    limits = " to ".join(f"{limit:.1f}" for limit in error["limits"]) or UNKNOWN
     rows = (
         ("mean error, mL", shown(error["bias"], intervals.get("bias", ()), 1)),
         ("limits of agreement, mL", UNKNOWN if "nan" in limits else limits),
@@ -176,13 +176,13 @@ def by_patient(studies: Sequence[Study]) -> Table:
     """Every patient, the clinically worst first."""
     rows = [
         (
-            str(one.patient),
-            f"{one.volume_ml[0]:.1f}",
-            f"{one.volume_ml[1]:.1f}",
-            f"{one.probabilities[-1]:.2f}",
-            outcome(one),
+            str(study.patient),
+            f"{study.volume_ml[0]:.1f}",
+            f"{study.volume_ml[1]:.1f}",
+            f"{study.probabilities[-1]:.2f}",
+            outcome(study),
         )
-        for one in sorted(studies, key=clinical_loss, reverse=True)
+        for study in sorted(studies, key=clinical_loss, reverse=True)
     ]
     head = ("patient", "true mL", "found mL", "probability", "outcome")
     note = (

@@ -100,7 +100,7 @@ def load_batch(
     grey = gather(prepared, rows, mix, bleeds.rng)
     blood, kinds = prepared.masks[rows], prepared.types[rows]
     changed = [
-        bleeds.into(int(row), *one) for row, *one in zip(rows, grey, blood, kinds, strict=True)
+        bleeds.into(int(row), *scene) for row, *scene in zip(rows, grey, blood, kinds, strict=True)
     ]
     pictures, mask = to_input(torch.from_numpy(grey)), torch.from_numpy(blood).float()
     if size != pictures.shape[-1]:

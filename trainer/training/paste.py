@@ -79,7 +79,7 @@ def paste(donor: Scene, recipient: Scene, rng: np.random.Generator) -> Scene | N
         room = inside(pictures[channel])
         if room.mean() < LEAST_INSIDE:
             continue
-        blood, mask = (_moved(one[channel], matrix) for one in (donor.pictures, donor.masks))
+        blood, mask = (_moved(stack[channel], matrix) for stack in (donor.pictures, donor.masks))
         soft = cv2.GaussianBlur(mask * room.astype(np.uint8), (3, 3), 0) / 255.0 * room
         mixed = pictures[channel] * (1 - soft) + (blood + lift) * soft
         pictures[channel] = np.clip(mixed, 0, 255)
@@ -87,10 +87,10 @@ def paste(donor: Scene, recipient: Scene, rng: np.random.Generator) -> Scene | N
     return Scene(pictures, masks, donor.types) if (masks[1] > 0).sum() >= LEAST_PX else None
 
 
-def _tissue(one: Scene) -> float:
+def _tissue(scene: Scene) -> float:
     """Middle grey within the skull, or of nothing where the skull is open."""
-    room = inside(one.pictures[1]) & (one.masks[1] == 0)
-    return float(np.median(one.pictures[1][room])) if room.any() else 0.0
+    room = inside(scene.pictures[1]) & (scene.masks[1] == 0)
+    return float(np.median(scene.pictures[1][room])) if room.any() else 0.0
 
 
 def _moved(picture: Picture, matrix: npt.NDArray[np.float64]) -> Picture:

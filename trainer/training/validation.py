@@ -31,7 +31,9 @@ def shrink(pictures: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
     """Bring (slice, rows, columns) to a stage's size."""
     if pictures.shape[-1] == size:
         return pictures
-    resized = [cv2.resize(one, (size, size), interpolation=cv2.INTER_AREA) for one in pictures]
+    resized = [
+        cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA) for picture in pictures
+    ]
     return np.asarray(np.stack(resized), np.uint8)
 
 

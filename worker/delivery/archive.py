@@ -153,7 +153,7 @@ class Archive:
         """
         information = Dataset()
         information.TransactionUID = transaction_uid
-        information.ReferencedSOPSequence = [_item(one) for one in references]
+        information.ReferencedSOPSequence = [_item(reference) for reference in references]
         try:
             answer, _ = assoc.send_n_action(
                 information,

@@ -30,7 +30,7 @@ def deliver(
     if context.invoked_subcommand is not None:
         return
     _, places, database = _open()
-    names = tuple(one.name for one in places.destinations)
+    names = tuple(destination.name for destination in places.destinations)
     found = _or_stop(lambda: listing.read(database, names, pending=pending))
     if as_json:
         typer.echo(json.dumps(listing.as_json(found), indent=2))
@@ -106,10 +106,14 @@ def _or_stop(action: Callable[[], T]) -> T:
 def _print(found: listing.Outbox) -> None:
     console = Console(width=None if Console().is_terminal else 160)
     table = Table("Destination", "Deliveries", "Oldest open", "State", "Last error", box=None)
-    for one in found.standings:
-        counts = ", ".join(f"{count} {state}" for state, count in one.counts.items()) or "none"
+    for standing in found.standings:
+        counts = ", ".join(f"{count} {state}" for state, count in standing.counts.items()) or "none"
         table.add_row(
-            one.name, counts, f"{one.oldest_s:.0f} s", one.condition, one.last_error or ""
+            standing.name,
+            counts,
+            f"{standing.oldest_s:.0f} s",
+            standing.condition,
+            standing.last_error or "",
         )
     console.print(table)
     if found.pending:

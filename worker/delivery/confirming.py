@@ -68,7 +68,7 @@ def nonce() -> str:
 
 def note_transaction(database: Database, asked: Sequence[Unconfirmed], uid: str) -> None:
     """Remember under which Transaction UID objects were asked about."""
-    ids = [one.id for one in asked]
+    ids = [delivery.id for delivery in asked]
     with database.transaction() as session:
         session.execute(update(Delivery).where(Delivery.id.in_(ids)).values(transaction_uid=uid))
 
@@ -87,10 +87,10 @@ def note_committed(database: Database, destination: str, keys: Collection[str]) 
     log.info("in the archive", destination=destination, objects=len(keys))
 
 
-def note_missing(database: Database, one: Unconfirmed) -> None:
+def note_missing(database: Database, delivery: Unconfirmed) -> None:
     """Send an object again that an archive accepted and after a while does not know."""
     with database.transaction() as session:
-        row = session.get_one(Delivery, one.id)
+        row = session.get_one(Delivery, delivery.id)
         if row.state is not DeliveryState.SENT or row.sent_at is None:
             return
         now = read_clock(session)

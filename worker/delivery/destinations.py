@@ -147,7 +147,7 @@ class Destinations(_Table):
         for destination in self.destinations:
             if destination.name == name:
                 return destination
-        known = ", ".join(one.name for one in self.destinations) or "none"
+        known = ", ".join(destination.name for destination in self.destinations) or "none"
         raise SettingsError(f"{name!r} is no destination; TRIAGE_DESTINATIONS names: {known}")
 
 
@@ -179,7 +179,9 @@ def load_destinations(path: Path | None) -> Destinations:
 def _with_names(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Turn `[destinations.PACS]` into a destination with that name; paths are from the file's."""
     tables = values.get("destinations", {})
-    if not isinstance(tables, dict) or not all(isinstance(one, dict) for one in tables.values()):
+    if not isinstance(tables, dict) or not all(
+        isinstance(table, dict) for table in tables.values()
+    ):
         raise ValueError("destinations are tables: [destinations.NAME]")
     named = [{**_placed(table, folder), "name": name} for name, table in tables.items()]
     return values | {"destinations": named}
@@ -198,7 +200,7 @@ def _first(error: ValidationError, values: dict[str, Any]) -> str:
     """Name the key of the first error as it stands in the file; its value may be a secret."""
     errors = error.errors(include_input=False, include_url=False)
     # A key that is unknown is often the one that another error misses.
-    found = min(errors, key=lambda one: one["type"] != "extra_forbidden")
+    found = min(errors, key=lambda problem: problem["type"] != "extra_forbidden")
     place = [str(part) for part in found["loc"]]
     if place[0] == "destinations" and len(place) > 1:
         place[1] = list(values["destinations"])[int(place[1])]

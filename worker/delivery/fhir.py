@@ -16,7 +16,9 @@ SNOMED: Final = "http://snomed.info/sct"
 UCUM: Final = "http://unitsofmeasure.org"
 SERVICE: Final = "http://terminology.hl7.org/CodeSystem/v2-0074"  # HL7 table 0074
 INTERPRETATION: Final = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
-CODES: Final = {ANY: INTRACRANIAL_HEMORRHAGE} | {one.key: one.finding for one in SUBTYPES}
+CODES: Final = {ANY: INTRACRANIAL_HEMORRHAGE} | {
+    subtype.key: subtype.finding for subtype in SUBTYPES
+}
 
 Json = dict[str, Any]
 

@@ -43,7 +43,9 @@ class CommitmentListener:
         ae.require_called_aet = True
         # Titles that we send to; others can't say what an archive keeps.
         ae.require_calling_aet = [
-            one.ae_title for one in self._places.destinations if isinstance(one, DicomDestination)
+            destination.ae_title
+            for destination in self._places.destinations
+            if isinstance(destination, DicomDestination)
         ]
         # The requestor is the provider here, and says so by role selection.
         ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)

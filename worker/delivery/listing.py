@@ -67,8 +67,9 @@ def _pending(row: Delivery) -> Pending:
 def as_json(outbox: Outbox) -> dict[str, Any]:
     """Give plain values."""
     destinations = [
-        asdict(one) | {"open_until": one.open_until.isoformat() if one.open_until else None}
-        for one in outbox.standings
+        asdict(standing)
+        | {"open_until": standing.open_until.isoformat() if standing.open_until else None}
+        for standing in outbox.standings
     ]
     return {"destinations": destinations, "pending": [asdict(row) for row in outbox.pending]}
 

@@ -14,7 +14,9 @@ from schema.hemorrhage_subtypes import ANY, SUBTYPES, Claim
 from schema.states import DeliveryState, Outcome, urgency
 from schema.tables import Delivery, Finding, Job, Study
 
-NAMES: Final = {ANY: "Any intracranial hemorrhage"} | {one.key: one.name for one in SUBTYPES}
+NAMES: Final = {ANY: "Any intracranial hemorrhage"} | {
+    subtype.key: subtype.name for subtype in SUBTYPES
+}
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,8 @@ def _message(session: Session, row: Delivery, study: Study, job: Job | None) -> 
         revision=study.revision,
         finished_at=(job.finished_at if job else study.finished_at) or row.created_at,
         coverage=study.coverage,
-        findings=tuple(_found(one) for one in analysed.findings) if analysed else (),
-        objects=tuple((one.kind, one.sop_instance_uid) for one in analysed.objects)
+        findings=tuple(_found(finding) for finding in analysed.findings) if analysed else (),
+        objects=tuple((written.kind, written.sop_instance_uid) for written in analysed.objects)
         if analysed
         else (),
     )
@@ -101,7 +103,7 @@ def _level(session: Session, row: Delivery, study: Study) -> int:
             Delivery.priority.in_((1, 2, 3)),
         )
     ).all()
-    return min([study.priority, row.priority, *(one for one in told if one)], key=urgency)
+    return min([study.priority, row.priority, *(level for level in told if level)], key=urgency)
 
 
 def _found(finding: Finding) -> Found:
@@ -117,4 +119,6 @@ def _found(finding: Finding) -> Found:
 
 def told_apart(message: Message) -> tuple[Found, ...]:
     """Give any hemorrhage and the types that the model may name."""
-    return tuple(one for one in message.findings if one.claim is not Claim.NOT_TOLD_APART)
+    return tuple(
+        finding for finding in message.findings if finding.claim is not Claim.NOT_TOLD_APART
+    )

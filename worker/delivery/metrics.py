@@ -27,7 +27,7 @@ class OutboxCollector(Collector):
     """How things stand at the moment of the question."""
 
     def __init__(self, places: Destinations, database: Database) -> None:
-        self._names = tuple(one.name for one in places.destinations)
+        self._names = tuple(destination.name for destination in places.destinations)
         self._database = database
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -42,24 +42,26 @@ class OutboxCollector(Collector):
             "Deliveries by destination and state",
             labels=["destination", "state"],
         )
-        for one in standings:
+        for standing in standings:
             for state in DeliveryState:
-                deliveries.add_metric([one.name, state.value], one.counts.get(state.value, 0))
+                deliveries.add_metric(
+                    [standing.name, state.value], standing.counts.get(state.value, 0)
+                )
         yield deliveries
         yield _gauge(
             "oldest_delivery_seconds",
             "Age of the oldest delivery that is not over",
-            [(one.name, one.oldest_s) for one in standings],
+            [(standing.name, standing.oldest_s) for standing in standings],
         )
         yield _gauge(
             "destination_failures",
             "Failures in a row",
-            [(one.name, one.failures) for one in standings],
+            [(standing.name, standing.failures) for standing in standings],
         )
         yield _gauge(
             "destination_held",
             "Whether an operator holds it",
-            [(one.name, float(one.held)) for one in standings],
+            [(standing.name, float(standing.held)) for standing in standings],
         )
 
 

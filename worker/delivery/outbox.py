@@ -48,9 +48,9 @@ def _rows(
 ) -> Iterator[Delivery]:
     level = min(level, study.priority, key=urgency)  # what moved the study up once still does
     if isinstance(target, DicomDestination):
-        for one in objects:
-            if target.takes(one.kind, one.audience):
-                yield _row(target, study, level, one.sop_instance_uid, one)
+        for result in objects:
+            if target.takes(result.kind, result.audience):
+                yield _row(target, study, level, result.sop_instance_uid, result)
     elif level in target.levels:
         yield _row(target, study, level, message_key(target.name, study, about), None)
 
@@ -63,9 +63,11 @@ def message_key(destination: str, study: Study, about: str) -> str:
 
 
 def _row(
-    target: Destination, study: Study, level: int, key: str, one: ResultObject | None
+    target: Destination, study: Study, level: int, key: str, result: ResultObject | None
 ) -> Delivery:
-    return Delivery(destination=target.name, key=key, study_id=study.id, object=one, priority=level)
+    return Delivery(
+        destination=target.name, key=key, study_id=study.id, object=result, priority=level
+    )
 
 
 def _add(session: Session, rows: Iterable[Delivery], job_id: int | None) -> int:

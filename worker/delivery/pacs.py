@@ -97,19 +97,22 @@ class PacsSender:
         return len(asked)
 
     def _references(self, asked: Sequence[Unconfirmed]) -> list[tuple[Unconfirmed, Reference]]:
-        return [(one, reference_of(read_object(self._storage / one.path))) for one in asked]
+        return [
+            (delivery, reference_of(read_object(self._storage / delivery.path)))
+            for delivery in asked
+        ]
 
     def _find(self, asked: Sequence[Unconfirmed]) -> None:
         with self._archive.associated([StudyRootQueryRetrieveInformationModelFind]) as assoc:
-            for one, reference in self._references(asked):
+            for delivery, reference in self._references(asked):
                 if self._archive.has(assoc, reference):
-                    confirming.note_committed(self._database, self._target.name, [one.key])
+                    confirming.note_committed(self._database, self._target.name, [delivery.key])
                 else:
-                    confirming.note_missing(self._database, one)
+                    confirming.note_missing(self._database, delivery)
 
     def _request(self, asked: Sequence[Unconfirmed]) -> None:
         """Ask for commitment; the report may come on this association or on one of its own."""
-        keys = [one.key for one in asked]
+        keys = [delivery.key for delivery in asked]
         transaction = stable_uid("commitment", self._target.name, *keys, confirming.nonce())
         confirming.note_transaction(self._database, asked, transaction)
         heard = confirming.Report(self._database)

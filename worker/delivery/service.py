@@ -116,7 +116,10 @@ class DeliveryService:
         serve_metrics(self._places, self._database)
         for thread in self._threads:
             thread.start()
-        log.info("delivery runs", destinations=[one.name for one in self._places.destinations])
+        log.info(
+            "delivery runs",
+            destinations=[destination.name for destination in self._places.destinations],
+        )
 
     def is_stopping(self) -> bool:
         """Say whether it was told to stop."""

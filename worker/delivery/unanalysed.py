@@ -82,13 +82,13 @@ class Unanalysed:
                 ResultObject(
                     study_id=study_id,
                     study_revision=revision,
-                    kind=one.kind,
-                    sop_instance_uid=one.sop_instance_uid,
-                    path=str(one.path.relative_to(self._storage)),
-                    sha256=one.sha256,
-                    audience=one.audience,
+                    kind=result.kind,
+                    sop_instance_uid=result.sop_instance_uid,
+                    path=str(result.path.relative_to(self._storage)),
+                    sha256=result.sha256,
+                    audience=result.audience,
                 )
-                for one in written.objects
+                for result in written.objects
             ]
             session.add_all(objects)
             enqueue_study(session, session.get_one(Study, study_id), objects, self._places)

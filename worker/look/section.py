@@ -99,7 +99,7 @@ def _enclosed_brain(hu: npt.NDArray[np.float32], bone: Mask, gap_mm: int) -> tup
     )
     brain, largest = np.zeros_like(bone), np.zeros_like(bone)
     areas = stats[:, cv2.CC_STAT_AREA] * GRID_MM**2 / 100
-    for label in sorted(range(1, count), key=lambda one: areas[one]):
+    for label in sorted(range(1, count), key=lambda number: areas[number]):
         if areas[label] < LEAST_CM2:
             continue
         largest = chambers == label

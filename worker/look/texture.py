@@ -101,13 +101,13 @@ def _spread(values: npt.NDArray[np.float32]) -> float:
     return float(np.median(np.abs(values))) * MAD
 
 
-def _shared(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
+def _shared(first: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
     """Correlation, with what is no noise (a vessel, a sulcus, calcium) cut off."""
-    limit, other_limit = 2.5 * _spread(one), 2.5 * _spread(other)
-    inner = (np.abs(one) < limit) & (np.abs(other) < other_limit)
+    limit, other_limit = 2.5 * _spread(first), 2.5 * _spread(other)
+    inner = (np.abs(first) < limit) & (np.abs(other) < other_limit)
     if np.count_nonzero(inner) < LEAST_PIXELS:
         return 0.0
-    return float(np.nan_to_num(np.corrcoef(one[inner], other[inner])[0, 1]))
+    return float(np.nan_to_num(np.corrcoef(first[inner], other[inner])[0, 1]))
 
 
 def _kernel(noise_hu: float, fine_share: float) -> Kernel:

@@ -20,9 +20,9 @@ class Ensemble(nn.Module):
     def forward(self, x: Tensor) -> Output:
         """Return the mean of every mask branch and of the scores, as `MUNet.forward`."""
         found = [member(x) for member in self.members]
-        branches = zip(*(one.masks for one in found), strict=True)
+        branches = zip(*(output.masks for output in found), strict=True)
         masks = tuple(torch.stack(branch).mean(dim=0) for branch in branches)
-        return Output(masks, torch.stack([one.scores for one in found]).mean(dim=0))
+        return Output(masks, torch.stack([output.scores for output in found]).mean(dim=0))
 
 
 def make(config: NetworkConfig, members: int) -> nn.Module:

@@ -26,18 +26,18 @@ def read_values(kind: type[T], values: Mapping[str, Any]) -> T:
 def told(error: ValidationError) -> str:
     """One line of every key and what is wrong with it."""
     lines = []
-    for one in error.errors(include_url=False):
-        key = ".".join(map(str, one["loc"])) or "the whole"
-        lines.append(f"{key}: {_words(one)}")
+    for problem in error.errors(include_url=False):
+        key = ".".join(map(str, problem["loc"])) or "the whole"
+        lines.append(f"{key}: {_words(problem)}")
     return "; ".join(lines)
 
 
-def _words(one: Mapping[str, Any]) -> str:
-    if one["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+def _words(problem: Mapping[str, Any]) -> str:
+    if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         return "is unknown"
-    if one["type"] in ("missing", "missing_argument"):
+    if problem["type"] in ("missing", "missing_argument"):
         return "is missing"
-    return str(one["msg"]).removeprefix("Value error, ")
+    return str(problem["msg"]).removeprefix("Value error, ")
 
 
 def _adapter(kind: type[T]) -> TypeAdapter[T]:

@@ -37,7 +37,7 @@ class Source:
     @property
     def identity(self) -> tuple[str, ...]:
         """What tells these images from others."""
-        return (self.study, *sorted(str(one.SOPInstanceUID) for one in self.headers))
+        return (self.study, *sorted(str(header.SOPInstanceUID) for header in self.headers))
 
     @property
     def lent(self) -> list[Dataset]:

@@ -95,7 +95,7 @@ def masks_by_slice(ds: Dataset, volume: Volume) -> Mapping[int, npt.NDArray[np.b
     """Put the frames of a Segmentation back on the slices that they name, by segment number."""
     sources = zip(volume.sop_instance_uids, volume.frame_numbers, strict=True)
     place = {key: index for index, key in enumerate(sources)}
-    masks = {one.segment_number: np.zeros(volume.hu.shape, np.bool_) for one in SUBTYPES}
+    masks = {subtype.segment_number: np.zeros(volume.hu.shape, np.bool_) for subtype in SUBTYPES}
     frames = ds.pixel_array.reshape(-1, *volume.hu.shape[1:])
     for group, pixels in zip(ds.PerFrameFunctionalGroupsSequence, frames, strict=True):
         image = group.DerivationImageSequence[0].SourceImageSequence[0]

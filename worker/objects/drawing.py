@@ -176,9 +176,11 @@ def _colour(statement: Statement, key: str) -> Rgb:
 
 
 def _legend(image: Image.Image, statement: Statement, labels: npt.NDArray[np.uint8]) -> None:
-    seen = [one for one in SUBTYPES if (labels == one.segment_number).any()]
+    seen = [subtype for subtype in SUBTYPES if (labels == subtype.segment_number).any()]
     named = {subtype.key for subtype, _ in statement.told_apart}
-    names = {one.name if one.key in named else "Hemorrhage": one.key for one in seen}
+    names = {
+        subtype.name if subtype.key in named else "Hemorrhage": subtype.key for subtype in seen
+    }
     for line, (name, key) in enumerate(names.items(), start=1):
         height = SIDE - MARGIN - LINE_PX * line
         _write(image, [name], height, _colour(statement, key))

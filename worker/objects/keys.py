@@ -27,7 +27,7 @@ def write_keys(
     """Select the slices that have a mask."""
     source = Source(series.headers)
     chosen = keys_of(series, labels)
-    uids = sorted(str(one.SOPInstanceUID) for one in chosen)
+    uids = sorted(str(header.SOPInstanceUID) for header in chosen)
     uid = stable_uid(LABEL.series, source.study, model_sha256, *uids)
 
     def make() -> Dataset:

@@ -71,7 +71,7 @@ def write_report(
     previous
         The report that this one replaces.
     """
-    refers_to = [str(one.SOPInstanceUID) for one in (seg, previous) if one is not None]
+    refers_to = [str(report.SOPInstanceUID) for report in (seg, previous) if report is not None]
     identity = (*source.identity, fingerprint(statement), *refers_to)
     uid = stable_uid(label.series, *identity)
 

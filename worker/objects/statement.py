@@ -49,7 +49,7 @@ class Statement:
     @property
     def any(self) -> Finding | None:
         """What is said of any hemorrhage."""
-        return next((one for one in self.findings if one.subtype == ANY), None)
+        return next((finding for finding in self.findings if finding.subtype == ANY), None)
 
     def claim(self, subtype: Subtype) -> Claim:
         """Say what may be said of a type."""

@@ -164,7 +164,7 @@ def _write_located(
         for page in write_slices(series, labels, statement, folder):
             written.add(page, source, _nothing)
     with written.trying("KO"):
-        expected = {str(one.SOPInstanceUID) for one in keys_of(series, labels)}
+        expected = {str(header.SOPInstanceUID) for header in keys_of(series, labels)}
         ko = write_keys(series, labels, statement.model_sha256, folder)
         written.add(ko, source, lambda ds: check.check_references(ds, expected))
 

@@ -59,7 +59,9 @@ class AccessViews:
         """Show who may log in."""
         with self.gate.database.reading() as session:
             users = session.scalars(sa.select(User).order_by(User.name)).all()
-            rows = [(one.name, one.role, bool(one.password_hash), one.created_at) for one in users]
+            rows = [
+                (user.name, user.role, bool(user.password_hash), user.created_at) for user in users
+            ]
         return self.templates.show(request, "users.html", users=rows)
 
     def _login(self, request: Request, form: dict[str, str]) -> Response:
