@@ -1,4 +1,4 @@
-"""`python -m receiver`: receive CT studies over DICOM until stopped; or one of the verbs."""
+"""`python -m receiver`: receive CT studies over DICOM until stopped; or one of the commands."""
 
 import json
 import signal

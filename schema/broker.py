@@ -1,4 +1,4 @@
-"""The broker: whether it answers, how many bells wait, and the private Redis of the default."""
+"""The broker: whether it answers, how many messages wait, and the private Redis of the default."""
 
 import signal
 import subprocess
@@ -90,7 +90,7 @@ def private_redis(settings: Settings) -> list[str]:
         "unixsocket": str(settings.broker_socket),
         "unixsocketperm": "700",
         "dir": str(folder),
-        "appendonly": "yes",  # without it a killed Redis forgets every bell
+        "appendonly": "yes",  # without it a killed Redis forgets every message
         "appendfsync": "everysec",
         "save": "",
         "maxmemory-policy": "noeviction",

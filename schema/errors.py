@@ -32,7 +32,7 @@ class DatabaseUnavailableError(TransientError):
 
 
 class BrokerUnavailableError(TransientError):
-    """Redis does not answer; the sweeper rings again until it does."""
+    """Redis does not answer; messages are sent again until it does."""
 
 
 class StorageFullError(TransientError):
@@ -60,7 +60,7 @@ class UnreadableObjectError(PermanentError):
 
 
 class UnsuitableSeriesError(PermanentError):
-    """The series is not one that the model may judge; the study is not analysed."""
+    """The series is not one that the model may read; the study is not analysed."""
 
 
 class GeometryError(UnsuitableSeriesError):

@@ -10,7 +10,7 @@ ANALYSE: Final = "triage.analyse"
 
 @dataclass(frozen=True)
 class AnalyseMessage:
-    """A ring at a worker's door; all facts are in the database under the job id."""
+    """Tells a worker that a job waits; all facts are in the database under the job id."""
 
     job_id: int
     task: str = ANALYSE

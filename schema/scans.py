@@ -63,9 +63,9 @@ def time_of_day(scanned_at: str) -> str:
 
 
 def _moment(text: str) -> datetime | None:
-    whole = text.split(".")[0]
+    moment = text.split(".")[0]
     try:
-        return datetime.strptime(whole, "%Y%m%d%H%M%S" if len(whole) > 8 else "%H%M%S")
+        return datetime.strptime(moment, "%Y%m%d%H%M%S" if len(moment) > 8 else "%H%M%S")
     except ValueError:
         return None
 

@@ -90,7 +90,7 @@ def _now() -> datetime:
 
 
 class Study(Base):
-    """A study as the worklist shows it; the last columns are settled from its jobs."""
+    """A study as the worklist shows it; the last columns are derived from its jobs."""
 
     __tablename__ = "study"
     # In the order of the worklist, read backwards; one index for each filter that may be rare.
@@ -474,7 +474,7 @@ class Verdict(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("study.id"), index=True)
-    job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id"))  # the result that was judged
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id"))  # the result that it is about
     agrees: Mapped[bool]
     cause: Mapped[DisagreementCause | None]
     comment: Mapped[str] = mapped_column(default="")

@@ -1,4 +1,4 @@
-"""Command line of the trainer: each verb parses, calls one function and prints its outcome."""
+"""Command line of the trainer: each command parses, calls one function and prints its outcome."""
 
 import typer
 
@@ -9,5 +9,5 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Train and evaluate MUNet on CT-ICH."
 )
 
-for verb in (prepare, smote, fit, export, reread, calibrate, evaluate, crossval, ablate):
-    app.command()(verb)
+for command in (prepare, smote, fit, export, reread, calibrate, evaluate, crossval, ablate):
+    app.command()(command)

@@ -202,7 +202,7 @@ def analyse(
 
 
 def _look(source: SourceSeries) -> Look:
-    """Look at the pixels before the model does; it would judge a knee as well."""
+    """Look at the pixels before the model does; it would read a knee as well."""
     seen = look(source.volume, length_mm(source.headers[0], "SliceThickness"))
     if reason := refusal(seen):
         raise UnsuitableSeriesError(reason)

@@ -1,7 +1,7 @@
 """The Celery app, so that `celery -A worker worker` finds it; the one module that acts on import.
 
 Each option is here for a reason that somebody measured; the database is the queue of record, and
-what comes over the broker is only a bell.
+what comes over the broker is only a job's id.
 """
 
 from typing import Any, Final
@@ -33,7 +33,7 @@ except TriageError as error:
 
 app = Celery("worker", broker=settings.broker, include=["worker.tasks", "worker.delivery.tasks"])
 app.conf.update(
-    # With the default exchange both queues would get every bell.
+    # With the default exchange both queues would get every message.
     task_queues=[
         Queue(name, Exchange(name), routing_key=name) for name in (TRIAGE_QUEUE, DELIVER_QUEUE)
     ],
@@ -43,7 +43,7 @@ app.conf.update(
     accept_content=["json"],
     task_ignore_result=True,
     task_acks_late=True,
-    task_reject_on_worker_lost=True,  # a killed child's bell rings again at once
+    task_reject_on_worker_lost=True,  # a killed child's message comes again at once
     worker_prefetch_multiplier=1,
     worker_concurrency=1,  # one study at a time for each GPU
     worker_pool_start_method="spawn",  # CUDA cannot be used in a forked child

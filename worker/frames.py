@@ -14,7 +14,7 @@ from pydicom.uid import CTImageStorage, EnhancedCTImageStorage
 
 from schema.dicom import MULTI_ENERGY_MAPS
 from schema.errors import GeometryError, PixelError, UnsuitableSeriesError
-from worker.header import MALFORMED, name_of, numbers, text, uid, whole
+from worker.header import MALFORMED, name_of, numbers, text, uid, whole_number
 
 MOST_FRAMES: Final = 2000
 SAME_DIRECTION: Final = 1e-3  # cosines are written with few digits
@@ -65,7 +65,7 @@ def frames_of(ds: Dataset) -> tuple[Frame, ...]:
         The object is no CT, holds no HU, or lacks or garbles an attribute; the message names it.
     """
     _check_kind(ds)
-    count = whole(ds, "NumberOfFrames", 1, MOST_FRAMES, default=1)
+    count = whole_number(ds, "NumberOfFrames", 1, MOST_FRAMES, default=1)
     if ds.SOPClassUID == CTImageStorage:
         if count > 1:
             raise PixelError(f"{name_of(ds)}: {count} frames in a single-frame object")
@@ -77,7 +77,7 @@ def _check_kind(ds: Dataset) -> None:
     if ds.get("SOPClassUID") not in (CTImageStorage, EnhancedCTImageStorage):
         raise UnsuitableSeriesError(f"{name_of(ds)}: no CT image; send the CT series")
     photometric = text(ds, "PhotometricInterpretation")
-    if photometric != ("MONOCHROME2",) or whole(ds, "SamplesPerPixel", 1, 4) != 1:
+    if photometric != ("MONOCHROME2",) or whole_number(ds, "SamplesPerPixel", 1, 4) != 1:
         raise PixelError(
             f"{name_of(ds)}: photometric interpretation {photometric or 'missing'} is no CT image"
             " in Hounsfield units (MONOCHROME2); send the original series"

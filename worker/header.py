@@ -92,7 +92,7 @@ def text(ds: Dataset, keyword: str) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(map(str, value))
 
 
-def whole(ds: Dataset, keyword: str, low: int, high: int, default: int | None = None) -> int:
+def whole_number(ds: Dataset, keyword: str, low: int, high: int, default: int | None = None) -> int:
     """Return a whole number within low ... high.
 
     Raises

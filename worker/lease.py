@@ -1,6 +1,6 @@
 """Claiming a job: a lease that a heartbeat extends and a fencing token that a result must show.
 
-However often a bell rings, one worker holds the job; whoever lost it cannot write.
+However often its message comes, one worker holds the job; whoever lost it cannot write.
 """
 
 import threading

@@ -19,7 +19,7 @@ from pydicom.uid import (
 
 from schema.errors import PixelError
 from worker.frames import MOST_FRAMES, Frame
-from worker.header import MALFORMED, name_of, whole
+from worker.header import MALFORMED, name_of, whole_number
 
 AIR_HU: Final = -1024.0
 BRIGHTEST_HU: Final = 3071.0
@@ -53,9 +53,9 @@ def check_size(ds: Dataset) -> tuple[int, int, int]:
     PixelError
         The declared size is missing or beyond the limits.
     """
-    rows = whole(ds, "Rows", 1, LONGEST_SIDE)
-    columns = whole(ds, "Columns", 1, LONGEST_SIDE)
-    frames = whole(ds, "NumberOfFrames", 1, MOST_FRAMES, default=1)
+    rows = whole_number(ds, "Rows", 1, LONGEST_SIDE)
+    columns = whole_number(ds, "Columns", 1, LONGEST_SIDE)
+    frames = whole_number(ds, "NumberOfFrames", 1, MOST_FRAMES, default=1)
     check_voxels(frames * rows * columns, name_of(ds))
     return frames, rows, columns
 
@@ -100,7 +100,7 @@ def _check_length(ds: Dataset) -> None:
     length = _pixel_bytes(ds)
     if ds.file_meta.TransferSyntaxUID not in NATIVE:
         return  # the decoder compares each frame with the declared size
-    expected = frames * rows * columns * whole(ds, "BitsAllocated", 8, 16) // 8
+    expected = frames * rows * columns * whole_number(ds, "BitsAllocated", 8, 16) // 8
     if length not in (expected, expected + expected % 2):  # padded to an even length
         raise PixelError(
             f"{name_of(ds)}: Pixel Data has {length} bytes, {frames} frames of {rows} x"
@@ -131,10 +131,10 @@ def _decoded(ds: Dataset) -> Iterator[npt.NDArray[np.generic]]:
 
 def _layout(ds: Dataset) -> tuple[int, bool]:
     """Bits stored, and whether they are signed (PS3.5 8.1.1)."""
-    allocated = whole(ds, "BitsAllocated", 8, 16)
-    stored = whole(ds, "BitsStored", 1, allocated)
-    whole(ds, "HighBit", stored - 1, stored - 1)
-    return stored, bool(whole(ds, "PixelRepresentation", 0, 1))
+    allocated = whole_number(ds, "BitsAllocated", 8, 16)
+    stored = whole_number(ds, "BitsStored", 1, allocated)
+    whole_number(ds, "HighBit", stored - 1, stored - 1)
+    return stored, bool(whole_number(ds, "PixelRepresentation", 0, 1))
 
 
 def _stored_values(
@@ -155,9 +155,9 @@ def _padding(ds: Dataset, layout: tuple[int, bool]) -> tuple[int, int] | None:
     """
     if ds.get("PixelPaddingValue") is None:
         return None
-    limits = [whole(ds, "PixelPaddingValue", -(2**15), 2**16 - 1)]
+    limits = [whole_number(ds, "PixelPaddingValue", -(2**15), 2**16 - 1)]
     if ds.get("PixelPaddingRangeLimit") is not None:
-        limits.append(whole(ds, "PixelPaddingRangeLimit", -(2**15), 2**16 - 1))
+        limits.append(whole_number(ds, "PixelPaddingRangeLimit", -(2**15), 2**16 - 1))
     values = [int(_stored_values(limit, layout)) for limit in limits]
     return min(values), max(values)
 

@@ -78,7 +78,7 @@ def analyse_job(job_id: int) -> None:
         log.warning("storage is away, no job is taken", storage=str(settings.storage))
         return
     try:
-        # Its new message stands behind all others; the job of this one is rung for again.
+        # Its new message stands behind all others; the message of this one's job is sent again.
         lease = claim(_database(), interrupted(_database()) or job_id, settings)
         if lease is not None:
             with structlog.contextvars.bound_contextvars(job=lease.job_id, attempt=lease.attempt):

@@ -78,7 +78,7 @@ def take_back(session: Session, study: Study) -> None:
 
 
 def give_verdict(session: Session, study: Study, opinion: Opinion, who: str) -> None:
-    """Store what a reader says; whoever judges a result has also seen it.
+    """Store what a reader says; whoever gives one has also seen it.
 
     Raises
     ------
@@ -106,17 +106,17 @@ def read_verdicts(session: Session, study: Study | None = None) -> Iterator[Give
     query = sa.select(Verdict, Study).join(Study, Study.id == Verdict.study_id)
     if study is not None:
         query = query.where(Study.id == study.id)
-    for verdict, judged in session.execute(query.order_by(Verdict.id)):
+    for verdict, reviewed in session.execute(query.order_by(Verdict.id)):
         yield GivenVerdict(
-            study_instance_uid=judged.study_instance_uid,
-            accession_number=judged.accession_number,
+            study_instance_uid=reviewed.study_instance_uid,
+            accession_number=reviewed.accession_number,
             agrees=verdict.agrees,
             cause=verdict.cause,
             comment=verdict.comment,
             outcome=verdict.outcome,
-            priority=judged.priority,
+            priority=reviewed.priority,
             job_id=verdict.job_id,
-            model=judged.model,
+            model=reviewed.model,
             given_by=verdict.given_by,
             given_at=verdict.given_at,
         )

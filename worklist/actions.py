@@ -35,11 +35,11 @@ class Actions:
 
     def routes(self) -> list[BaseRoute]:
         """Say which address changes what."""
-        verbs = (self.acknowledge, self.take_back, self.verdict)
+        posts = (self.acknowledge, self.take_back, self.verdict)
         return [
-            Route(f"{root}/study/{{uid}}/{verb.__name__.replace('_', '-')}", verb, methods=["POST"])
+            Route(f"{root}/study/{{uid}}/{post.__name__.replace('_', '-')}", post, methods=["POST"])
             for root in ("", "/api")
-            for verb in verbs
+            for post in posts
         ]
 
     async def acknowledge(self, request: Request) -> Response:

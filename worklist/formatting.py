@@ -58,14 +58,14 @@ def without_details(reason: str | None) -> str:
 
 def duration(seconds: float) -> str:
     """Write seconds as a person would say them; never negative, clocks differ a little."""
-    whole = max(0, int(seconds))
-    if whole < MINUTE:
-        return f"{whole} s"
-    if whole < HOUR:
-        return f"{whole // MINUTE} min"
-    if whole < DAY:
-        return f"{whole // HOUR} h {whole % HOUR // MINUTE:02} min"
-    return f"{whole // DAY} d {whole % DAY // HOUR} h"
+    whole_s = max(0, int(seconds))
+    if whole_s < MINUTE:
+        return f"{whole_s} s"
+    if whole_s < HOUR:
+        return f"{whole_s // MINUTE} min"
+    if whole_s < DAY:
+        return f"{whole_s // HOUR} h {whole_s % HOUR // MINUTE:02} min"
+    return f"{whole_s // DAY} d {whole_s % DAY // HOUR} h"
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -58,7 +58,7 @@ def make_entry(study: Study, now: datetime, storage: Path) -> Entry:
 
 
 def deciding_job(series: Sequence[Series]) -> Job | None:
-    """Pick the job that decided the study's outcome, by the rule that settled it."""
+    """Pick the job that decided the study's outcome, by the rule that derived it."""
     return deciding([job for series_row in series if (job := newest_ended(series_row)) is not None])
 
 

@@ -50,7 +50,7 @@ class AccessRules:
 def refuse(request: AssociationRequest, rules: AccessRules) -> Rejection | None:
     """Say why an association is refused, or None where it may be opened.
 
-    The caller is judged first: a stranger does not learn which title would have been right.
+    The caller is checked first: a stranger does not learn which title would have been right.
     """
     if not is_allowed(rules.callers, request.calling_ae, plain_address(request.address)):
         return CALLING_AE

@@ -1,4 +1,4 @@
-"""When a series is whole enough to decide on it; a decision of values alone."""
+"""When a series is complete enough to decide on it; a decision of values alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ class CompletenessTimeouts:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Whether a series is whole: for, against or without a sign, and what tells so."""
+    """Whether a series is complete: for, against or without a sign, and what tells so."""
 
     complete: bool
     words: str
@@ -100,7 +100,7 @@ def completed_by(
 
 
 def assess(clock: SeriesClock, arrived: Arrived, limits: EvidenceLimits) -> Evidence:
-    """Weigh counts first, since they know the whole; then the end of sending and the slices."""
+    """Go by counts first, since they know all; then by the end of sending and the slices."""
     missing = next((count for count in arrived.counts if not count.is_complete), None)
     if missing is not None:
         return Evidence(

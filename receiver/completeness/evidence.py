@@ -50,7 +50,7 @@ def _due(session: Session, series: Series) -> DueSeries:
         series.last_instance_at,
         _open_associations(session, series.id),
     )
-    arrived = Arrived(_places_mm(session, series.id), _counts(session, series))
+    arrived = Arrived(_slice_position_mm(session, series.id), _counts(session, series))
     return DueSeries(series.id, clock, arrived)
 
 
@@ -63,7 +63,7 @@ def _open_associations(session: Session, series_id: int) -> int:
     return session.scalar(query) or 0
 
 
-def _places_mm(session: Session, series_id: int) -> list[float]:
+def _slice_position_mm(session: Session, series_id: int) -> list[float]:
     query = select(Instance.slice_position_mm).where(Instance.series_id == series_id)
     return [place for places in session.scalars(query) for place in places or ()]
 

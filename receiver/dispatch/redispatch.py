@@ -1,4 +1,4 @@
-"""The dispatcher: tell the workers by name that a job waits; the database remembers it anyway."""
+"""Tell the workers that a job waits, and again until one claims it."""
 
 from datetime import datetime, timedelta
 
@@ -22,7 +22,7 @@ CONNECT_TIMEOUT_S = 3
 
 
 class Dispatcher:
-    """Rings for jobs that nobody claimed and for jobs whose worker went silent."""
+    """Sends the message of each job that nobody claimed or whose worker went silent."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
@@ -35,7 +35,7 @@ class Dispatcher:
         )
 
     def dispatch_due(self) -> int:
-        """Ring for what is due, never for more jobs than there are; return how many bells.
+        """Send what is due, never more messages than jobs wait; return how many were sent.
 
         Raises
         ------
@@ -47,18 +47,20 @@ class Dispatcher:
         if not due:
             return 0
         ensure_broker(self._settings)
-        unrung = waiting - count_waiting(self._settings, TRIAGE_QUEUE)
-        for job_id in due[: max(unrung, 0)]:
-            self._ring(AnalyseMessage(job_id))
-        return min(len(due), max(unrung, 0))
+        missing = waiting - count_waiting(self._settings, TRIAGE_QUEUE)
+        for job_id in due[: max(missing, 0)]:
+            self._send(AnalyseMessage(job_id))
+        return min(len(due), max(missing, 0))
 
-    def _ring(self, bell: AnalyseMessage) -> None:
+    def _send(self, message: AnalyseMessage) -> None:
         try:
-            self._celery.send_task(bell.task, args=[bell.job_id], queue=bell.queue, retry=False)
+            self._celery.send_task(
+                message.task, args=[message.job_id], queue=message.queue, retry=False
+            )
         except (OperationalError, OSError) as error:
             raise BrokerUnavailableError(f"broker: {error}") from error
-        log.info("bell rung", job=bell.job_id)
-        self._postpone(bell.job_id)
+        log.info("job dispatched", job=message.job_id)
+        self._postpone(message.job_id)
 
     def _postpone(self, job_id: int) -> None:
         with self._database.transaction() as session:
@@ -71,7 +73,7 @@ def _later(session: Session, seconds: float) -> datetime:
 
 
 def _due_jobs(session: Session) -> tuple[list[int], int]:
-    """Give the ids of the jobs that want a bell now, oldest first, and how many wait in all."""
+    """Give the ids of the jobs whose message is due, oldest first, and how many wait in all."""
     now = read_clock(session)
     lapsed = and_(Job.state == JobState.RUNNING, Job.lease_until < now)
     waits: ColumnElement[bool] = or_(Job.state == JobState.READY, lapsed)

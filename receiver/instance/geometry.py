@@ -68,7 +68,7 @@ def axial_slice_position_mm(header: Header) -> list[float] | None:
     """Give the place of each frame along its normal; None if this is no axial CT slice.
 
     What the catalogue keeps of an object, so that nobody has to read the file again to know whether
-    a series is whole.
+    a series is complete.
     """
     if header.identity.sop_class_uid not in ANALYSED_CLASSES or "LOCALIZER" in header.image_type:
         return None

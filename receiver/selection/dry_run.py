@@ -85,10 +85,10 @@ def _studies(headers: Iterable[Header], rules: SelectionRules) -> tuple[StudyCho
 
 def _study(uid: str, headers: Sequence[Header], rules: SelectionRules) -> StudyChoice:
     by_series = groupby(sorted(headers, key=_series_uid), key=_series_uid)
-    judged = [
+    selected = [
         (select_images(group, rules), group) for group in (list(group) for _, group in by_series)
     ]
-    ranked = sorted(judged, key=lambda pair: -(pair[0].score or 0))
+    ranked = sorted(selected, key=lambda pair: -(pair[0].score or 0))
     chosen = chosen_of([selection for selection, _ in ranked])
     series = tuple(
         _series(group, selection, any(selection is it for it in chosen))

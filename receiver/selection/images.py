@@ -63,7 +63,7 @@ class _Candidate:
 
 
 def select_images(headers: Sequence[Header], rules: SelectionRules) -> Selection:
-    """Judge one series by the headers of all its objects."""
+    """Select the images of one series by the headers of all its objects."""
     if not headers:
         return Selection(None, "no readable object")
     stacks = split(headers)

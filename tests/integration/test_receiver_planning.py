@@ -162,7 +162,7 @@ def test_an_open_association_is_waited_for(clinic: Clinic) -> None:
 
 
 def test_a_series_with_a_gap_is_waited_for_and_then_analysed(clinic: Clinic) -> None:
-    gap = THICK | {"places_mm": [place * 5.0 for place in range(33) if place != 9]}
+    gap = THICK | {"slice_position_mm": [place * 5.0 for place in range(33) if place != 9]}
     head = clinic.arrive(gap, ago_s=19)
     assert clinic.planner.plan() == 0
     with clinic.database.transaction() as session:
@@ -235,8 +235,8 @@ def test_the_better_series_decides_in_either_order(clinic: Clinic, order: Any) -
 @pytest.mark.parametrize("order", [(1, 2), (2, 1)])
 def test_both_halves_of_a_head_are_analysed_in_either_order(clinic: Clinic, order: Any) -> None:
     halves = {
-        1: THICK | {"count": 16, "places_mm": [index * 5.0 for index in range(16)]},
-        2: THICK | {"count": 15, "places_mm": [80 + index * 5.0 for index in range(15)]},
+        1: THICK | {"count": 16, "slice_position_mm": [index * 5.0 for index in range(16)]},
+        2: THICK | {"count": 15, "slice_position_mm": [80 + index * 5.0 for index in range(15)]},
     }
     ids = []
     for number in order:

@@ -57,12 +57,12 @@ def test_no_log_file_name_or_message_names_the_patient(site: Site, tmp_path: Pat
     assert set(site.send(phantom.write(tmp_path / "good"))) == {0x0000}
     assert 0x0000 not in site.send(write([torn], tmp_path / "torn"))
     site.wait_until(StudyState.READY, STUDY)
-    bells = wait_for("bell", lambda: messages(site) if b"triage" in messages(site) else None)
+    waiting = wait_for("message", lambda: messages(site) if b"triage" in messages(site) else None)
     names = "\n".join(str(path) for path in site.settings.storage.rglob("*"))
     for secret in SECRETS:
         assert secret not in site.log.read_text()
         assert secret not in names
-        assert secret.encode() not in bells
+        assert secret.encode() not in waiting
     with site.database.reading() as session:  # it was there to be leaked
         assert session.query(Study).one().patient_id == "ZZ-4711"
 

@@ -83,9 +83,9 @@ def test_the_list_of_a_new_system_is_an_empty_array(tmp_path: Path) -> None:
     assert json.loads(run(tmp_path, "list", "--json").stdout) == []
 
 
-@pytest.mark.parametrize("verb", [("list",), ("list", "--json"), ("explain", "1.2.3")])
-def test_a_command_that_reads_makes_no_database(tmp_path: Path, verb: tuple[str, ...]) -> None:
-    ended = run(tmp_path, *verb, TRIAGE_HOME=str(tmp_path / "typo"))
+@pytest.mark.parametrize("command", [("list",), ("list", "--json"), ("explain", "1.2.3")])
+def test_a_command_that_reads_makes_no_database(tmp_path: Path, command: tuple[str, ...]) -> None:
+    ended = run(tmp_path, *command, TRIAGE_HOME=str(tmp_path / "typo"))
     assert (ended.returncode, ended.stdout) == (2, "")
     assert re.fullmatch(r"ihsnet-triage: TRIAGE_HOME: .*typo.*\n", ended.stderr)
     assert not (tmp_path / "typo").exists()

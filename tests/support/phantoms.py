@@ -59,12 +59,12 @@ PADDING = -2000  # a stored value
 class Phantom:
     """How the head is scanned; `datasets` are its slices from the lowest to the highest.
 
-    `positions_mm` are table positions. With a tilt the table still moves along the patient, so the
-    slices are sheared, as a gantry does it. `rescale` gives slope and intercept by slice. A
+    `slice_position_mm` are table positions. With a tilt the table still moves along the patient, so
+    the slices are sheared, as a gantry does it. `rescale` gives slope and intercept by slice. A
     `skull` makes a head of it that a look at the pixels takes for one: brain in an egg of bone.
     """
 
-    positions_mm: Sequence[float] = REGULAR_MM
+    slice_position_mm: Sequence[float] = REGULAR_MM
     tilt_degrees: float = 0.0
     size: int = SIZE
     signed: bool = True
@@ -88,7 +88,7 @@ class Phantom:
     def origin(self, index: int) -> npt.NDArray[np.float64]:
         """Centre of the first pixel; the frame's centre lies on the patient's axis."""
         half = (self.size - 1) / 2 * self.spacing_mm
-        return np.array([0, 0, self.positions_mm[index]]) - half * self.orientation.sum(axis=0)
+        return np.array([0, 0, self.slice_position_mm[index]]) - half * self.orientation.sum(axis=0)
 
     def hu(self, index: int) -> npt.NDArray[np.float64]:
         """HU of one slice, (row, column)."""
@@ -118,12 +118,12 @@ class Phantom:
     @property
     def datasets(self) -> list[Dataset]:
         """The slices as CT Image Storage."""
-        return [self.dataset(index) for index in range(len(self.positions_mm))]
+        return [self.dataset(index) for index in range(len(self.slice_position_mm))]
 
     def dataset(self, index: int) -> Dataset:
         """One slice as a scanner sends it."""
         ds = self.common(CTImageStorage, f"{self.study}.1.{index + 1}")
-        count = len(self.positions_mm)
+        count = len(self.slice_position_mm)
         ds.InstanceNumber = count - index if self.reversed else index + 1
         ds.ImagePositionPatient = _decimals(self.origin(index))
         ds.ImageOrientationPatient = _decimals(self.orientation.ravel())
@@ -137,7 +137,7 @@ class Phantom:
     @property
     def enhanced(self) -> Dataset:
         """All slices as one Enhanced CT object, in the file's order; `reversed` turns it."""
-        count = len(self.positions_mm)
+        count = len(self.slice_position_mm)
         order = range(count)[::-1] if self.reversed else range(count)
         ds = self.common(EnhancedCTImageStorage, f"{self.study}.1.1")
         ds.InstanceNumber = 1

@@ -55,9 +55,11 @@ def datasets(row: Mapping[str, Any], number: int = 1) -> list[Dataset]:
 
 
 def places(row: Mapping[str, Any]) -> list[float]:
-    """Give the table positions of a row: `places_mm`, or `count` times `step_mm`."""
+    """Give the table positions of a row: `slice_position_mm`, or `count` times `step_mm`."""
     step_mm = row.get("step_mm", 5.0)
-    return list(row.get("places_mm", [index * step_mm for index in range(row.get("count", 32))]))
+    return list(
+        row.get("slice_position_mm", [index * step_mm for index in range(row.get("count", 32))])
+    )
 
 
 def _dataset(row: Mapping[str, Any], number: int, index: int) -> Dataset:

@@ -76,7 +76,7 @@ def test_a_type_in_the_blood_counts_and_beside_it_does_not():
 
 
 def test_the_masks_evidence_counts_in_proportion_to_its_weights(predictor, series):
-    pictures = predictor.card.preprocessing.pictures(series[0], Box.whole(50, 80))
+    pictures = predictor.card.preprocessing.pictures(series[0], Box.frame(50, 80))
     given = Series(pictures, predictor.card.preprocessing.layout(series[1]), series[1])
 
     def logits(found, share):
@@ -99,7 +99,7 @@ def test_batches_do_not_change_a_prediction(predictor, series, monkeypatch):
 
 
 def test_with_flip_a_mirrored_head_gets_mirrored_maps_and_the_same_scores(predictor, series):
-    pictures = predictor.card.preprocessing.pictures(series[0], Box.whole(50, 80))
+    pictures = predictor.card.preprocessing.pictures(series[0], Box.frame(50, 80))
     layout = predictor.card.preprocessing.layout(series[1])
     plain = predictor.run(Series(pictures, layout, series[1]))
     mirrored = predictor.run(Series(np.ascontiguousarray(pictures[..., ::-1]), layout, series[1]))

@@ -24,7 +24,7 @@ def test_a_window_without_width_is_refused():
 
 
 def test_a_wide_frame_is_centred_between_bands_of_air():
-    square = resize(np.full((100, 200), 9, np.uint8), Box.whole(100, 200), 256)
+    square = resize(np.full((100, 200), 9, np.uint8), Box.frame(100, 200), 256)
     assert square[:63].max() == square[193:].max() == 0
     assert square[65:191].min() == 9
 
@@ -32,7 +32,7 @@ def test_a_wide_frame_is_centred_between_bands_of_air():
 @pytest.mark.parametrize("shape", [(512, 512), (400, 650), (650, 401), (100, 90), (256, 256)])
 @pytest.mark.parametrize("box", [None, Box(-10, 5, 80), Box(20, -15, 320)])
 def test_a_pixel_comes_back_onto_itself(shape, box):
-    box = box or Box.whole(*shape)
+    box = box or Box.frame(*shape)
     row, column = 45, 40
     frame = np.zeros(shape, np.uint8)
     frame[row - 8 : row + 9, column - 8 : column + 9] = 255
@@ -47,7 +47,7 @@ def test_a_pixel_comes_back_onto_itself(shape, box):
 def test_labels_come_back_without_new_values():
     labels = np.zeros((256, 256), np.uint8)
     labels[100:150, 100:150] = 5
-    back = restore(labels, Box.whole(512, 300), 512, 300, smooth=False)
+    back = restore(labels, Box.frame(512, 300), 512, 300, smooth=False)
     assert set(np.unique(back)) == {0, 5}
 
 
@@ -59,7 +59,7 @@ def test_outside_the_box_nothing_is_found():
 
 def test_an_empty_frame_has_no_box():
     with pytest.raises(ValueError, match="no pixels"):
-        Box.whole(0, 10)
+        Box.frame(0, 10)
 
 
 def skull(rows=200, columns=200):
@@ -93,7 +93,7 @@ def test_what_one_slice_in_twenty_shows_does_not_widen_the_box():
 
 @pytest.mark.parametrize("hu", [np.full((4, 80, 100), -1000.0), skull(900, 900)])
 def test_without_a_head_the_whole_frame_is_seen(hu):
-    assert head_box(hu) == Box.whole(*hu.shape[1:])
+    assert head_box(hu) == Box.frame(*hu.shape[1:])
 
 
 def test_the_papers_crop_is_the_whole_frame():
@@ -139,7 +139,7 @@ def test_a_5_mm_series_passes_the_slab_untouched():
 def test_1_mm_slices_become_a_fifth_as_many_means_of_five():
     hu = np.arange(10, dtype=np.float32)[:, None, None] ** 2
     made = slabs(hu, np.arange(10) * 1.0, 5.0)
-    assert made.positions_mm.tolist() == [2, 7]
+    assert made.slice_position_mm.tolist() == [2, 7]
     assert made.hu[:, 0, 0] == pytest.approx([np.mean([0, 1, 4, 9, 16]), 51])
     assert made.nearest.tolist() == [0] * 5 + [1] * 5
 
@@ -151,7 +151,7 @@ def test_one_scan_gives_the_same_slabs_whatever_it_is_cut_into(step_mm):
     thin = np.repeat(thick, share, axis=0)
     positions = (np.arange(len(thin)) + 0.5) * step_mm - 2.5
     made = slabs(thin, positions, 5.0)
-    assert made.positions_mm == pytest.approx(np.arange(8) * 5.0)
+    assert made.slice_position_mm == pytest.approx(np.arange(8) * 5.0)
     assert made.hu == pytest.approx(thick, abs=1e-5)
 
 
@@ -163,7 +163,7 @@ def test_slices_of_10_mm_stay_and_the_next_are_their_neighbours():
 
 def test_no_slab_lies_in_a_hole_of_the_series():
     positions = np.concatenate((np.arange(8) * 1.0, 60 + np.arange(8) * 1.0))
-    laid = slabs(np.zeros((16, 2, 2), np.float32), positions, 5.0).positions_mm
+    laid = slabs(np.zeros((16, 2, 2), np.float32), positions, 5.0).slice_position_mm
     assert ((laid > 15) & (laid < 52)).sum() == 0
 
 

@@ -17,7 +17,7 @@ from receiver.selection.rules import load_rules
 from schema.settings import Settings
 
 LIMITS = load_rules().evidence
-PATIENCE = CompletenessTimeouts(quiet_s=5, silence_s=20, cap_s=600)
+TIMEOUTS = CompletenessTimeouts(quiet_s=5, silence_s=20, cap_s=600)
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 HEAD_MM = [index * 5.0 for index in range(32)]
 THIN_THEN_THICK_MM = [*(index * 2.5 for index in range(20)), *(50 + i * 5.0 for i in range(20))]
@@ -34,7 +34,7 @@ def decided(
     now = START + timedelta(seconds=age_s)
     clock = SeriesClock(START, now - timedelta(seconds=quiet_for_s), associations)
     evidence = assess(clock, Arrived(slice_position_mm, counts), LIMITS)
-    return completed_by(clock, evidence, PATIENCE, now)
+    return completed_by(clock, evidence, TIMEOUTS, now)
 
 
 def test_a_whole_and_released_series_waits_for_the_quiet_period_alone() -> None:

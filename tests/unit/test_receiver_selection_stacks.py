@@ -21,7 +21,7 @@ KEYWORDS = sorted(
 )
 
 
-def judged(*parts: Sequence[Dataset]) -> Selection:
+def selected(*parts: Sequence[Dataset]) -> Selection:
     objects = [ds for part in parts for ds in part]
     for number, ds in enumerate(objects):
         ds.SOPInstanceUID = f"1.2.3.{number + 1}"
@@ -32,30 +32,30 @@ def test_a_localizer_among_the_slices_is_left_out() -> None:
     scout = datasets(
         HEAD | {"type": "ORIGINAL\\PRIMARY\\LOCALIZER", "plane": "sagittal", "count": 1}
     )
-    selection = judged(scout, datasets(HEAD))
+    selection = selected(scout, datasets(HEAD))
     assert selection.score is not None
     assert selection.left_out == {"1.2.3.1": "image type LOCALIZER"}
 
 
 def test_an_unmarked_sagittal_image_among_the_slices_is_left_out() -> None:
-    selection = judged(datasets(HEAD), datasets(HEAD | {"plane": "sagittal", "count": 2}))
+    selection = selected(datasets(HEAD), datasets(HEAD | {"plane": "sagittal", "count": 2}))
     assert set(selection.left_out) == {"1.2.3.33", "1.2.3.34"}
 
 
 def test_a_capture_among_the_slices_is_left_out() -> None:
     capture = datasets(HEAD | {"sop": "SecondaryCaptureImageStorage", "count": 1})
-    assert list(judged(datasets(HEAD), capture).left_out) == ["1.2.3.33"]
+    assert list(selected(datasets(HEAD), capture).left_out) == ["1.2.3.33"]
 
 
 def test_a_series_with_something_left_out_scores_less() -> None:
-    whole = judged(datasets(HEAD))
-    mixed = judged(datasets(HEAD), datasets(HEAD | {"plane": "sagittal", "count": 1}))
+    whole = selected(datasets(HEAD))
+    mixed = selected(datasets(HEAD), datasets(HEAD | {"plane": "sagittal", "count": 1}))
     assert whole.score is not None
     assert mixed.score == whole.score - 1
 
 
 def test_of_two_kernels_in_one_series_the_soft_one_is_analysed() -> None:
-    selection = judged(datasets(HEAD | {"kernel": "H70h"}), datasets(HEAD))
+    selection = selected(datasets(HEAD | {"kernel": "H70h"}), datasets(HEAD))
     assert set(selection.left_out) == {f"1.2.3.{number}" for number in range(1, 33)}
     assert set(selection.left_out.values()) == {"sharp kernel H70h"}
 
@@ -63,82 +63,82 @@ def test_of_two_kernels_in_one_series_the_soft_one_is_analysed() -> None:
 def test_of_two_time_points_the_first_is_analysed() -> None:
     late = datasets(HEAD | {"attributes": {"AcquisitionTime": "120500"}})
     early = datasets(HEAD | {"attributes": {"AcquisitionTime": "120000"}})
-    selection = judged(late, early)
+    selection = selected(late, early)
     assert set(selection.left_out) == {f"1.2.3.{number}" for number in range(1, 33)}
 
 
 def test_without_times_the_acquisition_number_tells_two_time_points_apart() -> None:
     late = datasets(HEAD | {"attributes": {"AcquisitionNumber": 2}})
     early = datasets(HEAD | {"attributes": {"AcquisitionNumber": 1}})
-    assert "1.2.3.1" in judged(late, early).left_out
+    assert "1.2.3.1" in selected(late, early).left_out
 
 
 def test_four_time_points_are_a_time_series() -> None:
-    selection = judged(*[datasets(HEAD) for _ in range(4)])
+    selection = selected(*[datasets(HEAD) for _ in range(4)])
     assert selection.score is None
     assert "4 images at most of its positions" in selection.reason
 
 
 def test_of_plain_early_and_late_in_one_series_the_first_is_analysed() -> None:
     phases = [datasets(HEAD | {"attributes": {"AcquisitionNumber": one}}) for one in (3, 1, 2)]
-    left_out = judged(*phases).left_out
+    left_out = selected(*phases).left_out
     assert set(left_out) == {f"1.2.3.{number}" for number in (*range(1, 33), *range(65, 97))}
 
 
 def test_doubled_slices_that_nothing_tells_apart_are_refused() -> None:
     for copies in (datasets(HEAD)[:1], datasets(HEAD)):
-        selection = judged(datasets(HEAD), copies)
+        selection = selected(datasets(HEAD), copies)
         assert selection.score is None
         assert "several images at one position" in selection.reason
 
 
 def test_a_slice_that_was_scanned_again_is_left_out() -> None:
     again = datasets(HEAD | {"attributes": {"AcquisitionNumber": 2}})[:1]
-    assert list(judged(datasets(HEAD), again).left_out) == ["1.2.3.33"]
+    assert list(selected(datasets(HEAD), again).left_out) == ["1.2.3.33"]
 
 
 def test_contrast_in_half_of_a_series_leaves_that_half_out() -> None:
     enhanced = datasets(HEAD | {"agent": "Ultravist"})
-    selection = judged(enhanced, datasets(HEAD))
+    selection = selected(enhanced, datasets(HEAD))
     # A word refuses nothing by itself: the plain half ranks higher and is the one that is read.
     assert set(selection.left_out.values()) == {"at a position that is analysed already"}
     assert set(selection.left_out) == {ds.SOPInstanceUID for ds in enhanced}
 
 
 def test_two_halves_at_two_angles_are_refused_since_half_the_head_would_go_unread() -> None:
-    base = datasets(HEAD | {"places_mm": [index * 5.0 for index in range(14)], "count": 14})
+    base = datasets(HEAD | {"slice_position_mm": [index * 5.0 for index in range(14)], "count": 14})
     vertex = datasets(
         HEAD
         | {
-            "places_mm": [80 + index * 5.0 for index in range(14)],
+            "slice_position_mm": [80 + index * 5.0 for index in range(14)],
             "count": 14,
             "tilt": 15.0,
         }
     )
-    selection = judged(base, vertex)
+    selection = selected(base, vertex)
     assert selection.score is None
     assert "would go unread" in selection.reason
 
 
 def test_an_odd_slice_within_the_stack_is_left_out() -> None:
-    odd = datasets(HEAD | {"places_mm": [52.5], "count": 1, "pixel_mm": 0.5})
-    assert list(judged(datasets(HEAD), odd).left_out) == ["1.2.3.33"]
+    odd = datasets(HEAD | {"slice_position_mm": [52.5], "count": 1, "pixel_mm": 0.5})
+    assert list(selected(datasets(HEAD), odd).left_out) == ["1.2.3.33"]
 
 
 def test_one_odd_slice_in_thirty_may_lie_outside() -> None:
-    odd = datasets(HEAD | {"places_mm": [175.0], "count": 1, "pixel_mm": 0.5})
-    assert judged(datasets(HEAD), odd).score is not None
+    odd = datasets(HEAD | {"slice_position_mm": [175.0], "count": 1, "pixel_mm": 0.5})
+    assert selected(datasets(HEAD), odd).score is not None
 
 
 def test_of_head_and_neck_in_one_series_the_slices_below_the_head_are_left_out() -> None:
-    selection = judged(datasets(HEAD | {"count": 61}))  # 300 mm, rising: the first are the lowest
+    selection = selected(datasets(HEAD | {"count": 61}))  # 300 mm, rising: the first are the lowest
     assert set(selection.left_out) == {f"1.2.3.{number}" for number in range(1, 11)}
 
 
 def test_one_slice_without_a_position_refuses_the_series_since_it_may_lie_anywhere() -> None:
     objects = datasets(HEAD)
     del objects[3].ImagePositionPatient
-    selection = judged(objects)
+    selection = selected(objects)
     assert selection.score is None
     assert selection.reason == "1 of 32 images: no usable position or orientation"
 
@@ -148,7 +148,7 @@ def test_a_label_that_half_of_the_slices_lack_parts_no_stack() -> None:
         objects = datasets(HEAD)
         for ds in objects[:16]:
             delattr(ds, keyword)
-        selection = judged(objects)
+        selection = selected(objects)
         assert "soft kernel H31s" in selection.reason
         assert not selection.left_out
 
@@ -157,21 +157,21 @@ def test_a_bone_kernel_that_half_of_the_slices_do_not_name_is_refused() -> None:
     objects = datasets(HEAD | {"kernel": "H70h"})
     for ds in objects[:16]:
         del ds.ConvolutionKernel
-    assert judged(objects).reason == "sharp kernel H70h"
+    assert selected(objects).reason == "sharp kernel H70h"
 
 
 def test_positions_that_are_no_numbers_are_refused_with_a_reason() -> None:
     objects = datasets(HEAD)
     for ds in objects:
         ds["ImagePositionPatient"] = element("ImagePositionPatient", ["nan", "0", "0"])
-    assert "no usable position" in judged(objects).reason
+    assert "no usable position" in selected(objects).reason
 
 
 def test_a_series_of_all_kinds_of_images_is_refused() -> None:
     objects = datasets(HEAD | {"count": 80})
     for number, ds in enumerate(objects):
         ds.PixelSpacing = [0.4 + number / 100, 0.4]
-    assert judged(objects).reason == "64 kinds of images and more in one series"
+    assert selected(objects).reason == "64 kinds of images and more in one series"
 
 
 @pytest.mark.parametrize("descending", [False, True])
@@ -190,7 +190,7 @@ def test_any_missing_attribute_leaves_a_score_or_a_reason(dropped: set[str], som
         for keyword in dropped - UIDS:
             if keyword in ds:
                 delattr(ds, keyword)
-    selection = judged(objects)
+    selection = selected(objects)
     assert selection.reason
     assert selection.score is None or selection.score > 0
 

@@ -27,7 +27,9 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
     """Fill in what the table leaves out."""
     full = {"kernel": "H31s", "type": "ORIGINAL\\PRIMARY\\AXIAL"} | row
     count, step_mm = full.get("count", 32), full.get("step_mm", 5.0)
-    full["places_mm"] = [full.get("low_mm", 0.0) + index * step_mm for index in range(count)]
+    full["slice_position_mm"] = [
+        full.get("low_mm", 0.0) + index * step_mm for index in range(count)
+    ]
     times = {"AcquisitionDate": "20260101", "AcquisitionTime": row["at"]} if "at" in row else {}
     return full | {"attributes": times | row.get("attributes", {})}
 

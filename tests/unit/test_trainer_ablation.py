@@ -46,10 +46,10 @@ def test_a_shortened_run_keeps_the_shares_of_its_stages():
 def test_one_command_trains_the_rows_and_prints_them_beside_the_papers(tmp_path):
     make(tmp_path / "data", PATIENTS)
     (tmp_path / "tiny.toml").write_text(TINY + "[smote]\nEDH = 5\n")
-    verb = ["ablate", "--data", str(tmp_path / "data"), "--cache", str(tmp_path / "cache")]
-    verb += ["--run", str(tmp_path / "run"), "--preset", str(tmp_path / "tiny.toml")]
-    verb += ["--held-out", "1,2", "--epochs", "1"]
-    done = CliRunner().invoke(app, verb)
+    command = ["ablate", "--data", str(tmp_path / "data"), "--cache", str(tmp_path / "cache")]
+    command += ["--run", str(tmp_path / "run"), "--preset", str(tmp_path / "tiny.toml")]
+    command += ["--held-out", "1,2", "--epochs", "1"]
+    done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
     figures = json.loads((tmp_path / "run" / "ablate.json").read_text())
     assert (figures["patients"], figures["trained_on"]) == ([1, 2], [3, 4, 5, 6, 7])
@@ -63,5 +63,5 @@ def test_one_command_trains_the_rows_and_prints_them_beside_the_papers(tmp_path)
     page = (tmp_path / "run" / "ablate.html").read_text()
     assert "0.92" in page  # the paper's SAH
     before = (tmp_path / "run" / "fpn" / "state.pt").stat().st_mtime_ns
-    assert CliRunner().invoke(app, [*verb, "--rows", "fpn"]).exit_code == 0
+    assert CliRunner().invoke(app, [*command, "--rows", "fpn"]).exit_code == 0
     assert (tmp_path / "run" / "fpn" / "state.pt").stat().st_mtime_ns == before

@@ -1,4 +1,4 @@
-"""Verbs as a person starts them, in a process of their own, on a tiny release."""
+"""Commands as a person starts them, in a process of their own, on a tiny release."""
 
 import json
 import re
@@ -29,11 +29,11 @@ def home(tmp_path_factory):
     make(home / "data", PATIENTS)
     (home / "tiny.toml").write_text(TINY)
     data = ["--data", home / "data", "--cache", home / "cache", "--run", home / "run"]
-    for verb in (
+    for command in (
         ["fit", *data, "--preset", home / "tiny.toml", "--split", "paper-test"],
         ["export", *data, "--out", home / "model.safetensors"],
     ):
-        done = start(*verb)
+        done = start(*command)
         assert done.returncode == 0, done.stdout + done.stderr
     return home
 

@@ -119,9 +119,9 @@ def test_no_table_mixes_the_protocols(made):
 
 
 def test_one_command_writes_json_and_html(home, release):
-    verb = ["crossval", "--data", str(home / "data"), "--cache", str(home / "cache")]
-    verb += ["--run", str(home / "run"), "--preset", str(home / "tiny.toml"), "--count", "2"]
-    done = CliRunner().invoke(app, verb)  # the folds are there already
+    command = ["crossval", "--data", str(home / "data"), "--cache", str(home / "cache")]
+    command += ["--run", str(home / "run"), "--preset", str(home / "tiny.toml"), "--count", "2"]
+    done = CliRunner().invoke(app, command)  # the folds are there already
     assert done.exit_code == 0, done.output
     figures = json.loads((home / "run" / "crossval.json").read_text())
     assert figures["patients"] == [1, 2, 3, 4, 5, 6]

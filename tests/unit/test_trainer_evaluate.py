@@ -7,7 +7,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from trainer.cli import app
-from trainer.datasets.splits import SplitError, judged_patients
+from trainer.datasets.splits import SplitError, evaluated_patients
 from trainer.evaluation.evaluate import evaluate, overlap
 from trainer.evaluation.intervals import bootstrap, exact
 from trainer.evaluation.metrics import Overlap, auc, intraclass, sensitivity, specificity
@@ -199,17 +199,17 @@ def test_a_column_of_one_kind_keeps_its_logits():
 
 
 def test_the_papers_test_patients_are_judged_where_present():
-    assert judged_patients({49, 52}, (), "paper-test") == (49,)
+    assert evaluated_patients({49, 52}, (), "paper-test") == (49,)
 
 
 def test_everybody_is_judged_when_nobody_is_named():
-    assert judged_patients({3, 1}, (), "") == (1, 3)
+    assert evaluated_patients({3, 1}, (), "") == (1, 3)
 
 
 @pytest.mark.parametrize(("named", "split"), [((9,), ""), ((), "other"), ((), "paper-test")])
 def test_patients_that_are_not_here_are_refused(named, split):
     with pytest.raises(SplitError):
-        judged_patients({1, 2}, named, split)
+        evaluated_patients({1, 2}, named, split)
 
 
 @pytest.fixture
@@ -240,13 +240,13 @@ def test_one_command_each_trains_ships_and_judges(tmp_path, release):
     preset.write_text(TINY)
     run, model, figures = tmp_path / "run", tmp_path / "m.safetensors", tmp_path / "m-figures.json"
     data = ["--data", str(release), "--cache", str(tmp_path / "cache")]
-    verbs = [
+    commands = [
         ["fit", *data, "--run", str(run), "--preset", str(preset), "--held-out", "3,4"],
         ["export", *data, "--run", str(run), "--out", str(model)],
         ["evaluate", *data[:2], "--model", str(model), "--patients", "3", "--json", str(figures)],
     ]
-    for verb in verbs:
-        done = CliRunner().invoke(app, verb)
+    for command in commands:
+        done = CliRunner().invoke(app, command)
         assert done.exit_code == 0, done.output
     card = json.loads(model.with_suffix(".json").read_text())
     assert card["training"]["patients"] == [1, 2]

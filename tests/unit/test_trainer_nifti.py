@@ -28,7 +28,7 @@ def test_planes_stored_downwards_are_read_upwards_and_keep_their_numbers(tmp_pat
     release = read_release(make_nifti(tmp_path, PATIENTS, slices=4, axes="RAI"))
     slices = release.of(49)
     assert [one.number for one in slices] == [4, 3, 2, 1]
-    assert [one.position_mm for one in slices] == [0, 5, 10, 15]
+    assert [one.slice_position_mm for one in slices] == [0, 5, 10, 15]
 
 
 def test_a_pixel_has_the_volume_that_the_header_says(tmp_path):

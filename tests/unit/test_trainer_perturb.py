@@ -26,8 +26,8 @@ def head():
 def says(probability):
     """Stand in for a network that reads one number from a series."""
 
-    def predict(hu, positions_mm):
-        found = dict.fromkeys(LABELS, probability(hu, positions_mm))
+    def predict(hu, slice_position_mm):
+        found = dict.fromkeys(LABELS, probability(hu, slice_position_mm))
         return Prediction(np.zeros(0), np.zeros(0), found, 0.5)
 
     return predict
@@ -36,8 +36,8 @@ def says(probability):
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_change_makes_a_series_with_rising_positions(head, name):
     made = CHANGES[name](head)
-    assert len(made.hu) == len(made.positions_mm)
-    assert (np.diff(made.positions_mm) > 0).all()
+    assert len(made.hu) == len(made.slice_position_mm)
+    assert (np.diff(made.slice_position_mm) > 0).all()
     assert made.hu.shape[1:] == (40, 40)
     assert np.isfinite(made.hu).all()
     changed = made.hu.shape != head.hu.shape or not np.array_equal(made.hu, head.hu)
@@ -47,8 +47,8 @@ def test_every_change_makes_a_series_with_rising_positions(head, name):
 def test_thin_slices_cover_what_the_thick_ones_did(head):
     made = thickness(1.25)(head)
     assert len(made.hu) == 32
-    assert made.positions_mm[0] - 0.625 == head.positions_mm[0] - 2.5
-    assert made.positions_mm[-1] + 0.625 == head.positions_mm[-1] + 2.5
+    assert made.slice_position_mm[0] - 0.625 == head.slice_position_mm[0] - 2.5
+    assert made.slice_position_mm[-1] + 0.625 == head.slice_position_mm[-1] + 2.5
 
 
 def test_overlapping_slices_lie_between_their_neighbours(head):

@@ -62,7 +62,7 @@ def gallery():
     grey = rng.integers(0, 255, (64, 64)).astype(np.uint8)
     truth = np.zeros((64, 64), np.bool_)
     truth[20:40, 20:40] = True
-    example = Example(1, 2, grey, truth, np.roll(truth, 5), Box.whole(64, 64))
+    example = Example(1, 2, grey, truth, np.roll(truth, 5), Box.frame(64, 64))
     return Gallery(Preprocessing(size=32), {"EDH": example}, [example])
 
 

@@ -40,7 +40,7 @@ def _finding(key: str, score: float, volume_ml: float, claim: Claim) -> Finding:
 ALARM = 0.2
 
 
-def judged(
+def prioritised(
     volumes_ml: Mapping[str, float] | None = None,
     scores: Mapping[str, float] | None = None,
     **extent: float,
@@ -80,7 +80,7 @@ def seen(share: float, *gaps: UnseenGap, volumes_ml: Mapping[str, float] | None 
 def test_a_volume_reaches_its_level_at_the_threshold(
     volumes_ml: dict[str, float], level: int
 ) -> None:
-    assert judged(volumes_ml).level == level
+    assert prioritised(volumes_ml).level == level
 
 
 @pytest.mark.parametrize("key", ["EDH", "SAH", "IVH"])
@@ -91,7 +91,7 @@ def test_a_volume_reaches_its_level_at_the_threshold(
 def test_some_types_are_high_with_volume_and_score_alone(
     key: str, volume_ml: float, probability: float, level: int
 ) -> None:
-    assert judged({key: volume_ml}, {key: probability}).level == level
+    assert prioritised({key: volume_ml}, {key: probability}).level == level
 
 
 @pytest.mark.parametrize("key", [ANY, *KEYS])
@@ -99,7 +99,7 @@ def test_some_types_are_high_with_volume_and_score_alone(
 def test_a_score_without_a_segment_is_reviewed_at_the_threshold(
     key: str, probability: float, level: int
 ) -> None:
-    assert judged({}, {key: probability}).level == level
+    assert prioritised({}, {key: probability}).level == level
 
 
 @pytest.mark.parametrize(
@@ -114,11 +114,11 @@ def test_a_score_without_a_segment_is_reviewed_at_the_threshold(
     ],
 )
 def test_what_else_was_measured_counts(extent: dict[str, float], level: int) -> None:
-    assert judged(**extent).level == level
+    assert prioritised(**extent).level == level
 
 
 def test_what_was_not_measured_stays_unknown() -> None:
-    measured = judged({"SDH": 100}).measured
+    measured = prioritised({"SDH": 100}).measured
     assert measured["sdh_thickness_mm"] is measured["midline_shift_mm"] is None
 
 
@@ -135,7 +135,7 @@ def test_what_was_not_measured_stays_unknown() -> None:
 def test_the_outcome_follows_level_and_segment(
     volumes_ml: dict[str, float], scores: dict[str, float], outcome: Outcome
 ) -> None:
-    assert judged(volumes_ml, scores).outcome is outcome
+    assert prioritised(volumes_ml, scores).outcome is outcome
 
 
 @pytest.mark.parametrize(
@@ -156,16 +156,16 @@ def test_the_outcome_follows_level_and_segment(
 def test_a_reason_gives_total_blood_first_and_each_thing_once(
     volumes_ml: dict[str, float], reason: str
 ) -> None:
-    assert judged(volumes_ml).reason == reason
+    assert prioritised(volumes_ml).reason == reason
 
 
 def test_a_reason_names_what_else_was_measured() -> None:
-    reason = judged({"IPH": 60}, midline_shift_mm=7.0).reason
+    reason = prioritised({"IPH": 60}, midline_shift_mm=7.0).reason
     assert reason.endswith("midline shift 7 mm (critical above 5 mm)")
 
 
 def test_a_reason_has_no_score() -> None:
-    assert judged({"SAH": 0.8}, {"SAH": 0.71}).reason == (
+    assert prioritised({"SAH": 0.8}, {"SAH": 0.71}).reason == (
         "0.8 mL of blood; all of it SAH (high at 0.5 mL or more)"
     )
 
@@ -249,11 +249,11 @@ def test_a_suspicion_without_an_outline_says_so(key: str, word: str) -> None:
 
 
 def test_none_found_does_not_exclude_hemorrhage() -> None:
-    assert "does not exclude hemorrhage" in judged({}, {"SDH": 0.12}).reason
+    assert "does not exclude hemorrhage" in prioritised({}, {"SDH": 0.12}).reason
 
 
 def test_a_priority_names_the_version_of_its_rules() -> None:
-    assert judged().rule_version == RULES.version
+    assert prioritised().rule_version == RULES.version
 
 
 volumes = st.fixed_dictionaries({key: st.floats(0, 100) for key in KEYS})
@@ -264,16 +264,18 @@ scores = st.fixed_dictionaries({key: st.floats(0, 1) for key in KEYS})
 def test_a_larger_bleed_is_never_less_urgent(
     volumes_ml: dict[str, float], probabilities: dict[str, float], key: str, growth_ml: float
 ) -> None:
-    before = judged(volumes_ml, probabilities).level
-    assert judged({**volumes_ml, key: volumes_ml[key] + growth_ml}, probabilities).level <= before
+    before = prioritised(volumes_ml, probabilities).level
+    assert (
+        prioritised({**volumes_ml, key: volumes_ml[key] + growth_ml}, probabilities).level <= before
+    )
 
 
 @given(volumes, scores, st.sampled_from(KEYS))
 def test_a_higher_score_is_never_less_urgent(
     volumes_ml: dict[str, float], probabilities: dict[str, float], key: str
 ) -> None:
-    before = judged(volumes_ml, probabilities).level
-    assert judged(volumes_ml, {**probabilities, key: 1.0}).level <= before
+    before = prioritised(volumes_ml, probabilities).level
+    assert prioritised(volumes_ml, {**probabilities, key: 1.0}).level <= before
 
 
 @given(volumes, scores)
@@ -281,7 +283,7 @@ def test_a_study_with_a_segment_is_always_positive(
     volumes_ml: dict[str, float], probabilities: dict[str, float]
 ) -> None:
     if sum(volumes_ml.values()) >= LEAST_ML:
-        assert judged(volumes_ml, probabilities).outcome is Outcome.POSITIVE
+        assert prioritised(volumes_ml, probabilities).outcome is Outcome.POSITIVE
 
 
 def test_the_thresholds_come_from_the_file(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from schema.errors import GeometryError
 from worker.volume import Volume, find_gaps, slice_heights_mm
 
 
-def stack(positions_mm: list[float], **changes: object) -> Volume:
+def stack(slice_position_mm: list[float], **changes: object) -> Volume:
     fields: dict[str, object] = {
-        "hu": np.zeros((len(positions_mm), 4, 4), np.float32),
-        "slice_position_mm": np.array(positions_mm, np.float64),
+        "hu": np.zeros((len(slice_position_mm), 4, 4), np.float32),
+        "slice_position_mm": np.array(slice_position_mm, np.float64),
         "spacing_mm": (0.5, 0.5),
     }
     return Volume(**(fields | changes))  # type: ignore[arg-type]
@@ -54,7 +54,7 @@ def test_a_volume_cannot_be_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("positions_mm", "message"),
+    ("slice_position_mm", "message"),
     [
         ([0.0], "two or more"),
         ([0, float("nan"), 2], "slice 2: its position is not finite"),
@@ -63,9 +63,11 @@ def test_a_volume_cannot_be_changed() -> None:
         ([0, 5000], "more than a patient table"),
     ],
 )
-def test_positions_that_are_no_stack_are_refused(positions_mm: list[float], message: str) -> None:
+def test_positions_that_are_no_stack_are_refused(
+    slice_position_mm: list[float], message: str
+) -> None:
     with pytest.raises(GeometryError, match=message):
-        stack(positions_mm)
+        stack(slice_position_mm)
 
 
 @pytest.mark.parametrize("spacing_mm", [(0, 0.5), (0.5, float("nan")), (-1, 1), (11, 11)])

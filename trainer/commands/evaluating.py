@@ -11,7 +11,7 @@ from trainer.commands.options import CACHE, Cache, Data, Patients, Preset, conso
 from trainer.config import load_config
 from trainer.datasets.cache import prepare as prepare_release
 from trainer.datasets.ctich import read_release
-from trainer.datasets.splits import held_split, judged_patients
+from trainer.datasets.splits import evaluated_patients, held_split
 from trainer.evaluation.clinical import PREVALENCES
 from trainer.evaluation.evaluate import evaluate as figures_of
 from trainer.evaluation.gallery import Gallery
@@ -49,7 +49,7 @@ def evaluate(
     """Evaluate a checkpoint on patients, by the paper's protocol and by the clinical one."""
     with told():
         release = read_release(data)
-        chosen = judged_patients(release.patients, numbers(patients), split)
+        chosen = evaluated_patients(release.patients, numbers(patients), split)
         predictor = Predictor(model, device)
         card, gallery = predictor.card, Gallery(predictor.card.preprocessing)
         evaluating = predict_studies(predictor, release, chosen, gallery.see)

@@ -1,4 +1,4 @@
-"""Verbs that make something: a cache, synthetic slices, a network, a checkpoint."""
+"""Commands that make something: a cache, synthetic slices, a network, a checkpoint."""
 
 import json
 import resource

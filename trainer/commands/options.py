@@ -1,4 +1,4 @@
-"""What the verbs of the command line share: options, and how an error is told."""
+"""What the commands of the command line share: options, and how an error is told."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

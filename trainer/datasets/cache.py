@@ -44,8 +44,8 @@ class Prepared:
     def series(self, patient: int) -> Series:
         """Return what the network is given of one patient."""
         rows = self.where([patient])
-        positions_mm = self.numbers[rows] * SLICE_INTERVAL_MM
-        return Series(self.pictures[rows], self.layout[rows] - rows[0], positions_mm)
+        slice_position_mm = self.numbers[rows] * SLICE_INTERVAL_MM
+        return Series(self.pictures[rows], self.layout[rows] - rows[0], slice_position_mm)
 
 
 def prepare(release: Release, preprocessing: Preprocessing, folder: Path) -> Prepared:
@@ -119,6 +119,6 @@ def _layout(
     found = np.empty((len(patients), 3), np.int64)
     for patient in release.patients:
         rows = np.flatnonzero(patients == patient)
-        positions = np.array([ct_slice.position_mm for ct_slice in release.of(patient)])
+        positions = np.array([ct_slice.slice_position_mm for ct_slice in release.of(patient)])
         found[rows] = rows[preprocessing.layout(positions)]
     return found

@@ -56,4 +56,4 @@ def read_series(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
     """One patient as the worker would get it: HU (slice, row, column) and positions in mm."""
     hu = np.stack([read_hu(ct_slice) for ct_slice in slices])
-    return hu, np.array([ct_slice.position_mm for ct_slice in slices])
+    return hu, np.array([ct_slice.slice_position_mm for ct_slice in slices])

@@ -107,7 +107,7 @@ def read_release(data: Path) -> Release:
         problems += wrong
     if not slices:
         raise DataError(f"{data / 'ct_scans'}: no slice of the label table is here")
-    slices.sort(key=lambda s: (s.patient, s.position_mm))
+    slices.sort(key=lambda s: (s.patient, s.slice_position_mm))
     return Release(tuple(slices), tuple(problems))
 
 

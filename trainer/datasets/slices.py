@@ -38,7 +38,7 @@ class Slice:
     interval_mm: float = SLICE_INTERVAL_MM
 
     @property
-    def position_mm(self) -> float:
+    def slice_position_mm(self) -> float:
         """Position along the normal, rising to the head; 1.0.0 has 5 mm between slices."""
         return (self.number - 1) * SLICE_INTERVAL_MM if self.z_mm is None else self.z_mm
 

@@ -53,7 +53,7 @@ def held_patients(named: Collection[int], split: str) -> tuple[int, ...]:
     return tuple(named) or (PAPER_TEST if split else ())
 
 
-def judged_patients(
+def evaluated_patients(
     present: Collection[int], named: Collection[int], split: str
 ) -> tuple[int, ...]:
     """Whom to evaluate: the named, a split's, or everybody.
@@ -81,7 +81,7 @@ def held_split(prepared: Prepared, named: Collection[int], split: str, seed: int
     present = set(prepared.patients.tolist())
     if not named and not split:
         return max(folds(prepared, 5, seed), key=lambda fold: _types(prepared, fold.validation))
-    return hold_out(present, judged_patients(present, named, split))
+    return hold_out(present, evaluated_patients(present, named, split))
 
 
 def _types(prepared: Prepared, patients: Collection[int]) -> int:

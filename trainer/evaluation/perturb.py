@@ -24,7 +24,7 @@ class Head(NamedTuple):
     """One series."""
 
     hu: npt.NDArray[np.float32]  # (slice, row, column)
-    positions_mm: npt.NDArray[np.floating]  # (slice,) rising
+    slice_position_mm: npt.NDArray[np.floating]  # (slice,) rising
 
 
 Change = Callable[[Head], Head]
@@ -57,7 +57,7 @@ def thickness(step_mm: float, shift_mm: float = 0.0) -> Change:
     """Cut what was scanned into slices of another thickness, by interpolation."""
 
     def change(head: Head) -> Head:
-        edges = extents(head.positions_mm)
+        edges = extents(head.slice_position_mm)
         laid = np.arange(edges[0, 0] + step_mm / 2, edges[-1, 1] - step_mm / 2 + 1e-6, step_mm)
         laid = laid + shift_mm
         return Head(interpolated(head, laid), laid)
@@ -67,7 +67,7 @@ def thickness(step_mm: float, shift_mm: float = 0.0) -> Change:
 
 def interpolated(head: Head, laid_mm: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
     """Read a series at other positions, (slice, row, column); its ends reach outwards."""
-    at = np.interp(laid_mm, head.positions_mm, np.arange(len(head.hu)))
+    at = np.interp(laid_mm, head.slice_position_mm, np.arange(len(head.hu)))
     lower = np.minimum(at.astype(int), max(len(head.hu) - 2, 0))
     share = (at - lower).astype(np.float32)[:, None, None]
     upper = np.minimum(lower + 1, len(head.hu) - 1)
@@ -76,15 +76,15 @@ def interpolated(head: Head, laid_mm: npt.NDArray[np.floating]) -> npt.NDArray[n
 
 def overlapping(head: Head) -> Head:
     """Put a slice between each two, as thick as they are."""
-    between = (head.positions_mm[1:] + head.positions_mm[:-1]) / 2
-    laid = np.sort(np.concatenate((head.positions_mm, between)))
+    between = (head.slice_position_mm[1:] + head.slice_position_mm[:-1]) / 2
+    laid = np.sort(np.concatenate((head.slice_position_mm, between)))
     return Head(interpolated(head, laid), laid)
 
 
 def doubled(head: Head) -> Head:
     """Average each two slices to one of 10 mm."""
     count = len(head.hu) // 2 * 2
-    hu, positions = head.hu[:count], head.positions_mm[:count]
+    hu, positions = head.hu[:count], head.slice_position_mm[:count]
     pairs = hu.reshape(-1, 2, *hu.shape[1:]).mean(axis=1, dtype=np.float32)
     return Head(pairs, positions.reshape(-1, 2).mean(axis=1))
 
@@ -104,12 +104,14 @@ def tilted(angle_deg: float) -> Change:
     """Shift frames along each other, as a tilted gantry stacks them."""
 
     def change(head: Head) -> Head:
-        away = (head.positions_mm - head.positions_mm.mean()) * np.tan(np.deg2rad(angle_deg))
+        away = (head.slice_position_mm - head.slice_position_mm.mean()) * np.tan(
+            np.deg2rad(angle_deg)
+        )
         frames = [
             warped(frame, np.array([[1, 0, 0], [0, 1, shift]]))
             for frame, shift in zip(head.hu, away / MM_PER_PIXEL, strict=True)
         ]
-        return Head(np.stack(frames), head.positions_mm)
+        return Head(np.stack(frames), head.slice_position_mm)
 
     return change
 
@@ -159,14 +161,14 @@ def noisy(sigma_hu: float) -> Change:
     def change(head: Head) -> Head:
         rng = np.random.default_rng(0)
         noise = rng.standard_normal(head.hu.shape, np.float32) * np.float32(sigma_hu)
-        return Head(head.hu + noise, head.positions_mm)
+        return Head(head.hu + noise, head.slice_position_mm)
 
     return change
 
 
 def each(change: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]) -> Change:
     """Change every frame alike."""
-    return lambda head: Head(np.stack([change(f) for f in head.hu]), head.positions_mm)
+    return lambda head: Head(np.stack([change(f) for f in head.hu]), head.slice_position_mm)
 
 
 CHANGES: Mapping[str, Change] = {
@@ -218,7 +220,7 @@ def perturbed(
 
 def answer(predict: Predict, head: Head) -> Answer:
     """Ask a network about one series."""
-    found = predict(head.hu, head.positions_mm)
+    found = predict(head.hu, head.slice_position_mm)
     return Answer(found.probabilities["any"], found.probabilities["any"] >= found.alarm)
 
 

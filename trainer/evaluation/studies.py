@@ -64,8 +64,8 @@ def predict_studies(
     """
     for patient in patients:
         slices = release.of(patient)
-        hu, positions_mm = read_series(slices)
-        found = predictor.predict(hu, positions_mm)
+        hu, slice_position_mm = read_series(slices)
+        found = predictor.predict(hu, slice_position_mm)
         see(slices, hu, found)
         yield study_of(slices, found, predictor.card.operating_point)
 

@@ -131,7 +131,7 @@ def _values(network: nn.Module) -> list[Tensor]:
 
 
 def describe(folder: Path, config: RunConfig, split: Split) -> None:
-    """Write down what a run's folder holds, for later verbs and for people."""
+    """Write down what a run's folder holds, for later commands and for people."""
     folder.mkdir(parents=True, exist_ok=True)
     values = {"config": config.to_json(), "train": split.train, "validation": split.validation}
     part = folder / f"{RECORD}.part"

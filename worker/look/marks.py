@@ -1,4 +1,4 @@
-"""What the look means: a series that the model must not judge, and what is said beside a result."""
+"""What the look means: a series that the model must not read, and what is said beside a result."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -13,7 +13,7 @@ THIN_MM: Final = 2.0
 
 
 def refusal(look: Look) -> str:
-    """Say why the model must not judge this series, or nothing.
+    """Say why the model must not read this series, or nothing.
 
     Only what is certain: a bleed that is not analysed for a wrong reading of its pixels is the
     worst that can happen here, so what is in doubt is marked instead.

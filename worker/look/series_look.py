@@ -131,10 +131,10 @@ def _of_head(
     )
 
 
-def _heights_mm(places_mm: npt.NDArray[np.float64]) -> list[float]:
-    if len(places_mm) < 2:
-        return [STEP_MM] * len(places_mm)
-    return [float(height) for height in np.abs(np.gradient(places_mm))]
+def _heights_mm(slice_position_mm: npt.NDArray[np.float64]) -> list[float]:
+    if len(slice_position_mm) < 2:
+        return [STEP_MM] * len(slice_position_mm)
+    return [float(height) for height in np.abs(np.gradient(slice_position_mm))]
 
 
 def _texture(volume: Volume, indices: list[int], head: list[Section]) -> Texture | None:

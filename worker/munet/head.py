@@ -31,18 +31,18 @@ def head_box(hu: npt.NDArray[np.floating], *, straighten: bool = False) -> Box:
     Box
         Around the largest connected shadows of bone, or the whole frame where there is none.
     """
-    whole = Box.whole(hu.shape[1], hu.shape[2])
+    frame = Box.frame(hu.shape[1], hu.shape[2])
     points = skull(bone_shadow(hu))
     if not len(points):
-        return whole
+        return frame
     turn_deg = lean_deg(points) if straighten else 0.0
     angle = np.deg2rad(turn_deg)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     upright = points @ turn  # the transpose turns the other way: from the frame to the square
     first, last = upright.min(axis=0), upright.max(axis=0) + 1
     longer = float((last - first).max())
-    if longer < LEAST * whole.side:
-        return whole
+    if longer < LEAST * frame.side:
+        return frame
     side = round(longer * (1 + 2 * MARGIN))
     column, row = turn @ ((first + last) / 2)
     return Box(math.floor(row - side / 2), math.floor(column - side / 2), side, turn_deg)

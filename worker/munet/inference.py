@@ -33,7 +33,7 @@ class Prediction:
 class Maps:
     """The network's raw answer on its own grid."""
 
-    positions_mm: npt.NDArray[np.floating]  # (slice,)
+    slice_position_mm: npt.NDArray[np.floating]  # (slice,)
     logits: npt.NDArray[np.float32]  # (slice, 6), not calibrated
     any_map: npt.NDArray[np.float16]  # (slice, 256, 256) probability
     types: npt.NDArray[np.uint8]  # (slice, 256, 256) likeliest type, 1 ... 5
@@ -52,25 +52,25 @@ def calibrate(logits: npt.NDArray[np.float32], platt: Platt) -> npt.NDArray[np.f
 
 def slice_logits(maps: Maps, scoring: Scoring) -> npt.NDArray[np.float32]:
     """Scores of slices, averaged with those nearby, (slice, 6): no bleed is one slice's alone."""
-    types = along(maps.logits[:, :-1], maps.positions_mm, scoring.types_mm)
-    found = along(maps.logits[:, -1:], maps.positions_mm, scoring.smooth_mm)
+    types = along(maps.logits[:, :-1], maps.slice_position_mm, scoring.types_mm)
+    found = along(maps.logits[:, -1:], maps.slice_position_mm, scoring.smooth_mm)
     return np.concatenate((types, found), axis=1)
 
 
 def along(
-    logits: npt.NDArray[np.float32], positions_mm: npt.NDArray[np.floating], sigma_mm: float
+    logits: npt.NDArray[np.float32], slice_position_mm: npt.NDArray[np.floating], sigma_mm: float
 ) -> npt.NDArray[np.float32]:
     """Average (slice, n) along the normal with a Gaussian; 0 mm leaves them alone."""
     if not sigma_mm:
         return logits
-    apart = np.subtract.outer(positions_mm, positions_mm) / sigma_mm
+    apart = np.subtract.outer(slice_position_mm, slice_position_mm) / sigma_mm
     near = np.exp(-(apart**2) / 2)
     return np.asarray(near @ logits / near.sum(axis=1, keepdims=True), np.float32)
 
 
 def study_logits(maps: Maps, scoring: Scoring) -> npt.NDArray[np.float32]:
     """Mean of each column's highest slices, averaged with those nearby, (6,)."""
-    near = along(maps.logits, maps.positions_mm, scoring.study_mm)
+    near = along(maps.logits, maps.slice_position_mm, scoring.study_mm)
     return np.asarray(np.sort(near, axis=0)[-scoring.top :].mean(axis=0), np.float32)
 
 
@@ -90,7 +90,9 @@ def run(network: nn.Module, series: Series, scoring: Scoring, device: torch.devi
                 masks[:, :-1].argmax(dim=1).add(1).to(torch.uint8).cpu().numpy(),
             )
         )
-    return Maps(series.positions_mm, *(np.concatenate(part) for part in zip(*parts, strict=True)))
+    return Maps(
+        series.slice_position_mm, *(np.concatenate(part) for part in zip(*parts, strict=True))
+    )
 
 
 def forward(network: nn.Module, x: Tensor, scoring: Scoring) -> tuple[Tensor, Tensor]:
@@ -178,7 +180,7 @@ class Predictor:
         self.network: nn.Module = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def predict(
-        self, hu: npt.NDArray[np.floating], positions_mm: npt.NDArray[np.floating]
+        self, hu: npt.NDArray[np.floating], slice_position_mm: npt.NDArray[np.floating]
     ) -> Prediction:
         """Find hemorrhage in one series.
 
@@ -186,7 +188,7 @@ class Predictor:
         ----------
         hu
             (slice, row, column) HU, sorted along the normal.
-        positions_mm
+        slice_position_mm
             (slice,) rising positions along the normal.
 
         Raises
@@ -196,7 +198,7 @@ class Predictor:
         """
         if hu.ndim != 3 or len(hu) == 0:
             raise ValueError(f"HU must be (slice, row, column) with a slice or more: {hu.shape}")
-        series, back = self.card.preprocessing(hu, positions_mm)
+        series, back = self.card.preprocessing(hu, slice_position_mm)
         return self.read(self.run(series), back)
 
     def run(self, series: Series) -> Maps:

@@ -27,7 +27,7 @@ class Series(NamedTuple):
 
     pictures: npt.NDArray[np.uint8]  # (slab, 256, 256)
     layout: npt.NDArray[np.intp]  # (slab, 3), which pictures are the channels of each slab
-    positions_mm: npt.NDArray[np.floating]  # (slab,)
+    slice_position_mm: npt.NDArray[np.floating]  # (slab,)
 
 
 class Projection(NamedTuple):
@@ -38,12 +38,14 @@ class Projection(NamedTuple):
     shape: tuple[int, int]  # rows and columns of the source
 
 
-def neighbours(positions_mm: npt.NDArray[np.floating], distance_mm: float) -> npt.NDArray[np.intp]:
+def neighbours(
+    slice_position_mm: npt.NDArray[np.floating], distance_mm: float
+) -> npt.NDArray[np.intp]:
     """Index of the slice nearest to - distance, 0 and + distance of each slice, (slice, 3).
 
     By position, not by index: the context of a 1 mm series is that of the 5 mm training data.
     """
-    positions = np.asarray(positions_mm, np.float64)
+    positions = np.asarray(slice_position_mm, np.float64)
     wanted = positions[:, None] + distance_mm * np.array([-1.0, 0.0, 1.0])  # (slice, 3)
     return np.asarray(np.abs(wanted[:, :, None] - positions).argmin(axis=-1))
 
@@ -95,12 +97,14 @@ class Preprocessing:
     def box(self, hu: npt.NDArray[np.floating]) -> Box:
         """Return the part of every frame that the network sees."""
         if self.crop == "frame":
-            return Box.whole(hu.shape[1], hu.shape[2])
+            return Box.frame(hu.shape[1], hu.shape[2])
         return head_box(hu, straighten=self.straighten)
 
-    def slabs(self, hu: npt.NDArray[np.floating], positions_mm: npt.NDArray[np.floating]) -> Slabs:
+    def slabs(
+        self, hu: npt.NDArray[np.floating], slice_position_mm: npt.NDArray[np.floating]
+    ) -> Slabs:
         """Lay a series out as the network learned it."""
-        return slabs(hu, positions_mm, self.slab_mm)
+        return slabs(hu, slice_position_mm, self.slab_mm)
 
     def pictures(self, hu: npt.NDArray[np.floating], box: Box) -> npt.NDArray[np.uint8]:
         """One enhanced picture for each slab, (slab, size, size).
@@ -119,16 +123,16 @@ class Preprocessing:
             made[index] = equalise(resize(grey, box, self.size), self.clip_limit, self.tiles)
         return made
 
-    def layout(self, positions_mm: npt.NDArray[np.floating]) -> npt.NDArray[np.intp]:
+    def layout(self, slice_position_mm: npt.NDArray[np.floating]) -> npt.NDArray[np.intp]:
         """Which pictures make the three channels of each slice, (slice, 3)."""
         if self.channels == "neighbours":
-            steps = np.diff(positions_mm)
+            steps = np.diff(slice_position_mm)
             step = float(np.median(steps)) if len(steps) else 0.0
-            return neighbours(positions_mm, max(self.neighbour_mm, step))
-        return np.repeat(np.arange(len(positions_mm))[:, None], 3, axis=1)
+            return neighbours(slice_position_mm, max(self.neighbour_mm, step))
+        return np.repeat(np.arange(len(slice_position_mm))[:, None], 3, axis=1)
 
     def __call__(
-        self, hu: npt.NDArray[np.floating], positions_mm: npt.NDArray[np.floating]
+        self, hu: npt.NDArray[np.floating], slice_position_mm: npt.NDArray[np.floating]
     ) -> tuple[Series, Projection]:
         """Return the network's input for one series, and the way back to its slices.
 
@@ -136,11 +140,11 @@ class Preprocessing:
         ----------
         hu
             (slice, row, column) HU, sorted along the normal.
-        positions_mm
+        slice_position_mm
             (slice,) rising positions along the normal.
         """
-        laid = self.slabs(hu, positions_mm)
+        laid = self.slabs(hu, slice_position_mm)
         box = self.box(laid.hu)
         pictures = self.pictures(laid.hu, box)
-        series = Series(pictures, self.layout(laid.positions_mm), laid.positions_mm)
+        series = Series(pictures, self.layout(laid.slice_position_mm), laid.slice_position_mm)
         return series, Projection(box, laid.nearest, (hu.shape[1], hu.shape[2]))

@@ -29,7 +29,7 @@ class Box:
     turn_deg: float = 0.0
 
     @classmethod
-    def whole(cls, rows: int, columns: int) -> "Box":
+    def frame(cls, rows: int, columns: int) -> "Box":
         """Return the smallest square around a whole frame, the frame centred in it."""
         if min(rows, columns) < 1:
             raise ValueError(f"a frame of {rows} x {columns} has no pixels")

@@ -19,13 +19,13 @@ class Slabs(NamedTuple):
     """A series as the network sees it."""
 
     hu: npt.NDArray[np.floating]  # (slab, row, column)
-    positions_mm: npt.NDArray[np.floating]  # (slab,) rising
+    slice_position_mm: npt.NDArray[np.floating]  # (slab,) rising
     nearest: npt.NDArray[np.intp]  # (source slice,), the slab that speaks for it
 
 
-def extents(positions_mm: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+def extents(slice_position_mm: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """Lower and upper end of each slice: half-way to its neighbours, (slice, 2) in mm."""
-    positions = np.asarray(positions_mm, np.float64)
+    positions = np.asarray(slice_position_mm, np.float64)
     if positions.ndim != 1 or not np.all(np.isfinite(positions)):
         raise ValueError("slice positions must be one finite number in mm for each slice")
     if np.any(np.diff(positions) <= 0):
@@ -39,18 +39,18 @@ def extents(positions_mm: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     return np.stack((edges[:-1], edges[1:]), axis=1)
 
 
-def centres(positions_mm: npt.NDArray[np.floating], step_mm: float) -> npt.NDArray[np.float64]:
+def centres(slice_position_mm: npt.NDArray[np.floating], step_mm: float) -> npt.NDArray[np.float64]:
     """Where slabs lie: as many as fit best into what was scanned, centred in it, (slab,) mm."""
-    edges = extents(positions_mm)
+    edges = extents(slice_position_mm)
     low, high = edges[0, 0], edges[-1, 1]
     count = max(1, round((high - low) / step_mm))
     laid = (low + high) / 2 + (np.arange(count) - (count - 1) / 2) * step_mm
-    away = np.abs(np.subtract.outer(laid, positions_mm)).min(axis=1)
+    away = np.abs(np.subtract.outer(laid, slice_position_mm)).min(axis=1)
     return np.asarray(laid[away <= FAR * step_mm], np.float64)
 
 
 def slab_weights(
-    positions_mm: npt.NDArray[np.floating], laid_mm: npt.NDArray[np.floating], slab_mm: float
+    slice_position_mm: npt.NDArray[np.floating], laid_mm: npt.NDArray[np.floating], slab_mm: float
 ) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]]:
     """For each slab, which slices fall within +- slab/2 of its centre, and how much of each.
 
@@ -59,7 +59,7 @@ def slab_weights(
     list of (indices, weights)
         Weights are proportional to the overlap in mm and add up to 1.
     """
-    slices = extents(positions_mm)
+    slices = extents(slice_position_mm)
     found = []
     for position in np.asarray(laid_mm, np.float64):
         low, high = position - slab_mm / 2, position + slab_mm / 2
@@ -71,7 +71,7 @@ def slab_weights(
 
 
 def slabs(
-    hu: npt.NDArray[np.floating], positions_mm: npt.NDArray[np.floating], slab_mm: float
+    hu: npt.NDArray[np.floating], slice_position_mm: npt.NDArray[np.floating], slab_mm: float
 ) -> Slabs:
     """Average a series to slabs of `slab_mm`, `slab_mm` apart.
 
@@ -79,13 +79,13 @@ def slabs(
     ----------
     hu
         (slice, row, column) HU, sorted along the normal.
-    positions_mm
+    slice_position_mm
         (slice,) rising positions along the normal.
     slab_mm
         Thickness and step. A series whose slices lie that far apart or further already stays as
         it is: doubled or interpolated slices are nothing that the network has seen.
     """
-    positions = np.asarray(positions_mm, np.float64)
+    positions = np.asarray(slice_position_mm, np.float64)
     if len(hu) != len(positions):
         raise ValueError(f"{len(hu)} slices came with {len(positions)} positions")
     steps = np.diff(extents(positions), axis=1)

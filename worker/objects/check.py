@@ -133,7 +133,7 @@ def check_report(ds: Dataset, statement: Statement) -> None:
 def numbers_of(ds: Dataset) -> Iterator[tuple[str, float, float]]:
     """Yield finding code, probability and volume in mL of each measurement group (TID 1411, 1501).
 
-    Read item by item, so that what wrote the report is not what judges it.
+    Read item by item, so that what wrote the report is not what checks it.
     """
     measurements = [
         group

@@ -19,7 +19,8 @@ from worklist.opening import check_url, open_to_read
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 Name = Annotated[str, typer.Argument(help="What the person logs in with.")]
 RoleOption = Annotated[
-    Role, typer.Option(help="reader looks and judges, operator also exports, admin also manages.")
+    Role,
+    typer.Option(help="reader looks and agrees or not, operator also exports, admin manages."),
 ]
 NoPassword = Annotated[bool, typer.Option("--no-password", help="Let in by single sign-on alone.")]
 
