@@ -7,12 +7,16 @@ open the file within `disable_value_validation`.
 import math
 import struct
 from collections.abc import Sequence
+from functools import cache, lru_cache
 from typing import Any, Final
 
+from pydicom.dataelem import RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
+from pydicom.tag import BaseTag, Tag
 
 TEXT_LIMIT: Final = 256
+REPEATED_BYTES: Final = 128  # longer values are rare, and the memory of what was decoded is bounded
 LARGEST: Final = 1e9  # beyond any position or spacing; keeps later sums finite
 # What pydicom raises on an element that is not what its VR claims.
 MALFORMED: Final = (
@@ -32,8 +36,11 @@ MALFORMED: Final = (
 
 def values(ds: Dataset, keyword: str) -> Sequence[Any]:
     """Give an attribute's values; none if it is absent, empty or unreadable."""
+    tag = _tag(keyword)
+    if tag not in ds:  # most are absent, and an exception for each costs more than all the rest
+        return ()
     try:
-        value = ds.get(keyword)
+        value = _value(ds, tag)
     except MALFORMED:
         return ()
     if value is None or value == "":
@@ -46,7 +53,9 @@ def values(ds: Dataset, keyword: str) -> Sequence[Any]:
 def text(ds: Dataset, keyword: str) -> str:
     """Give an attribute as one line of text; PostgreSQL refuses NUL, a log refuses line ends."""
     joined = "\\".join(str(value) for value in values(ds, keyword))
-    return "".join(char for char in joined if char.isprintable()).strip()[:TEXT_LIMIT]
+    if not joined.isprintable():
+        joined = "".join(filter(str.isprintable, joined))
+    return joined.strip()[:TEXT_LIMIT]
 
 
 def numbers(ds: Dataset, keyword: str, count: int) -> tuple[float, ...]:
@@ -73,3 +82,27 @@ def integer(ds: Dataset, keyword: str) -> int:
 def items(ds: Dataset, keyword: str) -> tuple[Dataset, ...]:
     """Give the items of a sequence; none if it is absent or something else."""
     return tuple(item for item in values(ds, keyword) if isinstance(item, Dataset))
+
+
+def _value(ds: Dataset, tag: BaseTag) -> Any:
+    element = ds.get_item(tag)
+    if not isinstance(element, RawDataElement) or not _repeats(element):
+        return ds[tag].value
+    charset = ds.original_character_set
+    charsets = (charset,) if isinstance(charset, str) else tuple(charset)
+    return _decoded(element._replace(value_tell=0), charsets)
+
+
+def _repeats(element: RawDataElement) -> bool:
+    return element.VR != "SQ" and 0 < len(element.value or b"") <= REPEATED_BYTES
+
+
+@lru_cache(maxsize=4096)
+def _decoded(element: RawDataElement, charsets: tuple[str, ...]) -> Any:
+    """Decode once what the slices of a series repeat."""
+    return convert_raw_data_element(element, encoding=list(charsets)).value
+
+
+@cache
+def _tag(keyword: str) -> BaseTag:
+    return Tag(keyword)
