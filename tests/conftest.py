@@ -7,10 +7,14 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from schema.database import Database, open_database, upgrade
 from schema.settings import Settings
+
+hypothesis.settings.register_profile("whatever the machine is doing", deadline=None)
+hypothesis.settings.load_profile("whatever the machine is doing")
 
 
 def pytest_xdist_auto_num_workers() -> int:

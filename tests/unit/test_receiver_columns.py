@@ -2,7 +2,7 @@
 
 import json
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from receiver.instance.columns import header_column, header_from
@@ -22,7 +22,6 @@ def test_a_header_survives_its_row() -> None:
         assert through_a_row(header) == header
 
 
-@settings(deadline=None)  # no test depends on the clock
 @given(positions=st.lists(st.tuples(st.floats(-1e9, 1e9), st.floats(-1e9, 1e9), st.floats(0, 1))))
 def test_every_frame_keeps_its_position(positions: list[tuple[float, ...]]) -> None:
     (first, *_) = headers(datasets(HEAD))
