@@ -104,6 +104,7 @@ class Settings(BaseSettings):
     escalate_after_s: Seconds = 900
     audit_file: Path | None = None
     audit_syslog: Annotated[str, Field(pattern=r"^(udp|tcp)://[^/]+:\d+$")] | None = None
+    picture_cache_mb: Annotated[int, Field(ge=1)] = 2000
     viewer_url: Annotated[str, Field(pattern=r"^https?://.*\{study\}.*$")] | None = None
 
     model: Path | None = None

@@ -325,7 +325,7 @@ class Job(Base):
     look: Mapped[dict[str, Any] | None]  # what the pixels show, see worker.look.series_look.Look
     coverage: Mapped[dict[str, Any] | None]
     timings_s: Mapped[dict[str, Any] | None]
-    # Of each slice, from below: position_mm, probability of any blood and blood_ml.
+    # Of each slice, from below: position_mm, probability of any blood, blood_ml; and the gaps.
     slices: Mapped[dict[str, Any] | None] = mapped_column(deferred=True)
 
     series: Mapped[Series] = relationship(back_populates="jobs")

@@ -17,7 +17,7 @@ QUALITY: Final = 80  # of JPEG: about 10 kB
 def slice_values(
     volume: Volume, labels: npt.NDArray[np.uint8], probabilities: npt.NDArray[np.floating]
 ) -> dict[str, Any]:
-    """Give position, score and blood of each slice, from below, rounded for people.
+    """Give position, score and blood of each slice, from below, rounded; and where gaps are.
 
     Parameters
     ----------
@@ -32,6 +32,7 @@ def slice_values(
         "position_mm": np.round(volume.slice_position_mm, 2).tolist(),
         "probability": np.round(np.asarray(probabilities, float), 3).tolist(),
         "blood_ml": np.round(pixels * volume.slice_heights_mm * pixel_ml, 3).tolist(),
+        "gaps": [gap.after_slice for gap in volume.gaps],
     }
 
 

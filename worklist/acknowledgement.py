@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.orm import Session
 
 from schema.database import Database, read_clock
@@ -15,6 +16,7 @@ from schema.tables import Study, StudyEvent, Verdict
 from worklist.listing import CRITICAL
 from worklist.rows import deciding_job
 
+log = structlog.get_logger()
 UNREAD_CRITICAL = "UNREAD_CRITICAL"
 LONGEST_COMMENT = 500
 MOST_AT_ONCE = 100
@@ -133,6 +135,8 @@ def escalate(database: Database, after: timedelta) -> int:
     for study_id in overdue:
         with database.transaction() as session:
             count += _escalate_one(session, study_id)
+    if count:
+        log.warning("critical_studies_unread", studies=count)
     return count
 
 

@@ -55,6 +55,8 @@ class Entry:
         How much of the head was seen; None until somebody looked.
     unread
         Whether nobody has seen this result.
+    key_picture
+        The address of a picture of the slice with most blood; None where there is none.
     """
 
     study_instance_uid: str
@@ -86,6 +88,7 @@ class Entry:
     acknowledged_by: str | None
     escalated_at: datetime | None
     findings: tuple[FindingRow, ...]
+    key_picture: str | None
     objects: tuple[ObjectRow, ...]
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from schema.states import JobState, Outcome, SeriesState
+from schema.states import DeliveryState, JobState, Outcome, SeriesState
 from worklist.entries import Entry, FindingRow, ObjectRow
 
 
@@ -35,6 +35,28 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
+class DeliveryAccount:
+    """One thing for one destination.
+
+    Attributes
+    ----------
+    what
+        SEG, SR, SC or KO; `message` for what goes to a RIS, FHIR or a webhook.
+    committed_at
+        When the destination said that it keeps it.
+    """
+
+    destination: str
+    what: str
+    state: DeliveryState
+    attempts: int
+    created_at: datetime
+    sent_at: datetime | None
+    committed_at: datetime | None
+    last_error: str | None
+
+
+@dataclass(frozen=True)
 class JobAccount:
     """One analysis of one revision of a series.
 
@@ -44,6 +66,9 @@ class JobAccount:
         Whether this job decided what the worklist shows.
     measured, timings_s
         The values that decided, and seconds by step, as the worker stored them.
+    slices
+        Of each slice, from below: `position_mm`, `probability` of any blood and `blood_ml`; and
+        `gaps`, the slices above which one is missing. Empty for results that hold none.
     """
 
     id: int
@@ -68,6 +93,7 @@ class JobAccount:
     model: str | None
     model_sha256: str | None
     findings: tuple[FindingRow, ...]
+    slices: dict[str, Any]
     objects: tuple[ObjectRow, ...]
 
 
@@ -89,6 +115,8 @@ class SeriesAccount:
         What the analysis does not use.
     announced
         What others say that it holds.
+    removed_instances
+        How many were removed when their time was over; they are not in `instances`.
     """
 
     series_instance_uid: str
@@ -104,6 +132,7 @@ class SeriesAccount:
     resent: tuple[Resent, ...]
     left_out: tuple[LeftOut, ...]
     announced: tuple[Announced, ...]
+    removed_instances: int
     first_instance_at: datetime
     last_instance_at: datetime
     jobs: tuple[JobAccount, ...]
@@ -124,3 +153,4 @@ class Explanation:
     ready_after_s: float | None
     finished_after_s: float | None
     series: tuple[SeriesAccount, ...]
+    deliveries: tuple[DeliveryAccount, ...]

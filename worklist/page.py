@@ -26,6 +26,9 @@ from worklist.actions import Actions
 from worklist.events import Events
 from worklist.explanation import Explanation
 from worklist.export import read_all, read_of_study
+from worklist.images.cache import make_cache
+from worklist.images.preparing import Preparer
+from worklist.images.views import ImageViews
 from worklist.metrics import metrics_text
 from worklist.modelcard import read_card
 from worklist.opening import default_window
@@ -48,12 +51,14 @@ def make_app(database: Database, settings: Settings, events: Events | None = Non
     trail, gate = Trail(settings), Gate(database, settings)
     views = Views(database, settings, templates, trail)
     actions = Actions(database, trail)
+    images = ImageViews(database, settings, trail, Preparer(settings, make_cache(settings)))
     people = AccessViews(gate, templates, trail)
     events = events or Events(database)
     errors = Errors(templates)
     routes: list[BaseRoute] = [
         *views.routes(),
         *actions.routes(),
+        *images.routes(),
         *people.routes(),
         Route("/events", events.stream),
         Mount("/static", StaticFiles(directory=STATIC)),

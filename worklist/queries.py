@@ -11,10 +11,11 @@ from sqlalchemy.sql.base import ExecutableOption
 
 from schema.database import Database, read_clock
 from schema.errors import PermanentError
-from schema.tables import Announcement, Instance, Job, ResultObject, Series, Study
+from schema.tables import Announcement, Delivery, Instance, Job, ResultObject, Series, Study
 from worklist.entries import Worklist
 from worklist.explanation import (
     Announced,
+    DeliveryAccount,
     Explanation,
     JobAccount,
     LeftOut,
@@ -137,6 +138,7 @@ def _with_results() -> tuple[ExecutableOption, ...]:
     jobs = selectinload(Study.series).selectinload(Series.jobs)
     return (
         jobs.selectinload(Job.findings),
+        jobs.selectinload(Job.key_picture),
         jobs.selectinload(Job.objects).selectinload(ResultObject.deliveries),
         selectinload(Study.objects).selectinload(ResultObject.deliveries),
     )
@@ -151,6 +153,7 @@ def _explain(session: Session, study: Study, now: datetime, storage: Path) -> Ex
         entry=make_entry(study, now, storage),
         ready_after_s=_seconds(study.received_at, study.ready_at),
         finished_after_s=_seconds(study.received_at, study.finished_at),
+        deliveries=_find_deliveries(session, study),
         series=tuple(
             _account_series(
                 series,
@@ -223,6 +226,28 @@ def _find_announced(session: Session, study: Study) -> dict[str, list[Announced]
     return found
 
 
+def _find_deliveries(session: Session, study: Study) -> tuple[DeliveryAccount, ...]:
+    query = (
+        sa.select(Delivery)
+        .where(Delivery.study_id == study.id)
+        .options(selectinload(Delivery.object))
+        .order_by(Delivery.created_at, Delivery.id)
+    )
+    return tuple(
+        DeliveryAccount(
+            destination=row.destination,
+            what=row.object.kind if row.object else "message",
+            state=row.state,
+            attempts=row.attempts,
+            created_at=row.created_at,
+            sent_at=row.sent_at,
+            committed_at=row.committed_at,
+            last_error=row.last_error,
+        )
+        for row in session.scalars(query)
+    )
+
+
 def _account_series(
     series: Series, instances: int, arrivals: _Arrivals, jobs: tuple[JobAccount, ...]
 ) -> SeriesAccount:
@@ -240,6 +265,7 @@ def _account_series(
         resent=arrivals.resent,
         left_out=arrivals.left_out,
         announced=arrivals.announced,
+        removed_instances=series.removed_instances,
         first_instance_at=series.first_instance_at,
         last_instance_at=series.last_instance_at,
         jobs=jobs,
@@ -270,6 +296,7 @@ def _account_job(job: Job, shown: bool, storage: Path) -> JobAccount:
         model=job.model,
         model_sha256=job.model_sha256,
         findings=make_findings(job),
+        slices=dict(job.slices or {}),
         objects=make_objects(job, storage),
     )
 

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse
 from schema.hemorrhage_subtypes import SUBTYPES
 from schema.settings import Settings
 from schema.states import Outcome, StudyState
-from worklist import formatting
+from worklist import formatting, viewing
 from worklist.access.guard import LOCAL
 from worklist.access.sessions import Reader
 from worklist.coverage import part_seen
@@ -76,6 +76,7 @@ def _environment(settings: Settings) -> Environment:
         causes=CAUSES,
         counted=lambda number: "999+" if number >= COUNTED_TO else str(number),
         following=_following,
+        layers=viewing.layers,
         wording_of=wording_of,
         late_after_s=LATE_AFTER_S,
         name_findings=name_findings,
@@ -83,8 +84,11 @@ def _environment(settings: Settings) -> Environment:
         outcomes=list(Outcome),
         part_seen=part_seen,
         person=_person,
+        presets=viewing.PRESETS,
         say_claim=say_claim,
+        shown_job=viewing.shown_job,
         states=list(StudyState),
+        strip=viewing.strip,
         subtype_names={subtype.key: subtype.name for subtype in SUBTYPES},
         summarise=summarise,
         timeline=timeline,

@@ -53,6 +53,7 @@ def make_entry(study: Study, now: datetime, storage: Path) -> Entry:
         acknowledged_by=study.acknowledged_by,
         escalated_at=study.escalated_at if study.unread else None,
         findings=make_findings(job),
+        key_picture=f"/api/job/{job.id}/key-picture" if job and job.key_picture else None,
         objects=_shown_objects(study, job, storage),
     )
 

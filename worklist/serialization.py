@@ -41,6 +41,7 @@ ENTRY_FIELDS = (
     "acknowledged_by",
     "escalated_at",
     "findings",
+    "key_picture",
     "objects",
 )
 

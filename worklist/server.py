@@ -15,8 +15,10 @@ from schema.settings import Settings, stop
 from worklist.access.audit import Act, Trail, What
 from worklist.access.guard import is_loopback
 from worklist.access.users import anybody
-from worklist.escalation import Escalation
+from worklist.acknowledgement import escalate
+from worklist.chores import Chores
 from worklist.events import Events
+from worklist.images.cache import make_cache
 from worklist.page import make_app
 
 STOP_WITHIN_S = 5
@@ -26,7 +28,7 @@ def run(settings: Settings, database: Database) -> None:
     """Serve until SIGTERM or SIGINT; answers under way are finished first."""
     set_up_log(settings)
     require_login_beyond_loopback(settings, database)
-    events, trail = Events(database), Trail(settings)
+    events, trail, cache = Events(database), Trail(settings), make_cache(settings)
     # uvicorn finishes and then raises the signal again: the exit status should say "clean".
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
@@ -42,7 +44,11 @@ def run(settings: Settings, database: Database) -> None:
         host, port = listener.getsockname()[:2]
         structlog.get_logger().info("worklist_serves", url=f"http://{host}:{port}/")
         trail.write(Act(What.STARTED, "ihsnet-triage worklist"))
-        with Escalation(database, timedelta(seconds=settings.escalate_after_s)):
+        cache.clear()
+        with Chores(
+            lambda: escalate(database, timedelta(seconds=settings.escalate_after_s)),
+            lambda: cache.forget_removed(database),
+        ):
             try:
                 Server(config, events).run(sockets=[listener])
             finally:

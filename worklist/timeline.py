@@ -1,9 +1,10 @@
 """What happened to a study, from its first image to the last delivery, in order."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from worklist.explanation import Explanation, JobAccount, SeriesAccount
+from worklist.explanation import DeliveryAccount, Explanation, JobAccount, SeriesAccount
 from worklist.formatting import printable
 
 
@@ -19,6 +20,7 @@ def _moments(explanation: Explanation) -> Iterator[tuple[datetime, str]]:
         yield from _of_series(series)
         for job in series.jobs:
             yield from _of_job(job, printable(series.description) or "series")
+    yield from _of_deliveries(explanation.deliveries)
     if entry.escalated_at:
         yield entry.escalated_at, "called out: nobody had seen it"
     if entry.acknowledged_at:
@@ -37,3 +39,23 @@ def _of_job(job: JobAccount, name: str) -> Iterator[tuple[datetime, str]]:
     if job.finished_at:
         outcome = str(job.outcome or job.state).lower().replace("_", " ")
         yield job.finished_at, f"analysis of {name} ended: {outcome}"
+
+
+def _of_deliveries(deliveries: Iterable[DeliveryAccount]) -> Iterator[tuple[datetime, str]]:
+    """Name each destination once for all that it was sent, and once for all that it keeps."""
+    sent: dict[str, list[DeliveryAccount]] = {}
+    for delivery in deliveries:
+        sent.setdefault(delivery.destination, []).append(delivery)
+    for destination, rows in sent.items():
+        yield from _together(rows, "sent_at", f"sent to {destination}")
+        yield from _together(rows, "committed_at", f"{destination} keeps")
+
+
+def _together(rows: list[DeliveryAccount], when: str, words: str) -> Iterator[tuple[datetime, str]]:
+    over = [row for row in rows if getattr(row, when)]
+    if over:
+        counts = Counter(row.what for row in over)
+        kinds = ", ".join(
+            f"{count} {what}" if count > 1 else what for what, count in counts.items()
+        )
+        yield max(getattr(row, when) for row in over), f"{words}: {kinds}"

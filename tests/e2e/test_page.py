@@ -1,28 +1,21 @@
 """The page in a real browser."""
 
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from schema.database import Database
 from schema.readers import Role
 from schema.settings import Settings
 from schema.states import Outcome, SeriesState, StudyState
 from schema.tables import Finding
-from tests.support.processes import free_port, wait_for_port
+from tests.support.browsers import CHROMIUM, WITHIN_MS, browse, serve
 from tests.support.rows import LONG_AGO, add_job, add_series, add_study, done
 from worklist.access.users import add_user
-
-WITHIN_MS = 60_000
-CHROMIUM = shutil.which("chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
@@ -46,34 +39,14 @@ def address(settings: Settings, database: Database) -> Iterator[str]:
             session,
             **done(Outcome.NOT_ANALYSED, 0, reason="NaN in the geometry"),
         )
-    port = free_port()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "worklist"],
-        env={
-            "PATH": "",
-            "TRIAGE_HOME": str(settings.home),
-            "TRIAGE_WORKLIST_PORT": str(port),
-        },
-        stderr=subprocess.DEVNULL,
-    )
-    wait_for_port(port)
-    yield f"http://127.0.0.1:{port}/"
-    server.terminate()
-    assert server.wait() == 0
+    with serve(settings) as address:
+        yield address
 
 
 @pytest.fixture
 def page(address: str) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        faults: list[str] = []
-        page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.goto(address)
+    with browse(address) as page:
         yield page
-        browser.close()
-        assert faults == []
 
 
 def test_a_radiologist_sees_the_bleed_first_and_no_study_misnamed(page: Page) -> None:

@@ -36,5 +36,6 @@ ENTRY = Entry(
     acknowledged_by=None,
     escalated_at=None,
     findings=(),
+    key_picture=None,
     objects=(),
 )

@@ -31,6 +31,12 @@
   function put(fresh, title) {
     const focused = document.activeElement && document.activeElement.closest("tr a.open");
     const href = focused ? focused.getAttribute("href") : null;
+    // Pictures that are there already stay: no answer of ours is kept in a cache.
+    const shown = new Map([...live().querySelectorAll("img")].map((img) => [img.getAttribute("src"), img]));
+    for (const img of fresh.querySelectorAll("img")) {
+      const same = shown.get(img.getAttribute("src"));
+      if (same && same.alt === img.alt) img.replaceWith(same);
+    }
     live().replaceWith(document.adoptNode(fresh));
     document.title = title;
     if (href) {

@@ -1,0 +1,34 @@
+"""Slices on disk: bounded, and whole or not at all."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from worklist.images.cache import Cache
+
+
+def test_the_cache_lets_go_of_what_was_looked_at_longest_ago(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "pictures", limit_bytes=250)
+    for moment, name in enumerate(("1-a", "2-b")):
+        os.utime(cache.add(name, lambda file: file.write(bytes(100))), (moment, moment))
+    assert cache.find("1-a")  # looked at now
+    cache.add("3-c", lambda file: file.write(bytes(100)))
+    kept = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert kept == ["1-a.slices", "3-c.slices"]
+
+
+def test_what_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+    def write(_: object) -> None:
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        Cache(tmp_path, 100).add("1-a", write)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_that_starts_keeps_nothing_of_the_one_before(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, 100)
+    cache.add("1-a", lambda file: file.write(b"x"))
+    cache.clear()
+    assert cache.find("1-a") is None

@@ -1,0 +1,76 @@
+"""Routes to the images: what a series looks like, its slices, and the picture on the list.
+
+Addresses hold the number of an analysis, nothing of a patient.
+"""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from schema.database import Database
+from schema.errors import PixelError
+from schema.settings import Settings
+from worklist.access.audit import Act, Trail, What
+from worklist.access.guard import address_of, reader_of
+from worklist.images.preparing import Preparer
+from worklist.images.sources import find_images, find_key_picture
+
+
+@dataclass(frozen=True)
+class ImageViews:
+    """The views; each reader has logged in, as for every page."""
+
+    database: Database
+    settings: Settings
+    trail: Trail
+    preparer: Preparer
+
+    def routes(self) -> list[BaseRoute]:
+        """Say which address shows what."""
+        return [
+            Route("/api/job/{job:int}/images", self.images),
+            Route("/api/job/{job:int}/images/{version}/{index:int}", self.slice),
+            Route("/api/job/{job:int}/key-picture", self.key_picture),
+        ]
+
+    def images(self, request: Request) -> Response:
+        """Describe the series, made ready if need be; whoever asks has seen its images."""
+        images = find_images(self.database, self.settings.storage, request.path_params["job"])
+        try:
+            prepared = self.preparer.prepare(images)
+        except PixelError as error:
+            told = {"error": f"These images can't be shown: {error}", "cause": ""}
+            return JSONResponse(told, HTTPStatus.UNPROCESSABLE_ENTITY)
+        self.trail.write(
+            Act(
+                What.SEEN,
+                reader_of(request).name,
+                address_of(request),
+                study_instance_uid=images.study_instance_uid,
+                patient_id=images.patient_id,
+            )
+        )
+        return JSONResponse(prepared.stack | {"version": images.version})
+
+    def slice(self, request: Request) -> Response:
+        """Answer one slice: (row, column) int16 HU, then (row, column) uint8 segment numbers."""
+        images = find_images(self.database, self.settings.storage, request.path_params["job"])
+        if request.path_params["version"] != images.version:
+            raise HTTPException(HTTPStatus.CONFLICT, "The images changed; open the study again.")
+        prepared, index = self.preparer.prepare(images), request.path_params["index"]
+        if index >= len(prepared.parts):
+            raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such slice.")
+        return Response(
+            prepared.read(index),
+            media_type="application/octet-stream",
+            headers={"Content-Encoding": "gzip"},
+        )
+
+    def key_picture(self, request: Request) -> Response:
+        """Answer the picture that the list shows."""
+        jpeg = find_key_picture(self.database, request.path_params["job"])
+        return Response(jpeg, media_type="image/jpeg")
