@@ -146,7 +146,7 @@ def test_a_script_in_a_series_description_is_escaped(database: Database, client:
         )
     page = client.get("/study/1.2.3").text
     assert "<script>" not in page
-    assert page.count("&lt;script&gt;") == 3  # timeline, title and reason
+    assert page.count("&lt;script&gt;") == 5  # in the timeline, the table and the details
 
 
 def test_a_script_in_the_address_is_escaped(client: Client) -> None:
