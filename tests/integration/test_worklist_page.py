@@ -173,7 +173,7 @@ def test_the_pages_hold_no_script_and_no_style_of_their_own(
     pages = client.get("/").text + client.get("/study/1.2.3").text
     assert set(re.findall(r"<script[^>]*>[^<]*", pages)) <= {
         '<script src="/static/live.js" defer>',
-        '<script src="/static/study.js" defer>',
+        '<script src="/static/viewer.js" defer>',
     }
     assert "style=" not in pages
     assert not re.search(r"\son[a-z]+=", pages)
