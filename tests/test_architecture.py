@@ -1,5 +1,6 @@
 """What holds for the tree as a whole; the table of allowed imports itself is import-linter's."""
 
+import ast
 import subprocess
 import sys
 from importlib.metadata import packages_distributions, requires
@@ -98,3 +99,50 @@ def test_the_start_scripts_stop_with_one_line_without_a_python(tmp_path: Path) -
         "ihsnet-triage: Python 3.11 to 3.13 is needed and none was found;"
         " install it and run this again\n"
     )
+
+
+FIGURES = ("dice", "iou", "accuracy", "auc", "sensitivity", "specificity")
+NO_FIGURES = {"losses.py", "curves.py"}  # what can be differentiated, and drawings
+
+
+def defined(path: Path) -> list[str]:
+    """Name the functions of a module, those inside of classes too."""
+    nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+    return [node.name for node in nodes if isinstance(node, ast.FunctionDef)]
+
+
+def test_each_figure_of_the_trainer_is_defined_in_one_module() -> None:
+    found = {
+        path.name: names
+        for path in (ROOT / "trainer").rglob("*.py")
+        if path.name not in NO_FIGURES
+        and (names := [name for name in defined(path) if set(FIGURES) & set(name.split("_"))])
+    }
+    assert list(found) == ["metrics.py"]
+    assert {"dice", "mean_dice", "accuracy", "auc"} <= set(found["metrics.py"])
+
+
+@pytest.mark.parametrize("name", ["MEGABYTE", "sync_folder", "Level", "DimseStatus"])
+def test_a_shared_fact_stands_once(name: str) -> None:
+    """In the schema, whatever needs it."""
+    places = [
+        path.relative_to(ROOT).as_posix()
+        for package in OURS
+        for path in (ROOT / package).rglob("*.py")
+        if name in assigned(path)
+    ]
+    assert len(places) == 1
+    assert places[0].startswith("schema/")
+
+
+def assigned(path: Path) -> set[str]:
+    """Name what a module defines at its top level."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+        elif isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return names

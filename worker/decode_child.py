@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schema.errors import PixelError, TriageError
+from schema.files import MEGABYTE
 from worker.limits import END, FRAME
 from worker.slices import decode
 
@@ -33,7 +34,7 @@ def main(memory_bytes: int, limit_s: float) -> None:
         except TriageError as error:
             send_error(sys.stdout.buffer, error)
         except MemoryError:
-            reason = f"its pixels need more than TRIAGE_DECODE_MEMORY_MB={memory_bytes >> 20}"
+            reason = f"its pixels need more than TRIAGE_DECODE_MEMORY_MB={memory_bytes // MEGABYTE}"
             send_error(sys.stdout.buffer, PixelError(f"SOP instance {sop_instance_uid}: {reason}"))
         sys.stdout.buffer.flush()
 

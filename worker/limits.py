@@ -24,8 +24,8 @@ import numpy.typing as npt
 
 from schema import errors
 from schema.errors import PixelError, TransientError, TriageError
+from schema.files import MEGABYTE
 
-MEGABYTE: Final = 2**20
 LONGEST_LINE: Final = 65536
 FRAME: Final = b"frame "  # then the SOP Instance UID, a line's end and the pixels
 END: Final = b"end\n"

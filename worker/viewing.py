@@ -24,6 +24,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.utils import iter_pixels
 
 from schema.errors import PixelError, TriageError
+from schema.files import MEGABYTE
 from worker.decode_child import limit, timed
 from worker.header import MALFORMED
 from worker.slices import Stack, decode, read_stack
@@ -45,7 +46,7 @@ def main(memory_bytes: int, limit_s: float) -> None:
     except TriageError as error:
         _send(out, "error", str(error).encode())
     except MemoryError:
-        reason = f"its pixels need more than TRIAGE_DECODE_MEMORY_MB={memory_bytes >> 20}"
+        reason = f"its pixels need more than TRIAGE_DECODE_MEMORY_MB={memory_bytes // MEGABYTE}"
         _send(out, "error", reason.encode())
     out.flush()
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from trainer.evaluation.blobs import blobs, together
-from trainer.evaluation.metrics import Overlap
+from trainer.evaluation.metrics import PixelCounts
 from worker.munet.card import OperatingPoint
 from worker.munet.labels import components
 
@@ -34,22 +34,23 @@ def test_each_component_has_its_size_its_peak_and_its_blood(maps, masks):
 
 
 def test_dice_is_pooled_and_by_bloody_slice(maps, masks):
-    pooled, by_slice = blobs(maps, masks, 0.5).dice(OperatingPoint(), np.ones(3, np.bool_))
-    assert pooled == pytest.approx(2 * 24 / (28 + 40))
-    assert by_slice == pytest.approx((2 * 24 / (24 + 40) + 0) / 2)
+    counts = blobs(maps, masks, 0.5).sifted(OperatingPoint(), np.ones(3, np.bool_))
+    assert counts.dice == pytest.approx(2 * 24 / (28 + 40))
+    assert counts.with_blood.mean_dice == pytest.approx((2 * 24 / (24 + 40) + 0) / 2)
 
 
 @pytest.mark.parametrize("point", [OperatingPoint(seed=0.8), OperatingPoint(minimum_px=8)])
 def test_it_sifts_as_the_worker_does(maps, masks, point):
-    overlap = Overlap()
-    for one, mask in zip(maps, masks, strict=True):
-        overlap.add(mask, components(one.astype(np.float32), point))
-    found = blobs(maps, masks, point.mask).dice(point, np.ones(3, np.bool_))
-    assert found == pytest.approx((overlap.dice, overlap.mean_dice))
+    shown = np.stack([components(scores.astype(np.float32), point) for scores in maps])
+    expected = PixelCounts.of(masks, shown > 0)
+    sifted = blobs(maps, masks, point.mask).sifted(point, np.ones(3, np.bool_))
+    assert sifted.found.tolist() == expected.found.tolist()
+    assert sifted.both.tolist() == expected.both.tolist()
 
 
 def test_a_slice_that_is_not_shown_has_no_mask(maps, masks):
-    assert blobs(maps, masks, 0.5).dice(OperatingPoint(), np.zeros(3, np.bool_)) == (0, 0)
+    counts = blobs(maps, masks, 0.5).sifted(OperatingPoint(), np.zeros(3, np.bool_))
+    assert counts.found.tolist() == [0, 0, 0]
 
 
 def test_patients_stand_one_after_the_other(maps, masks):

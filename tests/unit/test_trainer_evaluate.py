@@ -10,7 +10,14 @@ from trainer.cli import app
 from trainer.datasets.splits import SplitError, evaluated_patients
 from trainer.evaluation.evaluate import evaluate, overlap
 from trainer.evaluation.intervals import bootstrap, exact
-from trainer.evaluation.metrics import Overlap, auc, intraclass, sensitivity, specificity
+from trainer.evaluation.metrics import (
+    CalledTypes,
+    PixelCounts,
+    auc,
+    intraclass,
+    sensitivity,
+    specificity,
+)
 from trainer.evaluation.operating import POINTS, platt, youden
 from trainer.evaluation.studies import ML_PER_PIXEL, Study, count
 from worker.munet.card import CLASSES, OperatingPoint
@@ -119,18 +126,27 @@ def test_a_published_pixel_is_half_a_microlitre():
 
 
 def test_overlap_of_nothing_is_not_a_number():
-    none = np.zeros(0, int)
-    assert math.isnan(overlap(none, none, none)["dice"])
+    none = PixelCounts(*np.zeros((3, 0), int))
+    assert math.isnan(overlap(none)["dice"])
+    assert math.isnan(none.dice)
 
 
 def test_overlap_adds_up_pixels_and_averages_slices():
-    both = Overlap()
-    half = np.array([True, True, False, False])
-    both.add(half, np.array([True, False, True, False]))
-    both.add(half & False, half)
-    assert both.dice == pytest.approx(2 * 1 / (2 + 4))
-    assert both.iou == pytest.approx(1 / 5)
-    assert both.mean_dice == pytest.approx(0.5)
+    half = np.array([[True, True, False, False]])
+    found = np.array([[True, False, True, False]])
+    counts = PixelCounts.of(np.stack([half, half & False]), np.stack([found, half]))
+    assert counts.dice == pytest.approx(2 * 1 / (2 + 4))
+    assert counts.iou == pytest.approx(1 / 5)
+    assert counts.mean_dice == pytest.approx(0.25)
+    assert counts.with_blood.mean_dice == pytest.approx(0.5)
+
+
+def test_types_are_called_on_slices_with_exactly_one():
+    types = np.array([[1, 0, 0], [0, 1, 0], [0, 1, 0], [1, 1, 0], [0, 0, 0]], np.bool_)
+    scores = np.array([[0.9, 0.1, 0], [0.9, 0.1, 0], [0.1, 0.9, 0], [0, 0, 1], [0, 0, 1]])
+    calls = CalledTypes.of(scores, types)
+    assert calls.truth.tolist() == [0, 1, 1]
+    assert (calls.accuracy, calls.balanced_accuracy) == (pytest.approx(2 / 3), 0.75)
 
 
 def test_auc_counts_pairs_in_the_right_order():

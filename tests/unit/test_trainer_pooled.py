@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 
 from tests.support.studies import study
 from trainer.evaluation.metrics import auc
-from trainer.evaluation.pooled import clinical, gain, mean_dice, measured, paper
+from trainer.evaluation.pooled import clinical, gain, measured, paper
 
 EDH = study(1, ["EDH", "EDH", None], [100, 50, 0], [100, 0, 10], [80, 0, 0], [0.9, 0.4, 0.6])
 SDH = study(2, ["SDH"], [30], [30], [30], [0.8])
@@ -40,10 +40,6 @@ def test_dice_of_a_type_is_of_its_own_label():
 def test_a_type_that_nobody_has_is_not_measurable():
     assert math.isnan(paper([EDH, HEALTHY])["SAH_dice"])
     assert measured([EDH, HEALTHY], paper)["SAH_dice"].ci95 == ()
-
-
-def test_mean_dice_of_no_slice_is_not_measurable():
-    assert math.isnan(mean_dice(*np.zeros((3, 0), int)))
 
 
 def test_the_bootstrap_draws_patients_never_slices():

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from trainer.evaluation.metrics import ratio
+from trainer.evaluation.metrics import PixelCounts
 from worker.munet.card import OperatingPoint
 
 
@@ -21,8 +21,8 @@ class Blobs:
     both: npt.NDArray[np.int64]  # (component,) pixels that are blood
     truth: npt.NDArray[np.int64]  # (slice,) pixels of blood
 
-    def dice(self, point: OperatingPoint, shown: npt.NDArray[np.bool_]) -> tuple[float, float]:
-        """Dice of any bleed, pooled and as the mean over slices with blood.
+    def sifted(self, point: OperatingPoint, shown: npt.NDArray[np.bool_]) -> PixelCounts:
+        """Count the pixels of the components that an operating point leaves.
 
         Parameters
         ----------
@@ -35,10 +35,7 @@ class Blobs:
         slices = len(self.truth)
         found = np.bincount(self.index[kept], self.size[kept], slices)
         both = np.bincount(self.index[kept], self.both[kept], slices)
-        bloody = self.truth > 0
-        by_slice = 2 * both[bloody] / (self.truth + found)[bloody]
-        pooled = ratio(2 * both.sum(), self.truth.sum() + found.sum())
-        return pooled, ratio(by_slice.sum(), int(bloody.sum()))
+        return PixelCounts(self.truth, found.astype(np.int64), both.astype(np.int64))
 
 
 def blobs(maps: npt.NDArray[np.float16], masks: npt.NDArray[np.bool_], limit: float) -> Blobs:

@@ -15,7 +15,17 @@ from sklearn.metrics import confusion_matrix
 
 from trainer.evaluation.clinical import PREVALENCES, clinical_figures
 from trainer.evaluation.intervals import bootstrap, shares
-from trainer.evaluation.metrics import auc, intraclass, ratio, sensitivity, specificity
+from trainer.evaluation.metrics import (
+    CalledTypes,
+    PixelCounts,
+    auc,
+    intraclass,
+    mean,
+    one_type,
+    ratio,
+    sensitivity,
+    specificity,
+)
 from trainer.evaluation.studies import Study
 from worker.munet.card import CLASSES
 
@@ -45,80 +55,69 @@ def _column(studies: Sequence[Study], name: str) -> npt.NDArray[Any]:
 
 def segmentation(studies: Sequence[Study]) -> dict[str, Any]:
     """Dice and IoU (equations 11, 12) by type as means over slices, and any pooled over voxels."""
-    types, truth = _column(studies, "types"), _column(studies, "truth_px")
-    found, both = _column(studies, "found_px"), _column(studies, "both_px")
-    single = types.sum(axis=1) == 1
-    report: dict[str, Any] = {}
-    for index, name in enumerate(CLASSES):
-        rows = single & types[:, index]
-        report[name] = overlap(truth[rows], found[rows, index], both[rows, index])
-        report[name]["patients"] = with_type(studies, index)
+    types = _column(studies, "types")
+    alone = np.asarray(types & one_type(types)[:, None])  # (slice, 5)
+    report: dict[str, Any] = {
+        name: {
+            **overlap(pixel_counts(studies, index).where(alone[:, index])),
+            "patients": with_type(studies, index),
+        }
+        for index, name in enumerate(CLASSES)
+    }
     present = [report[name] for name in CLASSES if report[name]["slices"]]
     report["mean"] = {
-        key: float(np.mean([figures[key] for figures in present])) if present else math.nan
-        for key in ("dice", "iou")
+        key: mean([figures[key] for figures in present if not math.isnan(figures[key])])
+        for key in ("dice", "iou", "icc")
     }
-    known = [figures["icc"] for figures in present if not math.isnan(figures["icc"])]
-    report["mean"]["icc"] = float(np.mean(known)) if known else math.nan
-    bloody = types.any(axis=1)
+    every, bloody = pixel_counts(studies), np.asarray(types.any(axis=1))
     report["any"] = {
-        "dice": ratio(2 * both[:, -1].sum(), truth.sum() + found[:, -1].sum()),
-        "iou": ratio(both[:, -1].sum(), truth.sum() + found[:, -1].sum() - both[:, -1].sum()),
-        "mean_dice": overlap(truth[bloody], found[bloody, -1], both[bloody, -1])["dice"],
+        "dice": every.dice,
+        "iou": every.iou,
+        "mean_dice": every.where(bloody).mean_dice,
         "slices": int(bloody.sum()),
     }
     return report
 
 
+def pixel_counts(studies: Sequence[Study], index: int = -1) -> PixelCounts:
+    """Count the pixels of all slices for one type; of any type without an index."""
+    columns = _column(studies, "found_px")[:, index], _column(studies, "both_px")[:, index]
+    return PixelCounts(_column(studies, "truth_px"), *columns)
+
+
 def with_type(studies: Sequence[Study], index: int) -> int:
     """Count the patients who have a slice with this type alone."""
-    return sum(bool((s.types[:, index] & (s.types.sum(axis=1) == 1)).any()) for s in studies)
+    return sum(bool((s.types[:, index] & one_type(s.types)).any()) for s in studies)
 
 
-def overlap(
-    truth: npt.NDArray[np.int64], found: npt.NDArray[np.int64], both: npt.NDArray[np.int64]
-) -> dict[str, float]:
-    """Mean Dice and IoU over slices, and the agreement of areas, from pixel counts (slice,)."""
-    if not len(truth):
-        return {"dice": math.nan, "iou": math.nan, "icc": math.nan, "slices": 0}
-    whole = np.maximum(truth + found, 1)
+def overlap(counts: PixelCounts) -> dict[str, float]:
+    """Mean Dice and IoU over slices, and the agreement of areas."""
     return {
-        "dice": float(np.mean(2 * both / whole)),
-        "iou": float(np.mean(both / np.maximum(truth + found - both, 1))),
-        "icc": intraclass(truth.astype(float), found.astype(float)),
-        "slices": len(truth),
+        "dice": counts.mean_dice,
+        "iou": counts.mean_iou,
+        "icc": intraclass(counts.truth.astype(float), counts.found.astype(float)),
+        "slices": len(counts.truth),
     }
 
 
 def classification(studies: Sequence[Study]) -> dict[str, Any]:
     """Return the paper's tables 9 to 11: argmax over five types, slices with one type."""
-    types = _column(studies, "types")
-    single = types.sum(axis=1) == 1
-    scores = _column(studies, "slice_probabilities")[single, : len(CLASSES)]
-    truth = types[single].argmax(axis=1)
-    called = scores.argmax(axis=1)
+    types, scores = _column(studies, "types"), _column(studies, "slice_probabilities")
+    calls = CalledTypes.of(scores, types)
     report: dict[str, Any] = {
-        "accuracy": ratio(int((truth == called).sum()), len(truth)),
-        "balanced_accuracy": balanced(truth, called),
+        "accuracy": calls.accuracy,
+        "balanced_accuracy": calls.balanced_accuracy,
     }
     # Averaged over a head each type has a level of its own in each head, so only its lead over the
     # best other type can be compared between slices.
-    lead = leads(scores)
+    lead = leads(scores[one_type(types), : len(CLASSES)])
     for index, name in enumerate(CLASSES):
-        report[name] = one_against_all(truth == index, called == index, lead[:, index])
-    numbers = range(len(CLASSES))
-    empty = np.zeros((len(CLASSES),) * 2, int)
-    matrix = confusion_matrix(truth, called, labels=list(numbers)) if len(truth) else empty
+        report[name] = one_against_all(calls.truth == index, calls.called == index, lead[:, index])
+    numbers = list(range(len(CLASSES)))
+    matrix = np.zeros((len(CLASSES),) * 2, int)
+    if len(calls.truth):
+        matrix = confusion_matrix(calls.truth, calls.called, labels=numbers)
     return report | {"confusion": matrix.tolist()}
-
-
-def balanced(truth: npt.NDArray[np.intp], called: npt.NDArray[np.intp]) -> float:
-    """Mean over the types that are there of the share that is called right."""
-    shares = [
-        ratio(int((called[truth == kind] == kind).sum()), int((truth == kind).sum()))
-        for kind in np.unique(truth)
-    ]
-    return float(np.mean(shares)) if shares else math.nan
 
 
 def leads(scores: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:

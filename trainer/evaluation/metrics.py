@@ -1,6 +1,8 @@
-"""Figures of merit on plain arrays."""
+"""The one definition of each figure of merit, on plain arrays: Dice, IoU, AUC, accuracy, ICC."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -32,38 +34,84 @@ def specificity(truth: npt.NDArray[np.bool_], called: npt.NDArray[np.bool_]) -> 
     return sensitivity(~truth, ~called)
 
 
-class Overlap:
-    """Dice and IoU (equations 11, 12), pooled over all pixels and as a mean over slices."""
+@dataclass(frozen=True)
+class PixelCounts:
+    """Pixels of some slices from which every Dice and IoU of ours comes (equations 11 and 12)."""
 
-    def __init__(self) -> None:
-        self.both = self.truth = self.found = 0
-        self.slices: list[float] = []
+    truth: npt.NDArray[np.integer]  # (slice,) blood
+    found: npt.NDArray[np.integer]  # (slice,) found
+    both: npt.NDArray[np.integer]  # (slice,) found and there
 
-    def add(self, truth: npt.NDArray[np.bool_], found: npt.NDArray[np.bool_]) -> None:
-        """Count one slice; the mean over slices is over those with blood."""
-        both, size, called = int((truth & found).sum()), int(truth.sum()), int(found.sum())
-        self.both, self.truth, self.found = (
-            self.both + both,
-            self.truth + size,
-            self.found + called,
-        )
-        if size:
-            self.slices.append(2 * both / (size + called))
+    @classmethod
+    def of(cls, truth: npt.NDArray[np.bool_], found: npt.NDArray[np.bool_]) -> "PixelCounts":
+        """Count masks (slice, row, column)."""
+        masks = (truth, found, truth & found)
+        return cls(*(np.count_nonzero(mask, axis=(1, 2)) for mask in masks))
+
+    def where(self, rows: npt.NDArray[np.bool_]) -> "PixelCounts":
+        """Give the counts of some of the slices."""
+        return PixelCounts(self.truth[rows], self.found[rows], self.both[rows])
+
+    @property
+    def with_blood(self) -> "PixelCounts":
+        """The counts of the slices that hold blood."""
+        return self.where(self.truth > 0)
 
     @property
     def dice(self) -> float:
-        """Pooled over all pixels that were added."""
-        return ratio(2 * self.both, self.truth + self.found)
+        """Pooled over all pixels."""
+        return ratio(2 * self.both.sum(), self.truth.sum() + self.found.sum())
 
     @property
     def iou(self) -> float:
-        """Pooled over all pixels that were added."""
-        return ratio(self.both, self.truth + self.found - self.both)
+        """Pooled over all pixels."""
+        return ratio(self.both.sum(), self.truth.sum() + self.found.sum() - self.both.sum())
 
     @property
     def mean_dice(self) -> float:
-        """Mean over the slices with blood."""
-        return float(np.mean(self.slices)) if self.slices else math.nan
+        """Mean over the slices; one where nothing is and nothing was found counts 0."""
+        return mean(2 * self.both / np.maximum(self.truth + self.found, 1))
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean over the slices; one where nothing is and nothing was found counts 0."""
+        return mean(self.both / np.maximum(self.truth + self.found - self.both, 1))
+
+
+@dataclass(frozen=True)
+class CalledTypes:
+    """The types of slices with exactly one, and what they were called (the paper's protocol)."""
+
+    truth: npt.NDArray[np.intp]  # (slice,) index of the type
+    called: npt.NDArray[np.intp]  # (slice,) index of the highest of the five scores
+
+    @classmethod
+    def of(cls, scores: npt.NDArray[np.floating], types: npt.NDArray[np.bool_]) -> "CalledTypes":
+        """Take the argmax of scores (slice, 5 or more) where types (slice, 5) names one."""
+        single = one_type(types)
+        truth, called = types[single], scores[single, : types.shape[1]]
+        return cls(truth.argmax(axis=1), called.argmax(axis=1))
+
+    @property
+    def accuracy(self) -> float:
+        """Share that is called right (equation 7)."""
+        return ratio(int((self.truth == self.called).sum()), len(self.truth))
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean over the types that are there of the share that is called right."""
+        kinds = np.unique(self.truth)
+        return mean([sensitivity(self.truth == kind, self.called == kind) for kind in kinds])
+
+
+def one_type(types: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Which slices have exactly one of the types (slice, 5)."""
+    return np.asarray(types.sum(axis=1) == 1)
+
+
+def mean(values: Sequence[float] | npt.NDArray[np.floating]) -> float:
+    """Mean of what is known; NaN of nothing."""
+    return ratio(float(np.sum(values)), len(values))
 
 
 def intraclass(truth: npt.NDArray[np.floating], found: npt.NDArray[np.floating]) -> float:

@@ -168,5 +168,6 @@ def best_masks(
             if seed >= mask:
                 candidate = replace(point, mask=mask, seed=seed, minimum_px=size, slice_gate=gate)
                 shown = (score >= gate) & (study >= point.study_gate)
-                tried.append((sum(counted.dice(candidate, shown)), candidate))
+                counts = counted.sifted(candidate, shown)
+                tried.append((counts.dice + counts.with_blood.mean_dice, candidate))
     return max(tried, key=lambda pair: pair[0])[1]

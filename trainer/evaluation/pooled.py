@@ -4,11 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from trainer.evaluation.evaluate import balanced, with_type
+from trainer.evaluation.evaluate import pixel_counts, with_type
 from trainer.evaluation.intervals import bootstrap, shares
-from trainer.evaluation.metrics import auc, ratio, sensitivity, specificity
+from trainer.evaluation.metrics import CalledTypes, auc, mean, one_type, sensitivity, specificity
 from trainer.evaluation.studies import Study
 from worker.munet.card import CLASSES
 
@@ -31,11 +30,10 @@ def clinical(studies: Sequence[Study]) -> dict[str, float]:
     bleeds = np.array([bool(study.positive.any()) for study in studies])
     study_score = np.array([study.probabilities[-1] for study in studies])
     alarms = np.array([study.called for study in studies])
-    truth = np.concatenate([study.truth_px for study in studies])
-    found, both = any_pixels(studies)
+    counts = pixel_counts(studies)
     return {
-        "any_dice": ratio(2 * both.sum(), truth.sum() + found.sum()),
-        "any_dice_by_slice": mean_dice(truth[positive], found[positive], both[positive]),
+        "any_dice": counts.dice,
+        "any_dice_by_slice": counts.where(positive).mean_dice,
         "slice_auc": auc(positive, score),
         "study_auc": auc(bleeds, study_score),
         "slice_sensitivity": sensitivity(positive, called),
@@ -48,48 +46,19 @@ def clinical(studies: Sequence[Study]) -> dict[str, float]:
 def paper(studies: Sequence[Study]) -> dict[str, float]:
     """Types by the paper's protocol: slices with exactly one, argmax over the five."""
     types = np.concatenate([study.types for study in studies])
-    single = types.sum(axis=1) == 1
-    scores = np.concatenate([study.slice_probabilities for study in studies])[:, : len(CLASSES)]
-    kinds, called = types[single].argmax(axis=1), scores[single].argmax(axis=1)
-    truth = np.concatenate([study.truth_px for study in studies])
-    found = np.concatenate([study.found_px for study in studies])
-    both = np.concatenate([study.both_px for study in studies])
+    calls = CalledTypes.of(np.concatenate([s.slice_probabilities for s in studies]), types)
     figures = {
-        "type_accuracy": ratio(int((kinds == called).sum()), len(kinds)),
-        "type_balanced_accuracy": balanced(kinds, called),
+        "type_accuracy": calls.accuracy,
+        "type_balanced_accuracy": calls.balanced_accuracy,
     }
+    single = one_type(types)
     for index, name in enumerate(CLASSES):
-        rows = single & types[:, index]
-        pixels = truth[rows], found[rows, index], both[rows, index]
-        figures |= {f"{name}_dice": mean_dice(*pixels), f"{name}_iou": mean_iou(*pixels)}
+        counts = pixel_counts(studies, index).where(single & types[:, index])
+        figures |= {f"{name}_dice": counts.mean_dice, f"{name}_iou": counts.mean_iou}
     for key in ("dice", "iou"):
-        known = [v for v in (figures[f"{name}_{key}"] for name in CLASSES) if not np.isnan(v)]
-        figures[f"mean_{key}"] = ratio(sum(known), len(known))
+        values = [figures[f"{name}_{key}"] for name in CLASSES]
+        figures[f"mean_{key}"] = mean([value for value in values if not np.isnan(value)])
     return figures
-
-
-def any_pixels(
-    studies: Sequence[Study],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Pixels found as blood of any type, and those of them that are, (slice,) each."""
-    return (
-        np.concatenate([study.found_px[:, -1] for study in studies]),
-        np.concatenate([study.both_px[:, -1] for study in studies]),
-    )
-
-
-def mean_dice(
-    truth: npt.NDArray[np.int64], found: npt.NDArray[np.int64], both: npt.NDArray[np.int64]
-) -> float:
-    """Mean over slices of equation 11, from pixel counts; NaN of no slice."""
-    return ratio(float((2 * both / np.maximum(truth + found, 1)).sum()), len(truth))
-
-
-def mean_iou(
-    truth: npt.NDArray[np.int64], found: npt.NDArray[np.int64], both: npt.NDArray[np.int64]
-) -> float:
-    """Mean over slices of equation 12, from pixel counts; NaN of no slice."""
-    return ratio(float((both / np.maximum(truth + found - both, 1)).sum()), len(truth))
 
 
 def measured(studies: Sequence[Study], figures: Figures) -> dict[str, Measured]:

@@ -1,6 +1,5 @@
 """The training loop."""
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from trainer.config import RunConfig, Stage
 from trainer.datasets.cache import Prepared
 from trainer.datasets.splits import Split
+from trainer.evaluation.metrics import CalledTypes, mean
 from trainer.training.augment import augment
 from trainer.training.batches import Batch, Bleeds, load_batch
 from trainer.training.losses import Target, total_loss
@@ -37,8 +37,7 @@ class Step(NamedTuple):
     """What one batch gave."""
 
     loss: float
-    right: int  # slices with one type whose type was called right
-    single: int  # slices with one type
+    calls: CalledTypes
 
 
 def fit(
@@ -139,10 +138,11 @@ def _together(run: Run, before: Tensor, world: World) -> None:
 
 def summary(steps: Sequence[Step]) -> dict[str, float]:
     """Mean loss, and the share of slices with one type whose type was called right."""
-    right, single = (sum(getattr(step, name) for step in steps) for name in ("right", "single"))
+    truth = np.concatenate([step.calls.truth for step in steps])
+    called = np.concatenate([step.calls.called for step in steps])
     return {
-        "loss": float(np.mean([step.loss for step in steps])),
-        "accuracy": right / single if single else math.nan,
+        "loss": mean([step.loss for step in steps]),
+        "accuracy": CalledTypes(truth, called).accuracy,
     }
 
 
@@ -188,10 +188,8 @@ def train_step(
     logits = output.scores.detach().cpu()
     genuine = torch.from_numpy(batch.genuine)
     run.hardness[torch.from_numpy(rows)[genuine]] = logits[:, -1].sigmoid()[genuine]
-    types = batch.target.types
-    single = types.sum(dim=1) == 1
-    right = logits[:, :-1].argmax(dim=1) == types.argmax(dim=1)
-    return Step(float(loss.detach()), int((right & single).sum()), int(single.sum()))
+    calls = CalledTypes.of(logits.numpy(), batch.target.types.bool().numpy())
+    return Step(float(loss.detach()), calls)
 
 
 def _progress(console: Console) -> Progress:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from torch import nn
 
 from trainer.datasets.cache import Prepared
-from trainer.evaluation.metrics import Overlap, auc, ratio, sensitivity, specificity
+from trainer.evaluation.metrics import CalledTypes, PixelCounts, auc, sensitivity, specificity
 from trainer.evaluation.operating import SCORING
 from worker.munet.card import Scoring
 from worker.munet.inference import run, study_logits
@@ -42,33 +42,26 @@ def validate(
 ) -> Progress:
     """Score whole patients at a stage's size."""
     network.eval()
-    overlap, logits, truth, studies, bleeds = Overlap(), [], [], [], []
+    blood, found, logits, truth, studies, bleeds = [], [], [], [], [], []
     for patient in patients:
         rows, series = prepared.where([patient]), prepared.series(patient)
         series = series._replace(pictures=shrink(series.pictures, size))
         maps = run(network, series, Scoring(), next(network.parameters()).device)
-        masks = shrink(prepared.masks[rows].astype(np.uint8) * 255, size) >= 128
-        for mask, found in zip(masks, maps.any_map, strict=True):
-            overlap.add(mask, found >= 0.5)
+        blood.append(shrink(prepared.masks[rows].astype(np.uint8) * 255, size) >= 128)
+        found.append(maps.any_map >= 0.5)
         logits.append(maps.logits)
         truth.append(prepared.types[rows])
         studies.append(study_logits(maps, SCORING)[-1])
         bleeds.append(bool(prepared.positive[rows].any()))
     scores, types = np.concatenate(logits), np.concatenate(truth)
     positive = np.asarray(types.any(axis=1))
+    counts = PixelCounts.of(np.concatenate(blood), np.concatenate(found))
     return Progress(
-        overlap.dice,
-        overlap.mean_dice,
+        counts.dice,
+        counts.with_blood.mean_dice,
         auc(positive, scores[:, -1]),
         auc(np.array(bleeds), np.array(studies)),
-        type_accuracy(scores, types),
+        CalledTypes.of(scores, types).accuracy,
         sensitivity(positive, scores[:, -1] >= 0),
         specificity(positive, scores[:, -1] >= 0),
     )
-
-
-def type_accuracy(scores: npt.NDArray[np.floating], types: npt.NDArray[np.bool_]) -> float:
-    """Argmax over the five types on slices with exactly one (the paper's protocol)."""
-    single = types.sum(axis=1) == 1
-    right = scores[single, :5].argmax(axis=1) == types[single].argmax(axis=1)
-    return ratio(int(right.sum()), int(single.sum()))

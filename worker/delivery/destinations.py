@@ -8,11 +8,11 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from schema.errors import SettingsError
+from schema.states import Level
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 AeTitle = Annotated[str, Field(pattern=r"^[\x21-\x5b\x5d-\x7e][\x20-\x5b\x5d-\x7e]{0,15}$")]
-Level = Annotated[int, Field(ge=0, le=4)]
 Url = Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
 ObjectKind = Literal["SEG", "SR", "SC", "KO"]
 AUDIENCES: Final = {"full": ("all", "full"), "triage-only": ("all", "triage")}
@@ -72,14 +72,14 @@ class DicomDestination(_Tls):
 class _Message(_Destination):
     """A destination that gets one message about each result with one of these levels."""
 
-    levels: tuple[Level, ...] = (1, 2, 3, 4, 0)
+    levels: tuple[Level, ...] = tuple(Level)
 
 
 class Hl7Destination(_Message, _Tls):
     """A RIS: ORU^R01 over MLLP, from a template."""
 
     kind: Literal["hl7"]
-    levels: tuple[Level, ...] = (1, 2, 3)  # 4 and 0 move nothing
+    levels: tuple[Level, ...] = (Level.CRITICAL, Level.HIGH, Level.REVIEW)  # others move nothing
     template: Path | None = None
     priority_codes: Mapping[str, str] = Field(default={"1": "S", "2": "A"})
     sending_application: str = "IHSNET"
