@@ -16,13 +16,15 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from receiver.access.tls import TlsFiles, expires_at
+from receiver.catalogue.intake import QUARANTINE
 from receiver.counts import counts_folder
 from receiver.inbox import FOLDER, OBJECT_SUFFIX
 from schema.database import Database, read_clock
 from schema.errors import DatabaseUnavailableError
+from schema.identity import IdentityChange
 from schema.settings import Settings
 from schema.states import JobState, SeriesState
-from schema.tables import Commitment, Job, Series
+from schema.tables import Commitment, IdentityEvent, Job, Series, Study
 
 
 def serve_metrics(settings: Settings, database: Database) -> int | None:
@@ -44,6 +46,8 @@ class Waiting:
     jobs: Mapping[str, int]
     oldest_job_s: float
     commitments: int
+    identities: Mapping[str, int]
+    mismatches_open: int
 
 
 class StandingCollector(Collector):
@@ -59,6 +63,8 @@ class StandingCollector(Collector):
         """Give each gauge; without a database, those that need none."""
         inbox = sum(1 for _ in (self._storage / FOLDER).glob(f"*/*{OBJECT_SUFFIX}"))
         yield _gauge("inbox_objects", "Objects that are safe, but not catalogued yet", inbox)
+        aside = sum(1 for _ in (self._storage / QUARANTINE).glob("*"))
+        yield _gauge("quarantined_objects", "Objects that were set aside, see the log", aside)
         yield _gauge(
             "storage_free_bytes", "Free space of the storage", shutil.disk_usage(self._storage).free
         )
@@ -89,12 +95,17 @@ def read_waiting(session: Session) -> Waiting:
     oldest = session.scalar(select(func.min(Job.created_at)).where(Job.state.in_(active)))
     age_s = (read_clock(session) - oldest).total_seconds() if oldest else 0.0
     undelivered = select(func.count(Commitment.id)).where(Commitment.due_at.is_not(None))
+    kinds = select(IdentityEvent.kind, func.count(IdentityEvent.id)).group_by(IdentityEvent.kind)
+    identities = {kind.value: count for kind, count in session.execute(kinds)}
+    mixed = select(func.count(Study.id)).where(Study.identity_alert.is_not(None))
     counted = {state.value: count for state, count in session.execute(by_state)}
     return Waiting(
         series=session.scalar(receiving) or 0,
         jobs={state.value: counted.get(state.value, 0) for state in active},
         oldest_job_s=age_s,
         commitments=session.scalar(undelivered) or 0,
+        identities=dict.fromkeys(IdentityChange, 0) | identities,
+        mismatches_open=session.scalar(mixed) or 0,
     )
 
 
@@ -106,6 +117,19 @@ def _describe(waiting: Waiting) -> Iterator[GaugeMetricFamily]:
     yield jobs
     yield _gauge(
         "oldest_job_seconds", "Age of the oldest job that is not over", waiting.oldest_job_s
+    )
+    events = GaugeMetricFamily(
+        "triage_identity_events",
+        "Second identities that came under a study, by what was made of them",
+        labels=["kind"],
+    )
+    for kind, count in waiting.identities.items():
+        events.add_metric([str(kind)], count)
+    yield events
+    yield _gauge(
+        "identity_mismatches_open",
+        "Studies under which objects of two patients lie",
+        waiting.mismatches_open,
     )
     yield _gauge(
         "commitments_waiting", "Commitment requests without a delivered answer", waiting.commitments

@@ -114,15 +114,21 @@ def _conclude(study: Study, ended: Sequence[Job]) -> None:
     study.coverage = None if job is None else job.coverage
     if job is None:
         study.outcome = Outcome.NOT_ANALYSED
-        study.reason = "; ".join(_rejection(series, series.reason) for series in study.series)
+        rejections = (_rejection(series, series.reason) for series in study.series)
+        study.reason = "; ".join([*_alert(study), *rejections])
         study.finished_at = max(series.last_instance_at for series in study.series)
     else:
         study.outcome, study.model = job.outcome, job.model
-        study.reason = "; ".join([job.reason or "", *_left_unread(job, ended)])
+        study.reason = "; ".join([*_alert(study), job.reason or "", *_left_unread(job, ended)])
         study.finished_at = job.finished_at
     if urgency(study.priority) == Level.NONE_FOUND:  # never raised: it may follow the outcome
         study.priority = Level.NOT_ANALYSED if job is None else job.priority
         study.priority_reason = study.reason if job is None else job.priority_reason
+
+
+def _alert(study: Study) -> list[str]:
+    """Say first what may have put two people under one study."""
+    return [study.identity_alert] if study.identity_alert else []
 
 
 def _left_unread(deciding_job: Job, ended: Sequence[Job]) -> list[str]:

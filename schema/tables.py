@@ -27,6 +27,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
 from schema.hemorrhage_subtypes import Claim
+from schema.identity import IdentityChange
 from schema.readers import DisagreementCause, Role
 from schema.scans import Scan
 from schema.states import DeliveryState, JobState, Outcome, SeriesState, StudyState
@@ -109,6 +110,9 @@ class Study(Base):
     accession_number: Mapped[str] = mapped_column(index=True)
     patient_birth_date: Mapped[str] = mapped_column(default="")
     patient_sex: Mapped[str] = mapped_column(default="")
+    issuer_of_patient_id: Mapped[str] = mapped_column(default="")
+    # What is wrong with it, in words without a patient: two people under one study.
+    identity_alert: Mapped[str | None]
     study_date: Mapped[str]
     study_time: Mapped[str] = mapped_column(default="")
     study_description: Mapped[str]
@@ -143,6 +147,22 @@ class Study(Base):
     # Of a study that was not analysed; what was analysed has its objects with the job.
     objects: Mapped[list["ResultObject"]] = relationship(order_by="ResultObject.id")
     series: Mapped[list["Series"]] = relationship(back_populates="study", order_by="Series.id")
+
+
+class IdentityEvent(Base):
+    """Two identities under one study, and what was made of it: the audit of merges and mix-ups."""
+
+    __tablename__ = "identity_event"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id"), index=True)
+    series_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH))  # where it was first seen
+    kind: Mapped[IdentityChange]
+    differs: Mapped[str]  # the attributes, without their values
+    earlier: Mapped[dict[str, Any]]  # what was known, by the attributes of a patient
+    later: Mapped[dict[str, Any]]  # what came
+    noted_at: Mapped[datetime]
+    resolved_at: Mapped[datetime | None]  # of a mismatch that is none any more
 
 
 class Association(Base):

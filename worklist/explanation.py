@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from schema.identity import IdentityChange
 from schema.states import DeliveryState, JobState, Outcome, SeriesState
 from worklist.entries import Entry, FindingRow, ObjectRow
 
@@ -69,6 +70,8 @@ class JobAccount:
     slices
         Of each slice, from below: `position_mm`, `probability` of any blood and `blood_ml`; and
         `gaps`, the slices above which one is missing. Empty for results that hold none.
+    look
+        What the images themselves show.
     """
 
     id: int
@@ -89,6 +92,7 @@ class JobAccount:
     priority_reason: str | None
     rule_version: str | None
     measured: dict[str, Any]
+    look: dict[str, Any]
     timings_s: dict[str, Any]
     model: str | None
     model_sha256: str | None
@@ -139,6 +143,31 @@ class SeriesAccount:
 
 
 @dataclass(frozen=True)
+class IdentityAccount:
+    """A second identity that came under the study, and what was made of it.
+
+    Attributes
+    ----------
+    differs
+        Which attributes of the patient.
+    earlier_patient_id, later_patient_id
+        What was known, and what came; names and birth dates stay in the database.
+    series_instance_uid
+        Where it was first seen.
+    resolved_at
+        When a mismatch was none any more.
+    """
+
+    kind: IdentityChange
+    differs: str
+    earlier_patient_id: str
+    later_patient_id: str
+    series_instance_uid: str
+    noted_at: datetime
+    resolved_at: datetime | None
+
+
+@dataclass(frozen=True)
 class Explanation:
     """A study's row on the worklist and all that led to it.
 
@@ -146,11 +175,14 @@ class Explanation:
     ----------
     ready_after_s, finished_after_s
         Seconds from the first image; None until then.
+    identities
+        Second identities that came under it, the first one first.
     """
 
     read_at: datetime
     entry: Entry
     ready_after_s: float | None
     finished_after_s: float | None
+    identities: tuple[IdentityAccount, ...]
     series: tuple[SeriesAccount, ...]
     deliveries: tuple[DeliveryAccount, ...]

@@ -11,12 +11,15 @@ from sqlalchemy.sql.base import ExecutableOption
 
 from schema.database import Database, read_clock
 from schema.errors import PermanentError
-from schema.tables import Announcement, Delivery, Instance, Job, ResultObject, Series, Study
+from schema.tables import (
+    Announcement, Delivery, IdentityEvent, Instance, Job, ResultObject, Series, Study
+)
 from worklist.entries import Worklist
 from worklist.explanation import (
     Announced,
     DeliveryAccount,
     Explanation,
+    IdentityAccount,
     JobAccount,
     LeftOut,
     Resent,
@@ -154,6 +157,7 @@ def _explain(session: Session, study: Study, now: datetime, storage: Path) -> Ex
         ready_after_s=_seconds(study.received_at, study.ready_at),
         finished_after_s=_seconds(study.received_at, study.finished_at),
         deliveries=_find_deliveries(session, study),
+        identities=_find_identities(session, study),
         series=tuple(
             _account_series(
                 series,
@@ -245,6 +249,19 @@ def _find_deliveries(session: Session, study: Study) -> tuple[DeliveryAccount, .
             last_error=row.last_error,
         )
         for row in session.scalars(query)
+def _find_identities(session: Session, study: Study) -> tuple[IdentityAccount, ...]:
+    query = sa.select(IdentityEvent).where(IdentityEvent.study_id == study.id)
+    return tuple(
+        IdentityAccount(
+            kind=event.kind,
+            differs=event.differs,
+            earlier_patient_id=str(event.earlier.get("patient_id", "")),
+            later_patient_id=str(event.later.get("patient_id", "")),
+            series_instance_uid=event.series_instance_uid,
+            noted_at=event.noted_at,
+            resolved_at=event.resolved_at,
+        )
+        for event in session.scalars(query.order_by(IdentityEvent.id))
     )
 
 
@@ -292,6 +309,7 @@ def _account_job(job: Job, shown: bool, storage: Path) -> JobAccount:
         priority_reason=job.priority_reason,
         rule_version=job.rule_version,
         measured=dict(job.measured or {}),
+        look=dict(job.look or {}),
         timings_s=dict(job.timings_s or {}),
         model=job.model,
         model_sha256=job.model_sha256,

@@ -10,7 +10,13 @@ from rich.text import Text
 
 from worklist.coverage import part_seen
 from worklist.entries import Entry, FindingRow, Worklist
-from worklist.explanation import Announced, Explanation, JobAccount, SeriesAccount
+from worklist.explanation import (
+    Announced,
+    Explanation,
+    IdentityAccount,
+    JobAccount,
+    SeriesAccount,
+)
 from worklist.formatting import calendar_date, clock, duration, flatten, printable
 from worklist.wording import name_findings, name_level, wording_of
 
@@ -94,12 +100,23 @@ def _study_fields(explanation: Explanation, zone: tzinfo) -> dict[str, str]:
         "study": f"{printable(entry.study_instance_uid)} {printable(entry.study_description)}",
         "study date": calendar_date(entry.study_date),
         "patient": printable(entry.patient_id),
+        "identities": "\n".join(name_identity(event, zone) for event in explanation.identities),
         "accession": printable(entry.accession_number),
         "received": f"{clock(entry.received_at, zone)}, {duration(entry.age_s)} ago",
         "ready": _moment(clock(entry.ready_at, zone), explanation.ready_after_s),
         "finished": _moment(clock(entry.finished_at, zone), explanation.finished_after_s),
         "model": printable(entry.model),
     }
+
+
+def name_identity(event: IdentityAccount, zone: tzinfo) -> str:
+    """Say what a second identity under a study was taken for."""
+    earlier, later = event.earlier_patient_id, event.later_patient_id
+    ids = f"{printable(earlier) or '-'} -> {printable(later) or '-'}"
+    over = f", over since {clock(event.resolved_at, zone)}" if event.resolved_at else ""
+    noted = f"{clock(event.noted_at, zone)}{over}"
+    series = printable(event.series_instance_uid)
+    return f"{event.kind}: {ids}, {printable(event.differs)} differs, {noted}, series {series}"
 
 
 def _moment(at: str, after_s: float | None) -> str:
@@ -154,6 +171,7 @@ def _job_fields(job: JobAccount, zone: tzinfo) -> dict[str, str]:
         "last error": printable(job.last_error),
         "rule": printable(job.rule_version),
         "measured": _pairs(job.measured),
+        "look": _pairs(job.look),
         "findings": "\n".join(_finding(finding) for finding in job.findings),
         "model": f"{printable(job.model)} {printable(job.model_sha256)}".strip(),
         "seconds": _pairs(job.timings_s),

@@ -16,6 +16,9 @@ def timeline(explanation: Explanation) -> list[tuple[datetime, str]]:
 def _moments(explanation: Explanation) -> Iterator[tuple[datetime, str]]:
     entry = explanation.entry
     yield entry.received_at, "first image"
+    for event in explanation.identities:
+        kind = str(event.kind).lower()
+        yield event.noted_at, f"patient {kind}: {printable(event.differs)} differs"
     for series in explanation.series:
         yield from _of_series(series)
         for job in series.jobs:

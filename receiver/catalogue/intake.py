@@ -103,7 +103,7 @@ class Catalogue:
         folders = {each.association: each.path.parent for each in objects if each.association}
         senders = {name: read_sender(folder) for name, folder in folders.items()}
         with self._database.transaction() as session:
-            return register(session, objects, senders, read_clock(session))
+            return register(session, objects, senders, self._storage, read_clock(session))
 
     def _read(self, paths: Iterable[Path]) -> list[StoredObject]:
         objects = []

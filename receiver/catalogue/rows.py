@@ -2,29 +2,36 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 
 import structlog
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session, selectinload
 
+from receiver.catalogue.arrivals import Arrival, in_order, read_arrivals, rounds
+from receiver.catalogue.identity import note_identities
 from receiver.catalogue.reopening import reopen
 from receiver.inbox import Sender
 from receiver.instance.columns import header_column
 from receiver.instance.geometry import axial_slice_position_mm
 from receiver.instance.header import Header
 from receiver.instance.stored import StoredObject
-from schema.states import SeriesState
+from schema.deciding_job import newest_ended
+from schema.states import Outcome, SeriesState
 from schema.studies import update_study
 from schema.tables import Association, Instance, Series, Study
 
 log = structlog.get_logger()
 
 SeriesKey = tuple[str, str]  # study and series instance UID
-Versions = dict[str, int]  # sha256 of the content: version
 
 
 def register(
-    session: Session, objects: Sequence[StoredObject], senders: Mapping[str, Sender], now: datetime
+    session: Session,
+    objects: Sequence[StoredObject],
+    senders: Mapping[str, Sender],
+    storage: Path,
+    now: datetime,
 ) -> int:
     """Make the rows that the objects still need; the same content has one row for ever.
 
@@ -34,19 +41,58 @@ def register(
         How many instances were new.
     """
     _lock_studies(session, objects)
-    series = _series(session, objects, now)
     associations = _associations(session, senders)
+    return sum(
+        _register(session, each, associations, storage, now)
+        for each in rounds(in_order(objects, senders))
+    )
+
+
+def _register(
+    session: Session,
+    objects: Sequence[StoredObject],
+    associations: Mapping[str, Association],
+    storage: Path,
+    now: datetime,
+) -> int:
+    """Make the rows of objects of which each is there once."""
+    series = _series(session, objects, now)
     session.flush()  # ids
-    rows = _new_instances(objects, series, associations, _known(session, objects), now)
+    arrivals = read_arrivals(
+        session, [(stored, series[_key(stored)]) for stored in objects], storage
+    )
+    rows = [
+        _row(each, associations.get(each.stored.association or ""), now)
+        for each in arrivals
+        if each.row_id is None
+    ]
+    again = [
+        {"id": each.row_id, "stored_at": each.stored.stored_at}
+        for each in arrivals
+        if each.row_id is not None
+    ]
     if rows:
         session.execute(insert(Instance), rows)
-    ids = {row["series_id"] for row in rows}
-    touched = [series_row for series_row in series.values() if series_row.id in ids]
-    for series_row in touched:
-        _note_arrival(series_row, now)
-    for study in {series_row.study.id: series_row.study for series_row in touched}.values():
-        update_study(session, study)
+    if again:
+        session.execute(update(Instance), again)
+    _note_arrivals(session, arrivals, storage, now)
     return len(rows)
+
+
+def _note_arrivals(
+    session: Session, arrivals: Sequence[Arrival], storage: Path, now: datetime
+) -> None:
+    """Move the clocks of series that got something, and compare the patients."""
+    by_study: dict[int, list[Arrival]] = {}
+    for arrival in arrivals:
+        _say_what_it_is(arrival)
+        by_study.setdefault(arrival.series.study_id, []).append(arrival)
+    for group in by_study.values():
+        for series in {id(arrival.series): arrival.series for arrival in group}.values():
+            _note_arrival(series, [each for each in group if each.series is series], now)
+        study = group[0].series.study
+        note_identities(session, study, group, storage, now)
+        update_study(session, study)
 
 
 def _lock_studies(session: Session, objects: Sequence[StoredObject]) -> None:
@@ -56,46 +102,28 @@ def _lock_studies(session: Session, objects: Sequence[StoredObject]) -> None:
     session.execute(known.with_for_update(key_share=True)).all()
 
 
-def _new_instances(
-    objects: Sequence[StoredObject],
-    series: Mapping[SeriesKey, Series],
-    associations: Mapping[str, Association],
-    known: dict[tuple[int, str], Versions],
-    now: datetime,
-) -> list[dict[str, object]]:
-    rows = []
-    for stored in objects:
-        identity = stored.header.identity
-        series_id = series[_key(stored)].id
-        versions = known.setdefault((series_id, identity.sop_instance_uid), {})
-        if stored.sha256 in versions:
-            continue
-        version = versions[stored.sha256] = max(versions.values(), default=0) + 1
-        if version > 1:
-            log.warning(
-                "other content under a known UID, kept as another version",
-                sop_instance_uid=identity.sop_instance_uid,
-                version=version,
-            )
-        association = associations.get(stored.association or "")
-        rows.append(_row(stored, series_id, association, version, now))
-    return rows
+def _say_what_it_is(arrival: Arrival) -> None:
+    uid = arrival.stored.header.identity.sop_instance_uid
+    if arrival.is_other_encoding:
+        log.info("a known object in another encoding, kept", sop_instance_uid=uid)
+    elif arrival.version > 1:
+        log.warning(
+            "other content under a known UID, kept as another version",
+            sop_instance_uid=uid,
+            version=arrival.version,
+        )
 
 
-def _row(
-    stored: StoredObject,
-    series_id: int,
-    association: Association | None,
-    version: int,
-    now: datetime,
-) -> dict[str, object]:
+def _row(arrival: Arrival, association: Association | None, now: datetime) -> dict[str, object]:
+    stored = arrival.stored
+    recoded = arrival.earlier if arrival.is_other_encoding else None
     return {
-        "series_id": series_id,
+        "series_id": arrival.series.id,
         "association_id": None if association is None else association.id,
         "sop_instance_uid": stored.header.identity.sop_instance_uid,
         "sop_class_uid": stored.header.identity.sop_class_uid,
         "transfer_syntax_uid": stored.header.transfer_syntax_uid,
-        "version": version,
+        "version": arrival.version,
         "path": stored.place,
         "size_bytes": stored.size_bytes,
         "sha256": stored.sha256,
@@ -103,23 +131,13 @@ def _row(
         "stored_at": stored.stored_at,
         "slice_position_mm": axial_slice_position_mm(stored.header) or [],
         "header": header_column(stored.header),
+        "left_out": None if recoded is None else recoded.left_out,
     }
 
 
 def known_paths(session: Session, paths: Collection[str]) -> set[str]:
     """Say which of these files have a row."""
     return set(session.scalars(select(Instance.path).where(Instance.path.in_(paths))))
-
-
-def _known(session: Session, objects: Sequence[StoredObject]) -> dict[tuple[int, str], Versions]:
-    uids = {stored.header.identity.sop_instance_uid for stored in objects}
-    query = select(
-        Instance.series_id, Instance.sop_instance_uid, Instance.sha256, Instance.version
-    ).where(Instance.sop_instance_uid.in_(uids))
-    known: dict[tuple[int, str], Versions] = {}
-    for series_id, uid, sha256, version in session.execute(query):
-        known.setdefault((series_id, uid), {})[sha256] = version
-    return known
 
 
 def _associations(session: Session, senders: Mapping[str, Sender]) -> dict[str, Association]:
@@ -177,6 +195,7 @@ def _new_study(uid: str, header: Header, now: datetime) -> Study:
         accession_number=header.accession_number,
         patient_birth_date=header.patient_birth_date,
         patient_sex=header.patient_sex,
+        issuer_of_patient_id=header.issuer_of_patient_id,
         study_date=header.study_date,
         study_time=header.study_time,
         station_name=header.station_name,
@@ -196,12 +215,23 @@ def _new_series(uid: str, study: Study, header: Header, now: datetime) -> Series
     )
 
 
-def _note_arrival(series: Series, now: datetime) -> None:
-    """Move the series' clock; what was already decided is opened again as a new revision."""
+def _note_arrival(series: Series, arrivals: Sequence[Arrival], now: datetime) -> None:
+    """Move the series' clock; what was already decided is opened again as a new revision.
+
+    What was read stays read when the same comes in another encoding.
+    """
     series.last_instance_at = now
-    if series.state != SeriesState.RECEIVING:
+    recoded = all(arrival.is_other_encoding for arrival in arrivals)
+    if series.state != SeriesState.RECEIVING and not (recoded and _is_settled(series)):
         reopen(series)
 
 
+def _is_settled(series: Series) -> bool:
+    """Say whether a decided series needs no other encoding: its pixels could be read."""
+    job = newest_ended(series)
+    return job is None or job.outcome not in (Outcome.FAILED, Outcome.NOT_ANALYSED)
+
+
 def _key(stored: StoredObject) -> SeriesKey:
-    return stored.header.identity.study_instance_uid, stored.header.identity.series_instance_uid
+    identity = stored.header.identity
+    return identity.study_instance_uid, identity.series_instance_uid

@@ -6,6 +6,7 @@ from datetime import datetime
 import structlog
 from sqlalchemy.orm import Session
 
+from receiver.catalogue.identity import strangers
 from receiver.catalogue.reopening import reopen
 from receiver.completeness.assess import CompletenessTimeouts, assess, completed_by
 from receiver.completeness.evidence import due_ids, due_series
@@ -106,6 +107,8 @@ class Planner:
             if changed or series.state != SeriesState.RECEIVING:
                 return False
             series.completed_by, series.selection_version = reason, self._rules.versions
+            if mixed := strangers(session, series.study, headers):
+                selection = Selection(None, str(mixed))
             _leave_out(newest, selection)
             better = None if even_if_second else better_sibling(series, selection)
             _apply(series, selection, better, read_clock(session))

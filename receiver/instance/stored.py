@@ -9,6 +9,7 @@ from typing import Final
 
 from receiver.inbox import OBJECT_SUFFIX
 from receiver.instance.header import Header, read_header
+from receiver.instance.pixels import require_end
 from receiver.protocol.file_meta import read_seal
 
 STORE: Final = "received"
@@ -52,7 +53,7 @@ def read_stored(path: Path, association: str | None) -> StoredObject:
     Raises
     ------
     UnreadableObjectError
-        If it is no DICOM file, or lacks one of its UIDs.
+        If it is no DICOM file, lacks one of its UIDs, or has an element in the wrong place.
     OSError
         If it cannot be read now.
     """
@@ -61,6 +62,7 @@ def read_stored(path: Path, association: str | None) -> StoredObject:
         digest = read_seal(file) or hashlib.file_digest(file, "sha256").digest()
         file.seek(0)
         header = read_header(file)
+        require_end(file, header.transfer_syntax_uid)
     stored_at = datetime.fromtimestamp(status.st_mtime, UTC)
     return StoredObject(path, association, header, status.st_size, digest.hex(), stored_at)
 

@@ -77,8 +77,13 @@ def read_identity(head: Callable[[int], bytes], length: int, transfer_syntax_uid
 
 def _parse(encoded: bytes, syntax: UID, behind: list[BaseTag]) -> Dataset:
     """Parse up to the Series Instance UID; note in `behind` that a later element was seen."""
+    last = -1
 
     def is_behind(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+        nonlocal last
+        if tag <= last:
+            raise UnreadableObjectError("its elements are not in ascending order")
+        last = tag
         if tag > SERIES_INSTANCE_UID:
             behind.append(tag)
         return bool(behind)
@@ -92,6 +97,8 @@ def _parse(encoded: bytes, syntax: UID, behind: list[BaseTag]) -> Dataset:
             stop_when=is_behind,
             specific_tags=list(TAGS),
         )
+    except UnreadableObjectError:
+        raise
     except Exception as error:
         if stream.tell() >= len(encoded):
             return Dataset()  # torn at the end of the head: the caller tries a longer one

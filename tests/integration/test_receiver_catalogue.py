@@ -115,13 +115,13 @@ def test_other_content_is_kept_as_the_next_version_and_both_files_stay(
 def test_other_content_is_flagged_in_the_log(
     catalogue: Catalogue, folder: AssociationFolder
 ) -> None:
-    keep(folder, "1.2.3", PatientName="First^Content")
-    keep(folder, "1.2.3", PatientName="Second^Content")
+    keep(folder, "1.2.3", SeriesDescription="First content")
+    keep(folder, "1.2.3", SeriesDescription="Second content")
     with capture_logs() as lines:
         catalogue.take_in()
     (line,) = lines
     assert (line["log_level"], line["sop_instance_uid"], line["version"]) == ("warning", "1.2.3", 2)
-    assert "Content" not in str(line.values())
+    assert "Second" not in str(line.values())
 
 
 def test_an_association_is_over_when_its_marker_is_there_and_its_folder_goes(

@@ -20,6 +20,7 @@ def upgrade() -> None:
     _create_procedure_step()
     _create_study()
     _create_user_account()
+    _create_identity_event()
     _create_login_session()
     _create_series()
     _create_study_event()
@@ -123,6 +124,8 @@ def _create_study() -> None:
     sa.Column('accession_number', sa.String(), nullable=False),
     sa.Column('patient_birth_date', sa.String(), nullable=False),
     sa.Column('patient_sex', sa.String(), nullable=False),
+    sa.Column('issuer_of_patient_id', sa.String(), nullable=False),
+    sa.Column('identity_alert', sa.String(), nullable=True),
     sa.Column('study_date', sa.String(), nullable=False),
     sa.Column('study_time', sa.String(), nullable=False),
     sa.Column('study_description', sa.String(), nullable=False),
@@ -168,6 +171,24 @@ def _create_user_account() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_user_account')),
     sa.UniqueConstraint('name', name=op.f('uq_user_account_name'))
     )
+
+
+def _create_identity_event() -> None:
+    op.create_table('identity_event',
+    sa.Column('id', sa.Integer(), nullable=False),
+    sa.Column('study_id', sa.Integer(), nullable=False),
+    sa.Column('series_instance_uid', sa.String(length=64), nullable=False),
+    sa.Column('kind', sa.Enum('COMPLETED', 'CORRECTED', 'MISMATCH', name='identitychange', native_enum=False, length=16), nullable=False),
+    sa.Column('differs', sa.String(), nullable=False),
+    sa.Column('earlier', sa.JSON(), nullable=False),
+    sa.Column('later', sa.JSON(), nullable=False),
+    sa.Column('noted_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('resolved_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['study_id'], ['study.id'], name=op.f('fk_identity_event_study_id_study')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_identity_event'))
+    )
+    with op.batch_alter_table('identity_event', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_event_study_id'), ['study_id'], unique=False)
 
 
 def _create_login_session() -> None:
@@ -436,6 +457,9 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_login_session_user_id'))
         batch_op.drop_index(batch_op.f('ix_login_session_ends_at'))
     op.drop_table('login_session')
+    with op.batch_alter_table('identity_event', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_identity_event_study_id'))
+    op.drop_table('identity_event')
     op.drop_table('user_account')
     with op.batch_alter_table('study', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_study_station_name_place_received_at_id'))
