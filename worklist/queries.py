@@ -12,7 +12,14 @@ from sqlalchemy.sql.base import ExecutableOption
 from schema.database import Database, read_clock
 from schema.errors import PermanentError
 from schema.tables import (
-    Announcement, Delivery, IdentityEvent, Instance, Job, ResultObject, Series, Study
+    Announcement,
+    Delivery,
+    IdentityEvent,
+    Instance,
+    Job,
+    ResultObject,
+    Series,
+    Study,
 )
 from worklist.entries import Worklist
 from worklist.explanation import (
@@ -249,6 +256,9 @@ def _find_deliveries(session: Session, study: Study) -> tuple[DeliveryAccount, .
             last_error=row.last_error,
         )
         for row in session.scalars(query)
+    )
+
+
 def _find_identities(session: Session, study: Study) -> tuple[IdentityAccount, ...]:
     query = sa.select(IdentityEvent).where(IdentityEvent.study_id == study.id)
     return tuple(
