@@ -426,6 +426,7 @@ class Delivery(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     destination: Mapped[str] = mapped_column(String(64))
     key: Mapped[str] = mapped_column(String(64))  # SOP Instance UID, or the message's own name
+    event: Mapped[str] = mapped_column(String(32), default="RESULT", server_default="RESULT")
     study_id: Mapped[int] = mapped_column(ForeignKey("study.id"), index=True)
     job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id"))
     object_id: Mapped[int | None] = mapped_column(ForeignKey("result_object.id"), index=True)
@@ -513,4 +514,5 @@ class StudyEvent(Base):
     study_id: Mapped[int] = mapped_column(ForeignKey("study.id"), index=True)
     kind: Mapped[str] = mapped_column(String(32))  # UNREAD_CRITICAL
     created_at: Mapped[datetime]
+    queued_at: Mapped[datetime | None] = mapped_column(index=True)  # when the outbox took it
     detail: Mapped[dict[str, Any]]

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import hl7
@@ -22,9 +23,11 @@ from tests.support.outbox import Outbox
 from tests.support.processes import free_port, wait_for
 from tests.support.rows import add_job, add_series, done
 from worker.delivery import hl7_message, listing
+from worker.delivery.events import queue_events
 from worker.delivery.message import read_message
 from worker.delivery.outbox import enqueue_job
 from worker.delivery.probing import probe
+from worklist.acknowledgement import acknowledge, escalate
 
 RIS = """
 [destinations.RIS]
@@ -255,6 +258,48 @@ def test_a_webhook_is_signed_and_holds_no_patient(settings: Settings, database: 
     assert headers["X-IHSNet-Signature"] == f"sha256={expected}"
     assert not {"patient_id", "accession_number"} & json.loads(body).keys()
     assert b"P1" not in body
+
+
+def call_out(database: Database) -> None:
+    """Let the page find that nobody has seen the critical result."""
+    assert escalate(database, timedelta(0)) == 1
+
+
+def test_a_webhook_hears_once_that_nobody_has_seen_a_critical_result(
+    settings: Settings, database: Database
+) -> None:
+    with http_listener(204) as requests:
+        box = with_result(settings, database, HOOK.format(url=requests.url))
+        call_out(database)
+        assert queue_events(database, box.places) == 1
+        assert queue_events(database, box.places) == 0
+        deliver(box, "DESK")
+    events = [json.loads(body)["event"] for _, _, _, body in requests.seen]
+    assert sorted(events) == ["result", "unread_critical"]
+
+
+def test_what_was_seen_before_it_was_sent_is_not_called_out(
+    settings: Settings, database: Database
+) -> None:
+    box = with_result(settings, database, HOOK.format(url="http://127.0.0.1:9/x"))
+    call_out(database)
+    with database.transaction() as session:
+        acknowledge(session, session.scalars(select(Study)).one(), "anna")
+    assert queue_events(database, box.places) == 0
+
+
+def test_a_ris_hears_of_it_where_the_site_wants_that(
+    settings: Settings, database: Database
+) -> None:
+    with mllp_listener("AA") as ris:
+        toml = RIS.format(port=ris.port)
+        box = with_result(settings, database, toml + "unread = true\n")
+        call_out(database)
+        assert queue_events(database, box.places) == 1
+        deliver(box, "RIS")
+    notes = [message for message in ris.messages if "|Nobody has seen this critical" in message]
+    assert len(notes) == 1
+    assert len(ris.messages) == 2
 
 
 def test_a_replay_sends_what_failed_again(settings: Settings, database: Database) -> None:

@@ -80,6 +80,7 @@ class Hl7Destination(_Message, _Tls):
 
     kind: Literal["hl7"]
     levels: tuple[Level, ...] = (Level.CRITICAL, Level.HIGH, Level.REVIEW)  # others move nothing
+    unread: bool = False  # again, when nobody has seen a critical result; some RIS file it twice
     template: Path | None = None
     priority_codes: Mapping[str, str] = Field(default={"1": "S", "2": "A"})
     sending_application: str = "IHSNET"
@@ -115,6 +116,7 @@ class WebhookDestination(_Message):
     secret_file: Path
     ca_file: Path | None = None
     patient: bool = False
+    unread: bool = True  # say so when nobody has seen a critical result
 
 
 Destination = Annotated[

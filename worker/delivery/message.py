@@ -39,6 +39,8 @@ class Message:
     ----------
     key
         The same for every try of the same message.
+    event
+        RESULT, or what else happened to the study: UNREAD_CRITICAL.
     level
         The study's priority; never less urgent than what the destination was told before.
     objects
@@ -46,6 +48,7 @@ class Message:
     """
 
     key: str
+    event: str
     study_instance_uid: str
     accession_number: str
     patient_id: str
@@ -75,6 +78,7 @@ def _message(session: Session, row: Delivery, study: Study, job: Job | None) -> 
     analysed = job if job is not None and job.findings else None
     return Message(
         key=row.key,
+        event=row.event,
         study_instance_uid=study.study_instance_uid,
         accession_number=study.accession_number,
         patient_id=study.patient_id,

@@ -11,10 +11,17 @@ from sqlalchemy.orm import Session
 
 from schema.database import read_clock
 from schema.states import DeliveryState, urgency
-from schema.tables import Delivery, Job, ResultObject, Study
-from worker.delivery.destinations import Destination, Destinations, DicomDestination
+from schema.tables import Delivery, Job, ResultObject, Study, StudyEvent
+from worker.delivery.destinations import (
+    Destination,
+    Destinations,
+    DicomDestination,
+    Hl7Destination,
+    WebhookDestination,
+)
 
 CONTROL_ID: Final = 20  # characters of MSH-10 in HL7 v2.5.1
+RESULT: Final = "RESULT"
 
 
 def enqueue_job(session: Session, job: Job, destinations: Destinations) -> int:
@@ -43,6 +50,25 @@ def enqueue_study(
     return _add(session, rows, None)
 
 
+def enqueue_event(
+    session: Session, study: Study, event: StudyEvent, destinations: Destinations
+) -> int:
+    """Add what happened to a study for each destination that wants to hear of it."""
+    about = f"event {event.id}"
+    rows = [
+        Delivery(
+            destination=target.name,
+            key=message_key(target.name, study, about),
+            event=event.kind,
+            study_id=study.id,
+            priority=study.priority,
+        )
+        for target in destinations.destinations
+        if isinstance(target, Hl7Destination | WebhookDestination) and target.unread
+    ]
+    return _add(session, rows, None)
+
+
 def _rows(
     target: Destination, study: Study, objects: Iterable[ResultObject], level: int, about: str
 ) -> Iterator[Delivery]:
@@ -66,7 +92,12 @@ def _row(
     target: Destination, study: Study, level: int, key: str, result: ResultObject | None
 ) -> Delivery:
     return Delivery(
-        destination=target.name, key=key, study_id=study.id, object=result, priority=level
+        destination=target.name,
+        key=key,
+        event=RESULT,
+        study_id=study.id,
+        object=result,
+        priority=level,
     )
 
 
@@ -75,7 +106,7 @@ def _add(session: Session, rows: Iterable[Delivery], job_id: int | None) -> int:
     for row in rows:
         row.created_at = row.due_at = now
         row.job_id = job_id
-        if row.object is None:
+        if row.object is None and row.event == RESULT:
             _supersede(session, row)
         added += _add_once(session, row)
     return added

@@ -21,6 +21,7 @@ from worker.delivery.destinations import (
     DicomDestination,
     load_destinations,
 )
+from worker.delivery.events import queue_events
 from worker.delivery.listener import CommitmentListener
 from worker.delivery.messaging import MessageSender
 from worker.delivery.metrics import serve_metrics
@@ -101,7 +102,10 @@ class DeliveryService:
         self._database = database
         self._listener = CommitmentListener(places, settings, database)
         unanalysed = Unanalysed(database, settings.storage, places)
-        work: list[tuple[str, Callable[[], int]]] = [("unanalysed", unanalysed.state_due)]
+        work: list[tuple[str, Callable[[], int]]] = [
+            ("unanalysed", unanalysed.state_due),
+            ("events", partial(queue_events, database, places)),
+        ]
         for target in places.destinations:
             courier = Courier(target, database, make_sender(target, database, settings))
             work.append((target.name, partial(courier.deliver_due, self.is_stopping)))

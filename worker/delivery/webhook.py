@@ -19,7 +19,7 @@ OF_PATIENT: Final = ("patient_id", "accession_number")
 def body(target: WebhookDestination, message: Message) -> bytes:
     """Make the JSON; patient and order are in it only where the site wants them."""
     values: dict[str, Any] = asdict(message) | {
-        "event": "result",
+        "event": message.event.lower(),
         "finished_at": message.finished_at.isoformat(timespec="milliseconds"),
         "findings": [asdict(found) for found in told_apart(message)],
         "objects": [{"kind": kind, "sop_instance_uid": uid} for kind, uid in message.objects],

@@ -242,12 +242,14 @@ def _create_study_event() -> None:
     sa.Column('study_id', sa.Integer(), nullable=False),
     sa.Column('kind', sa.String(length=32), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('queued_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('detail', sa.JSON(), nullable=False),
     sa.ForeignKeyConstraint(['study_id'], ['study.id'], name=op.f('fk_study_event_study_id_study')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_study_event'))
     )
     with op.batch_alter_table('study_event', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_study_event_kind_created_at'), ['kind', 'created_at'], unique=False)
+        batch_op.create_index(batch_op.f('ix_study_event_queued_at'), ['queued_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_study_event_study_id'), ['study_id'], unique=False)
 
 
@@ -389,6 +391,7 @@ def _create_delivery() -> None:
     sa.Column('id', sa.Integer(), nullable=False),
     sa.Column('destination', sa.String(length=64), nullable=False),
     sa.Column('key', sa.String(length=64), nullable=False),
+    sa.Column('event', sa.String(length=32), server_default='RESULT', nullable=False),
     sa.Column('study_id', sa.Integer(), nullable=False),
     sa.Column('job_id', sa.Integer(), nullable=True),
     sa.Column('object_id', sa.Integer(), nullable=True),
@@ -447,6 +450,7 @@ def downgrade() -> None:
     op.drop_table('instance')
     with op.batch_alter_table('study_event', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_study_event_study_id'))
+        batch_op.drop_index(batch_op.f('ix_study_event_queued_at'))
         batch_op.drop_index(batch_op.f('ix_study_event_kind_created_at'))
     op.drop_table('study_event')
     with op.batch_alter_table('series', schema=None) as batch_op:
