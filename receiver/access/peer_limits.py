@@ -1,38 +1,40 @@
 """How much of the receiver one peer may take, so that none can lock the others out.
 
-Counted by address, because the address is the one thing that a hostile peer cannot choose. Each
-acceptor process counts its share, so that the limits hold without a word between the processes.
+Counted by address, because the address is the one thing that a hostile peer cannot choose, and over
+all acceptor processes, because a peer cannot choose among them either.
 """
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from receiver.access.shared_places import SharedPlaces
 from receiver.protocol.rejection import LOCAL_LIMIT, Rejection
 from schema.settings import Settings
 
-MINUTE_S: Final = 60.0
 # An association that is one too many is told so (PS3.8 table 9-21); for that, its request has to be
 # read from a connection. Beyond this many times the limit a peer is only hung up on.
 CONNECTIONS_PER_ASSOCIATION: Final = 2
-FORGET_ABOVE: Final = 10_000  # peers; one that was idle for a minute has a full bucket anyway
+EVERYBODY: Final = ""  # the name under which the associations of all peers are counted
 
 
 @dataclass(frozen=True)
 class PeerLimits:
-    """What one peer may have: associations at a time, and new ones a minute."""
+    """What one peer may have: associations at a time, and new ones a minute; and all together."""
 
     associations: int
     per_minute: float
+    in_all: int
 
     @classmethod
     def of(cls, settings: Settings) -> "PeerLimits":
-        """Take one process's share of the limits in the settings."""
-        shares = settings.acceptor_count
-        per_minute = max(settings.associations_per_minute / shares, 1)
-        return cls(-(-settings.associations_per_peer // shares), per_minute)
+        """Take the limits from the settings."""
+        return cls(
+            settings.associations_per_peer,
+            settings.associations_per_minute,
+            settings.max_associations,
+        )
 
     @property
     def connections(self) -> int:
@@ -40,68 +42,60 @@ class PeerLimits:
         return self.associations * CONNECTIONS_PER_ASSOCIATION
 
 
-@dataclass(frozen=True)
-class Bucket:
-    """Associations that a peer may open at once; refills with time, up to a minute's worth."""
-
-    tokens: float
-    at_s: float
-
-    def refilled(self, now_s: float, per_minute: float) -> "Bucket":
-        """Give the bucket as it is now."""
-        grown = self.tokens + (now_s - self.at_s) * per_minute / MINUTE_S
-        return Bucket(min(grown, per_minute), now_s)
-
-    def taken(self) -> "Bucket | None":
-        """Give the bucket with one association less, or None if it is empty."""
-        return None if self.tokens < 1 else Bucket(self.tokens - 1, self.at_s)
-
-
 class PeerLimiter:
     """Counts each peer's connections and associations."""
 
-    def __init__(self, limits: PeerLimits, clock: Callable[[], float] = time.monotonic) -> None:
-        self._limits = limits
+    def __init__(
+        self,
+        limits: PeerLimits,
+        places: SharedPlaces,
+        clock: Callable[[], float] = time.monotonic,  # the same in all processes of a host
+    ) -> None:
+        self.limits = limits
+        self.places = places
         self._clock = clock
-        self._connections: dict[str, int] = {}
-        self._buckets: dict[str, Bucket] = {}
-        self._lock = threading.Lock()
 
-    def connect(self, peer: str) -> bool:
-        """Count a new connection; False if the peer has too many and is to be hung up on."""
-        with self._lock:
-            count = self._connections.get(peer, 0)
-            if count >= self._limits.connections:
-                return False
-            self._connections[peer] = count + 1
+    def connect(self, peer: str) -> "PeerConnection | None":
+        """Count a new connection; None if the peer has too many and is to be hung up on."""
+        number = self.places.take(peer, self.limits.connections)
+        return None if number is None else PeerConnection(self, peer, number)
+
+    def is_too_fast(self, peer: str) -> bool:
+        """Count an association that a peer opens; True if it opened too many lately."""
+        return not self.places.spend(peer, self._clock(), self.limits.per_minute)
+
+
+class PeerConnection:
+    """A connection that is counted until it is closed."""
+
+    def __init__(self, limiter: PeerLimiter, peer: str, number: int) -> None:
+        self._limiter = limiter
+        self._peer = peer
+        self._number = number
+        self._in_all: int | None = None
+
+    def refuse(self) -> Rejection | None:
+        """Say why an association on it would be one too many, or None; then it is counted."""
+        if not self._is_within_the_limit() or self._limiter.is_too_fast(self._peer):
+            return LOCAL_LIMIT
+        limits, places = self._limiter.limits, self._limiter.places
+        self._in_all = places.take(EVERYBODY, limits.in_all)
+        return LOCAL_LIMIT if self._in_all is None else None
+
+    def close(self) -> None:
+        """Count it no more."""
+        self._limiter.places.free(self._peer, self._number)
+        if self._in_all is not None:
+            self._limiter.places.free(EVERYBODY, self._in_all)
+
+    def _is_within_the_limit(self) -> bool:
+        """Say whether its place is one of those with an association, or take one that is free."""
+        limits, places = self._limiter.limits, self._limiter.places
+        if self._number < limits.associations:
             return True
-
-    def disconnect(self, peer: str) -> None:
-        """Count a connection that is over."""
-        with self._lock:
-            left = self._connections.get(peer, 0) - 1
-            if left > 0:
-                self._connections[peer] = left
-            else:
-                self._connections.pop(peer, None)
-
-    def refuse(self, peer: str) -> Rejection | None:
-        """Say why a connected peer's association is one too many, or None."""
-        with self._lock:
-            if self._connections.get(peer, 0) > self._limits.associations:
-                return LOCAL_LIMIT
-            return None if self._take(peer) else LOCAL_LIMIT
-
-    def _take(self, peer: str) -> bool:
-        now_s, per_minute = self._clock(), self._limits.per_minute
-        if len(self._buckets) > FORGET_ABOVE:
-            self._forget(now_s)
-        bucket = self._buckets.get(peer, Bucket(per_minute, now_s)).refilled(now_s, per_minute)
-        taken = bucket.taken()
-        self._buckets[peer] = taken or bucket
-        return taken is not None
-
-    def _forget(self, now_s: float) -> None:
-        self._buckets = {
-            peer: bucket for peer, bucket in self._buckets.items() if now_s - bucket.at_s < MINUTE_S
-        }
+        lower = places.take(self._peer, limits.associations)
+        if lower is None:
+            return False
+        places.free(self._peer, self._number)
+        self._number = lower
+        return True

@@ -1,4 +1,4 @@
-"""`python -m receiver.association.process NAME KIND=DESCRIPTOR ...`: one process behind the ports.
+"""`python -m receiver.association.process NAME PLACES KIND=DESCRIPTOR ...`: a process of the ports.
 
 Started and watched by `receiver.processes.pool`; needs neither the database nor the broker.
 """
@@ -12,6 +12,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Final
 
+from receiver.access.shared_places import SharedPlaces
 from receiver.access.tls import TlsFiles, acceptor_context, secured
 from receiver.association.loop import Secure
 from receiver.association.server import StorageScp
@@ -30,11 +31,12 @@ SWITCH_INTERVAL_S: Final = 0.0005
 
 def main() -> None:
     """Serve connections of the inherited socket until SIGTERM, or until the parent is gone."""
-    name, *ports = sys.argv[1:]
+    name, places, *ports = sys.argv[1:]
     settings = settings_or_exit()
     set_up_log(settings)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    scp = StorageScp(settings, Inbox(settings.storage, settings.min_free_mb * MEGABYTE, name))
+    inbox = Inbox(settings.storage, settings.min_free_mb * MEGABYTE, name)
+    scp = StorageScp(settings, inbox, SharedPlaces(int(places)))
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())

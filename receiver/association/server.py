@@ -4,19 +4,21 @@ import errno
 import socket
 import threading
 import time
+from functools import partial
 from typing import Final
 
 import structlog
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from receiver.access.callers import AccessRules, AssociationRequest, plain_address, refuse
-from receiver.access.peer_limits import PeerLimiter, PeerLimits
+from receiver.access.peer_limits import PeerConnection, PeerLimiter, PeerLimits
+from receiver.access.shared_places import SharedPlaces
 from receiver.association.loop import Association, Secure
 from receiver.association.timeouts import STOP_DEADLINE_S
 from receiver.commitment.scp import CommitmentScp
 from receiver.counts import ACCEPTED, ASSOCIATIONS, CONNECTIONS_REFUSED, OPEN_ASSOCIATIONS
 from receiver.inbox import Inbox
-from receiver.protocol.rejection import LOCAL_LIMIT, Rejection
+from receiver.protocol.rejection import Rejection
 from schema.errors import describe
 from schema.files import MEGABYTE
 from schema.settings import Settings
@@ -30,12 +32,11 @@ EXHAUSTED_PAUSE_S: Final = 0.1  # for associations to end; the next connection w
 class StorageScp:
     """Serves the connections that one process takes from the shared port."""
 
-    def __init__(self, settings: Settings, inbox: Inbox) -> None:
+    def __init__(self, settings: Settings, inbox: Inbox, places: SharedPlaces) -> None:
         self._rules = AccessRules.of(settings)
-        self._limiter = PeerLimiter(PeerLimits.of(settings))
+        self._limiter = PeerLimiter(PeerLimits.of(settings), places)
         self._max_object_bytes = settings.max_object_mb * MEGABYTE
-        # The processes share the port fairly, so each takes its share of the associations.
-        self._limit = -(-settings.max_associations // settings.acceptor_count)
+        self._most_silent = settings.max_associations
         self._inbox = inbox
         peers = settings.commitment_peers or ()
         self._commitment = CommitmentScp(settings.storage, {peer.ae_title for peer in peers})
@@ -60,12 +61,13 @@ class StorageScp:
                 time.sleep(EXHAUSTED_PAUSE_S)
                 continue
             peer = plain_address(str(address[0]))
-            if self._limiter.connect(peer):
-                self._open(connection, peer, secure)
-                self._make_room()
-            else:
+            counted = self._limiter.connect(peer)
+            if counted is None:
                 CONNECTIONS_REFUSED.inc()
                 connection.close()
+            else:
+                self._open(connection, peer, counted, secure)
+                self._make_room()
 
     def stop(self) -> None:
         """End all associations: what was acknowledged is on disk, the sender has the rest."""
@@ -76,29 +78,35 @@ class StorageScp:
         for thread in open_ones.values():
             thread.join(STOP_DEADLINE_S)
 
-    def _open(self, connection: socket.socket, peer: str, secure: Secure | None) -> None:
+    def _open(
+        self,
+        connection: socket.socket,
+        peer: str,
+        counted: PeerConnection,
+        secure: Secure | None,
+    ) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         association = Association(
             connection,
             peer,
             self._inbox,
-            self._admit,
+            partial(self._admit, counted),
             self._max_object_bytes,
             self._commitment,
             secure,
         )
-        thread = threading.Thread(target=self._serve, args=(association,), daemon=True)
+        thread = threading.Thread(target=self._serve, args=(association, counted), daemon=True)
         with self._lock:
             self._waiting[association] = thread
         thread.start()
 
-    def _serve(self, association: Association) -> None:
+    def _serve(self, association: Association, counted: PeerConnection) -> None:
         try:
             association.run()
         except Exception as error:  # noqa: BLE001 - the edge: one association ends no other
             log.error("association failed", peer=association.address, reason=describe(error))
         finally:
-            self._limiter.disconnect(association.address)
+            counted.close()
             with self._lock:
                 self._waiting.pop(association, None)
                 if self._established.pop(association, None) is not None:
@@ -107,26 +115,26 @@ class StorageScp:
     def _make_room(self) -> None:
         """Hang up on whoever has said nothing for longest, so that idle sockets lock nobody out."""
         with self._lock:
-            silent = list(self._waiting)[: -self._limit]
+            silent = list(self._waiting)[: -self._most_silent]
         for association in silent:
             association.stop()
 
-    def _admit(self, association: Association, primitive: A_ASSOCIATE) -> Rejection | None:
+    def _admit(
+        self, counted: PeerConnection, association: Association, primitive: A_ASSOCIATE
+    ) -> Rejection | None:
         request = AssociationRequest(
             primitive.calling_ae_title.strip(),
             primitive.called_ae_title.strip(),
             association.address,
             association.certificate_names,
         )
-        rejection = refuse(request, self._rules) or self._limiter.refuse(association.address)
-        rejection = rejection or self._establish(association)
+        rejection = refuse(request, self._rules) or counted.refuse()
+        if rejection is None:
+            self._establish(association)
         ASSOCIATIONS.labels(ACCEPTED if rejection is None else rejection.reason).inc()
         return rejection
 
-    def _establish(self, association: Association) -> Rejection | None:
+    def _establish(self, association: Association) -> None:
         with self._lock:
-            if len(self._established) >= self._limit:
-                return LOCAL_LIMIT
             self._established[association] = self._waiting.pop(association)
             OPEN_ASSOCIATIONS.inc()
-        return None

@@ -19,6 +19,7 @@ from typing import Final
 
 import structlog
 
+from receiver.access.shared_places import make_places
 from receiver.access.tls import TlsFiles, acceptor_context
 from receiver.counts import clear_counts, counting_environment, forget_process
 from receiver.inbox import Inbox
@@ -56,6 +57,7 @@ class AcceptorPool:
         self._settings = settings
         self._inbox = inbox
         self._lock = hold_storage(settings.storage)
+        self._places = make_places()
         self._stopping = threading.Event()
         self._starting = threading.Lock()
         self._processes: set[subprocess.Popen[bytes]] = set()
@@ -93,6 +95,7 @@ class AcceptorPool:
             process.kill()
         for listener in self._listeners.values():
             listener.close()
+        os.close(self._places)
         os.close(self._lock)
 
     def _keep_running(self, program: Program) -> None:
@@ -116,7 +119,7 @@ class AcceptorPool:
             for kind, listener in self._listeners.items()
             if kind in program.kinds
         }
-        command = [sys.executable, "-m", program.module, name]
+        command = [sys.executable, "-m", program.module, name, str(self._places)]
         command += [f"{kind}={descriptor}" for kind, descriptor in descriptors.items()]
         with self._starting:
             if self._stopping.is_set():
@@ -125,7 +128,7 @@ class AcceptorPool:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
-                pass_fds=(*descriptors.values(), self._lock),
+                pass_fds=(*descriptors.values(), self._lock, self._places),
                 env={**os.environ, **counting_environment(self._settings)},
             )
             self._processes.add(process)

@@ -1,4 +1,4 @@
-"""`python -m receiver.stow.app NAME stow=DESCRIPTOR`: the STOW-RS port's own process.
+"""`python -m receiver.stow.app NAME PLACES stow=DESCRIPTOR`: the STOW-RS port's own process.
 
 Started and watched by `receiver.processes.pool`; needs neither the database nor the broker.
 """
@@ -152,7 +152,7 @@ def configure(settings: Settings, app: Starlette) -> uvicorn.Config:
 
 def main() -> None:
     """Serve the inherited socket until SIGTERM, or until the parent is gone."""
-    name, port = sys.argv[1:]
+    name, _places, port = sys.argv[1:]
     settings = settings_or_exit()
     set_up_log(settings)
     service = StowService(settings, Inbox(settings.storage, settings.min_free_mb * MEGABYTE, name))

@@ -6,7 +6,6 @@ A hundred thousand tiny instances: TINY_INSTANCES=100000 python -m pytest --time
 import os
 import socket
 import struct
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -117,7 +116,6 @@ def test_very_many_tiny_instances_are_taken_in_bounded_memory(
     settings: Settings, database: Database, address: Address
 ) -> None:
     before, threads, files = usage()
-    began = time.monotonic()
     with Scu(address) as scu:
         for number in range(TINY):
             uid = f"1.2.3.{number + 1}"
@@ -127,6 +125,5 @@ def test_very_many_tiny_instances_are_taken_in_bounded_memory(
     after = usage()
     assert after[0] - before < 32
     assert (after[1], after[2]) <= (threads + 2, files + 8)
-    assert (time.monotonic() - began) / TINY < 0.1
     with database.reading() as session:
         assert session.scalar(select(func.count(Instance.id))) == TINY

@@ -131,9 +131,13 @@ def count_files(process: str = "self") -> int:
 
 def usage() -> tuple[float, int, int]:
     """Give resident MiB, threads and open files of the one acceptor that this process runs."""
-    (process,) = [path for path in Path("/proc").glob("[0-9]*") if _is_ours(path)]
-    threads = int(_status(process.name)["Threads"])
-    return resident_mib(process.name), threads, count_files(process.name)
+    (process,) = map(str, acceptor_processes())
+    return resident_mib(process), int(_status(process)["Threads"]), count_files(process)
+
+
+def acceptor_processes() -> list[int]:
+    """Give the ids of the acceptors that this process runs."""
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if _is_ours(path)]
 
 
 def resident_mib(process: str = "self") -> float:

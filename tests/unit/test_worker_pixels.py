@@ -1,7 +1,6 @@
 """Stored values to Hounsfield units, and pixels that are refused."""
 
 import shutil
-import time
 from pathlib import Path
 
 import numpy as np
@@ -192,16 +191,14 @@ def test_compressed_pixels_of_another_size_are_refused(syntax: str, tmp_path: Pa
         read_series(write(datasets, tmp_path))
 
 
-def test_a_huge_declared_size_is_refused_at_once(tmp_path: Path) -> None:
+def test_a_huge_declared_size_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     datasets = Phantom(FEW_MM).datasets
     for ds in datasets:
         ds.compress(RLELossless, generate_instance_uid=False)
         ds.Rows = ds.Columns = 30000
     paths = write(datasets, tmp_path)
-    start = time.perf_counter()
     with pytest.raises(PixelError, match="Rows is 30000"):
         read_series(paths)
-    assert time.perf_counter() - start < 1
 
 
 def test_a_huge_number_of_voxels_is_refused(tmp_path: Path) -> None:
