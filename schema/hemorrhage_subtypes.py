@@ -54,6 +54,7 @@ class Subtype:
 
 CATEGORY: Final = Code("49755003", "Morphologically Abnormal Structure")
 HEMORRHAGE: Final = Code("50960005", "Hemorrhage")
+INTRACRANIAL: Final = Code("1101003", "Intracranial")
 INTRACRANIAL_HEMORRHAGE: Final = Code("1386000", "Intracranial hemorrhage")
 
 SUBTYPES: Final = (
@@ -63,7 +64,7 @@ SUBTYPES: Final = (
         1,
         Code("82999001", "Epidural intracranial hemorrhage"),
         # No code for the epidural space could be verified; the cranial cavity holds it.
-        Code("1101003", "Intracranial"),
+        INTRACRANIAL,
         (230, 159, 0),
     ),
     Subtype(

@@ -20,7 +20,7 @@ from worker.objects.statement import Statement
 from worker.objects.writing import write_objects
 from worker.priority import Priority, prioritise
 from worker.rules import Rules
-from worker.segmentation import WrittenObject
+from worker.segmentation import SegmentationType, WrittenObject
 from worker.slices import Decoder, SourceSeries, read_series
 from worker.strip import key_picture, slice_values
 
@@ -142,6 +142,7 @@ def analyse(
     folder: Path,
     decoder: Decoder | None = None,
     previous: Path | None = None,
+    forms: Sequence[SegmentationType] = ("BINARY",),
 ) -> Analysis:
     """Analyse one series.
 
@@ -159,6 +160,8 @@ def analyse(
         What turns a file into frames, see `read_series`.
     previous
         The report of the revision before, which the new one replaces.
+    forms
+        How masks are written, see `write_segmentation`.
 
     Raises
     ------
@@ -183,7 +186,7 @@ def analyse(
     with watch.step("write"):
         statement = _state(source, findings, priority, predictor.card, seen)
         labels = _without_specks(prediction.labels, findings)
-        written = write_objects(source, labels, statement, folder, previous)
+        written = write_objects(source, labels, statement, folder, previous, forms)
     return Analysis(
         findings=findings,
         priority=priority,

@@ -18,6 +18,7 @@ from schema.errors import DeviceUnavailableError, ModelError, TriageError, Worke
 from schema.settings import Settings
 from worker.analysis import Analysis, analyse
 from worker.decoders import Decoders
+from worker.delivery.destinations import load_destinations
 from worker.munet.errors import CheckpointError, DeviceError
 from worker.munet.inference import Predictor
 from worker.rules import load_rules
@@ -42,6 +43,7 @@ class Engine:
         self._rules = load_rules(settings.rules)
         self._predictor = _load(settings)
         self._decoders = Decoders(settings.decode_memory_mb, settings.decode_limit_s)
+        self._forms = load_destinations(settings.destinations).segmentation_types
 
     def analyse(self, paths: Sequence[Path], previous: Path | None = None) -> Analysis:
         """Analyse one series.
@@ -55,7 +57,15 @@ class Engine:
         """
         results = self._settings.storage / RESULTS
         try:
-            return analyse(paths, self._predictor, self._rules, results, self._decoders, previous)
+            return analyse(
+                paths,
+                self._predictor,
+                self._rules,
+                results,
+                self._decoders,
+                previous,
+                self._forms,
+            )
         except torch.OutOfMemoryError as error:
             raise self._no_memory() from error
 

@@ -1,7 +1,8 @@
 """Write the masks as one DICOM Segmentation on the frames that they were drawn on (PS3.3 A.51)."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
@@ -14,7 +15,16 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code as SRCode
 from pydicom.uid import ExplicitVRLittleEndian
 
-from schema.hemorrhage_subtypes import CATEGORY, HEMORRHAGE, SUBTYPES, Code, Subtype
+from schema.hemorrhage_subtypes import (
+    BLOOD_RGB,
+    CATEGORY,
+    HEMORRHAGE,
+    INTRACRANIAL,
+    SUBTYPES,
+    Claim,
+    Code,
+    Subtype,
+)
 from worker.durable import write_once
 from worker.header import restore_name, without_name
 from worker.orientation import with_shared_orientation
@@ -27,18 +37,35 @@ MODEL_NAME: Final = "IHSNet Triage"
 SERIES_NUMBER: Final = 9001
 SERIES_DESCRIPTION: Final = "AI hemorrhage masks, research, not for diagnosis"
 CONTENT_DESCRIPTION: Final = "AI masks of hemorrhage: research, not for diagnosis"
+UNNAMED: Final = "Hemorrhage, type not told apart"
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """What drew the masks: the model's name and the SHA-256 of its weights."""
+    """What drew the masks.
+
+    Attributes
+    ----------
+    sha256
+        Of the weights.
+    claims
+        What the model may say of each type; a type that is missing is reported.
+    """
 
     name: str
     sha256: str
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+
+    def claim(self, subtype: Subtype) -> Claim:
+        """Say what may be said of a type."""
+        return self.claims.get(subtype.key, Claim.REPORTED)
 
 
-# Whom an object may be sent to: everybody; who takes overlays; who takes none.
-Audience = Literal["all", "full", "triage"]
+# (0062,0001): a frame for each segment of each slice, or a segment number for each pixel.
+SegmentationType = Literal["BINARY", "LABELMAP"]
+# Whom an object may be sent to: everybody; who takes overlays; of these, who asked for label maps
+# instead of binary masks; who takes no overlay.
+Audience = Literal["all", "full", "labelmap", "triage"]
 
 
 @dataclass(frozen=True)
@@ -53,14 +80,19 @@ class WrittenObject:
 
 
 def write_segmentation(
-    source: SourceSeries, labels: npt.NDArray[np.uint8], algorithm: Algorithm, folder: Path
+    source: SourceSeries,
+    labels: npt.NDArray[np.uint8],
+    algorithm: Algorithm,
+    folder: Path,
+    form: SegmentationType = "BINARY",
 ) -> WrittenObject | None:
-    """Write one BINARY Segmentation, or none for a study without a mask.
+    """Write one Segmentation, or none for a study without a mask.
 
     All five types are described even where only one has voxels, so that a segment number means the
-    same type in every object; the label of an empty one says so. Frames without voxels are left
-    out. The UIDs follow from the source, the model and the masks, and a file that is there already
-    stays as it is: call it with the same folder and a re-run finds its own result.
+    same type in every object; the label of an empty one says so, and that of a type which the model
+    cannot tell apart does not name it. Frames without voxels are left out. The UIDs follow from the
+    source, the model and the masks, and a file that is there already stays as it is: call it with
+    the same folder and a re-run finds its own result.
 
     Parameters
     ----------
@@ -71,6 +103,8 @@ def write_segmentation(
         `schema.hemorrhage_subtypes`, 0 for none.
     algorithm
         What drew them.
+    form
+        A Segmentation (PS3.3 A.51), which most viewers read, or a Label Map Segmentation (A.90).
     folder
         Where to write; made when missing. The file is named by a hash, by nothing that a sender
         chose.
@@ -92,17 +126,18 @@ def write_segmentation(
     if not labels.any():
         return None
     identity = _identity(source, labels, algorithm)
-    sop_instance_uid = stable_uid("SEG", *identity)
+    sop_instance_uid = stable_uid("SEG", form, *identity)
     path = folder / f"{hashlib.sha256(sop_instance_uid.encode()).hexdigest()}.dcm"
 
     def write(file: BinaryIO) -> None:
         with disable_value_validation():  # pydicom's warnings print values of the patient
-            seg = _segmentation(source, labels, algorithm, sop_instance_uid)
+            seg = _segmentation(source, labels, algorithm, form, sop_instance_uid)
             dcmwrite(file, seg, enforce_file_format=True)
 
     write_once(path, write)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return WrittenObject("SEG", sop_instance_uid, path, digest, "full")
+    audience: Audience = "full" if form == "BINARY" else "labelmap"
+    return WrittenObject("SEG", sop_instance_uid, path, digest, audience)
 
 
 def tracking_uid(study_instance_uid: str, subtype: Subtype) -> str:
@@ -123,6 +158,7 @@ def _identity(
         "/".join(f"{uid}:{number}" for uid, number in frames),
         str(labels.shape),
         hashlib.sha256(labels.tobytes()).digest(),
+        *(algorithm.claim(subtype).value for subtype in SUBTYPES),
     )
 
 
@@ -130,18 +166,19 @@ def _segmentation(
     source: SourceSeries,
     labels: npt.NDArray[np.uint8],
     algorithm: Algorithm,
+    form: SegmentationType,
     sop_instance_uid: str,
 ) -> Dataset:
     study, series = source.study_instance_uid, source.series_instance_uid
     seg = hd.seg.Segmentation(
         source_images=_lent(source),
         pixel_array=_in_source_order(source, labels),
-        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segmentation_type=hd.seg.SegmentationTypeValues(form),
         segment_descriptions=[
             _segment(subtype, bool((labels == subtype.segment_number).any()), study, algorithm)
             for subtype in SUBTYPES
         ],
-        series_instance_uid=stable_uid("SEG series", study, series, algorithm.sha256),
+        series_instance_uid=stable_uid("SEG series", form, study, series, algorithm.sha256),
         series_number=SERIES_NUMBER,
         sop_instance_uid=sop_instance_uid,
         instance_number=1,
@@ -184,12 +221,13 @@ def _in_source_order(source: SourceSeries, labels: npt.NDArray[np.uint8]) -> npt
 def _segment(
     subtype: Subtype, present: bool, study_instance_uid: str, algorithm: Algorithm
 ) -> hd.seg.SegmentDescription:
+    named = algorithm.claim(subtype) is not Claim.NOT_TOLD_APART
     return hd.seg.SegmentDescription(
         segment_number=subtype.segment_number,
-        segment_label=subtype.name if present else f"{subtype.name} (none found)",
+        segment_label=_label(subtype, present, algorithm.claim(subtype)),
         segmented_property_category=_code(CATEGORY),
         segmented_property_type=_code(HEMORRHAGE),
-        anatomic_regions=[_code(subtype.region)],
+        anatomic_regions=[_code(subtype.region if named else INTRACRANIAL)],
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=hd.AlgorithmIdentificationSequence(
             name=algorithm.name,
@@ -199,9 +237,18 @@ def _segment(
             parameters={"model_sha256": algorithm.sha256},
         ),
         tracking_uid=tracking_uid(study_instance_uid, subtype),
-        tracking_id=subtype.name,
-        display_color=hd.color.CIELabColor.from_rgb(*subtype.rgb),
+        tracking_id=subtype.name if named else UNNAMED,
+        display_color=hd.color.CIELabColor.from_rgb(*(subtype.rgb if named else BLOOD_RGB)),
     )
+
+
+def _label(subtype: Subtype, present: bool, claim: Claim) -> str:
+    """Give a Segment Label that says no more of a type than the model may."""
+    if claim is Claim.NOT_TOLD_APART:
+        return UNNAMED if present else f"{UNNAMED} (unused)"
+    if not present:
+        return f"{subtype.name} (none found)"
+    return f"{subtype.name} (a hint)" if claim is Claim.HINTED else subtype.name
 
 
 def _code(code: Code) -> SRCode:

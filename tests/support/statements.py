@@ -1,5 +1,6 @@
 """Statements and objects of phantoms, for tests of what leaves the system."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from schema.states import Outcome
 from worker.findings import measure
 from worker.objects.statement import Statement
 from worker.objects.writing import Written, write_objects
+from worker.segmentation import SegmentationType
 from worker.slices import SourceSeries
 
 SHA256 = "ab" * 32
@@ -40,7 +42,13 @@ def statement_of(
     return Statement(**(given | values))
 
 
-def write_all(series: SourceSeries, folder: Path, **values: object) -> Written:
+def write_all(
+    series: SourceSeries,
+    folder: Path,
+    forms: Sequence[SegmentationType] = ("BINARY",),
+    **values: object,
+) -> Written:
     """Write every object of a phantom with a bleed."""
     labels = bleed(series)
-    return write_objects(series, labels, statement_of(series, labels, **values), folder)
+    statement = statement_of(series, labels, **values)
+    return write_objects(series, labels, statement, folder, forms=forms)

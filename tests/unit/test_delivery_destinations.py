@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from schema.errors import SettingsError
+from worker.delivery.archive import LABEL_MAP, stored_classes
 from worker.delivery.destinations import NOWHERE, DicomDestination, load_destinations
 
 GOOD = """
@@ -69,3 +70,21 @@ def test_only_levels_that_move_up_have_a_priority_code(tmp_path: Path) -> None:
     text = "[destinations.R]\nkind='hl7'\nhost='x'\nport=1\npriority_codes={'4'='R'}\n"
     with pytest.raises(SettingsError, match="levels 1 to 3 alone"):
         load(tmp_path, text)
+
+
+def test_an_archive_that_asks_for_label_maps_gets_no_binary_masks(tmp_path: Path) -> None:
+    archive = "kind='dicom'\nhost='x'\nport=104\nae_title='PACS'\n"
+    text = f"[destinations.P]\n{archive}[destinations.O]\n{archive}segmentation='LABELMAP'\n"
+    loaded = load(tmp_path, text)
+    binary, labelled = loaded.destinations
+    assert loaded.segmentation_types == ("BINARY", "LABELMAP")
+    assert [binary.takes("SEG", kind) for kind in ("full", "labelmap")] == [True, False]
+    assert [labelled.takes("SEG", kind) for kind in ("full", "labelmap")] == [False, True]
+    assert labelled.takes("SR", "full")
+    assert stored_classes(labelled)["SEG"] == LABEL_MAP
+
+
+def test_masks_are_written_as_label_maps_only_where_one_is_sent(tmp_path: Path) -> None:
+    archive = "kind='dicom'\nhost='x'\nport=104\nae_title='PACS'\nsegmentation='LABELMAP'\n"
+    text = f"[destinations.P]\n{archive}profile='triage-only'\n"
+    assert load(tmp_path, text).segmentation_types == ("BINARY",)

@@ -17,6 +17,7 @@ from tests.support.statements import bleed, statement_of, write_all
 from tests.support.validators import object_errors
 from worker.objects import check
 from worker.objects.author import Source
+from worker.objects.check import masks_by_slice
 from worker.objects.drawing import draw_summary, outline
 from worker.objects.pages import worst_slices
 from worker.objects.statement import Statement
@@ -103,6 +104,36 @@ def test_a_type_that_is_not_told_apart_is_not_named(series: SourceSeries, tmp_pa
     assert "Epidural" not in sr
     assert "Subdural hemorrhage (a hint)" in sr
     assert "Undetermined" in sr
+
+
+def test_a_segment_says_no_more_of_its_type_than_the_model_may(
+    series: SourceSeries, tmp_path: Path
+) -> None:
+    claims = {"EDH": Claim.NOT_TOLD_APART, "SDH": Claim.HINTED, "SAH": Claim.NOT_TOLD_APART}
+    labels = bleed(series)
+    written = write_objects(series, labels, statement_of(series, labels, claims=claims), tmp_path)
+    (seg,) = of(written, "SEG", "full")
+    segments = dcmread(seg.path).SegmentSequence
+    names = {segment.SegmentNumber: segment.SegmentLabel for segment in segments}
+    assert names[1] == "Hemorrhage, type not told apart"
+    assert names[4] == "Hemorrhage, type not told apart (unused)"
+    assert names[5] == "Subdural hemorrhage (a hint)"
+    assert names[2] == "Intraparenchymal hemorrhage (none found)"
+    assert segments[0].AnatomicRegionSequence[0].CodeMeaning == "Intracranial"
+
+
+def test_a_label_map_holds_the_same_masks_and_is_for_who_asked_for_it(
+    series: SourceSeries, tmp_path: Path
+) -> None:
+    labels = bleed(series)
+    forms = ("BINARY", "LABELMAP")
+    written = write_objects(series, labels, statement_of(series, labels), tmp_path, forms=forms)
+    (binary,), (label_map,) = of(written, "SEG", "full"), of(written, "SEG", "labelmap")
+    masks = [masks_by_slice(dcmread(seg.path), series.volume) for seg in (binary, label_map)]
+    assert dcmread(label_map.path).SegmentationType == "LABELMAP"
+    assert all(np.array_equal(masks[0][number], masks[1][number]) for number in masks[0])
+    assert masks[1][1].any()
+    assert object_errors(label_map.path) == []
 
 
 def test_a_new_revision_names_the_report_that_it_replaces(

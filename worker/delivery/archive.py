@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydicom import dcmread
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
@@ -34,6 +34,9 @@ STORED: Final = {
     "SC": SecondaryCaptureImageStorage,
     "KO": KeyObjectSelectionDocumentStorage,
 }
+LABEL_MAP: Final = UID(
+    "1.2.840.10008.5.1.4.1.1.66.7"
+)  # Storage; not in pydicom 3.0
 SYNTAXES: Final = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 REQUEST_COMMITMENT: Final = 1  # action type, PS3.4 J.3.2
 FOUND: Final = (0xFF00, 0xFF01)  # a match of C-FIND, PS3.4 C.4.1.1.4
@@ -47,6 +50,14 @@ class Reference:
     sop_instance_uid: str
     series_instance_uid: str
     study_instance_uid: str
+
+
+def stored_classes(target: DicomDestination) -> dict[str, UID]:
+    """Give the SOP class of each kind of object that an archive is sent."""
+    classes: dict[str, UID] = {kind: STORED[kind] for kind in target.objects}
+    if target.segmentation == "LABELMAP" and "SEG" in classes:
+        classes["SEG"] = LABEL_MAP
+    return classes
 
 
 class Archive:

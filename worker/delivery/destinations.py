@@ -15,6 +15,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 AeTitle = Annotated[str, Field(pattern=r"^[\x21-\x5b\x5d-\x7e][\x20-\x5b\x5d-\x7e]{0,15}$")]
 Url = Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
 ObjectKind = Literal["SEG", "SR", "SC", "KO"]
+SegmentationType = Literal["BINARY", "LABELMAP"]  # (0062,0001), PS3.3 C.8.20.2
 AUDIENCES: Final = {"full": ("all", "full"), "triage-only": ("all", "triage")}
 
 
@@ -61,12 +62,17 @@ class DicomDestination(_Tls):
     ae_title: AeTitle
     profile: Literal["full", "triage-only"] = "full"
     objects: tuple[ObjectKind, ...] = ("SEG", "SR", "SC", "KO")
+    segmentation: SegmentationType = "BINARY"
     confirm: Literal["commitment", "find", "none"] = "find"
     confirm_s: Seconds = 30  # how often an archive is asked again
 
     def takes(self, kind: str, audience: str) -> bool:
         """Say whether an object goes there."""
-        return kind in self.objects and audience in AUDIENCES[self.profile]
+        return kind in self.objects and audience in self._audiences(kind)
+
+    def _audiences(self, kind: str) -> tuple[str, ...]:
+        wants_label_maps = (self.profile, self.segmentation) == ("full", "LABELMAP")
+        return ("labelmap",) if kind == "SEG" and wants_label_maps else AUDIENCES[self.profile]
 
 
 class _Message(_Destination):
@@ -137,6 +143,13 @@ class Destinations(_Table):
     metrics_host: str = "127.0.0.1"
     metrics_port: Port | None = None
     destinations: tuple[Destination, ...] = ()
+
+    @property
+    def segmentation_types(self) -> tuple[SegmentationType, ...]:
+        """How masks are written: BINARY for the page and most viewers, LABELMAP if one asks."""
+        archives = [place for place in self.destinations if isinstance(place, DicomDestination)]
+        wanted = any(archive.takes("SEG", "labelmap") for archive in archives)
+        return ("BINARY", "LABELMAP") if wanted else ("BINARY",)
 
     def named(self, name: str) -> Destination:
         """Give the destination of a name.

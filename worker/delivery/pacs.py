@@ -20,6 +20,7 @@ from worker.delivery.archive import (
     evt,
     read_object,
     reference_of,
+    stored_classes,
 )
 from worker.delivery.claims import Claimed, Ledger
 from worker.delivery.confirming import Unconfirmed
@@ -52,8 +53,10 @@ class PacsSender:
             The archive fails as a whole; what was not sent is given back.
         """
         waiting = list(rows)
+        # All of them: what is owed may be older than today's settings.
+        classes = {*STORED.values(), *stored_classes(self._target).values()}
         try:
-            with self._archive.associated(sorted(set(STORED.values()))) as assoc:
+            with self._archive.associated(sorted(classes)) as assoc:
                 while waiting:
                     self._send(assoc, waiting[0], ledger)
                     waiting.pop(0)

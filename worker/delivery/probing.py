@@ -13,6 +13,7 @@ from worker.delivery.archive import (
     StorageCommitmentPushModel,
     StudyRootQueryRetrieveInformationModelFind,
     Verification,
+    stored_classes,
 )
 from worker.delivery.destinations import (
     Destination,
@@ -46,7 +47,7 @@ def probe(target: Destination, settings: Settings) -> list[Finding]:
 
 
 def _probe_archive(target: DicomDestination, ae_title: str) -> list[Finding]:
-    wanted = {kind: STORED[kind] for kind in target.objects}
+    wanted = stored_classes(target)
     extra = {
         "find": {"C-FIND": StudyRootQueryRetrieveInformationModelFind},
         "commitment": {"storage commitment": StorageCommitmentPushModel},

@@ -102,9 +102,19 @@ def masks_by_slice(ds: Dataset, volume: Volume) -> Mapping[int, npt.NDArray[np.b
         key = (str(image.ReferencedSOPInstanceUID), int(image.get("ReferencedFrameNumber", 1)))
         if key not in place:
             raise ObjectRefusedError("SEG: a frame refers to an image that is not of its source")
-        number = int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
-        masks[number][place[key]] = pixels > 0
+        for number, mask in _masks_of(ds, group, pixels).items():
+            masks[number][place[key]] = mask
     return masks
+
+
+def _masks_of(
+    ds: Dataset, group: Dataset, pixels: npt.NDArray[np.integer]
+) -> dict[int, npt.NDArray[np.bool_]]:
+    """Split a frame by segment: a binary one has one, a label map's pixels are segment numbers."""
+    if ds.SegmentationType == "LABELMAP":
+        return {int(number): pixels == number for number in np.unique(pixels) if number}
+    number = int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+    return {number: pixels > 0}
 
 
 def check_report(ds: Dataset, statement: Statement) -> None:

@@ -19,7 +19,7 @@ from worker.objects.keys import keys_of, write_keys
 from worker.objects.pages import write_slices, write_summary
 from worker.objects.report import LABEL, write_report
 from worker.objects.statement import Statement
-from worker.segmentation import Algorithm, WrittenObject, write_segmentation
+from worker.segmentation import Algorithm, SegmentationType, WrittenObject, write_segmentation
 from worker.slices import SourceSeries
 
 log = structlog.get_logger()
@@ -65,6 +65,7 @@ def write_objects(
     statement: Statement,
     folder: Path,
     previous: Path | None = None,
+    forms: Sequence[SegmentationType] = ("BINARY",),
 ) -> Written:
     """Write the objects of a series that was analysed.
 
@@ -74,6 +75,8 @@ def write_objects(
         (slice, row, column) Segment Number of each subtype, in the order of the volume.
     previous
         The report of the revision before, which the new one replaces.
+    forms
+        How masks are written; the report refers to the first.
 
     Raises
     ------
@@ -81,11 +84,8 @@ def write_objects(
         The storage is full or does not answer.
     """
     written, source = Written(), Source(series.headers)
-    algorithm = Algorithm(statement.model, statement.model_sha256)
-    seg = None
-    with written.trying("SEG"):
-        seg = _segmentation(written, series, labels, statement, algorithm, folder)
-    _write_reports(written, source, statement, seg, folder, previous)
+    segs = _write_segmentations(written, series, labels, statement, folder, forms)
+    _write_reports(written, source, statement, next(iter(segs), None), folder, previous)
     with written.trying("SC"):
         written.add(write_summary(source, statement, folder), source, _nothing)
     if labels.any():
@@ -108,22 +108,27 @@ def write_unanalysed(headers: Sequence[Dataset], statement: Statement, folder: P
     return written
 
 
-def _segmentation(
+def _write_segmentations(
     written: Written,
     series: SourceSeries,
     labels: npt.NDArray[np.uint8],
     statement: Statement,
-    algorithm: Algorithm,
     folder: Path,
-) -> Dataset | None:
-    seg = write_segmentation(series, labels, algorithm, folder)
-    if seg is None:
-        return None
+    forms: Sequence[SegmentationType],
+) -> list[Dataset]:
+    claims = dict(statement.claims or {})
+    algorithm = Algorithm(statement.model, statement.model_sha256, claims)
 
     def test(ds: Dataset) -> None:
         check.check_segmentation(ds, series, labels, statement.findings)
 
-    return written.add(seg, Source(series.headers), test)
+    segs = []
+    for form in forms:
+        with written.trying("SEG"):
+            seg = write_segmentation(series, labels, algorithm, folder, form)
+            if seg is not None:
+                segs.append(written.add(seg, Source(series.headers), test))
+    return segs
 
 
 def _write_reports(
