@@ -34,9 +34,7 @@ STORED: Final = {
     "SC": SecondaryCaptureImageStorage,
     "KO": KeyObjectSelectionDocumentStorage,
 }
-LABEL_MAP: Final = UID(
-    "1.2.840.10008.5.1.4.1.1.66.7"
-)  # Storage; not in pydicom 3.0
+LABEL_MAP: Final = UID("1.2.840.10008.5.1.4.1.1.66.7")  # Storage; not in pydicom 3.0
 SYNTAXES: Final = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 REQUEST_COMMITMENT: Final = 1  # action type, PS3.4 J.3.2
 FOUND: Final = (0xFF00, 0xFF01)  # a match of C-FIND, PS3.4 C.4.1.1.4
