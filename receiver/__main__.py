@@ -27,7 +27,7 @@ from receiver.selection.rules import load_rules
 from schema.broker import ensure_broker
 from schema.database import Database, open_database, wait_for_database
 from schema.errors import SourceFileMissingError, TriageError
-from schema.files import MEGABYTE
+from schema.files import MEGABYTE, keep_private
 from schema.log import set_up_log
 from schema.settings import Settings, settings_or_exit, stop
 
@@ -65,6 +65,7 @@ def main(context: typer.Context) -> None:
         return
     settings = settings_or_exit()
     set_up_log(settings)
+    keep_private()
     try:
         serve(settings, stop_event())
     except (TriageError, OSError) as error:

@@ -22,7 +22,7 @@ from typing import Final
 
 from receiver.protocol.file_meta import DIGEST_BYTES, digest_matches
 from schema.errors import StorageFullError
-from schema.files import sync_folder
+from schema.files import make_private, sync_folder
 
 FOLDER: Final = "inbox"
 CLOSED: Final = "closed"
@@ -30,6 +30,7 @@ SENDER: Final = "sender.json"
 OBJECT_SUFFIX: Final = ".dcm"
 PARTIAL_SUFFIX: Final = ".part"
 RESERVE: Final = 32  # a usual series; the rest is removed when the association ends
+MOST_LETTERS: Final = 64  # of a sender's name or address
 NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -165,7 +166,8 @@ class Inbox:
         self.acceptor = acceptor
         self.turn = threading.Lock()
         self._min_free_bytes = min_free_bytes
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_private(storage)
+        make_private(self.path)
 
     def open_association(self, calling_ae: str, peer: str) -> AssociationFolder:
         """Make the folder of a new association; its name is ours, not the network's.
@@ -220,9 +222,14 @@ def read_sender(folder: Path) -> Sender:
     try:
         sender = Sender(**json.loads((folder / SENDER).read_text(encoding="utf-8")))
         datetime.fromisoformat(sender.opened_at)
-        return Sender(str(sender.calling_ae), str(sender.peer), sender.opened_at)
-    except (OSError, ValueError, TypeError):
+        return Sender(_line(sender.calling_ae), _line(sender.peer), sender.opened_at)
+    except (OSError, ValueError, TypeError, RecursionError):
         return Sender("", "", datetime.now(UTC).isoformat())
+
+
+def _line(value: object) -> str:
+    """Give a value as a database takes it; PostgreSQL refuses NUL and half of a surrogate pair."""
+    return "".join(char for char in str(value) if char.isprintable())[:MOST_LETTERS]
 
 
 @contextmanager

@@ -1,9 +1,12 @@
 """What every part needs of files: names that survive a power cut, and what a megabyte is."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+OWNER_ALONE: Final = 0o700
+OTHERS: Final = 0o077
 MEGABYTE: Final = 1_000_000  # in every setting that ends in _MB
 
 
@@ -14,3 +17,15 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def keep_private() -> None:
+    """Make what this process writes from now on for its owner alone: patients are in it."""
+    os.umask(OTHERS)
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder for its owner alone, and take it from others where it was there before."""
+    folder.mkdir(mode=OWNER_ALONE, parents=True, exist_ok=True)
+    with suppress(PermissionError):  # somebody else's, who decided on it
+        folder.chmod(OWNER_ALONE)

@@ -10,6 +10,9 @@ from schema.settings import Settings
 # They quote what they read, and what they read may be a name: "Invalid value for VR UI: ...".
 NOISY = ("pynetdicom", "pydicom", "highdicom", "alembic", "py.warnings")
 
+# Prints a traceback of what it raises, and we log, anyway.
+TALKATIVE = ("pynetdicom.utils",)
+
 
 def set_up_log(settings: Settings) -> None:
     """Send our events and the libraries' warnings to standard error as one kind of line."""
@@ -33,6 +36,8 @@ def set_up_log(settings: Settings) -> None:
     logging.captureWarnings(capture=True)
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -13,6 +13,7 @@ from kombu.entity import Exchange, Queue
 
 from schema.broker import ensure_broker
 from schema.errors import SettingsError, TriageError
+from schema.files import keep_private
 from schema.log import set_up_log
 from schema.messages import ANALYSE, DELIVER_QUEUE, TRIAGE_QUEUE
 from schema.settings import settings_or_exit, stop
@@ -72,3 +73,4 @@ def _refuse_pools(sender: Any, **_: object) -> None:
 @setup_logging.connect
 def _set_up_log(**_: object) -> None:
     set_up_log(settings)
+    keep_private()

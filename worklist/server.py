@@ -10,6 +10,7 @@ import uvicorn
 
 from schema.database import Database
 from schema.errors import SettingsError
+from schema.files import keep_private
 from schema.log import set_up_log
 from schema.settings import Settings, stop
 from worklist.access.audit import Act, Trail, What
@@ -27,6 +28,7 @@ STOP_WITHIN_S = 5
 def run(settings: Settings, database: Database) -> None:
     """Serve until SIGTERM or SIGINT; answers under way are finished first."""
     set_up_log(settings)
+    keep_private()
     require_login_beyond_loopback(settings, database)
     events, trail, cache = Events(database), Trail(settings), make_cache(settings)
     # uvicorn finishes and then raises the signal again: the exit status should say "clean".

@@ -20,7 +20,7 @@ from receiver.inbox import Inbox
 from receiver.processes.child import end_with_the_parent
 from receiver.processes.pool import PLAIN, TLS
 from schema.errors import SettingsError
-from schema.files import MEGABYTE
+from schema.files import MEGABYTE, keep_private
 from schema.log import set_up_log
 from schema.settings import Settings, settings_or_exit
 
@@ -34,6 +34,7 @@ def main() -> None:
     name, places, *ports = sys.argv[1:]
     settings = settings_or_exit()
     set_up_log(settings)
+    keep_private()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     inbox = Inbox(settings.storage, settings.min_free_mb * MEGABYTE, name)
     scp = StorageScp(settings, inbox, SharedPlaces(int(places)))

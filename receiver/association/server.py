@@ -18,7 +18,8 @@ from receiver.association.timeouts import STOP_DEADLINE_S
 from receiver.commitment.scp import CommitmentScp
 from receiver.counts import ACCEPTED, ASSOCIATIONS, CONNECTIONS_REFUSED, OPEN_ASSOCIATIONS
 from receiver.inbox import Inbox
-from receiver.protocol.rejection import Rejection
+from receiver.protocol.negotiation import takes_no_response
+from receiver.protocol.rejection import SHORT_PDU, Rejection
 from schema.errors import describe
 from schema.files import MEGABYTE
 from schema.settings import Settings
@@ -128,7 +129,8 @@ class StorageScp:
             association.address,
             association.certificate_names,
         )
-        rejection = refuse(request, self._rules) or counted.refuse()
+        too_short = SHORT_PDU if takes_no_response(primitive) else None
+        rejection = refuse(request, self._rules) or too_short or counted.refuse()
         if rejection is None:
             self._establish(association)
         ASSOCIATIONS.labels(ACCEPTED if rejection is None else rejection.reason).inc()

@@ -1,8 +1,11 @@
 """Commitment requests from disk to database to answer: asked again until the requestor heard it."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -17,13 +20,14 @@ from receiver.commitment.result import CommitmentReport, commit
 from receiver.commitment.scp import FOLDER, SUFFIX
 from receiver.commitment.scu import ReportUndeliveredError, notify
 from schema.database import Database, read_clock
-from schema.errors import TransientError, TriageError
+from schema.errors import TransientError, TriageError, describe
 from schema.peers import PeerAddress
 from schema.settings import Settings
 from schema.tables import Commitment, Instance
 
 log = structlog.get_logger()
 
+ANSWER_S: Final = 5.0  # a peer answers in this time, or goes on in its own thread
 QUERY_ROWS: Final = 500  # bound parameters in one statement
 ASK_AGAIN: Final = timedelta(seconds=1)  # while objects that came before the request are on the way
 FIRST_PAUSE_S: Final = 5.0
@@ -51,6 +55,7 @@ class CommitmentReporter:
         self._storage = settings.storage
         self._peers = {peer.ae_title: peer for peer in settings.commitment_peers or ()}
         self._send = send or _sender(settings)
+        self._busy: set[str] = set()  # AE titles whose thread still waits for an answer
 
     def collect(self) -> int:
         """Take the requests on disk into the database; return how many were new."""
@@ -87,12 +92,39 @@ class CommitmentReporter:
         return known is None
 
     def deliver_due(self) -> int:
-        """Answer what is due; return how many requestors heard it."""
+        """Answer what is due; return how many requestors heard it by now.
+
+        Each peer has a thread of its own, so that one that hangs holds up nobody else's answer;
+        those that answer are waited for.
+        """
         with self._database.reading() as session:
             now = read_clock(session)
             due = select(Commitment).where(Commitment.due_at <= now).order_by(Commitment.id)
             pending = [_pending(row) for row in session.scalars(due)]
-        return sum(self._deliver(request) for request in pending)
+        free = [request for request in pending if request.calling_ae not in self._busy]
+        heard: list[int] = []
+        threads = [
+            threading.Thread(
+                target=self._deliver_all, args=(title, list(group), heard), daemon=True
+            )
+            for title, group in groupby(sorted(free, key=_title), key=_title)
+        ]
+        self._busy |= {request.calling_ae for request in free}
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + ANSWER_S
+        for thread in threads:
+            thread.join(max(end - time.monotonic(), 0))
+        return len(heard)
+
+    def _deliver_all(self, calling_ae: str, pending: Sequence[Pending], heard: list[int]) -> None:
+        """Answer one peer, in the order of its requests."""
+        try:
+            heard.extend(request.id for request in pending if self._deliver(request))
+        except Exception as error:  # noqa: BLE001 - the edge of the thread: it is asked for again
+            log.error("commitment reports fail, will try again", reason=describe(error))
+        finally:
+            self._busy.discard(calling_ae)
 
     def _deliver(self, pending: Pending) -> bool:
         # In this order: what leaves the inbox in between has its row when the rows are read.
@@ -155,6 +187,10 @@ class CommitmentReporter:
             committed=len(report.committed),
             failed=len(report.failed),
         )
+
+
+def _title(request: Pending) -> str:
+    return request.calling_ae
 
 
 def _pending(row: Commitment) -> Pending:

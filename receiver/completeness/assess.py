@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
+from receiver.completeness.ages import Age
 from receiver.instance.geometry import distinct, evenness
 from receiver.selection.rules import EvidenceLimits
 from schema.settings import Settings
@@ -15,14 +15,14 @@ class SeriesClock:
 
     Attributes
     ----------
-    first_instance_at, last_instance_at
-        Database time of its first and its newest instance.
+    since_first_s, since_last_s
+        How long ago it got its first and its newest instance.
     open_associations
         How many associations that delivered to it are still open.
     """
 
-    first_instance_at: datetime
-    last_instance_at: datetime
+    since_first_s: float
+    since_last_s: float
     open_associations: int
 
 
@@ -72,9 +72,9 @@ class CompletenessTimeouts:
         silence_s = max(settings.series_silence_s, quiet_s)
         return cls(quiet_s, silence_s, max(settings.series_cap_s, silence_s))
 
-    def may_be_due(self, now: datetime) -> tuple[datetime, datetime]:
-        """Give the newest last and the newest first instance with which a series can be ready."""
-        return now - timedelta(seconds=self.quiet_s), now - timedelta(seconds=self.cap_s)
+    def may_be_due(self, age: Age) -> bool:
+        """Say whether a series of this age can be ready, whatever is known of it."""
+        return age.since_last_s >= self.quiet_s or age.since_first_s >= self.cap_s
 
 
 @dataclass(frozen=True)
@@ -86,15 +86,14 @@ class Evidence:
 
 
 def completed_by(
-    clock: SeriesClock, evidence: Evidence, timeouts: CompletenessTimeouts, now: datetime
+    clock: SeriesClock, evidence: Evidence, timeouts: CompletenessTimeouts
 ) -> str | None:
     """Say why a series is decided on now, or None as long as it should be waited for."""
-    quiet_for_s = (now - clock.last_instance_at).total_seconds()
-    if evidence.complete and quiet_for_s >= timeouts.quiet_s:
+    if evidence.complete and clock.since_last_s >= timeouts.quiet_s:
         return f"{evidence.words}; quiet for {timeouts.quiet_s:g} s"
-    if quiet_for_s >= timeouts.silence_s:
+    if clock.since_last_s >= timeouts.silence_s:
         return f"silent for {timeouts.silence_s:g} s without proof ({evidence.words})"
-    if (now - clock.first_instance_at).total_seconds() >= timeouts.cap_s:
+    if clock.since_first_s >= timeouts.cap_s:
         return f"still arriving {timeouts.cap_s:g} s after the first image ({evidence.words})"
     return None
 

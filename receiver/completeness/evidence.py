@@ -1,57 +1,40 @@
 """What the database knows of the series that arrive: their clocks, their slices, their counts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from receiver.completeness.ages import Age, Arrival
 from receiver.completeness.announcements import Source
-from receiver.completeness.assess import Arrived, CompletenessTimeouts, Count, SeriesClock
+from receiver.completeness.assess import Arrived, Count, SeriesClock
 from schema.states import SeriesState
 from schema.tables import Announcement, Association, Instance, Series
 
 
-@dataclass(frozen=True)
-class DueSeries:
-    """A series that may be ready, with all that decides on it."""
-
-    series_id: int
-    clock: SeriesClock
-    arrived: Arrived
+def receiving(session: Session) -> list[Arrival]:
+    """List the series that are not decided on, and when they got something."""
+    query = select(Series.id, Series.first_instance_at, Series.last_instance_at)
+    rows = session.execute(query.where(Series.state == SeriesState.RECEIVING).order_by(Series.id))
+    return [Arrival(*row) for row in rows]
 
 
-def due_ids(session: Session, timeouts: CompletenessTimeouts, now: datetime) -> list[int]:
-    """List the series that have been quiet for a while or are overdue.
-
-    Those that still stream are not even looked at: that would cost more with every slice.
-    """
-    return list(session.scalars(select(Series.id).where(*_is_due(timeouts, now))))
-
-
-def due_series(session: Session, ids: Sequence[int]) -> list[DueSeries]:
-    """Read the clocks, slices and counts of series that still receive."""
-    query = select(Series).where(Series.id.in_(ids), Series.state == SeriesState.RECEIVING)
-    return [_due(session, series) for series in session.scalars(query)]
+def smallest_first(session: Session, series_ids: Sequence[int]) -> list[int]:
+    """Sort series, so that a head does not wait for the thousands of images of a perfusion."""
+    count = func.count(Instance.id)
+    query = select(Instance.series_id).where(Instance.series_id.in_(series_ids))
+    return list(session.scalars(query.group_by(Instance.series_id).order_by(count)))
 
 
-def _is_due(timeouts: CompletenessTimeouts, now: datetime) -> Sequence[ColumnElement[bool]]:
-    quiet_since, capped_since = timeouts.may_be_due(now)
-    return (
-        Series.state == SeriesState.RECEIVING,
-        or_(Series.last_instance_at <= quiet_since, Series.first_instance_at <= capped_since),
-    )
+def clock_of(session: Session, series_id: int, age: Age) -> SeriesClock:
+    """Put together what is known of a series' arrival."""
+    return SeriesClock(age.since_first_s, age.since_last_s, _open_associations(session, series_id))
 
 
-def _due(session: Session, series: Series) -> DueSeries:
-    clock = SeriesClock(
-        series.first_instance_at,
-        series.last_instance_at,
-        _open_associations(session, series.id),
-    )
-    arrived = Arrived(_slice_position_mm(session, series.id), _counts(session, series))
-    return DueSeries(series.id, clock, arrived)
+def arrived(session: Session, series_id: int) -> Arrived:
+    """Read what is here of a series: the most expensive question, for those that may be ready."""
+    series = session.get_one(Series, series_id)
+    return Arrived(_slice_position_mm(session, series_id), _counts(session, series))
 
 
 def _open_associations(session: Session, series_id: int) -> int:

@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 
 from receiver.catalogue.identity import strangers
 from receiver.catalogue.reopening import reopen
+from receiver.completeness.ages import Age, Ages
 from receiver.completeness.assess import CompletenessTimeouts, assess, completed_by
-from receiver.completeness.evidence import due_ids, due_series
+from receiver.completeness.evidence import arrived, clock_of, receiving, smallest_first
 from receiver.dispatch.second_choice import second_choices
 from receiver.instance.columns import newest_headers
 from receiver.instance.header import Header
@@ -37,6 +38,7 @@ class Planner:
         self._database = database
         self._timeouts = timeouts
         self._rules = rules
+        self._ages = Ages()
 
     @classmethod
     def of(cls, settings: Settings, database: Database) -> "Planner":
@@ -51,14 +53,11 @@ class Planner:
         return cls(database, CompletenessTimeouts.of(settings), rules)
 
     def plan(self) -> int:
-        """Decide on every series that is ready; return how many decisions were made."""
+        """Decide on every series that is ready, the smallest first; return how many decisions."""
         with self._database.reading() as session:
-            due = due_ids(session, self._timeouts, read_clock(session))
-        if not due:
-            return 0
-        with self._database.reading() as session:
-            ready = self._ready(session, due)
-        return sum(self.decide(series_id, reason) for series_id, reason in ready)
+            due = self._due(session)
+            series_ids = smallest_first(session, list(due)) if due else []
+        return sum(self._decide_if_ready(series_id, due[series_id]) for series_id in series_ids)
 
     def fall_back(self) -> int:
         """Have the next best series analysed where the analysis of the best one failed."""
@@ -116,15 +115,23 @@ class Planner:
             _report(series)
         return True
 
-    def _ready(self, session: Session, due: Sequence[int]) -> list[tuple[int, str]]:
+    def _due(self, session: Session) -> dict[int, Age]:
+        """Find the series that have been quiet for a while or are overdue.
+
+        Those that still stream are not even looked at: that would cost more with every slice.
+        """
         now = read_clock(session)
-        ready = []
-        for arriving in due_series(session, due):
-            evidence = assess(arriving.clock, arriving.arrived, self._rules.evidence)
-            reason = completed_by(arriving.clock, evidence, self._timeouts, now)
-            if reason is not None:
-                ready.append((arriving.series_id, reason))
-        return ready
+        arrivals = receiving(session)
+        self._ages.forget_others([arrival.series_id for arrival in arrivals])
+        ages = {arrival.series_id: self._ages.age(arrival, now) for arrival in arrivals}
+        return {key: age for key, age in ages.items() if self._timeouts.may_be_due(age)}
+
+    def _decide_if_ready(self, series_id: int, age: Age) -> bool:
+        with self._database.reading() as session:
+            clock = clock_of(session, series_id, age)
+            evidence = assess(clock, arrived(session, series_id), self._rules.evidence)
+        reason = completed_by(clock, evidence, self._timeouts)
+        return reason is not None and self.decide(series_id, reason)
 
     def _select_images(self, ids: Collection[int], headers: Sequence[Header]) -> Selection:
         if len(ids) > self._rules.stack.max_objects:

@@ -43,7 +43,7 @@ class Dispatcher:
             If the broker does not answer; the jobs stay due.
         """
         with self._database.reading() as session:
-            due, waiting = _due_jobs(session)
+            due, waiting = _due_jobs(session, self._settings.redispatch_s)
         if not due:
             return 0
         ensure_broker(self._settings)
@@ -72,11 +72,18 @@ def _later(session: Session, seconds: float) -> datetime:
     return read_clock(session) + timedelta(seconds=seconds)
 
 
-def _due_jobs(session: Session) -> tuple[list[int], int]:
-    """Give the ids of the jobs whose message is due, oldest first, and how many wait in all."""
+def _due_jobs(session: Session, redispatch_s: float) -> tuple[list[int], int]:
+    """Give the ids of the jobs whose message is due, oldest first, and how many wait in all.
+
+    A job that no worker touched is due within `redispatch_s`; later than that, the clock was set
+    back since it was made, and nobody waits until it is there again.
+    """
     now = read_clock(session)
     lapsed = and_(Job.state == JobState.RUNNING, Job.lease_until < now)
     waits: ColumnElement[bool] = or_(Job.state == JobState.READY, lapsed)
-    due = session.scalars(select(Job.id).where(waits, Job.due_at <= now).order_by(Job.created_at))
+    beyond = now + timedelta(seconds=redispatch_s)
+    set_back = and_(Job.attempts == 0, Job.waits_for.is_(None), Job.due_at > beyond)
+    is_due = or_(Job.due_at <= now, set_back)
+    due = session.scalars(select(Job.id).where(waits, is_due).order_by(Job.created_at))
     waiting = session.scalar(select(func.count()).select_from(Job).where(waits))
     return list(due), waiting or 0

@@ -19,6 +19,7 @@ from receiver.protocol.pdu import PDU_HEADER, AbortReason, PduType, ProtocolErro
 from receiver.protocol.presentation_contexts import supported_contexts
 from receiver.protocol.rejection import Rejection
 
+SHORTEST_PDU = 8  # a PDV's header and two bytes of a command set, which is of even length
 UNLIMITED = 0  # PS3.8 annex D.1: fewer, larger PDUs; they are read in pieces anyway
 ACCEPTANCE = 0
 
@@ -79,6 +80,11 @@ def agree(request: A_ASSOCIATE) -> Agreement:
 def peer_max_length(request: A_ASSOCIATE) -> int:
     """Give the longest P-DATA-TF PDU that the caller takes; 0 for no limit."""
     return request.maximum_length_received or UNLIMITED
+
+
+def takes_no_response(request: A_ASSOCIATE) -> bool:
+    """Say whether no response fits into the PDUs that the caller takes (PS3.8 annex D.1)."""
+    return 0 < peer_max_length(request) < SHORTEST_PDU
 
 
 def encode_reject(rejection: Rejection) -> bytes:

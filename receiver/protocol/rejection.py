@@ -52,4 +52,8 @@ LOCAL_LIMIT: Final = Rejection(
 CONGESTION: Final = Rejection(
     Result.REJECTED_TRANSIENT, Source.SERVICE_PROVIDER_PRESENTATION, 1, "temporary congestion"
 )
-REJECTIONS: Final = (CALLED_AE, CALLING_AE, CERTIFICATE, LOCAL_LIMIT, CONGESTION)
+# "No reason given": the table has none for it.
+SHORT_PDU: Final = Rejection(
+    Result.REJECTED_PERMANENT, Source.SERVICE_USER, 1, "maximum PDU too short for a response"
+)
+REJECTIONS: Final = (CALLED_AE, CALLING_AE, CERTIFICATE, LOCAL_LIMIT, CONGESTION, SHORT_PDU)

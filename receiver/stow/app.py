@@ -35,7 +35,7 @@ from receiver.stow.answer import (
 )
 from receiver.stow.parts import StoreRequest
 from schema.errors import SettingsError, StorageFullError, UnreadableObjectError
-from schema.files import MEGABYTE
+from schema.files import MEGABYTE, keep_private
 from schema.log import set_up_log
 from schema.settings import Settings, settings_or_exit
 
@@ -155,6 +155,7 @@ def main() -> None:
     name, _places, port = sys.argv[1:]
     settings = settings_or_exit()
     set_up_log(settings)
+    keep_private()
     service = StowService(settings, Inbox(settings.storage, settings.min_free_mb * MEGABYTE, name))
     threading.Thread(target=end_with_the_parent, daemon=True).start()
     listener = socket.socket(fileno=int(port.partition("=")[2]))

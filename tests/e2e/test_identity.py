@@ -21,6 +21,7 @@ from schema.states import JobState, Outcome, SeriesState, StudyState
 from schema.tables import IdentityEvent, Job, Study
 from tests.support.phantoms import Phantom, element, write
 from tests.support.processes import Site, free_port, wait_for
+from tests.support.receivers import echo_once
 from tests.support.scu import CT, Scu, encode, image
 from worklist.queries import read_explanation
 from worklist.serialization import explanation_json
@@ -45,6 +46,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     database = open_database(settings)
     site = Site(settings, database, folder / "log")
     site.start_receiver()
+    # The port is open before an acceptor is up, which takes a while on a busy machine.
+    assert echo_once(("127.0.0.1", settings.dicom_port)) == "echoed"
     yield site
     site.stop()
     print(site.log.read_text())  # noqa: T201 - shown where a test failed

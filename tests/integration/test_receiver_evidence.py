@@ -21,8 +21,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelFind,
 )
 
-from receiver.completeness.assess import CompletenessTimeouts
-from receiver.completeness.evidence import due_ids, due_series
+from receiver.completeness.evidence import arrived, receiving
 from receiver.completeness.find_counts import Counter, CountUnavailableError, Question, ask
 from receiver.completeness.scp import AnnouncementScp
 from schema.database import Database, open_database, read_clock
@@ -293,10 +292,9 @@ def add_quiet_series(database: Database, ago_s: float, count: int = 2) -> None:
 
 
 def evidence(database: Database) -> list[Any]:
-    timeouts = CompletenessTimeouts(5, 20, 600)
     with database.reading() as session:
-        due = due_ids(session, timeouts, read_clock(session))
-        return [one.arrived.counts for one in due_series(session, due)]
+        waiting = [arrival.series_id for arrival in receiving(session)]
+        return [arrived(session, series_id).counts for series_id in waiting]
 
 
 def test_a_quiet_series_is_asked_about_once_and_its_count_is_evidence(

@@ -1,7 +1,6 @@
 """When a series is whole: evidence, silence or the cap."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -18,7 +17,6 @@ from schema.settings import Settings
 
 LIMITS = load_rules().evidence
 TIMEOUTS = CompletenessTimeouts(quiet_s=5, silence_s=20, cap_s=600)
-START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 HEAD_MM = [index * 5.0 for index in range(32)]
 THIN_THEN_THICK_MM = [*(index * 2.5 for index in range(20)), *(50 + i * 5.0 for i in range(20))]
 CENTRES_OF_BOTH_MM = [*(index * 2.5 for index in range(20)), *(51.25 + i * 5.0 for i in range(20))]
@@ -31,10 +29,9 @@ def decided(
     associations: int = 0,
     age_s: float = 60,
 ) -> str | None:
-    now = START + timedelta(seconds=age_s)
-    clock = SeriesClock(START, now - timedelta(seconds=quiet_for_s), associations)
+    clock = SeriesClock(age_s, quiet_for_s, associations)
     evidence = assess(clock, Arrived(slice_position_mm, counts), LIMITS)
-    return completed_by(clock, evidence, TIMEOUTS, now)
+    return completed_by(clock, evidence, TIMEOUTS)
 
 
 def test_a_whole_and_released_series_waits_for_the_quiet_period_alone() -> None:
