@@ -42,6 +42,7 @@ def test_only_a_gpu_host_installs_torch(extra: str) -> None:
     assert not any(line.startswith(("torch", "highdicom", "opencv")) for line in wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", OURS)
 def test_importing_every_module_opens_and_writes_nothing(package: str, tmp_path: Path) -> None:
     imports = "\n".join(f"import {name}" for name in modules(package))
@@ -59,6 +60,7 @@ sys.addaudithook(refuse)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("package", "forbidden"),
     [

@@ -27,6 +27,8 @@ from worklist.queries import read_explanation
 from worklist.serialization import explanation_json
 from worklist.text import print_explanation
 
+pytestmark = pytest.mark.slow  # starts a whole system
+
 SLICES_MM = tuple(float(place) for place in range(-70, 71, 5))
 WALTER = {"PatientID": "4711", "PatientName": "Geheim^Walter", "PatientBirthDate": "19600102"}
 FRIEDA = {"PatientID": "4712", "PatientName": "Heimlich^Frieda", "PatientBirthDate": "19700304"}

@@ -15,7 +15,11 @@ from tests.support.browsers import CHROMIUM, WITHIN_MS, browse, serve, visit
 from tests.support.phantoms import Phantom, ThresholdPredictor
 from tests.support.readings import read_study, sample
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+# Slow: starts a browser.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+]
 
 BLEED = "2.25.310262435668491577499071786640324511257"  # CT-ICH patient 77 of deploy/samples
 SLICES = 31

@@ -17,7 +17,9 @@ from tests.support.browsers import CHROMIUM, WITHIN_MS, browse, serve
 from tests.support.rows import LONG_AGO, add_job, add_series, add_study, done
 from worklist.access.users import add_user
 
+# Slow: starts a browser.
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
     pytest.mark.parametrize("settings", ["sqlite"], indirect=True),
 ]

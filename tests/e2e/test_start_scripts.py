@@ -14,6 +14,8 @@ import pytest
 
 from tests.support.processes import free_port, wait_for, wait_for_port
 
+pytestmark = pytest.mark.slow  # starts a whole system
+
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "deploy" / "samples"
 

@@ -17,6 +17,8 @@ from schema.tables import Finding, Instance, Job, Series, Study
 from tests.support.phantoms import Phantom, element, write
 from tests.support.processes import Site, free_port, wait_for
 
+pytestmark = pytest.mark.slow  # starts a whole system
+
 SLICES_MM = tuple(np.arange(-35.0, 35.1, 5.0).tolist())
 OUTCOMES = {Outcome.POSITIVE, Outcome.NEGATIVE, Outcome.INDETERMINATE}
 

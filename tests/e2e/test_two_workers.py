@@ -24,6 +24,8 @@ from worker.munet.card import Card, OperatingPoint, Scoring
 from worker.munet.network import MUNet, NetworkConfig
 from worker.munet.preprocessing import Preprocessing
 
+pytestmark = pytest.mark.slow  # starts a whole system
+
 STUDIES = 200
 DEADLINE_S = 1500  # two workers on two busy cores; seconds a study at the worst
 LEASE_S = 10.0
@@ -108,7 +110,6 @@ def pause_past_the_lease(site: Site, worker: "subprocess.Popen[bytes]") -> None:
     os.killpg(worker.pid, signal.SIGCONT)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(2 * DEADLINE_S)
 @pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
 def test_two_hundred_studies_end_once_each_and_none_fails_whatever_befalls_a_worker(

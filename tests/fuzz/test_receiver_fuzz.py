@@ -33,7 +33,8 @@ from tests.support.receivers import Address, acceptors, count_files, echo_once, 
 from tests.support.scu import ABORT, CT, EXPLICIT, RELEASE_RQ, VERIFICATION, encode, pdata, request
 
 # pydicom warns of what it reads, which is as it should be; here it would end a case too early.
-pytestmark = pytest.mark.filterwarnings("ignore")
+# Slow: thousands of cases.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 USUAL = 10_000
 CASES = int(os.environ.get("FUZZ_CASES", USUAL))
 REPEATABLE = CASES == USUAL  # a long run looks for what is new

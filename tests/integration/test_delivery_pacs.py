@@ -22,7 +22,11 @@ from worker.delivery.outbox import enqueue_job
 from worker.delivery.probing import probe
 
 # pynetdicom lets the collector close a socket that was refused.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+# Slow: starts an archive for each test.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 PACS = """
 listen_host = "127.0.0.1"
@@ -129,7 +133,6 @@ def test_who_takes_no_overlay_is_sent_none(
     assert sorted(ds.Modality for ds in kept) == ["OT", "SR"]
 
 
-@pytest.mark.slow
 def test_fifty_studies_arrive_once_and_most_urgent_first_when_the_archive_is_back(
     settings: Settings, database: Database, orthanc: Orthanc
 ) -> None:

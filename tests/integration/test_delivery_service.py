@@ -30,6 +30,8 @@ from worker.delivery.metrics import OutboxCollector
 from worker.delivery.statuses import NotNowError
 from worker.delivery.unanalysed import Unanalysed
 
+pytestmark = pytest.mark.slow  # kills and restarts services
+
 KILLS = 50
 TOML = """
 [destinations.PACS]
@@ -94,7 +96,6 @@ def let_leases_lapse(database: Database) -> None:
         session.execute(lapsed.values(lease_until=read_clock(session)))
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_fifty_kills_double_and_lose_nothing(
     settings: Settings, database: Database, tmp_path: Path

@@ -29,6 +29,8 @@ from tests.support.phantoms import FEW_MM, Phantom, write
 from tests.support.processes import wait_for
 from tests.support.receivers import Address, acceptors
 
+pytestmark = pytest.mark.slow  # starts a receiver for each test
+
 DEADLINE_S = 20
 
 

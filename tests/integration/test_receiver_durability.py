@@ -29,12 +29,13 @@ from tests.support.processes import wait_for
 from tests.support.receivers import Address, acceptors
 from tests.support.scu import CT, EXPLICIT, Scu, encode, image, new_uid
 
+pytestmark = pytest.mark.slow  # kills and restarts receivers
+
 DEADLINE_S = 20
 AWAY_S = 30
 Call = Callable[[], object]
 
 
-@pytest.mark.slow
 def test_twenty_kills_amid_four_senders_lose_and_double_nothing(tmp_path: Path) -> None:
     verdict = push_and_kill(tmp_path / "home", kills=20)
     assert verdict.acknowledged > 0

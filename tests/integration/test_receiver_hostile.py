@@ -111,6 +111,7 @@ def test_a_pdu_that_announces_four_gigabytes_costs_one_buffer(address: Address) 
     assert echo_once(address) == "echoed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
 def test_very_many_tiny_instances_are_taken_in_bounded_memory(
     settings: Settings, database: Database, address: Address

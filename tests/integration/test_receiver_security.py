@@ -186,6 +186,7 @@ def test_an_association_above_the_peers_limit_is_rejected_for_now(tmp_path: Path
         assert echo_once(ports["plain"], bind_address=ANOTHER_PEER) == "echoed"
 
 
+@pytest.mark.slow
 def test_an_address_has_its_associations_over_all_processes(tmp_path: Path) -> None:
     with (
         acceptors(tmp_path, acceptors=3, associations_per_peer=96) as ports,

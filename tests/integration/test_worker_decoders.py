@@ -15,6 +15,8 @@ from tests.support.phantoms import Phantom, write
 from worker.decoders import Decoders
 from worker.limits import DecoderProcess
 
+pytestmark = pytest.mark.slow  # ten thousand frames
+
 FRAMES, PATIENTS, TURNS, WORKERS = 50, 8, 25, 4  # 50 frames x 8 patients x 25 turns are 10,000
 SIZE = 16
 Ask = tuple[int, Path]

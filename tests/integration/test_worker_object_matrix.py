@@ -16,6 +16,8 @@ from tests.support.statements import write_all
 from tests.support.validators import object_errors, study_errors
 from worker.slices import read_series
 
+pytestmark = pytest.mark.slow  # a hundred objects, each through the validators
+
 QUICK, ALL = 20, 220
 NAMES: Sequence[tuple[str | list[str], str]] = [
     ("ISO_IR 6", "Smith^John"),

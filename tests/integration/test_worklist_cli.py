@@ -17,6 +17,8 @@ from schema.settings import Settings
 from schema.states import Outcome, StudyState
 from schema.tables import Study
 
+pytestmark = pytest.mark.slow  # starts a program for each test
+
 WITHIN_S = 60
 
 

@@ -239,6 +239,7 @@ def test_the_shipped_checkpoint_loads_and_is_small_enough():
     assert card.operating_point.mask > 0
 
 
+@pytest.mark.slow
 def test_inference_needs_no_queue_database_or_dicom():
     code = (
         "import sys, worker.munet.inference;"

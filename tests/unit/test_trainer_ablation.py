@@ -9,6 +9,8 @@ from trainer.cli import app
 from trainer.config import ConfigError, RunConfig, Smote, Stage, load_config
 from trainer.experiments.ablation import named_rows, variants
 
+pytestmark = pytest.mark.slow  # trains
+
 PATIENTS = {1: ("EDH",), 2: (), 3: ("EDH",), 4: (), 5: ("EDH",), 6: (), 7: ("EDH",)}
 
 

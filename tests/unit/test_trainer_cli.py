@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.ctich import TINY, make, make_nifti
 
+pytestmark = pytest.mark.slow  # trains
+
 ROOT = Path(__file__).parents[2]
 LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 PATIENTS = {49: ("EDH",), 50: (), 51: ("SDH",), 52: ("EDH",), 53: ()}

@@ -17,6 +17,8 @@ from trainer.experiments.crossval import Which, crossval, learning, plan
 from trainer.experiments.crossval_report import outcome, sections, to_json
 from trainer.training.run import baseline
 
+pytestmark = pytest.mark.slow  # trains
+
 PATIENTS = {1: ("EDH",), 2: (), 3: ("EDH",), 4: (), 5: ("SDH",), 6: ()}
 
 

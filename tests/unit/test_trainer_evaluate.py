@@ -251,6 +251,7 @@ def release(tmp_path):
     return tmp_path / "data"
 
 
+@pytest.mark.slow
 def test_one_command_each_trains_ships_and_judges(tmp_path, release):
     preset = tmp_path / "tiny.toml"
     preset.write_text(TINY)

@@ -28,6 +28,8 @@ from trainer.training.sampling import draw, positive_weights
 from trainer.training.schedule import halvings, next_epoch, rate
 from worker.munet.network import NetworkConfig
 
+pytestmark = pytest.mark.slow  # trains
+
 TINY = RunConfig(
     "tiny",
     stages=(Stage(32, 2, 4), Stage(64, 2, 4)),

@@ -3,9 +3,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from trainer.training.parallel import World
+
+pytestmark = pytest.mark.slow  # trains
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """

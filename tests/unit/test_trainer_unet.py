@@ -8,6 +8,7 @@ from trainer.training.unet import parameters, plain_unet
 from worker.munet.network import MUNet, NetworkConfig
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [4, 16, 64])
 def test_the_baseline_has_munets_budget(width):
     config = NetworkConfig(width=width)
