@@ -3,16 +3,14 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import hl7
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 from sqlalchemy import select
 
-from schema.database import Database, open_database, upgrade
+from schema.database import Database
 from schema.errors import SettingsError
 from schema.hemorrhage_subtypes import ANY, Claim
 from schema.settings import Settings
@@ -57,19 +55,10 @@ first_pause_s = 0.01
 """
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    settings = Settings(_env_file=None, home=tmp_path / "home")
-    upgrade(settings)
+@pytest.fixture(autouse=True)
+def _secret(settings: Settings) -> None:
+    settings.home.mkdir(exist_ok=True)
     (settings.home / "secret").write_text("correct horse\n")
-    return settings
-
-
-@pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
-    database = open_database(settings)
-    yield database
-    database.engine.dispose()
 
 
 def with_result(

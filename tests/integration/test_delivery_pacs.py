@@ -1,14 +1,17 @@
 """Objects reach real archives once, are proved to be there, and wait while an archive is away."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import sqlalchemy as sa
+import trustme
 from pydicom import dcmread
 from pydicom.filebase import DicomBytesIO
 
-from schema.database import Database, open_database, upgrade
+from schema.database import Database
 from schema.settings import Settings
 from schema.states import DeliveryState
 from schema.tables import Job, ResultObject
@@ -50,20 +53,6 @@ PROFILE = (
     "PresentationContext1 = 1.2.840.10008.5.1.4.1.1.88.34\\Plain\n"
     "[[Profiles]]\n[Default]\nPresentationContexts = SR\n"
 )
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    settings = Settings(_env_file=None, home=tmp_path / "home")
-    upgrade(settings)
-    return settings
-
-
-@pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
-    database = open_database(settings)
-    yield database
-    database.engine.dispose()
 
 
 @pytest.fixture
@@ -162,7 +151,8 @@ def test_a_dead_archive_is_left_alone_for_a_while(settings: Settings, database: 
     assert claim(database, target) == ()
     (row, *_) = box.rows()
     assert (row.state, row.attempts) == (DeliveryState.WAITING, 1)
-    assert "is not reachable; check host, port" in str(row.last_error)
+    assert "is not reachable" in str(row.last_error)
+    assert "check host, port" in str(row.last_error)
 
 
 def test_an_object_that_the_archive_has_no_context_for_is_reported_and_not_retried(
@@ -247,3 +237,94 @@ def test_the_very_same_object_is_owed_once(settings: Settings, database: Databas
         job.objects += [ResultObject(**values) for values in same]
         assert enqueue_job(session, job, box.places) == 0
     assert len(box.rows()) == before
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """Files of one authority: the archive's certificate, and ours."""
+
+    folder: Path
+
+    def issue(self, authority: trustme.CA, name: str) -> None:
+        """Write key and certificate of a host, and the authority's."""
+        issued = authority.issue_cert(name)
+        issued.private_key_pem.write_to_path(self.folder / f"{name}.key")
+        issued.cert_chain_pems[0].write_to_path(self.folder / f"{name}.pem")
+        authority.cert_pem.write_to_path(self.folder / "ca.pem")
+
+    def storescp_options(self) -> tuple[str, ...]:
+        """Ask for TLS, and for a certificate of the caller."""
+        own = (str(self.folder / "localhost.key"), str(self.folder / "localhost.pem"))
+        return ("+tls", *own, "+cf", str(self.folder / "ca.pem"))
+
+
+SECURED = """
+[destinations.PACS]
+kind = "dicom"
+host = "localhost"
+port = {port}
+ae_title = "PACS"
+confirm = "none"
+first_pause_s = 0.05
+probe_s = 0.1
+tls = true
+tls_ca = "{authority}"
+tls_certificate = "{folder}/triage.pem"
+tls_key = "{folder}/triage.key"
+"""
+
+
+def secured(
+    settings: Settings, database: Database, files: Certificates, port: int, authority: Path
+) -> Outbox:
+    toml = SECURED.format(port=port, folder=files.folder, authority=authority)
+    return Outbox.make(settings, database, toml)
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    authority, files = trustme.CA(), Certificates(tmp_path)
+    for name in ("localhost", "triage"):
+        files.issue(authority, name)
+    return files
+
+
+def test_an_archive_that_asks_for_a_certificate_gets_results_over_tls(
+    settings: Settings, database: Database, certificates: Certificates, tmp_path: Path
+) -> None:
+    with storescp(tmp_path / "archive", *certificates.storescp_options()) as port:
+        box = secured(settings, database, certificates, port, tmp_path / "ca.pem")
+        box.add("1.2.3", kinds=("SR",))
+        deliver_until(box, DeliveryState.DELIVERED)
+    assert len(list((tmp_path / "archive").iterdir())) == 1
+
+
+def test_an_archive_with_a_certificate_of_somebody_else_gets_nothing_and_is_named(
+    settings: Settings, database: Database, certificates: Certificates, tmp_path: Path
+) -> None:
+    stranger = tmp_path / "stranger.pem"
+    trustme.CA().cert_pem.write_to_path(stranger)
+    with storescp(tmp_path / "archive", *certificates.storescp_options()) as port:
+        box = secured(settings, database, certificates, port, stranger)
+        box.add("1.2.3", kinds=("SR",))
+        box.courier("PACS").deliver_due()
+    (row,) = box.rows()
+    assert row.state is DeliveryState.WAITING
+    assert "certificate" in (row.last_error or "")
+    assert list((tmp_path / "archive").iterdir()) == []
+
+
+def test_two_workers_send_each_object_once(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    with storescp(tmp_path / "archive") as port:
+        box = outbox(settings, database, port, "none")
+        for number in range(12):
+            box.add(f"1.2.3.{number}", kinds=("SR",))
+        threads = [Thread(target=deliver_until, args=(box, DeliveryState.DELIVERED)) for _ in "ab"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert len(list((tmp_path / "archive").iterdir())) == 12
+    assert [row.attempts for row in box.rows()] == [1] * 12

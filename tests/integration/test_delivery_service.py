@@ -6,14 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 from sqlalchemy import select, update
 
-from schema.database import Database, open_database, read_clock, upgrade
+from schema.database import Database, read_clock
 from schema.settings import Settings
 from schema.states import DeliveryState, JobState, Outcome, SeriesState
 from schema.studies import update_study
@@ -51,31 +50,19 @@ probe_s = 0.2
 """
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    settings = Settings(_env_file=None, home=tmp_path / "home")
-    upgrade(settings)
-    return settings
-
-
-@pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
-    database = open_database(settings)
-    yield database
-    database.engine.dispose()
-
-
 def outbox(settings: Settings, database: Database, pacs: int = 1, ris: int = 1) -> Outbox:
     return Outbox.make(settings, database, TOML.format(pacs=pacs, ris=ris))
 
 
 def start(settings: Settings) -> subprocess.Popen[bytes]:
     script = Path(__file__).parents[1] / "support" / "delivering.py"
+    url = {"TRIAGE_DATABASE_URL": settings.database_url} if settings.database_url else {}
     process = subprocess.Popen(
         [sys.executable, script, str(settings.home)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        env=os.environ | url,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == b"delivering\n"

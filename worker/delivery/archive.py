@@ -26,7 +26,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from schema.errors import TransientError, TriageError
 from worker.delivery.destinations import DicomDestination
 from worker.delivery.statuses import DestinationDownError, RefusedError, check_store
-from worker.delivery.transport import tls_context
+from worker.delivery.transport import connect, tls_context
 
 STORED: Final = {
     "SEG": SegmentationStorage,
@@ -225,9 +225,13 @@ def _why_not(assoc: Association, target: DicomDestination, ae_title: str) -> Tri
             f"{where} rejects our association ({reason}); check that it knows {ae_title} and that"
             f" its title is {target.ae_title}"
         )
-    return DestinationDownError(
-        f"{where} is not reachable; check host, port, TLS, and that it runs"
-    )
+    try:
+        connect(target).close()  # pynetdicom logs why it could not, and does not tell
+    except DestinationDownError as error:
+        return DestinationDownError(
+            f"{target.ae_title}: {error}; check host, port, and that it runs"
+        )
+    return DestinationDownError(f"{where} does not answer as a DICOM peer; check the port")
 
 
 __all__ = [

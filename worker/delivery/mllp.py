@@ -8,34 +8,11 @@ import hl7
 
 from worker.delivery.destinations import Hl7Destination
 from worker.delivery.statuses import DestinationDownError, NotNowError, check_ack
-from worker.delivery.transport import tls_context
+from worker.delivery.transport import connect
 
 START: Final = b"\x0b"
 END: Final = b"\x1c\r"
 LONGEST_ACK: Final = 1 << 20
-
-
-def connect(target: Hl7Destination) -> socket.socket:
-    """Connect, with TLS where it is set.
-
-    Raises
-    ------
-    DestinationDownError
-        It is not reachable.
-    """
-    where = f"{target.host}:{target.port}"
-    context = tls_context(target)
-    try:
-        plain = socket.create_connection((target.host, target.port), target.timeout_s)
-    except OSError as error:
-        raise DestinationDownError(f"{where} is not reachable: {error}") from error
-    if context is None:
-        return plain
-    try:
-        return context.wrap_socket(plain, server_hostname=target.host)
-    except OSError as error:
-        plain.close()
-        raise DestinationDownError(f"{where}: no TLS: {error}") from error
 
 
 def send(target: Hl7Destination, text: str, key: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from schema.errors import TriageError
 from schema.settings import Settings
-from worker.delivery import mllp, web
+from worker.delivery import web
 from worker.delivery.archive import (
     STORED,
     Archive,
@@ -21,6 +21,7 @@ from worker.delivery.destinations import (
     FhirDestination,
     Hl7Destination,
 )
+from worker.delivery.transport import connect
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def _context(name: str, is_accepted: bool, target: DicomDestination) -> Finding:
 
 
 def _probe_mllp(target: Hl7Destination) -> list[Finding]:
-    with closing(mllp.connect(target)):
+    with closing(connect(target)):
         secured = " with TLS" if target.tls else ""
         return [Finding(True, f"{target.host}:{target.port} takes a connection{secured}")]
 

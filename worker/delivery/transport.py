@@ -1,10 +1,35 @@
 """TLS towards destinations: TLS 1.2 or newer, the peer's certificate always checked."""
 
+import socket
 import ssl
 from pathlib import Path
 
 from schema.errors import SettingsError
 from worker.delivery.destinations import DicomDestination, Hl7Destination
+from worker.delivery.statuses import DestinationDownError
+
+
+def connect(target: DicomDestination | Hl7Destination) -> socket.socket:
+    """Connect, with TLS where it is set.
+
+    Raises
+    ------
+    DestinationDownError
+        It is not reachable, or the two do not agree on TLS; the message says why.
+    """
+    where = f"{target.host}:{target.port}"
+    context = tls_context(target)
+    try:
+        plain = socket.create_connection((target.host, target.port), target.timeout_s)
+    except OSError as error:
+        raise DestinationDownError(f"{where} is not reachable: {error}") from error
+    if context is None:
+        return plain
+    try:
+        return context.wrap_socket(plain, server_hostname=target.host)
+    except OSError as error:
+        plain.close()
+        raise DestinationDownError(f"{where}: no TLS: {error}") from error
 
 
 def tls_context(target: DicomDestination | Hl7Destination) -> ssl.SSLContext | None:
