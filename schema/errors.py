@@ -10,6 +10,11 @@ from pathlib import Path
 class TriageError(Exception):
     """Something in the triage system went wrong."""
 
+    def __init__(self, message: str = "", *, detail: str = "") -> None:
+        # Of a study's fault, a radiologist reads the message; its detail is for the log.
+        super().__init__(message)
+        self.detail = detail or message
+
 
 class TransientError(TriageError):
     """A fault of the surroundings, gone in a while: the job waits, and no attempt is counted."""

@@ -19,6 +19,8 @@ from schema.tables import Job, Series, Study
 
 ACTIVE = (JobState.READY, JobState.RUNNING)
 UNDER_WAY = (StudyState.READY, StudyState.RUNNING)
+UNREAD = (Outcome.FAILED, Outcome.NOT_ANALYSED)
+HAD_ITS_TURN = (*ACTIVE, JobState.DONE, JobState.FAILED)
 
 log = structlog.get_logger()
 
@@ -57,6 +59,9 @@ def update_study(session: Session, study: Study) -> None:
     study.ready_at = min((job.created_at for job in jobs), default=None)
     _raise_priority(study, jobs)
     _conclude(study, ended)
+    study.swept_at = study.statement_due_at = None
+    ended_at = study.finished_at or study.received_at
+    study.second_choice_at = None if second_choice(study) is None else ended_at
 
 
 def heal(database: Database) -> int:
@@ -88,6 +93,20 @@ def _heal(database: Database, study_id: int) -> bool:
         uid, after = study.study_instance_uid, study.state
     log.warning("study healed", study=uid, before=before, after=after)
     return True
+
+
+def second_choice(study: Study) -> Series | None:
+    """Give the best eligible series that had no turn, if the study ended unread and has one."""
+    if study.state != StudyState.DONE or study.outcome not in UNREAD:
+        return None
+    eligible = [
+        series
+        for series in study.series
+        if series.state != SeriesState.RECEIVING
+        and series.score is not None
+        and not any(job.state in HAD_ITS_TURN for job in series.jobs)
+    ]
+    return max(eligible, key=lambda series: series.score or 0, default=None)
 
 
 def _state(study: Study, ended: Sequence[Job]) -> StudyState:

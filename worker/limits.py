@@ -141,12 +141,16 @@ class DecoderProcess:
             status = self.start().wait(DEATH_S)
         except subprocess.TimeoutExpired:
             status = 0  # it lives and talks nonsense
-        return PixelError(f"SOP instance {sop_instance_uid}: {self._cause(status)}; send it again")
-
-    def _cause(self, status: int) -> str:
+        name = f"SOP instance {sop_instance_uid}"
         if status == -signal.SIGALRM:
-            return f"a frame is not decoded within TRIAGE_DECODE_LIMIT_S={self._limit_s:g}"
-        return f"the decoder crashed on it (exit status {status})"
+            return PixelError(
+                f"{name}: its pixels take too long to decode; send it uncompressed",
+                detail=f"{name}: no frame within TRIAGE_DECODE_LIMIT_S={self._limit_s:g}",
+            )
+        return PixelError(
+            f"{name}: its pixels cannot be decoded; send it again",
+            detail=f"{name}: the decoder crashed on it (exit status {status})",
+        )
 
 
 def _check_owner(line: bytes, sop_instance_uid: str) -> None:
@@ -161,9 +165,10 @@ def _check_owner(line: bytes, sop_instance_uid: str) -> None:
 
 def _sent_error(line: bytes) -> TriageError:
     """Rebuild the error that the decoder names, one of ours and nothing else."""
-    name, message = json.loads(line)
+    name, message, detail = json.loads(line)
     kind = getattr(errors, name, PixelError)
-    return kind(message) if issubclass(kind, TriageError) else PixelError(message)
+    known = isinstance(kind, type) and issubclass(kind, TriageError)
+    return (kind if known else PixelError)(message, detail=detail)
 
 
 def _environment() -> dict[str, str]:

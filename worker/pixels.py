@@ -125,8 +125,11 @@ def _decoded(ds: Dataset) -> Iterator[npt.NDArray[np.generic]]:
                 raise PixelError(f"{name_of(ds)}: decodes to {raw.shape}, declares {shape}")
             yield raw
     except MALFORMED as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise PixelError(f"{name_of(ds)}: cannot be decoded: {reason}; send it again") from error
+        said = str(error).splitlines()[0] if str(error) else ""
+        raise PixelError(
+            f"{name_of(ds)}: its pixels cannot be decoded; send it again",
+            detail=f"{name_of(ds)}: cannot be decoded: {type(error).__name__}: {said}",
+        ) from error
 
 
 def _layout(ds: Dataset) -> tuple[int, bool]:

@@ -109,10 +109,20 @@ def _replace_results(job: Job, analysis: "Analysis", storage: Path) -> None:
     ]
 
 
-def record_failure(database: Database, lease: Lease, outcome: Outcome, reason: str) -> None:
-    """Store that a job ended without an analysis: NOT_ANALYSED or FAILED, with the reason."""
+def record_failure(
+    database: Database, lease: Lease, outcome: Outcome, reason: str, detail: str = ""
+) -> None:
+    """Store that a job ended without an analysis: NOT_ANALYSED or FAILED.
+
+    Parameters
+    ----------
+    reason
+        In plain words, for a radiologist.
+    detail
+        For the operator; the reason where there is no more to say.
+    """
     with database.transaction() as session:
-        _fail(session, lock_job(session, lease), outcome, reason, reason)
+        _fail(session, lock_job(session, lease), outcome, reason, detail or reason)
 
 
 def requeue(database: Database, lease: Lease, error: TransientError, settings: Settings) -> None:

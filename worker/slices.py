@@ -155,7 +155,7 @@ def _read_series(paths: Sequence[Path], decoder: Decoder) -> SourceSeries:
 def _reading(path: Path) -> Iterator[None]:
     """Say of a file that is missing or no DICOM what it is.
 
-    The name is safe to show: the receiver derives it from the UID, never from the patient.
+    The name is safe to log: the receiver derives it from the UID, never from the patient.
     """
     try:
         yield
@@ -165,7 +165,8 @@ def _reading(path: Path) -> Iterator[None]:
                 f"{path.name}: {error.strerror}; check that the storage is mounted"
             ) from error
         raise UnreadableObjectError(
-            f"{path.name}: no DICOM that can be read ({type(error).__name__}); send it again"
+            "an image of the series is no DICOM that can be read; send the series again",
+            detail=f"{path.name}: no DICOM that can be read: {type(error).__name__}",
         ) from error
 
 
@@ -175,8 +176,9 @@ def _read_header(path: Path) -> _Source:
         syntax = UID(read_file_meta_info(path).TransferSyntaxUID)
         if syntax not in READABLE:
             raise PixelError(
-                f"{path.name}: transfer syntax {syntax.name} is deflated, lossy or no CT's; send it"
-                " uncompressed or without loss"
+                f"an image of the series has the transfer syntax {syntax.name}, which is deflated,"
+                " lossy or no CT's; send it uncompressed or without loss",
+                detail=f"{path.name}: transfer syntax {syntax.name}",
             )
         with path.open("rb") as file:
             header = dcmread(file, stop_before_pixels=True)

@@ -101,9 +101,9 @@ def _attempt(engine: "Engine", lease: Lease) -> None:
     except (TransientError, OSError) as error:
         _requeue(lease, _surroundings(error))
     except UnsuitableSeriesError as error:
-        _end(lease, Outcome.NOT_ANALYSED, str(error))
+        _end(lease, Outcome.NOT_ANALYSED, error)
     except PermanentError as error:
-        _end(lease, Outcome.FAILED, str(error))
+        _end(lease, Outcome.FAILED, error)
     except SoftTimeLimitExceeded:
         reason = f"not done within {settings.time_limit_s} s"
         _tell(lambda: spend_attempt(_database(), lease, reason, reason, settings))
@@ -164,8 +164,8 @@ def _requeue(lease: Lease, error: TransientError) -> None:
     _tell(lambda: requeue(_database(), lease, error, settings))
 
 
-def _end(lease: Lease, outcome: Outcome, reason: str) -> None:
-    _tell(lambda: record_failure(_database(), lease, outcome, reason))
+def _end(lease: Lease, outcome: Outcome, error: PermanentError) -> None:
+    _tell(lambda: record_failure(_database(), lease, outcome, str(error), error.detail))
 
 
 def _tell(write: Callable[[], None]) -> None:

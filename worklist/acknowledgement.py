@@ -12,7 +12,7 @@ from schema.database import Database, read_clock
 from schema.errors import PermanentError
 from schema.readers import DisagreementCause
 from schema.states import Outcome, StudyState
-from schema.tables import Study, StudyEvent, Verdict
+from schema.tables import CRITICAL_UNSEEN, Study, StudyEvent, Verdict
 from worklist.listing import CRITICAL
 from worklist.rows import deciding_job
 
@@ -130,9 +130,9 @@ def escalate(database: Database, after: timedelta) -> int:
     The event row is for whoever delivers; the row on the list becomes louder.
     """
     with database.reading() as session:
-        overdue = _overdue(session, read_clock(session) - after)
+        found = overdue(session, read_clock(session) - after)
     count = 0
-    for study_id in overdue:
+    for study_id in found:
         with database.transaction() as session:
             count += _escalate_one(session, study_id)
     if count:
@@ -140,10 +140,9 @@ def escalate(database: Database, after: timedelta) -> int:
     return count
 
 
-def _overdue(session: Session, before: datetime) -> list[int]:
-    query = sa.select(Study.id).where(
-        Study.place == CRITICAL, Study.escalated_at.is_(None), Study.finished_at <= before
-    )
+def overdue(session: Session, before: datetime) -> list[int]:
+    """List critical results from before that nobody has seen and that were not called out."""
+    query = sa.select(Study.id).where(sa.text(CRITICAL_UNSEEN), Study.finished_at <= before)
     return list(session.scalars(query.limit(MOST_AT_ONCE)))
 
 

@@ -12,7 +12,10 @@ def metrics_text(database: Database) -> str:
     """Write the metrics in Prometheus' text format."""
     with database.reading() as session:
         oldest = session.scalar(
-            sa.select(sa.func.min(Study.finished_at)).where(Study.place == CRITICAL)
+            sa.select(Study.finished_at)
+            .where(Study.place == CRITICAL, Study.finished_at.is_not(None))
+            .order_by(Study.finished_at)
+            .limit(1)
         )
         waiting = (read_clock(session) - oldest).total_seconds() if oldest else 0.0
         escalated = session.scalar(

@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
-from sqlalchemy import Select, select
+from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
 
 from schema.database import Database, read_clock
 from schema.settings import Settings
 from schema.states import JobState, Outcome, SeriesState, StudyState
-from schema.tables import Instance, Job, Series, Study
+from schema.tables import FILES_KEPT, Instance, Study
 
 log = structlog.get_logger()
 
@@ -55,7 +56,7 @@ class Retention:
             return 0
         with self._database.reading() as session:
             before = read_clock(session) - self._keep_for
-            studies = session.scalars(_candidates(before)).all()
+            studies = candidates(session, before)
         return sum(self._remove(study_id, before) for study_id in studies)
 
     def _remove(self, study_id: int, before: datetime) -> int:
@@ -69,6 +70,7 @@ class Retention:
                 (self._storage / instance.path).unlink(missing_ok=True)
                 instance.series.removed_instances += 1
                 session.delete(instance)
+            _note_sweep(session, study)
         if spent:
             log.info(
                 "files removed, TRIAGE_RETENTION_DAYS is over",
@@ -79,28 +81,16 @@ class Retention:
         return len(spent)
 
 
-def _candidates(before: datetime) -> Select[int]:
-    """Ask for studies that are over and still have a file of a series that is not received."""
-    kept = (
-        select(Instance.id)
-        .join(Series)
-        .where(
-            Series.study_id == Study.id,
-            Series.state != SeriesState.RECEIVING,
-            ~select(Job.id).where(Job.series_id == Series.id, Job.state.not_in(SPENT)).exists(),
-        )
-    )
-    return (
-        select(Study.id)
-        .where(
-            Study.state == StudyState.DONE,
-            Study.outcome.in_(ANALYSED),
-            Study.finished_at < before,
-            kept.exists(),
-        )
-        .order_by(Study.finished_at)
-        .limit(STUDIES_A_SWEEP)
-    )
+def candidates(session: Session, before: datetime) -> Sequence[int]:
+    """List studies that are over and whose files nobody has gone through, the oldest first."""
+    kept = select(Study.id).where(text(FILES_KEPT), Study.finished_at < before)
+    return session.scalars(kept.order_by(Study.finished_at).limit(STUDIES_A_SWEEP)).all()
+
+
+def _note_sweep(session: Session, study: Study) -> None:
+    """Leave the study out of the next sweeps; to the list nothing changed."""
+    done = update(Study).where(Study.id == study.id)
+    session.execute(done.values(swept_at=read_clock(session), changed_at=Study.changed_at))
 
 
 def _spent_instances(study: Study) -> list[Instance]:

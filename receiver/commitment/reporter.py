@@ -98,9 +98,7 @@ class CommitmentReporter:
         those that answer are waited for.
         """
         with self._database.reading() as session:
-            now = read_clock(session)
-            due = select(Commitment).where(Commitment.due_at <= now).order_by(Commitment.id)
-            pending = [_pending(row) for row in session.scalars(due)]
+            pending = due_requests(session, read_clock(session))
         free = [request for request in pending if request.calling_ae not in self._busy]
         heard: list[int] = []
         threads = [
@@ -191,6 +189,12 @@ class CommitmentReporter:
 
 def _title(request: Pending) -> str:
     return request.calling_ae
+
+
+def due_requests(session: Session, now: datetime) -> list[Pending]:
+    """List the requests that are to be answered now, the one that waited longest first."""
+    due = select(Commitment).where(Commitment.due_at <= now).order_by(Commitment.due_at)
+    return [_pending(row) for row in session.scalars(due)]
 
 
 def _pending(row: Commitment) -> Pending:

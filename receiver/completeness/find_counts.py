@@ -61,10 +61,11 @@ class Counter:
     def ask_due(self) -> int:
         """Ask about what is quiet and has no answer since; return how many counts came."""
         with self._database.reading() as session:
-            questions = self._due(session)
+            questions = self.due(session)
         return sum(self._ask(question) for question in questions)
 
-    def _due(self, session: Session) -> list[Question]:
+    def due(self, session: Session) -> list[Question]:
+        """List what is quiet and has no answer since."""
         now = read_clock(session)
         half, whole = (
             timedelta(seconds=self._settings.series_quiet_s * part) for part in (0.5, 1.0)

@@ -11,7 +11,7 @@ from receiver.catalogue.reopening import reopen
 from receiver.completeness.ages import Age, Ages
 from receiver.completeness.assess import CompletenessTimeouts, assess, completed_by
 from receiver.completeness.evidence import arrived, clock_of, receiving, smallest_first
-from receiver.dispatch.second_choice import second_choices
+from receiver.dispatch.second_choice import with_second_choice
 from receiver.instance.columns import newest_headers
 from receiver.instance.header import Header
 from receiver.selection.best_series import better_sibling, name_of, spare_worse_siblings
@@ -20,7 +20,7 @@ from receiver.selection.rules import SelectionRules, load_rules
 from schema.database import Database, read_clock
 from schema.settings import Settings
 from schema.states import SeriesState, move
-from schema.studies import lock_study, update_study
+from schema.studies import lock_study, second_choice, update_study
 from schema.tables import Instance, Job, Series
 
 log = structlog.get_logger()
@@ -62,23 +62,22 @@ class Planner:
     def fall_back(self) -> int:
         """Have the next best series analysed where the analysis of the best one failed."""
         with self._database.reading() as session:
-            found = second_choices(session, read_clock(session))
-        if not found:
-            return 0
-        with self._database.transaction() as session:  # another receiver may have been faster
-            for study_id in sorted({choice.study_id for choice in found}):
-                lock_study(session, study_id)
-            choices = [
-                choice for choice in second_choices(session, read_clock(session)) if choice in found
-            ]
-            for choice in choices:
-                series = session.get_one(Series, choice.series_id)
-                reopen(series)
-                series.completed_by = choice.reason
-                _select(series, read_clock(session))
-                update_study(session, series.study)
-                _report(series)
-        return len(choices)
+            found = with_second_choice(session, read_clock(session))
+        return sum(self._analyse_second_choice(study_id) for study_id in found)
+
+    def _analyse_second_choice(self, study_id: int) -> bool:
+        with self._database.transaction() as session:
+            study = lock_study(session, study_id)
+            series = second_choice(study)
+            if series is None:  # another receiver was faster
+                return False
+            reason = f"second choice: {study.reason}"
+            reopen(series)
+            series.completed_by = reason
+            _select(series, read_clock(session))
+            update_study(session, study)
+            _report(series)
+        return True
 
     def decide(self, series_id: int, reason: str, *, even_if_second: bool = False) -> bool:
         """Decide on one series, whether it is ready or not.

@@ -43,7 +43,7 @@ class Dispatcher:
             If the broker does not answer; the jobs stay due.
         """
         with self._database.reading() as session:
-            due, waiting = _due_jobs(session, self._settings.redispatch_s)
+            due, waiting = due_jobs(session, self._settings.redispatch_s)
         if not due:
             return 0
         ensure_broker(self._settings)
@@ -72,7 +72,7 @@ def _later(session: Session, seconds: float) -> datetime:
     return read_clock(session) + timedelta(seconds=seconds)
 
 
-def _due_jobs(session: Session, redispatch_s: float) -> tuple[list[int], int]:
+def due_jobs(session: Session, redispatch_s: float) -> tuple[list[int], int]:
     """Give the ids of the jobs whose message is due, oldest first, and how many wait in all.
 
     A job that no worker touched is due within `redispatch_s`; later than that, the clock was set

@@ -1,54 +1,24 @@
 """Series that are opened again: by an operator, or since the analysis of a better one failed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
-from sqlalchemy import exists, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from schema.deciding_job import newest_ended
-from schema.states import JobState, Outcome, SeriesState, StudyState
-from schema.tables import Job, Series, Study
+from schema.states import SeriesState
+from schema.studies import UNREAD
+from schema.tables import Series, Study
 
-UNREAD: Final = (Outcome.FAILED, Outcome.NOT_ANALYSED)
-LATELY: Final = timedelta(hours=24)  # so that years of studies are not searched in every round
-HAD_ITS_TURN: Final = (JobState.READY, JobState.RUNNING, JobState.DONE, JobState.FAILED)
-
-
-@dataclass(frozen=True)
-class SecondChoice:
-    """An eligible series that no worker read, in a study whose better ones failed."""
-
-    series_id: int
-    study_id: int
-    reason: str
+AT_ONCE: Final = 100
 
 
-def second_choices(session: Session, now: datetime) -> list[SecondChoice]:
-    """Find, for each study that lately ended unread, the best eligible series without a turn."""
-    had_its_turn = exists().where(Job.series_id == Series.id, Job.state.in_(HAD_ITS_TURN))
-    query = (
-        select(Series)
-        .join(Study)
-        .where(
-            Study.state == StudyState.DONE,
-            Study.outcome.in_(UNREAD),
-            Study.finished_at > now - LATELY,
-            Series.state != SeriesState.RECEIVING,
-            Series.score.is_not(None),
-            ~had_its_turn,
-        )
-        .order_by(Series.score.desc(), Series.id)
-    )
-    best: dict[int, Series] = {}
-    for series in session.scalars(query):
-        best.setdefault(series.study_id, series)
-    return [
-        SecondChoice(series.id, series.study_id, f"second choice: {series.study.reason}")
-        for series in best.values()
-    ]
+def with_second_choice(session: Session, now: datetime) -> Sequence[int]:
+    """List studies that ended unread and have an eligible series that had no turn."""
+    due = select(Study.id).where(Study.second_choice_at <= now).order_by(Study.second_choice_at)
+    return session.scalars(due.limit(AT_ONCE)).all()
 
 
 def reopenable(study: Study) -> Sequence[Series]:

@@ -32,7 +32,7 @@ def receiver_steps(settings: Settings, database: Database) -> Sequence[Step]:
     reporter = CommitmentReporter(settings, database)
     often_s = settings.sweep_s
     rows_s = min(often_s, CATALOGUE_PAUSE_S)
-    rebuilder = Rebuilder(catalogue, settings.storage)
+    rebuilder = Rebuilder(catalogue, database, settings.storage)
     return (
         Step(CATALOGUE, CATALOGUE, rows_s, catalogue.take_some),
         Step(PLAN, PLAN, often_s, planner.plan),

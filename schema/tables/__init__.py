@@ -11,13 +11,24 @@ from schema.tables.arrival import (
     Instance,
     ProcedureStep,
     Series,
+    StoreCheck,
 )
 from schema.tables.base import Base, Compatibility, UtcDateTime
 from schema.tables.delivery import Delivery, Destination
 from schema.tables.readers import LoginSession, User, Verdict
-from schema.tables.study import IdentityEvent, Study, StudyEvent
+from schema.tables.study import (
+    CRITICAL_UNSEEN,
+    FILES_KEPT,
+    UNSTATED,
+    IdentityEvent,
+    Study,
+    StudyEvent,
+)
 
 __all__ = [
+    "CRITICAL_UNSEEN",
+    "FILES_KEPT",
+    "UNSTATED",
     "Announcement",
     "Association",
     "Base",
@@ -34,6 +45,7 @@ __all__ = [
     "ProcedureStep",
     "ResultObject",
     "Series",
+    "StoreCheck",
     "Study",
     "StudyEvent",
     "User",

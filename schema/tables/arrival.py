@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from schema.scans import Scan
 from schema.states import SeriesState
-from schema.tables.base import BIG_ID, UID_LENGTH, Base
+from schema.tables.base import BIG_ID, UID_LENGTH, Base, partial_index
 from schema.tables.study import Study
 
 if TYPE_CHECKING:  # the tables refer to each other
@@ -24,6 +24,7 @@ class Association(Base):
     """An association (PS3.8) that delivered objects; its end is evidence that a series is whole."""
 
     __tablename__ = "association"
+    __table_args__ = (partial_index("ix_association_open", ("id",), "closed_at IS NULL"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(64), unique=True)
@@ -152,6 +153,7 @@ class Commitment(Base):
     """A storage commitment request (PS3.4 annex J) and whether its requestor has the answer."""
 
     __tablename__ = "commitment"
+    __table_args__ = (partial_index("ix_commitment_due_at", ("due_at",), "due_at IS NOT NULL"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(64), unique=True)  # of the file it came in as
@@ -159,7 +161,19 @@ class Commitment(Base):
     calling_ae: Mapped[str] = mapped_column(String(16))
     references: Mapped[dict[str, Any]]
     requested_at: Mapped[datetime]
-    due_at: Mapped[datetime | None] = mapped_column(index=True)  # NULL once there is no more to do
+    due_at: Mapped[datetime | None]  # NULL once there is no more to do
     attempts: Mapped[int] = mapped_column(default=0)
     delivered_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
+
+
+class StoreCheck(Base):
+    """Until when each file of the store is known to have its row; one row, or none yet.
+
+    It comes back with a backup, so the files that came after the backup are looked at again.
+    """
+
+    __tablename__ = "store_check"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    checked_until: Mapped[datetime]

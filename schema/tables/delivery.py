@@ -4,6 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import (
     ForeignKey,
+    Index,
     String,
     UniqueConstraint,
 )
@@ -19,7 +20,11 @@ class Delivery(Base):
     """One thing for one destination: an object, or a message about a result; the outbox."""
 
     __tablename__ = "delivery"
-    __table_args__ = (UniqueConstraint("destination", "key"),)
+    __table_args__ = (
+        UniqueConstraint("destination", "key"),
+        Index(None, "state", "destination", "due_at"),
+        Index(None, "key"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     destination: Mapped[str] = mapped_column(String(64))
@@ -29,7 +34,7 @@ class Delivery(Base):
     job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id"))
     object_id: Mapped[int | None] = mapped_column(ForeignKey("result_object.id"), index=True)
     priority: Mapped[int]
-    state: Mapped[DeliveryState] = mapped_column(default=DeliveryState.WAITING, index=True)
+    state: Mapped[DeliveryState] = mapped_column(default=DeliveryState.WAITING)
     created_at: Mapped[datetime]
     due_at: Mapped[datetime]
     attempts: Mapped[int] = mapped_column(default=0)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from schema.identity import IdentityChange
 from schema.states import Outcome, StudyState
-from schema.tables.base import UID_LENGTH, Base
+from schema.tables.base import UID_LENGTH, Base, partial_index
 
 if TYPE_CHECKING:  # the tables refer to each other
     from schema.tables.analysis import ResultObject
@@ -33,6 +33,16 @@ SEARCH_TEXT = (
     " || ' ' || substr(accession_number, 1, 64))"
 )
 
+# What is looked for over and over, each with an index of just these rows.
+FILES_KEPT = (
+    "state = 'DONE' AND outcome IN ('POSITIVE', 'NEGATIVE', 'INDETERMINATE') AND swept_at IS NULL"
+)
+UNSTATED = (
+    "state = 'DONE' AND outcome IN ('NOT_ANALYSED', 'FAILED')"
+    " AND (stated_revision IS NULL OR stated_revision <> revision)"
+)
+CRITICAL_UNSEEN = "place = 3 AND escalated_at IS NULL"
+
 
 def _now() -> datetime:
     return datetime.now(UTC)
@@ -49,6 +59,11 @@ class Study(Base):
         Index(None, "priority", "place", "received_at", "id"),
         Index(None, "state", "place", "received_at", "id"),
         Index(None, "station_name", "place", "received_at", "id"),
+        Index(None, "place", "finished_at"),
+        partial_index("ix_study_critical_unseen", ("finished_at",), CRITICAL_UNSEEN),
+        partial_index("ix_study_files_kept", ("finished_at",), FILES_KEPT),
+        partial_index("ix_study_unstated", ("id",), UNSTATED),
+        partial_index("ix_study_identity_alert", ("id",), "identity_alert IS NOT NULL"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -78,6 +93,13 @@ class Study(Base):
     # How much of the head was seen: from_mm, to_mm, share and gaps; NULL until it was looked at.
     coverage: Mapped[dict[str, Any] | None]
     revision: Mapped[int] = mapped_column(default=1)
+
+    # What is still to be done about it: its best eligible series has not had its turn and the
+    # others went unread; its files may go; delivery has stated that it was not analysed.
+    second_choice_at: Mapped[datetime | None] = mapped_column(index=True)
+    swept_at: Mapped[datetime | None]  # NULL as soon as anything in it changes
+    stated_revision: Mapped[int | None]
+    statement_due_at: Mapped[datetime | None]  # of one that could not be stated; NULL: at once
 
     # Who has seen the result, and when an unseen critical one was called out a second time.
     acknowledged_at: Mapped[datetime | None]

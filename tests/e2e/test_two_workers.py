@@ -10,8 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 import sqlalchemy as sa
+from celery import Celery
 
 from schema.database import Database
+from schema.messages import TRIAGE_QUEUE
 from schema.settings import Settings
 from schema.states import JobState, Outcome, StudyState
 from schema.storage import require_storage
@@ -57,9 +59,9 @@ def tiny_model(path: Path) -> Path:
     return path
 
 
-def add_studies(site: Site, count: int) -> None:
+def add_studies(site: Site, count: int, first: int = 0) -> None:
     """Put studies into the queue as if a receiver had decided on them."""
-    for number in range(count):
+    for number in range(first, first + count):
         uid = f"1.2.840.{number}"
         paths = Phantom(FEW_MM, study=uid).write(site.settings.storage / "heads" / str(number))
         with site.database.transaction() as session:
@@ -166,3 +168,18 @@ def test_a_worker_at_fault_stops_with_status_2_and_leaves_the_study_to_a_sound_o
     wait_for_ends(site, 1)
     with site.database.reading() as session:
         assert session.scalars(sa.select(Study.outcome)).one() != Outcome.FAILED
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+def test_whoever_reaches_the_broker_cannot_tell_a_worker_to_stop_listening(site: Site) -> None:
+    add_studies(site, 1)
+    site.start_receiver()
+    site.start_worker("-P", "solo")
+    wait_for_ends(site, 1)
+    stranger = Celery(broker=site.settings.broker, set_as_current=False).control
+    stranger.cancel_consumer(TRIAGE_QUEUE)
+    stranger.broadcast("shutdown")
+    assert stranger.ping(timeout=1) == []
+    add_studies(site, 1, first=1)
+    wait_for_ends(site, 2)

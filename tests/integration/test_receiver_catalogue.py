@@ -1,7 +1,8 @@
 """The catalogue on both databases: every file gets its row, once, whatever happens to either."""
 
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from receiver.protocol.file_meta import encode_file_meta
 from schema.database import Database
 from schema.settings import Settings
 from schema.states import SeriesState
-from schema.tables import Association, Instance, Series
+from schema.tables import Association, Instance, Series, StoreCheck
 from tests.support.scu import CT, EXPLICIT, encode, image, new_uid
 
 GIGABYTE = 10**9
@@ -198,7 +199,7 @@ def test_rows_that_a_restored_database_lacks_come_back_from_the_files(
     before = {(row.sop_instance_uid, row.path, row.sha256) for row in rows(database)}
     with database.transaction() as session:
         session.execute(sa.delete(Instance).where(Instance.sop_instance_uid.in_(uids[2:])))
-    assert look_through(Rebuilder(catalogue, settings.storage)) == 3
+    assert look_through(Rebuilder(catalogue, database, settings.storage)) == 3
     assert {(row.sop_instance_uid, row.path, row.sha256) for row in rows(database)} == before
 
 
@@ -210,7 +211,7 @@ def test_an_empty_database_is_filled_from_the_files(
     with database.transaction() as session:
         for table in reversed(Instance.metadata.sorted_tables):
             session.execute(sa.delete(table))
-    assert look_through(Rebuilder(catalogue, settings.storage)) == 1
+    assert look_through(Rebuilder(catalogue, database, settings.storage)) == 1
     assert series(database).state == SeriesState.RECEIVING
 
 
@@ -223,7 +224,52 @@ def test_files_that_have_their_rows_are_left_alone(
 ) -> None:
     keep(folder, "1.2.3")
     catalogue.take_in()
-    assert look_through(Rebuilder(catalogue, settings.storage)) == 0
+    assert look_through(Rebuilder(catalogue, database, settings.storage)) == 0
+
+
+def test_after_a_whole_look_only_folders_that_changed_since_are_looked_into(
+    settings: Settings,
+    database: Database,
+    catalogue: Catalogue,
+    folder: AssociationFolder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keep(folder, "1.2.3", SeriesInstanceUID="1.2")
+    keep(folder, "1.2.4", SeriesInstanceUID="1.3")
+    catalogue.take_in()
+    look_through(Rebuilder(catalogue, database, settings.storage))
+    old, new = (settings.storage / one.path for one in rows(database))
+    os.utime(old.parent, (0, 0))
+    asked: list[Path] = []
+
+    def note(paths: Sequence[Path]) -> int:
+        asked.extend(paths)
+        return 0
+
+    monkeypatch.setattr(catalogue, "add_missing", note)
+    look_through(Rebuilder(catalogue, database, settings.storage))
+    assert asked == [new]
+
+
+def test_a_restored_database_is_compared_with_all_that_came_after_its_backup(
+    settings: Settings, database: Database, catalogue: Catalogue, folder: AssociationFolder
+) -> None:
+    rebuilder = Rebuilder(catalogue, database, settings.storage)
+    keep(folder, "1.2.3")
+    catalogue.take_in()
+    look_through(rebuilder)
+    with database.transaction() as session:  # the backup is of the day before yesterday
+        session.execute(sa.delete(Instance))
+        session.scalars(sa.select(StoreCheck)).one().checked_until -= timedelta(days=2)
+    assert look_through(Rebuilder(catalogue, database, settings.storage)) == 1
+
+
+def test_a_storage_that_is_away_is_not_taken_for_looked_through(
+    settings: Settings, database: Database, catalogue: Catalogue
+) -> None:
+    look_through(Rebuilder(catalogue, database, settings.storage / "away"))
+    with database.reading() as session:
+        assert session.scalars(sa.select(StoreCheck)).all() == []
 
 
 def test_an_object_that_the_database_refuses_holds_up_nobody(

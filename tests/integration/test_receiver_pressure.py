@@ -18,7 +18,7 @@ from receiver.catalogue.intake import BATCH, Catalogue
 from receiver.commitment.reporter import CommitmentReporter
 from receiver.commitment.result import CommitmentReport
 from receiver.dispatch.planner import Planner
-from receiver.dispatch.redispatch import _due_jobs
+from receiver.dispatch.redispatch import due_jobs
 from receiver.inbox import SENDER, AssociationFolder, Inbox
 from receiver.protocol.file_meta import encode_file_meta
 from schema.database import Database, read_clock
@@ -192,7 +192,7 @@ def test_a_clock_set_back_after_a_job_was_made_keeps_no_worker_waiting(
         job = add_job(add_series(add_study(session), session), session)
         job.due_at = datetime.now(UTC) + timedelta(hours=1)
     with database.reading() as session:
-        due, _ = _due_jobs(session, settings.redispatch_s)
+        due, _ = due_jobs(session, settings.redispatch_s)
         assert due == list(session.scalars(sa.select(Job.id)))
 
 

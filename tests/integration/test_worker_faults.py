@@ -2,10 +2,12 @@
 
 import importlib
 from datetime import timedelta
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
+import structlog
 from billiard.exceptions import SoftTimeLimitExceeded
+from structlog.testing import capture_logs
 
 from schema.database import Database
 from schema.errors import (
@@ -108,6 +110,13 @@ def test_a_fault_of_the_study_ends_it_with_its_reason(
 ) -> None:
     job = desk.attempt(error)
     assert (job.state, job.outcome, job.reason) == (JobState.FAILED, outcome, str(error))
+
+
+def test_a_radiologist_reads_plain_words_and_an_operator_the_detail(desk: Desk) -> None:
+    job = desk.attempt(PermanentError("no DICOM; send it again", detail="00a1.dcm: KeyError"))
+    assert (job.reason, job.last_error) == ("no DICOM; send it again", "00a1.dcm: KeyError")
+    with desk.database.reading() as session:
+        assert session.get_one(Job, job.id).series.study.reason == job.reason
 
 
 def test_a_fault_of_the_worker_leaves_the_job_as_it_was_and_stops_the_worker(desk: Desk) -> None:
@@ -233,3 +242,16 @@ def test_an_interrupted_job_goes_before_the_one_that_the_message_names(desk: Des
     assert desk.job().state == JobState.FAILED
     with desk.database.reading() as session:
         assert session.get_one(Job, named).token == 0
+
+
+def test_the_line_that_a_study_is_analysed_carries_its_key(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    priority = SimpleNamespace(outcome=Outcome.NEGATIVE, level=4, reason="none found")
+    desk.tasks.fitness._engine = engine = Ends(KeyError())
+    engine.analyse = lambda *_: SimpleNamespace(priority=priority)  # type: ignore[method-assign]
+    monkeypatch.setattr(desk.tasks, "record", lambda *_: None)
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        desk.tasks.analyse_job(desk.job_id)
+    (line,) = [line for line in lines if line["event"] == "study analysed"]
+    assert (line["study"], line["job"]) == (desk.job().series.study.study_instance_uid, desk.job_id)

@@ -19,6 +19,7 @@ from tests.support.phantoms import (
     Phantom,
     ThresholdPredictor,
 )
+from tests.support.wording import is_plain
 from worker import durable
 from worker.analysis import Predictor, analyse
 from worker.durable import write_once
@@ -84,8 +85,10 @@ def test_a_model_whose_answer_makes_no_sense_ends_the_study(tmp_path: Path) -> N
             answer.probabilities["SDH"] = float("nan")
             return answer
 
-    with pytest.raises(PermanentError, match="model threshold: SDH: probability nan"):
+    with pytest.raises(PermanentError, match="makes no sense") as refused:
         analyse(Phantom(FEW_MM, skull=True).write(tmp_path), Broken(), RULES, tmp_path / "out")
+    assert "model threshold: SDH: probability nan" in refused.value.detail
+    assert is_plain(str(refused.value))
 
 
 def test_a_missing_file_leaves_no_object(tmp_path: Path) -> None:

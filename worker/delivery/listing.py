@@ -10,9 +10,8 @@ from schema.database import Database, read_clock
 from schema.states import DeliveryState, move
 from schema.tables import Delivery, Study
 from worker.delivery.claims import urgency
-from worker.delivery.standing import OPEN, Standing, read_standings
+from worker.delivery.standing import LISTED, Standing, read_standings
 
-LISTED: Final = (*OPEN, DeliveryState.FAILED)
 OVER: Final = (DeliveryState.DELIVERED, DeliveryState.COMMITTED)
 
 

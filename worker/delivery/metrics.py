@@ -8,9 +8,8 @@ from prometheus_client.registry import Collector
 
 from schema.database import Database
 from schema.errors import DatabaseUnavailableError
-from schema.states import DeliveryState
 from worker.delivery.destinations import Destinations
-from worker.delivery.standing import read_standings
+from worker.delivery.standing import LISTED, read_standings
 
 
 def serve_metrics(places: Destinations, database: Database) -> int | None:
@@ -34,16 +33,16 @@ class OutboxCollector(Collector):
         """Give each gauge; nothing while the database is away."""
         try:
             with self._database.reading() as session:
-                standings = read_standings(session, self._names)
+                standings = read_standings(session, self._names, LISTED)
         except DatabaseUnavailableError:
             return
         deliveries = GaugeMetricFamily(
             "triage_deliveries",
-            "Deliveries by destination and state",
+            "Deliveries that are not over, or failed, by destination and state",
             labels=["destination", "state"],
         )
         for standing in standings:
-            for state in DeliveryState:
+            for state in LISTED:
                 deliveries.add_metric(
                     [standing.name, state.value], standing.counts.get(state.value, 0)
                 )

@@ -1,16 +1,19 @@
 """The delivery service: a thread for each destination, so that a dead one holds up nobody else.
 
 The database is the queue of record and its rows are looked for by time, so nothing waits for Redis.
+
+What writes and sends is imported where it is first used: this runs in the parent of a worker's
+pool, and DICOM, HL7 and HTTP take 50 MB there that a site without destinations does not need.
 """
 
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
-from schema.database import Database
+from schema.database import Database, read_clock
 from schema.errors import TransientError
 from schema.settings import Settings
 from worker.delivery import breaker
@@ -22,12 +25,11 @@ from worker.delivery.destinations import (
     load_destinations,
 )
 from worker.delivery.events import queue_events
-from worker.delivery.listener import CommitmentListener
-from worker.delivery.messaging import MessageSender
-from worker.delivery.metrics import serve_metrics
-from worker.delivery.pacs import PacsSender
 from worker.delivery.statuses import DestinationDownError
-from worker.delivery.unanalysed import Unanalysed
+from worker.delivery.unstated import unstated
+
+if TYPE_CHECKING:
+    from worker.delivery.listener import CommitmentListener
 
 log = structlog.get_logger()
 
@@ -48,7 +50,11 @@ class Sender(Protocol):
 def make_sender(target: Destination, database: Database, settings: Settings) -> Sender:
     """Choose what sends to a destination."""
     if isinstance(target, DicomDestination):
+        from worker.delivery.pacs import PacsSender
+
         return PacsSender(target, database, settings.storage, settings.ae_title.strip())
+    from worker.delivery.messaging import MessageSender
+
     return MessageSender(target, database)
 
 
@@ -100,10 +106,10 @@ class DeliveryService:
         self._stopped = threading.Event()
         self._places = places
         self._database = database
-        self._listener = CommitmentListener(places, settings, database)
-        unanalysed = Unanalysed(database, settings.storage, places)
+        self._settings = settings
+        self._listener = self._make_listener()
         work: list[tuple[str, Callable[[], int]]] = [
-            ("unanalysed", unanalysed.state_due),
+            ("unanalysed", self._state_unanalysed),
             ("events", partial(queue_events, database, places)),
         ]
         for target in places.destinations:
@@ -116,8 +122,12 @@ class DeliveryService:
 
     def start(self) -> None:
         """Begin; everything runs in threads."""
-        self._listener.start()
-        serve_metrics(self._places, self._database)
+        if self._listener is not None:
+            self._listener.start()
+        if self._places.metrics_port is not None:
+            from worker.delivery.metrics import serve_metrics
+
+            serve_metrics(self._places, self._database)
         for thread in self._threads:
             thread.start()
         log.info(
@@ -132,10 +142,26 @@ class DeliveryService:
     def stop(self) -> None:
         """End after what is being sent; what was not sent stays in the outbox."""
         self._stopped.set()
-        self._listener.stop()
+        if self._listener is not None:
+            self._listener.stop()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(STOP_S)
+
+    def _make_listener(self) -> "CommitmentListener | None":
+        if self._places.listen_port is None:
+            return None
+        from worker.delivery.listener import CommitmentListener
+
+        return CommitmentListener(self._places, self._settings, self._database)
+
+    def _state_unanalysed(self) -> int:
+        with self._database.reading() as session:
+            if not unstated(session, read_clock(session)):
+                return 0
+        from worker.delivery.unanalysed import Unanalysed
+
+        return Unanalysed(self._database, self._settings.storage, self._places).state_due()
 
     def _run(self, name: str, step: Callable[[], int]) -> None:
         """Repeat a step until stopped; whatever happens in it, the next one is tried."""

@@ -1,5 +1,6 @@
 """How each destination does, by the database."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -12,6 +13,7 @@ from schema.states import DeliveryState
 from schema.tables import Delivery, Destination
 
 OPEN: Final = (DeliveryState.WAITING, DeliveryState.SENDING, DeliveryState.SENT)
+LISTED: Final = (*OPEN, DeliveryState.FAILED)
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,22 @@ class Standing:
         return f"failing, {self.failures} in a row" if self.failures else "in use"
 
 
-def read_standings(session: Session, names: tuple[str, ...]) -> tuple[Standing, ...]:
-    """Count the outbox of each destination, of those in the file and of those that were."""
+def read_standings(
+    session: Session, names: tuple[str, ...], states: Sequence[DeliveryState] = tuple(DeliveryState)
+) -> tuple[Standing, ...]:
+    """Count the outbox of each destination, of those in the file and of those that were.
+
+    Parameters
+    ----------
+    states
+        Those that are counted. What is over is counted row by row, and there are more every year.
+    """
     now = read_clock(session)
     counts: dict[str, dict[str, int]] = {name: {} for name in names}
-    grouped = select(Delivery.destination, Delivery.state, func.count()).group_by(
-        Delivery.destination, Delivery.state
+    grouped = (
+        select(Delivery.destination, Delivery.state, func.count())
+        .where(Delivery.state.in_(states))
+        .group_by(Delivery.destination, Delivery.state)
     )
     for name, state, count in session.execute(grouped):
         counts.setdefault(name, {})[state.value] = count

@@ -5,8 +5,8 @@ never reaches one; so it is here that each of them gets a report and a page that
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
-from time import monotonic
 from typing import Final
 
 import structlog
@@ -15,16 +15,16 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID
-from sqlalchemy import Select, exists, select
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from schema.database import Database
+from schema.database import Database, read_clock
 from schema.deciding_job import deciding, newest_ended
 from schema.errors import TransientError
-from schema.states import Outcome, StudyState
-from schema.tables import Instance, ResultObject, Series, Study
+from schema.tables import UNSTATED, Instance, ResultObject, Series, Study
 from worker.delivery.destinations import Destinations
 from worker.delivery.outbox import enqueue_study
+from worker.delivery.unstated import note, unstated
 from worker.header import MALFORMED, completed, uid
 from worker.objects.statement import Statement
 from worker.objects.writing import Written, write_unanalysed
@@ -33,8 +33,8 @@ from worker.pixels import READABLE
 log = structlog.get_logger()
 
 RESULTS: Final = "results"
-AGAIN_S: Final = 300.0  # for one that could not be stated
-AT_ONCE: Final = 20
+AGAIN: Final = timedelta(minutes=5)  # for one that could not be stated
+MOST_FILES: Final = 20  # that are tried
 NEEDED: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
 
 
@@ -45,17 +45,12 @@ class Unanalysed:
         self._database = database
         self._storage = storage
         self._places = places
-        self._failed: dict[tuple[int, int], float] = {}  # study and revision: when to try again
 
     def state_due(self) -> int:
         """Write what is missing; return for how many studies."""
         with self._database.reading() as session:
-            due = list(session.execute(_unstated()).all())
-        stated = 0
-        for study_id, revision in due:
-            if self._failed.get((study_id, revision), 0.0) <= monotonic():
-                stated += self._state(study_id, revision)
-        return stated
+            due = unstated(session, read_clock(session))
+        return sum(self._state(study_id, revision) for study_id, revision in due)
 
     def _state(self, study_id: int, revision: int) -> bool:
         with self._database.reading() as session:
@@ -64,20 +59,26 @@ class Unanalysed:
             paths = [self._storage / path for path in _paths(session, study)]
         header = first_header(paths)
         if header is None or statement is None:
-            self._failed[study_id, revision] = monotonic() + AGAIN_S
             log.error("not analysed, and no file of it can be read", study=study_id)
+            self._postpone(study_id)
             return False
         written = write_unanalysed([header], statement, self._storage / RESULTS)
         return self._record(study_id, revision, written)
 
+    def _postpone(self, study_id: int) -> None:
+        with self._database.transaction() as session:
+            later = read_clock(session) + AGAIN
+            note(session, update(Study), study_id, statement_due_at=later)
+
     def _record(self, study_id: int, revision: int, written: Written) -> bool:
         if not written.objects:
-            self._failed[study_id, revision] = monotonic() + AGAIN_S
+            self._postpone(study_id)
             return False
         with self._database.transaction() as session:
-            row = session.execute(_unstated().where(Study.id == study_id)).one_or_none()
-            if row is None or row[1] != revision:
-                return False  # it was analysed, or stated by another host, in the meantime
+            # It may have been analysed, or stated by another host, in the meantime.
+            still = update(Study).where(text(UNSTATED), Study.revision == revision)
+            if not note(session, still, study_id, stated_revision=revision):
+                return False
             objects = [
                 ResultObject(
                     study_id=study_id,
@@ -96,19 +97,6 @@ class Unanalysed:
         return True
 
 
-def _unstated() -> Select[int, int]:
-    """Select studies that ended without an analysis and have no object of this revision."""
-    stated = exists().where(
-        ResultObject.study_id == Study.id, ResultObject.study_revision == Study.revision
-    )
-    ended = (Outcome.NOT_ANALYSED, Outcome.FAILED)
-    return (
-        select(Study.id, Study.revision)
-        .where(Study.state == StudyState.DONE, Study.outcome.in_(ended), ~stated)
-        .order_by(Study.id)
-    )
-
-
 def _statement(study: Study) -> Statement | None:
     if study.outcome is None:
         return None
@@ -125,7 +113,7 @@ def _paths(session: Session, study: Study) -> Sequence[str]:
         .join(Series)
         .where(Series.study_id == study.id)
         .order_by(Series.modality != "CT", Series.score.desc(), Instance.id)
-        .limit(AT_ONCE)
+        .limit(MOST_FILES)
     )
     return session.scalars(query).all()
 

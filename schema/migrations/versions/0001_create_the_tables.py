@@ -18,6 +18,7 @@ def upgrade() -> None:
     _create_compatibility()
     _create_destination()
     _create_procedure_step()
+    _create_store_check()
     _create_study()
     _create_user_account()
     _create_identity_event()
@@ -61,6 +62,8 @@ def _create_association() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_association')),
     sa.UniqueConstraint('name', name=op.f('uq_association_name'))
     )
+    with op.batch_alter_table('association', schema=None) as batch_op:
+        batch_op.create_index('ix_association_open', ['id'], unique=False, sqlite_where=sa.text('closed_at IS NULL'), postgresql_where=sa.text('closed_at IS NULL'))
 
 
 def _create_commitment() -> None:
@@ -79,7 +82,7 @@ def _create_commitment() -> None:
     sa.UniqueConstraint('name', name=op.f('uq_commitment_name'))
     )
     with op.batch_alter_table('commitment', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_commitment_due_at'), ['due_at'], unique=False)
+        batch_op.create_index('ix_commitment_due_at', ['due_at'], unique=False, sqlite_where=sa.text('due_at IS NOT NULL'), postgresql_where=sa.text('due_at IS NOT NULL'))
 
 
 def _create_compatibility() -> None:
@@ -115,6 +118,14 @@ def _create_procedure_step() -> None:
     )
 
 
+def _create_store_check() -> None:
+    op.create_table('store_check',
+    sa.Column('id', sa.Integer(), nullable=False),
+    sa.Column('checked_until', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_store_check'))
+    )
+
+
 def _create_study() -> None:
     op.create_table('study',
     sa.Column('id', sa.Integer(), nullable=False),
@@ -141,6 +152,10 @@ def _create_study() -> None:
     sa.Column('model', sa.String(), nullable=True),
     sa.Column('coverage', sa.JSON(), nullable=True),
     sa.Column('revision', sa.Integer(), nullable=False),
+    sa.Column('second_choice_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('swept_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('stated_revision', sa.Integer(), nullable=True),
+    sa.Column('statement_due_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('acknowledged_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('acknowledged_by', sa.String(), nullable=True),
     sa.Column('escalated_at', sa.DateTime(timezone=True), nullable=True),
@@ -154,11 +169,17 @@ def _create_study() -> None:
     with op.batch_alter_table('study', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_study_accession_number'), ['accession_number'], unique=False)
         batch_op.create_index(batch_op.f('ix_study_changed_at'), ['changed_at'], unique=False)
+        batch_op.create_index('ix_study_critical_unseen', ['finished_at'], unique=False, sqlite_where=sa.text('place = 3 AND escalated_at IS NULL'), postgresql_where=sa.text('place = 3 AND escalated_at IS NULL'))
+        batch_op.create_index('ix_study_files_kept', ['finished_at'], unique=False, sqlite_where=sa.text("state = 'DONE' AND outcome IN ('POSITIVE', 'NEGATIVE', 'INDETERMINATE') AND swept_at IS NULL"), postgresql_where=sa.text("state = 'DONE' AND outcome IN ('POSITIVE', 'NEGATIVE', 'INDETERMINATE') AND swept_at IS NULL"))
+        batch_op.create_index('ix_study_identity_alert', ['id'], unique=False, sqlite_where=sa.text('identity_alert IS NOT NULL'), postgresql_where=sa.text('identity_alert IS NOT NULL'))
         batch_op.create_index(batch_op.f('ix_study_outcome_place_received_at_id'), ['outcome', 'place', 'received_at', 'id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_study_place_finished_at'), ['place', 'finished_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_study_place_received_at_id_search_text'), ['place', 'received_at', 'id', 'search_text'], unique=False)
         batch_op.create_index(batch_op.f('ix_study_priority_place_received_at_id'), ['priority', 'place', 'received_at', 'id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_study_second_choice_at'), ['second_choice_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_study_state_place_received_at_id'), ['state', 'place', 'received_at', 'id'], unique=False)
         batch_op.create_index(batch_op.f('ix_study_station_name_place_received_at_id'), ['station_name', 'place', 'received_at', 'id'], unique=False)
+        batch_op.create_index('ix_study_unstated', ['id'], unique=False, sqlite_where=sa.text("state = 'DONE' AND outcome IN ('NOT_ANALYSED', 'FAILED') AND (stated_revision IS NULL OR stated_revision <> revision)"), postgresql_where=sa.text("state = 'DONE' AND outcome IN ('NOT_ANALYSED', 'FAILED') AND (stated_revision IS NULL OR stated_revision <> revision)"))
 
 
 def _create_user_account() -> None:
@@ -414,8 +435,9 @@ def _create_delivery() -> None:
     sa.UniqueConstraint('destination', 'key', name=op.f('uq_delivery_destination_key'))
     )
     with op.batch_alter_table('delivery', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_delivery_key'), ['key'], unique=False)
         batch_op.create_index(batch_op.f('ix_delivery_object_id'), ['object_id'], unique=False)
-        batch_op.create_index(batch_op.f('ix_delivery_state'), ['state'], unique=False)
+        batch_op.create_index(batch_op.f('ix_delivery_state_destination_due_at'), ['state', 'destination', 'due_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_delivery_study_id'), ['study_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_delivery_transaction_uid'), ['transaction_uid'], unique=False)
 
@@ -425,8 +447,9 @@ def downgrade() -> None:
     with op.batch_alter_table('delivery', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_delivery_transaction_uid'))
         batch_op.drop_index(batch_op.f('ix_delivery_study_id'))
-        batch_op.drop_index(batch_op.f('ix_delivery_state'))
+        batch_op.drop_index(batch_op.f('ix_delivery_state_destination_due_at'))
         batch_op.drop_index(batch_op.f('ix_delivery_object_id'))
+        batch_op.drop_index(batch_op.f('ix_delivery_key'))
     op.drop_table('delivery')
     with op.batch_alter_table('verdict', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_verdict_study_id'))
@@ -466,20 +489,29 @@ def downgrade() -> None:
     op.drop_table('identity_event')
     op.drop_table('user_account')
     with op.batch_alter_table('study', schema=None) as batch_op:
+        batch_op.drop_index('ix_study_unstated', sqlite_where=sa.text("state = 'DONE' AND outcome IN ('NOT_ANALYSED', 'FAILED') AND (stated_revision IS NULL OR stated_revision <> revision)"), postgresql_where=sa.text("state = 'DONE' AND outcome IN ('NOT_ANALYSED', 'FAILED') AND (stated_revision IS NULL OR stated_revision <> revision)"))
         batch_op.drop_index(batch_op.f('ix_study_station_name_place_received_at_id'))
         batch_op.drop_index(batch_op.f('ix_study_state_place_received_at_id'))
+        batch_op.drop_index(batch_op.f('ix_study_second_choice_at'))
         batch_op.drop_index(batch_op.f('ix_study_priority_place_received_at_id'))
         batch_op.drop_index(batch_op.f('ix_study_place_received_at_id_search_text'))
+        batch_op.drop_index(batch_op.f('ix_study_place_finished_at'))
         batch_op.drop_index(batch_op.f('ix_study_outcome_place_received_at_id'))
+        batch_op.drop_index('ix_study_identity_alert', sqlite_where=sa.text('identity_alert IS NOT NULL'), postgresql_where=sa.text('identity_alert IS NOT NULL'))
+        batch_op.drop_index('ix_study_files_kept', sqlite_where=sa.text("state = 'DONE' AND outcome IN ('POSITIVE', 'NEGATIVE', 'INDETERMINATE') AND swept_at IS NULL"), postgresql_where=sa.text("state = 'DONE' AND outcome IN ('POSITIVE', 'NEGATIVE', 'INDETERMINATE') AND swept_at IS NULL"))
+        batch_op.drop_index('ix_study_critical_unseen', sqlite_where=sa.text('place = 3 AND escalated_at IS NULL'), postgresql_where=sa.text('place = 3 AND escalated_at IS NULL'))
         batch_op.drop_index(batch_op.f('ix_study_changed_at'))
         batch_op.drop_index(batch_op.f('ix_study_accession_number'))
     op.drop_table('study')
+    op.drop_table('store_check')
     op.drop_table('procedure_step')
     op.drop_table('destination')
     op.drop_table('compatibility')
     with op.batch_alter_table('commitment', schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f('ix_commitment_due_at'))
+        batch_op.drop_index('ix_commitment_due_at', sqlite_where=sa.text('due_at IS NOT NULL'), postgresql_where=sa.text('due_at IS NOT NULL'))
     op.drop_table('commitment')
+    with op.batch_alter_table('association', schema=None) as batch_op:
+        batch_op.drop_index('ix_association_open', sqlite_where=sa.text('closed_at IS NULL'), postgresql_where=sa.text('closed_at IS NULL'))
     op.drop_table('association')
     with op.batch_alter_table('announcement', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_announcement_series_instance_uid'))

@@ -1,0 +1,26 @@
+"""Which studies still want a statement that they were not analysed; asked twice a second."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, cast
+
+from sqlalchemy import CursorResult, Update, or_, select, text
+from sqlalchemy.orm import Session
+
+from schema.tables import UNSTATED, Study
+
+AT_ONCE: Final = 20
+
+
+def unstated(session: Session, now: datetime) -> Sequence[tuple[int, int]]:
+    """List studies that ended without an analysis and have no object of this revision."""
+    due = or_(Study.statement_due_at.is_(None), Study.statement_due_at <= now)
+    query = select(Study.id, Study.revision).where(text(UNSTATED), due).order_by(Study.id)
+    return [(study_id, revision) for study_id, revision in session.execute(query.limit(AT_ONCE))]
+
+
+def note(session: Session, which: Update, study_id: int, **values: object) -> bool:
+    """Note something of a study that its row on the list does not show; say whether it was due."""
+    values["changed_at"] = Study.changed_at
+    done = session.execute(which.where(Study.id == study_id).values(**values))
+    return cast(CursorResult[Any], done).rowcount > 0
