@@ -40,12 +40,14 @@ def newest_headers(
     series = session.get_one(Series, series_id)
     query = select(Instance).where(Instance.series_id == series_id)
     count = session.scalar(select(func.count()).select_from(query.subquery())) or 0
-    if count <= most:
-        session.scalars(query.options(undefer(Instance.header))).all()
+    # Held until the headers are made: the session forgets what nobody holds, and would read each
+    # header again in a query of its own.
+    held = session.scalars(query.options(undefer(Instance.header))).all() if count <= most else []
     newest = series.newest_instances()
     if len(newest) > most:
         return frozenset(instance.id for instance in newest), []
     headers = [_header(series, instance) for instance in newest]
+    del held
     return frozenset(instance.id for instance in newest), headers
 
 

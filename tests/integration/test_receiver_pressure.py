@@ -20,6 +20,7 @@ from receiver.commitment.result import CommitmentReport
 from receiver.dispatch.planner import Planner
 from receiver.dispatch.redispatch import due_jobs
 from receiver.inbox import SENDER, AssociationFolder, Inbox
+from receiver.instance.columns import newest_headers
 from receiver.protocol.file_meta import encode_file_meta
 from schema.database import Database, read_clock
 from schema.peers import PeerAddress, parse_addresses
@@ -120,6 +121,34 @@ def test_the_smallest_series_is_decided_on_first(
     with database.reading() as session:
         first = session.get_one(Series, decided[0])
         assert first.series_instance_uid == "1.2.4.1"
+
+
+def test_the_headers_of_a_series_take_as_many_queries_as_those_of_an_image(
+    database: Database, catalogue: Catalogue, inbox: Inbox
+) -> None:
+    folder = inbox.open_association("CT1", "127.0.0.1")
+    keep(folder, "1.2.3.1")
+    catalogue.take_in()
+    few = header_queries(database)
+    for number in range(2, 42):
+        keep(folder, f"1.2.3.{number}")
+    catalogue.take_in()
+    assert header_queries(database) <= few
+
+
+def header_queries(database: Database) -> int:
+    """Count the queries that read the headers of the only series."""
+    seen: list[str] = []
+
+    def note(*given: object) -> None:
+        seen.append(str(given[2]))
+
+    with database.reading() as session:
+        series_id = session.scalars(sa.select(Series.id)).one()
+        sa.event.listen(database.engine, "before_cursor_execute", note)
+        newest_headers(session, series_id, 5000)
+        sa.event.remove(database.engine, "before_cursor_execute", note)
+    return len(seen)
 
 
 def test_after_a_pause_the_content_that_was_received_last_is_the_newest(
