@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+from base64 import b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -147,6 +148,7 @@ def _add_objects(root: Element, act: Act) -> None:
             ParticipantObjectTypeCodeRole="3",  # report
         )
         _add_code(study, "ParticipantObjectIDTypeCode", Coded("110180", "Study Instance UID"))
+        SubElement(study, "ParticipantObjectName").text = printable(act.study_instance_uid)
     if act.study_instance_uid or act.patient_id:
         patient = SubElement(
             root,
@@ -157,6 +159,8 @@ def _add_objects(root: Element, act: Act) -> None:
         )
         code = Coded("2", "Patient Number", "RFC-3881")
         _add_code(patient, "ParticipantObjectIDTypeCode", code)
+        # The schema wants a name; the ID says whose it is without one.
+        SubElement(patient, "ParticipantObjectName").text = printable(act.patient_id)
     if act.query:
         asked = SubElement(
             root,
@@ -167,7 +171,8 @@ def _add_objects(root: Element, act: Act) -> None:
         )
         code = Coded("10", "Search Criteria", "RFC-3881")
         _add_code(asked, "ParticipantObjectIDTypeCode", code)
-        SubElement(asked, "ParticipantObjectDetail", type="query", value=printable(act.query))
+        query = b64encode(act.query.encode()).decode()  # xsd:base64Binary, whatever it holds
+        SubElement(asked, "ParticipantObjectQuery").text = query
 
 
 def _add_code(parent: Element, name: str, code: Coded) -> None:
