@@ -31,7 +31,7 @@ def upgrade() -> None:
 def check() -> None:
     """Say whether database, broker and storage answer; exit 1 if one does not."""
     settings = settings_or_exit()
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     failed = False
     for name, probe in PROBES.items():
         try:

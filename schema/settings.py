@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import sqlalchemy as sa
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -118,6 +119,19 @@ class Settings(BaseSettings):
     decode_memory_mb: Annotated[int, Field(ge=512)] = 2048
     decode_limit_s: Seconds = 30
     destinations: Path | None = None
+
+    @field_validator("database_url")
+    @classmethod
+    def _know_database(cls, value: str | None) -> str | None:
+        try:
+            if value is not None:
+                sa.make_url(value).get_dialect()
+        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError) as error:
+            raise ValueError(
+                "not the URL of a database that is known;"
+                " one is postgresql+psycopg://user:password@host/name"
+            ) from error
+        return value
 
     @field_validator("broker_url")
     @classmethod

@@ -17,7 +17,7 @@ from schema.settings import Settings, settings_or_exit, stop
 from worklist import serialization, text
 from worklist.access.commands import app as users
 from worklist.formatting import printable
-from worklist.opening import check_url, default_window, open_to_read
+from worklist.opening import default_window, open_to_read
 from worklist.performance import sum_up
 from worklist.queries import read_explanation, read_worklist
 from worklist.window import JSON_ROWS, read_window
@@ -39,7 +39,7 @@ def serve(context: typer.Context) -> None:
         from worklist.server import run  # the list starts faster without a web server
 
         settings = settings_or_exit()
-        run(settings, _or_stop(lambda: _open_to_serve(settings)))
+        run(settings, _or_stop(lambda: open_database(settings)))
 
 
 @app.command(name="list")
@@ -110,11 +110,6 @@ def verdicts(
 def _query(read: Callable[[Database, Path], T]) -> T:
     settings: Settings = settings_or_exit()
     return _or_stop(lambda: read(open_to_read(settings), settings.storage))
-
-
-def _open_to_serve(settings: Settings) -> Database:
-    check_url(settings)
-    return open_database(settings)
 
 
 def _or_stop(action: Callable[[], T]) -> T:

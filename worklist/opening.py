@@ -17,11 +17,11 @@ def open_to_read(settings: Settings) -> Database:
     Raises
     ------
     SettingsError
-        If the URL is no database's, or no database is where the settings say.
+        If no database is where the settings say.
     DatabaseUnavailableError
         If it does not answer or its migrations are behind.
     """
-    url = check_url(settings)
+    url = sa.make_url(settings.database)
     if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():
         setting = "TRIAGE_HOME" if settings.embedded else "TRIAGE_DATABASE_URL"
         raise SettingsError(
@@ -34,25 +34,6 @@ def open_to_read(settings: Settings) -> Database:
             "database: not at the newest migration; run python -m schema upgrade"
         )
     return database
-
-
-def check_url(settings: Settings) -> sa.URL:
-    """Read the database's URL.
-
-    Raises
-    ------
-    SettingsError
-        If it is none.
-    """
-    try:
-        url = sa.make_url(settings.database)
-        url.get_dialect()
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError) as error:
-        raise SettingsError(
-            "TRIAGE_DATABASE_URL: not the URL of a database that is known;"
-            " one is postgresql+psycopg://user:password@host/name"
-        ) from error
-    return url
 
 
 def default_window(settings: Settings, limit: int) -> Window:

@@ -8,11 +8,13 @@ import argparse
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 from pydicom import dcmread
 from pydicom.uid import generate_uid
@@ -62,7 +64,7 @@ def main() -> None:
         read_all(settings, database)
         add_others(database)
     give_names(database)
-    shown = most_blood(database)
+    shown = first_read(database)
     given = {"TRIAGE_VIEWER_URL": "https://pacs.example/ohif/viewer?StudyInstanceUIDs={study}"}
     with serve(settings, given) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
@@ -143,7 +145,7 @@ def give_names(database: Database) -> None:
 SECOND = timedelta(seconds=1)
 
 
-def most_blood(database: Database) -> str:
+def first_read(database: Database) -> str:
     """Give the study of the sample bleed, which everybody has."""
     with database.reading() as session:
         job = session.scalars(sa.select(Job).order_by(Job.id)).first()
@@ -163,7 +165,8 @@ def take(browser: Browser, address: str, study: str) -> None:
     ):
         with visit(browser, address + path, viewport=size, color_scheme=scheme) as page:
             settle(page, bool(path))
-            page.screenshot(path=DOCS / name)
+            taken = Image.open(BytesIO(page.screenshot())).convert("RGB")
+            taken.quantize(256, dither=Image.Dither.NONE).save(DOCS / name, optimize=True)
             print(DOCS / name)
 
 
@@ -171,7 +174,9 @@ def settle(page: Page, has_images: bool) -> None:
     """Wait until everything that is shown is there."""
     if has_images:
         page.locator("#canvas:not([data-shown=''])[data-shown]").wait_for()
-    page.evaluate("Promise.all([...document.images].slice(0, 9).map(image => image.decode()))")
+    page.evaluate("""Promise.all([...document.images]
+        .filter(image => !image.complete && image.getBoundingClientRect().top < innerHeight)
+        .map(image => new Promise(done => { image.onload = done; })))""")
 
 
 if __name__ == "__main__":

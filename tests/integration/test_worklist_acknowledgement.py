@@ -123,7 +123,7 @@ def test_a_critical_study_that_nobody_saw_is_called_out_once(
 ) -> None:
     assert [escalate(database, timedelta(minutes=15)) for _ in range(2)] == [1, 0]
     assert escalated(database) == [UNREAD_CRITICAL]
-    assert "nobody has seen this" in page.get("/").text
+    assert "not seen yet" in page.get("/").text
     assert "triage_escalations_total 1" in page.get("/metrics").text
 
 

@@ -14,7 +14,7 @@ from schema.readers import Role
 from schema.settings import settings_or_exit, stop
 from schema.tables import User
 from worklist.access.users import add_user, remove_user
-from worklist.opening import check_url, open_to_read
+from worklist.opening import open_to_read
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 Name = Annotated[str, typer.Argument(help="What the person logs in with.")]
@@ -55,7 +55,6 @@ def list_users() -> None:
 def _change(change: Callable[[Session], object]) -> None:
     settings = settings_or_exit()
     try:
-        check_url(settings)
         with open_database(settings).transaction() as session:
             change(session)
     except TriageError as error:
