@@ -1,6 +1,6 @@
 """One series from files to a priority and DICOM objects, top to bottom."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from worker.header import length_mm
 from worker.look.marks import marks, refusal
 from worker.look.series_look import Look, look
 from worker.objects.statement import Statement
-from worker.objects.writing import write_objects
+from worker.objects.writing import Written, write_objects
 from worker.priority import Priority, prioritise
 from worker.rules import Rules
 from worker.segmentation import SegmentationType, WrittenObject
@@ -177,6 +177,22 @@ def analyse(
         source = read_series(paths, decoder)
     with watch.step("look"):
         seen = _look(source)
+
+    def write(labels: npt.NDArray[np.uint8], statement: Statement) -> Written:
+        return write_objects(source, labels, statement, folder, previous, forms)
+
+    return _analyse_head(source, seen, predictor, rules, write, watch)
+
+
+def _analyse_head(
+    source: SourceSeries,
+    seen: Look,
+    predictor: Predictor,
+    rules: Rules,
+    write: Callable[[npt.NDArray[np.uint8], Statement], Written],
+    watch: Stopwatch,
+) -> Analysis:
+    """Do what follows once the images were seen to be a head."""
     with watch.step("predict"):
         prediction = predictor.predict(source.volume.hu, source.volume.slice_position_mm)
     with watch.step("measure"):
@@ -186,7 +202,7 @@ def analyse(
     with watch.step("write"):
         statement = _state(source, findings, priority, predictor.card, seen)
         labels = _without_specks(prediction.labels, findings)
-        written = write_objects(source, labels, statement, folder, previous, forms)
+        written = write(labels, statement)
     return Analysis(
         findings=findings,
         priority=priority,
