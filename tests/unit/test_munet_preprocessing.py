@@ -155,6 +155,22 @@ def test_one_scan_gives_the_same_slabs_whatever_it_is_cut_into(step_mm):
     assert made.hu == pytest.approx(thick, abs=1e-5)
 
 
+def test_thick_slices_above_thin_ones_stay_as_they_are():
+    hu = np.arange(13, dtype=np.float32)[:, None, None] ** 2
+    positions = np.concatenate((np.arange(10) * 1.0, [12.0, 18.0, 24.0]))
+    made = slabs(hu, positions, 5.0)
+    assert made.hu[-3:, 0, 0].tolist() == [100, 121, 144]
+    assert made.slice_position_mm[-3:].tolist() == [12, 18, 24]
+    assert made.hu[0, 0, 0] == pytest.approx((1 + 4 + 9 + 16 + 25 / 2) / 5)
+    assert made.nearest[-3:].tolist() == [len(made.hu) - 3, len(made.hu) - 2, len(made.hu) - 1]
+
+
+def test_two_slices_that_nearly_touch_blur_none_of_their_thick_neighbours():
+    hu = np.random.default_rng(0).normal(size=(6, 4, 4)).astype(np.float32)
+    made = slabs(hu, np.array([0.0, 4.0, 8.0, 9.0, 16.0, 23.0]), 5.0)
+    assert made.hu.tolist() == hu.tolist()
+
+
 def test_slices_of_10_mm_stay_and_the_next_are_their_neighbours():
     hu, positions = np.zeros((3, 4, 4), np.float32), np.arange(3) * 10.0
     assert slabs(hu, positions, 5.0).hu is hu
@@ -169,20 +185,24 @@ def test_no_slab_lies_in_a_hole_of_the_series():
 
 def test_uneven_gaps_weigh_slices_by_their_millimetres():
     # Around 2.5 mm the slab covers 0 ... 5: half of its first and of its last slice.
-    indices, weights = slab_weights(np.array([0.0, 2.5, 5.0, 10.0]), np.array([2.5]), 5.0)[0]
+    indices, weights = slab_weights(extents(np.array([0.0, 2.5, 5.0, 10.0])), np.array([2.5]), 5.0)[
+        0
+    ]
     assert indices.tolist() == [0, 1, 2]
     assert weights == pytest.approx([1.25 / 5, 2.5 / 5, 1.25 / 5])
 
 
 def test_a_slice_beside_a_gap_is_not_mixed_with_the_far_side():
-    indices, weights = slab_weights(np.array([0.0, 5.0, 15.0, 20.0]), np.array([5.0]), 5.0)[0]
+    indices, weights = slab_weights(
+        extents(np.array([0.0, 5.0, 15.0, 20.0])), np.array([5.0]), 5.0
+    )[0]
     assert indices.tolist() == [1]
     assert weights == pytest.approx([1.0])
 
 
 def test_positions_that_do_not_rise_are_refused():
     with pytest.raises(ValueError, match="rise"):
-        slab_weights(np.array([0.0, 5.0, 5.0]), np.zeros(1), 5.0)
+        extents(np.array([0.0, 5.0, 5.0]))
 
 
 def test_a_position_for_each_slice_is_needed():

@@ -39,18 +39,17 @@ def extents(slice_position_mm: npt.NDArray[np.floating]) -> npt.NDArray[np.float
     return np.stack((edges[:-1], edges[1:]), axis=1)
 
 
-def centres(slice_position_mm: npt.NDArray[np.floating], step_mm: float) -> npt.NDArray[np.float64]:
+def centres(edges_mm: npt.NDArray[np.float64], step_mm: float) -> npt.NDArray[np.float64]:
     """Where slabs lie: as many as fit best into what was scanned, centred in it, (slab,) mm."""
-    edges = extents(slice_position_mm)
-    low, high = edges[0, 0], edges[-1, 1]
+    low, high = edges_mm[0, 0], edges_mm[-1, 1]
     count = max(1, round((high - low) / step_mm))
     laid = (low + high) / 2 + (np.arange(count) - (count - 1) / 2) * step_mm
-    away = np.abs(np.subtract.outer(laid, slice_position_mm)).min(axis=1)
+    away = np.abs(np.subtract.outer(laid, edges_mm.mean(axis=1))).min(axis=1)
     return np.asarray(laid[away <= FAR * step_mm], np.float64)
 
 
 def slab_weights(
-    slice_position_mm: npt.NDArray[np.floating], laid_mm: npt.NDArray[np.floating], slab_mm: float
+    edges_mm: npt.NDArray[np.float64], laid_mm: npt.NDArray[np.floating], slab_mm: float
 ) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]]:
     """For each slab, which slices fall within +- slab/2 of its centre, and how much of each.
 
@@ -59,11 +58,10 @@ def slab_weights(
     list of (indices, weights)
         Weights are proportional to the overlap in mm and add up to 1.
     """
-    slices = extents(slice_position_mm)
     found = []
     for position in np.asarray(laid_mm, np.float64):
         low, high = position - slab_mm / 2, position + slab_mm / 2
-        overlap = np.minimum(slices[:, 1], high) - np.maximum(slices[:, 0], low)
+        overlap = np.minimum(edges_mm[:, 1], high) - np.maximum(edges_mm[:, 0], low)
         share = np.maximum(overlap, 0) / np.maximum(overlap, 0).sum()
         indices = np.flatnonzero(share > NEGLIGIBLE)
         found.append((indices, share[indices] / share[indices].sum()))
@@ -73,7 +71,7 @@ def slab_weights(
 def slabs(
     hu: npt.NDArray[np.floating], slice_position_mm: npt.NDArray[np.floating], slab_mm: float
 ) -> Slabs:
-    """Average a series to slabs of `slab_mm`, `slab_mm` apart.
+    """Average thin slices to slabs of `slab_mm`, `slab_mm` apart.
 
     Parameters
     ----------
@@ -82,17 +80,38 @@ def slabs(
     slice_position_mm
         (slice,) rising positions along the normal.
     slab_mm
-        Thickness and step. A series whose slices lie that far apart or further already stays as
-        it is: doubled or interpolated slices are nothing that the network has seen.
+        Thickness and step. Slices that reach that far or further already stay as they are, beside
+        thin ones too: doubled or interpolated slices are nothing that the network has seen, and
+        the mean of two steps up a tapering skull looks like blood along it.
     """
     positions = np.asarray(slice_position_mm, np.float64)
     if len(hu) != len(positions):
         raise ValueError(f"{len(hu)} slices came with {len(positions)} positions")
-    steps = np.diff(extents(positions), axis=1)
-    if len(hu) == 1 or np.all(steps >= (1 - ALIKE) * slab_mm):
+    edges = extents(positions)
+    is_thick = np.diff(edges, axis=1)[:, 0] >= (1 - ALIKE) * slab_mm
+    if len(hu) == 1 or is_thick.all():
         return Slabs(hu, positions, np.arange(len(hu)))
-    laid = centres(positions, slab_mm)
-    made = np.empty((len(laid), *hu.shape[1:]), np.float32)
-    for index, (indices, weights) in enumerate(slab_weights(positions, laid, slab_mm)):
-        np.einsum("s,src->rc", weights.astype(np.float32), hu[indices], out=made[index])
+    parts = [
+        (hu[run], positions[run])
+        if is_thick[run.start]
+        else _averaged(hu[run], edges[run], slab_mm)
+        for run in _runs(is_thick)
+    ]
+    made, laid = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Slabs(made, laid, np.abs(np.subtract.outer(positions, laid)).argmin(axis=1))
+
+
+def _runs(is_thick: npt.NDArray[np.bool_]) -> list[slice]:
+    """Split slices into runs of thick and of thin ones."""
+    ends = [*np.flatnonzero(np.diff(is_thick)) + 1, len(is_thick)]
+    return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _averaged(
+    hu: npt.NDArray[np.floating], edges_mm: npt.NDArray[np.float64], slab_mm: float
+) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.float64]]:
+    laid = centres(edges_mm, slab_mm)
+    made = np.empty((len(laid), *hu.shape[1:]), np.float32)
+    for index, (indices, weights) in enumerate(slab_weights(edges_mm, laid, slab_mm)):
+        np.einsum("s,src->rc", weights.astype(np.float32), hu[indices], out=made[index])
+    return made, laid
