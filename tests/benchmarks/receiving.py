@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="on the disk to measure; default: temporary")
     parser.add_argument("--only", help="receivers whose name contains this")
     given = parser.parse_args()
-    chosen = [one for one in RECEIVERS if not given.only or given.only in one.name]
+    chosen = [receiver for receiver in RECEIVERS if not given.only or given.only in receiver.name]
     runs: dict[tuple[str, Load], list[Run]] = {}
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         for _ in range(given.rounds):
@@ -269,7 +269,7 @@ def process_ids(process_id: int) -> list[int]:
     with suppress(FileNotFoundError):
         for thread in Path(f"/proc/{process_id}/task").iterdir():
             children.update(map(int, (thread / "children").read_text().split()))
-    return [process_id, *(one for child in children for one in process_ids(child))]
+    return [process_id, *(process_id for child in children for process_id in process_ids(child))]
 
 
 def _own_cpu_s(process_id: int) -> float:

@@ -92,9 +92,9 @@ def settled(site: Site, uid: str, instances: int) -> Study:
 
     def get() -> Study | None:
         study = study_of(site.database, uid)
-        if study is None or sum(len(one.instances) for one in study.series) < instances:
+        if study is None or sum(len(series.instances) for series in study.series) < instances:
             return None
-        decided = all(one.state != SeriesState.RECEIVING for one in study.series)
+        decided = all(series.state != SeriesState.RECEIVING for series in study.series)
         return study if decided else None
 
     return wait_for(f"decision on {uid}", get)
@@ -190,7 +190,7 @@ def test_another_scan_under_the_same_uids_and_another_name_is_no_correction(
     assert study.patient_id == "4711"
     assert not waiting(study)
     assert study.series[0].state == SeriesState.REJECTED
-    assert [one.kind for one in events(site.database, study)] == [IdentityChange.MISMATCH]
+    assert [event.kind for event in events(site.database, study)] == [IdentityChange.MISMATCH]
 
 
 def test_an_unknown_trauma_patient_is_analysed_at_once_and_the_name_that_comes_late_is_taken(
@@ -291,5 +291,5 @@ def test_the_same_object_in_another_encoding_is_not_other_content(
     assert "1.2.19" not in "".join(
         line for line in site.log.read_text().splitlines() if "other content" in line
     )
-    syntaxes = {one.transfer_syntax_uid for one in study.series[0].instances}
+    syntaxes = {instance.transfer_syntax_uid for instance in study.series[0].instances}
     assert syntaxes == {ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless}

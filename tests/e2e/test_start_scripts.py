@@ -46,10 +46,10 @@ def up(environment: dict[str, str], tmp_path: Path) -> Iterator[psutil.Process]:
 
 def part(up: psutil.Process, word: str, but: int = 0) -> psutil.Process | None:
     """Find the living part whose command names this module, other than the one with this id."""
-    for one in up.children():
+    for child in up.children():
         with contextlib.suppress(psutil.Error):  # it may die while it is looked at
-            if word in one.cmdline() and one.pid != but:
-                return one
+            if word in child.cmdline() and child.pid != but:
+                return child
     return None
 
 

@@ -84,7 +84,7 @@ def wait_for_ends(site: Site, count: int) -> None:
 
 def job_of(site: Site, worker: "subprocess.Popen[bytes]") -> tuple[int, int] | None:
     """Give the job that a child of this worker has, and its token."""
-    children = {str(one.pid) for one in psutil.Process(worker.pid).children(recursive=True)}
+    children = {str(child.pid) for child in psutil.Process(worker.pid).children(recursive=True)}
     with site.database.reading() as session:
         running = sa.select(Job.id, Job.token, Job.owner).where(Job.state == JobState.RUNNING)
         for job_id, token, owner in session.execute(running):

@@ -100,7 +100,7 @@ def test_orthanc_keeps_every_kind_and_gives_it_back_unchanged(
     finally:
         listener.stop()
     sent = {row.key: dcmread(settings.storage / path_of(row, database)) for row in box.rows()}
-    kept = [dcmread(DicomBytesIO(orthanc.file(one))) for one in orthanc.instances()]
+    kept = [dcmread(DicomBytesIO(orthanc.file(instance))) for instance in orthanc.instances()]
     assert {ds.SOPInstanceUID: ds for ds in kept} == sent
     assert {ds.Modality for ds in kept} == {"SEG", "SR", "OT", "KO"}
 
@@ -118,7 +118,7 @@ def test_who_takes_no_overlay_is_sent_none(
     box = outbox(settings, database, orthanc.port, more=more)
     box.add("1.2.840.1", kinds=("SEG", "SR", "SC", "KO"))
     deliver_until(box, DeliveryState.COMMITTED)
-    kept = [dcmread(DicomBytesIO(orthanc.file(one))) for one in orthanc.instances()]
+    kept = [dcmread(DicomBytesIO(orthanc.file(instance))) for instance in orthanc.instances()]
     assert sorted(ds.Modality for ds in kept) == ["OT", "SR"]
 
 
@@ -177,7 +177,9 @@ def test_an_object_that_the_archive_has_no_context_for_is_reported_and_not_retri
     assert again == 0
     failed = box.rows(DeliveryState.FAILED)[0]
     assert "accepts no presentation context for Segmentation Storage" in str(failed.last_error)
-    assert "does not accept SEG: take it out of objects" in "\n".join(one.text for one in findings)
+    assert "does not accept SEG: take it out of objects" in "\n".join(
+        finding.text for finding in findings
+    )
 
 
 def test_an_archive_that_takes_none_of_our_classes_is_not_asked_for_ever(
@@ -233,7 +235,7 @@ def test_the_very_same_object_is_owed_once(settings: Settings, database: Databas
     with database.transaction() as session:
         job = session.scalars(sa.select(Job)).one()
         names = ("kind", "sop_instance_uid", "path", "sha256", "audience")
-        same = [{name: getattr(one, name) for name in names} for one in job.objects]
+        same = [{name: getattr(written, name) for name in names} for written in job.objects]
         job.objects += [ResultObject(**values) for values in same]
         assert enqueue_job(session, job, box.places) == 0
     assert len(box.rows()) == before

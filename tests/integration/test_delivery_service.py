@@ -181,7 +181,7 @@ def test_a_study_without_an_eligible_series_gets_them_too(
     with database.transaction() as session:
         update_study(session, session.merge(series).study)
     assert Unanalysed(database, settings.storage, NOWHERE).state_due() == 1
-    assert [one.kind for one in objects_of_studies(database)] == ["SR", "SC"]
+    assert [written.kind for written in objects_of_studies(database)] == ["SR", "SC"]
 
 
 def test_a_study_whose_files_are_gone_stops_nobody(settings: Settings, database: Database) -> None:

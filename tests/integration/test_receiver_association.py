@@ -67,7 +67,7 @@ def test_each_context_is_answered_for_itself(connection: socket.socket) -> None:
     connection.sendall(associate_rq([(MR, EXPLICIT), (CT, DEFLATED), (CT, EXPLICIT)]))
     accept = A_ASSOCIATE_AC()
     accept.decode(receive(connection))
-    results = [(one.context_id, one.result) for one in accept.presentation_context]
+    results = [(context.context_id, context.result) for context in accept.presentation_context]
     assert results == [(1, NOT_SUPPORTED), (3, SYNTAXES_NOT_SUPPORTED), (5, 0)]
 
 

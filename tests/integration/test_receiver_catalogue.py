@@ -238,7 +238,7 @@ def test_after_a_whole_look_only_folders_that_changed_since_are_looked_into(
     keep(folder, "1.2.4", SeriesInstanceUID="1.3")
     catalogue.take_in()
     look_through(Rebuilder(catalogue, database, settings.storage))
-    old, new = (settings.storage / one.path for one in rows(database))
+    old, new = (settings.storage / row.path for row in rows(database))
     os.utime(old.parent, (0, 0))
     asked: list[Path] = []
 

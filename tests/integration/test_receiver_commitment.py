@@ -120,7 +120,7 @@ def test_a_scanner_is_told_what_is_safe_and_what_is_not(
     assert (reporter.collect(), reporter.deliver_due()) == (1, 1)
     event_type, event = reported(scanner)
     assert event_type == 2
-    assert [one.ReferencedSOPInstanceUID for one in event.ReferencedSOPSequence] == uids
+    assert [item.ReferencedSOPInstanceUID for item in event.ReferencedSOPSequence] == uids
     (failed,) = event.FailedSOPSequence
     assert (failed.ReferencedSOPInstanceUID, failed.FailureReason) == ("1.2.3.404", 0x0112)
     assert reporter.deliver_due() == 0

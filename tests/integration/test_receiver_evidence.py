@@ -107,13 +107,13 @@ def announced(database: Database) -> list[tuple[str, str, str, int, Any]]:
     with database.reading() as session:
         return [
             (
-                one.source,
-                one.ae_title,
-                one.series_instance_uid,
-                one.instances,
-                one.sop_instance_uids,
+                announcement.source,
+                announcement.ae_title,
+                announcement.series_instance_uid,
+                announcement.instances,
+                announcement.sop_instance_uids,
             )
-            for one in session.scalars(sa.select(Announcement))
+            for announcement in session.scalars(sa.select(Announcement))
         ]
 
 

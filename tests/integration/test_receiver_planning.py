@@ -242,7 +242,9 @@ def test_both_halves_of_a_head_are_analysed_in_either_order(clinic: Clinic, orde
     for number in order:
         ids.append(clinic.arrive(halves[number], number, ago_s=25))
         clinic.planner.plan()
-    assert [[job.state for job in clinic.series(one).jobs] for one in ids] == [[JobState.READY]] * 2
+    assert [[job.state for job in clinic.series(series_id).jobs] for series_id in ids] == [
+        [JobState.READY]
+    ] * 2
 
 
 @pytest.mark.parametrize("order", [("080000", "140000"), ("140000", "080000")])

@@ -162,7 +162,7 @@ def test_twelve_idle_sockets_of_one_peer_do_not_lock_out_another(tmp_path: Path)
     with acceptors(tmp_path, **limits) as ports, ExitStack() as stack:
         idle = [stack.enter_context(socket.create_connection(ports["plain"])) for _ in range(16)]
         assert echo_once(ports["plain"], bind_address=ANOTHER_PEER) == "echoed"
-        assert all(is_closed(one, deadline_s=8) for one in idle)
+        assert all(is_closed(connection, deadline_s=8) for connection in idle)
 
 
 def test_a_silent_connection_to_pynetdicoms_tls_server_holds_up_nobody(door: Door) -> None:

@@ -55,7 +55,7 @@ def encoded(ds: Dataset, preamble: bytes = bytes(128)) -> bytes:
 
 def body(*objects: bytes, end: bytes = b"--") -> bytes:
     head = f"--{BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n".encode()
-    parts = b"".join(head + one + b"\r\n" for one in objects)
+    parts = b"".join(head + stored + b"\r\n" for stored in objects)
     return parts + f"--{BOUNDARY}".encode() + end + b"\r\n"
 
 
@@ -66,7 +66,7 @@ def post(url: str, content: object, **headers: str) -> httpx.Response:
 
 def failures(answer: httpx.Response) -> list[int]:
     found = answer.json().get("00081198", answer.json().get("0008119A"))
-    return [one["00081197"]["Value"][0] for one in found["Value"]]
+    return [item["00081197"]["Value"][0] for item in found["Value"]]
 
 
 def test_objects_are_on_disk_before_the_answer_is_200(site: tuple[str, Path]) -> None:
@@ -76,7 +76,7 @@ def test_objects_are_on_disk_before_the_answer_is_200(site: tuple[str, Path]) ->
     answer = post(url, body(*map(encoded, datasets)))
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/dicom+json"
-    listed = {one["00081155"]["Value"][0] for one in answer.json()["00081199"]["Value"]}
+    listed = {item["00081155"]["Value"][0] for item in answer.json()["00081199"]["Value"]}
     stored = {dcmread(path).SOPInstanceUID for path in set(storage.rglob("*.dcm")) - before}
     assert listed == stored == {ds.SOPInstanceUID for ds in datasets}
 

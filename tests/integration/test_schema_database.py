@@ -93,8 +93,8 @@ def test_three_upgrades_at_once_all_succeed(new_postgresql_url: str, tmp_path: P
     command = [sys.executable, "-m", "schema", "upgrade"]
     given = os.environ | {"TRIAGE_DATABASE_URL": new_postgresql_url, "TRIAGE_HOME": str(tmp_path)}
     three = [subprocess.Popen(command, env=given, stderr=subprocess.PIPE) for _ in range(3)]
-    said = [one.communicate()[1] for one in three]
-    assert [one.returncode for one in three] == [0, 0, 0], said
+    said = [database.communicate()[1] for database in three]
+    assert [database.returncode for database in three] == [0, 0, 0], said
 
 
 def become_newer(database: Database, oldest_program: int | None) -> None:

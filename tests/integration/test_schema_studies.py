@@ -103,7 +103,9 @@ def test_claims_ends_and_decisions_on_one_study_never_wait_in_a_circle(
             update_study(session, lock_study(session, study_id))
 
     with ThreadPoolExecutor(2 * AT_ONCE) as pool:
-        tasks = [pool.submit(work, one) for one in ids] + [pool.submit(decide, 0) for _ in ids]
+        tasks = [pool.submit(work, job_id) for job_id in ids] + [
+            pool.submit(decide, 0) for _ in ids
+        ]
         for task in tasks:
             task.result()
     with crowded.reading() as session:
@@ -117,7 +119,7 @@ def test_locking_a_study_reads_again_what_was_read_of_it(
         job_id = add_job(add_series(add_study(session), session), session).id
     with database.reading() as session:
         job = session.get_one(Job, job_id)
-        stale = [one.state for one in job.series.jobs]
+        stale = [sibling.state for sibling in job.series.jobs]
         claim(database, job_id, settings)
         if settings.embedded:
             return  # a read of SQLite shows one moment, and its writers are alone

@@ -85,7 +85,7 @@ def test_every_object_of_a_drawn_study_is_valid(number: int, tmp_path: Path) -> 
     sent = write(as_sent(draw, phantom(draw)), tmp_path / "in")
     written = write_all(read_series(sent), tmp_path / "out", ("BINARY", "LABELMAP"))
     assert written.refused == []
-    paths = [one.path for one in written.objects]
-    assert {one.kind for one in written.objects} == {"SEG", "SR", "SC", "KO"}
+    paths = [written.path for written in written.objects]
+    assert {written.kind for written in written.objects} == {"SEG", "SR", "SC", "KO"}
     assert [error for path in paths for error in object_errors(path)] == []
     assert study_errors([*sent, *paths]) == []

@@ -56,14 +56,14 @@ def read(answer: bytes) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     pixels = shape[0] * shape[1]
     found = {int(what[1]): gzip.decompress(packed) for what, packed in slices}
     raw = [found[index] for index in range(len(stack["position_mm"]))]
-    hu = [np.frombuffer(one[: 2 * pixels], "<i2").reshape(shape) for one in raw]
-    labels = [np.frombuffer(one[2 * pixels :], np.uint8).reshape(shape) for one in raw]
+    hu = [np.frombuffer(frame[: 2 * pixels], "<i2").reshape(shape) for frame in raw]
+    labels = [np.frombuffer(frame[2 * pixels :], np.uint8).reshape(shape) for frame in raw]
     return stack, np.stack(hu), np.stack(labels)
 
 
 def segmentation(paths: list[Path], folder: Path) -> Path:
     found = analyse(paths, ThresholdPredictor("SDH"), load_rules(), folder)
-    return next(one.path for one in found.objects if one.kind == "SEG")
+    return next(written.path for written in found.objects if written.kind == "SEG")
 
 
 @pytest.mark.parametrize("is_reversed", [False, True])

@@ -114,7 +114,7 @@ def test_the_terminal_filters_as_the_page_does(tmp_path: Path) -> None:
 
     def uids(*options: str) -> list[str]:
         listed = json.loads(run(tmp_path, "list", "--json", *options).stdout)
-        return [one["study_instance_uid"] for one in listed]
+        return [study["study_instance_uid"] for study in listed]
 
     assert uids("--outcome", "failed") == ["1.2.4"]
     assert uids("--search", "b2", "--since", "1h", "--unread") == ["1.2.4"]
@@ -133,7 +133,7 @@ def test_a_cut_list_says_how_to_go_on(tmp_path: Path) -> None:
     add_study(tmp_path, study_instance_uid="1.2.4")
     told = run(tmp_path, "list", "--json", "--limit", "1").stderr
     rest = run(tmp_path, "list", "--json", *told.split()[-2:])
-    assert [one["study_instance_uid"] for one in json.loads(rest.stdout)] == ["1.2.3"]
+    assert [study["study_instance_uid"] for study in json.loads(rest.stdout)] == ["1.2.3"]
 
 
 def test_a_study_is_explained_by_its_accession_number(tmp_path: Path) -> None:

@@ -52,4 +52,4 @@ def test_the_objects_of_a_study_that_was_not_analysed_are_shown_until_it_is(
         ]
         update_study(session, study)
     (entry,) = read_worklist(database, settings.storage).entries
-    assert [one.kind for one in entry.objects] == ["SR"]
+    assert [written.kind for written in entry.objects] == ["SR"]

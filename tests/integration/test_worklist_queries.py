@@ -254,7 +254,7 @@ def test_unread_critical_studies_are_counted_in_all(database: Database) -> None:
 
 def test_findings_stand_in_the_order_of_the_contract(database: Database) -> None:
     entry = only(database, make_study("1.2.3", make_series("1.2.3.1", make_job())))
-    names = [one.subtype for one in entry.findings]
+    names = [finding.subtype for finding in entry.findings]
     assert names == ["any", "EDH", "IPH", "IVH", "SAH", "SDH"]
 
 
@@ -358,7 +358,7 @@ def test_a_resent_instance_counts_once_and_is_named(database: Database) -> None:
     series.instances = [make_instance("1.5"), make_instance("1.5", 2), make_instance("1.6")]
     (account,) = explained(database, make_study("1.2.3", series)).series
     assert account.instances == 2
-    assert [(one.sop_instance_uid, one.versions) for one in account.resent] == [("1.5", 2)]
+    assert [(resent.sop_instance_uid, resent.versions) for resent in account.resent] == [("1.5", 2)]
 
 
 def test_a_job_is_explained_with_what_decided(database: Database) -> None:

@@ -83,7 +83,7 @@ class Orthanc:
         """Give the Study Instance UIDs of new instances, in the order of their arrival."""
         url = f"{self.url}/changes?limit=10000"
         changes = httpx.get(url, trust_env=False).json()["Changes"]
-        new = [one["ID"] for one in changes if one["ChangeType"] == "NewInstance"]
+        new = [change["ID"] for change in changes if change["ChangeType"] == "NewInstance"]
         return [self._study(identifier) for identifier in new]
 
     def _study(self, identifier: str) -> str:

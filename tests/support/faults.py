@@ -106,7 +106,9 @@ def push_and_kill(home: Path, kills: int) -> Verdict:
         for modality in modalities:
             modality.enough.set()
             modality.join(DEADLINE_S)
-        acknowledged = {uid: hash_ for one in modalities for uid, hash_ in one.acknowledged.items()}
+        acknowledged = {
+            uid: hash_ for modality in modalities for uid, hash_ in modality.acknowledged.items()
+        }
         _wait_until_taken_in(settings)
         os.killpg(receiver.pid, signal.SIGTERM)
         receiver.wait(DEADLINE_S)
@@ -187,7 +189,7 @@ def _free_port() -> int:
 
 
 def _total(modalities: list[Modality]) -> int:
-    return sum(len(one.acknowledged) for one in modalities)
+    return sum(len(modality.acknowledged) for modality in modalities)
 
 
 def _say(line: str) -> None:

@@ -54,14 +54,16 @@ class Outbox:
             study = add_study(session, uid)
             values = done(Outcome.POSITIVE, level, rule_version="2", model="threshold")
             job = add_job(add_series(study, session), session, **values)
-            job.objects = [self._object(one, uid) for one in self.written if one.kind in kinds]
+            job.objects = [
+                self._object(written, uid) for written in self.written if written.kind in kinds
+            ]
             enqueue_job(session, job, self.places)
             return job.id
 
-    def _object(self, one: WrittenObject, study: str) -> ResultObject:
+    def _object(self, written: WrittenObject, study: str) -> ResultObject:
         """Copy an object to another study."""
-        ds = dcmread(one.path)
-        uid = f"{study}.{int(one.sha256[:12], 16)}"
+        ds = dcmread(written.path)
+        uid = f"{study}.{int(written.sha256[:12], 16)}"
         ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = uid
         ds.StudyInstanceUID, ds.SeriesInstanceUID = study, f"{uid}.1"
         name = f"results/{uid}.dcm"
@@ -69,7 +71,11 @@ class Outbox:
         path.parent.mkdir(parents=True, exist_ok=True)
         ds.save_as(path, enforce_file_format=True)
         return ResultObject(
-            kind=one.kind, sop_instance_uid=uid, path=name, sha256="0" * 64, audience=one.audience
+            kind=written.kind,
+            sop_instance_uid=uid,
+            path=name,
+            sha256="0" * 64,
+            audience=written.audience,
         )
 
     def courier(self, name: str) -> Courier:

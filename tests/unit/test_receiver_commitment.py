@@ -30,8 +30,8 @@ def test_an_event_lists_what_is_committed_and_what_failed() -> None:
     report = commit(CommitmentRequest("1.2.9", (CT, LOST)), {"1.2.3.1": [CTImageStorage]})
     event = event_information(report)
     assert event.TransactionUID == "1.2.9"
-    assert [one.ReferencedSOPInstanceUID for one in event.ReferencedSOPSequence] == ["1.2.3.1"]
-    assert [one.FailureReason for one in event.FailedSOPSequence] == [0x0112]
+    assert [item.ReferencedSOPInstanceUID for item in event.ReferencedSOPSequence] == ["1.2.3.1"]
+    assert [item.FailureReason for item in event.FailedSOPSequence] == [0x0112]
 
 
 def test_an_event_without_failures_has_no_failed_sequence() -> None:

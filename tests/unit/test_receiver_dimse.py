@@ -119,7 +119,7 @@ def test_a_cancel_has_no_response() -> None:
 def test_a_message_out_of_order_is_refused(pieces: list[PdvFragment]) -> None:
     *before, last = pieces
     exchange = Exchange()
-    for one in before:
-        exchange.provider.take(one)
+    for fragment in before:
+        exchange.provider.take(fragment)
     with pytest.raises(ProtocolError):
         exchange.provider.take(last)

@@ -39,7 +39,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_best_series_is_chosen_and_every_other_has_its_reason(folder: Path) -> None:
     tried = try_folder(folder, load_rules())
     (study,) = tried.studies
-    assert [(one.description, one.chosen) for one in study.series] == [
+    assert [(series.description, series.chosen) for series in study.series] == [
         ("Head 5.0", True),
         ("Head 2.0", False),
         ("Head bone", False),

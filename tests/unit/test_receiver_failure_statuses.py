@@ -28,5 +28,5 @@ def test_an_error_has_its_status(error: Exception, status: int) -> None:
 
 
 def test_no_error_is_a_success_or_a_warning() -> None:
-    refusals = [one for one in DimseStatus if one != DimseStatus.SUCCESS]
-    assert not [one for one in refusals if one >> 12 == 0xB]
+    refusals = [status for status in DimseStatus if status != DimseStatus.SUCCESS]
+    assert not [refusal for refusal in refusals if refusal >> 12 == 0xB]

@@ -43,8 +43,8 @@ def pdata(*items: bytes) -> bytes:
 def read(reader: PduReader) -> list[tuple[int, bool, bool, bytes]]:
     header = reader.header()
     return [
-        (one.context_id, one.is_command, one.is_last, bytes(one.data))
-        for one in reader.data_values(header.length)
+        (fragment.context_id, fragment.is_command, fragment.is_last, bytes(fragment.data))
+        for fragment in reader.data_values(header.length)
     ]
 
 
@@ -137,7 +137,7 @@ def test_a_response_fits_the_peers_maximum_length(ends: Ends, max_length: int) -
         header = reader.header()
         assert header.length <= max_length or not max_length
         pieces += [
-            (one.context_id, one.is_command, one.is_last, bytes(one.data))
-            for one in reader.data_values(header.length)
+            (fragment.context_id, fragment.is_command, fragment.is_last, bytes(fragment.data))
+            for fragment in reader.data_values(header.length)
         ]
     assert b"".join(data for *_, data in pieces) == command

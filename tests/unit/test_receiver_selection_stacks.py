@@ -196,7 +196,7 @@ def test_any_missing_attribute_leaves_a_score_or_a_reason(dropped: set[str], som
 
 
 @given(
-    keyword=st.sampled_from([one for one in KEYWORDS if one not in UIDS]),
+    keyword=st.sampled_from([keyword for keyword in KEYWORDS if keyword not in UIDS]),
     value=st.sampled_from([b"\xff\xfe", b"", b"\\\\\\", b"1e400", b"nan\\nan\\nan", b"\x00" * 7]),
 )
 def test_any_garbled_attribute_leaves_a_score_or_a_reason(keyword: str, value: bytes) -> None:

@@ -44,8 +44,8 @@ def test_of_a_study_the_series_of_the_table_are_analysed(study: dict[str, Any]) 
     selections = judged(study)
     order = ranked(selections)
     chosen = chosen_of([selections[name] for name in order])
-    taken = [name for name in order if any(selections[name] is one for one in chosen)]
-    reasons = {name: one.reason for name, one in selections.items()}
+    taken = [name for name in order if any(selections[name] is selection for selection in chosen)]
+    reasons = {name: selection.reason for name, selection in selections.items()}
     assert sorted(taken) == sorted(study["analysed"]), reasons
     assert [name for name in order if name not in taken] == study.get("then", []), reasons
     assert set(selections) - set(order) == set(study.get("refused", [])), reasons
@@ -85,7 +85,7 @@ def test_a_time_that_is_none_is_not_known() -> None:
 
 
 def test_the_order_of_series_does_not_change_which_are_chosen() -> None:
-    study = next(one for one in TABLE if one["name"].endswith("thin and thick each"))
+    study = next(row for row in TABLE if row["name"].endswith("thin and thick each"))
     selections = judged(study)
     for names in permutations(selections):
         order = sorted(names, key=lambda name: -(selections[name].score or 0))

@@ -40,7 +40,8 @@ def test_each_example_of_the_table_is_read_as_it_says(kind: Kind, name: str, fou
 
 
 @pytest.mark.parametrize(
-    ("sharpness", "name"), [(one.sharpness, name) for one in WORDS.kernels for name in one.examples]
+    ("sharpness", "name"),
+    [(kernel.sharpness, name) for kernel in WORDS.kernels for name in kernel.examples],
 )
 def test_each_kernel_of_the_table_is_ranked_as_it_says(sharpness: Sharpness, name: str) -> None:
     assert WORDS.sharpness_of(name) is sharpness

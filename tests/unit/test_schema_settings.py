@@ -145,4 +145,6 @@ def test_what_is_embedded_is_for_its_owner_alone(tmp_path: Path) -> None:
     upgrade(settings)
     open_database(settings).engine.dispose()
     assert settings.home.stat().st_mode & 0o777 == 0o700
-    assert {one.stat().st_mode & 0o777 for one in settings.home.glob("triage.sqlite3*")} == {0o600}
+    assert {file.stat().st_mode & 0o777 for file in settings.home.glob("triage.sqlite3*")} == {
+        0o600
+    }

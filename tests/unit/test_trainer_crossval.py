@@ -59,7 +59,9 @@ def quiet():
 
 
 def test_every_patient_is_judged_once_by_either_network(networks):
-    assert [[s.patient for s in one.studies] for one in networks] == [[1, 2, 3, 4, 5, 6]] * 2
+    assert [[s.patient for s in network.studies] for network in networks] == [
+        [1, 2, 3, 4, 5, 6]
+    ] * 2
 
 
 def test_the_loop_never_gets_to_know_the_patients_of_its_fold(config, prepared, tmp_path):
@@ -84,7 +86,7 @@ def test_thresholds_of_a_fold_come_from_the_other_folds(
     real = crossval_module.choose
 
     def spy(seen, scoring, limit):
-        chosen.append(sum(len(one.types) for one in seen))
+        chosen.append(sum(len(study.types) for study in seen))
         return real(seen, scoring, limit)
 
     monkeypatch.setattr(crossval_module, "choose", spy)

@@ -27,8 +27,8 @@ def test_planes_stored_downwards_are_read_upwards_and_keep_their_numbers(tmp_pat
     # The table's slice 2 is the middle plane either way; give the volume four planes to tell.
     release = read_release(make_nifti(tmp_path, PATIENTS, slices=4, axes="RAI"))
     slices = release.of(49)
-    assert [one.number for one in slices] == [4, 3, 2, 1]
-    assert [one.slice_position_mm for one in slices] == [0, 5, 10, 15]
+    assert [ct_slice.number for ct_slice in slices] == [4, 3, 2, 1]
+    assert [ct_slice.slice_position_mm for ct_slice in slices] == [0, 5, 10, 15]
 
 
 def test_a_pixel_has_the_volume_that_the_header_says(tmp_path):

@@ -39,7 +39,11 @@ def written(series: SourceSeries, tmp_path_factory: pytest.TempPathFactory) -> W
 
 
 def of(written: Written, kind: str, audience: str) -> list[WrittenObject]:
-    return [one for one in written.objects if (one.kind, one.audience) == (kind, audience)]
+    return [
+        written_object
+        for written_object in written.objects
+        if (written_object.kind, written_object.audience) == (kind, audience)
+    ]
 
 
 def report(written: Written, audience: str = "full") -> hd.sr.Comprehensive3DSR:
@@ -55,7 +59,7 @@ def encoded(written: Written, kind: str, audience: str) -> str:
 
 def test_every_kind_is_written_and_nothing_is_refused(written: Written) -> None:
     assert written.refused == []
-    assert {one.kind for one in written.objects} == {"SEG", "SR", "SC", "KO"}
+    assert {written_object.kind for written_object in written.objects} == {"SEG", "SR", "SC", "KO"}
 
 
 def test_highdicom_reads_the_numbers_that_were_measured(
@@ -153,8 +157,8 @@ def test_a_second_run_writes_nothing_new(
 ) -> None:
     first, second = (write_all(series, tmp_path / "out") for _ in range(2))
     assert first.objects == second.objects
-    assert [one.sop_instance_uid for one in first.objects] == [
-        one.sop_instance_uid for one in written.objects
+    assert [written_object.sop_instance_uid for written_object in first.objects] == [
+        written_object.sop_instance_uid for written_object in written.objects
     ]
 
 
@@ -207,12 +211,14 @@ def test_a_long_text_ends_with_where_the_rest_is() -> None:
 
 def test_a_study_that_was_not_analysed_says_so(series: SourceSeries, tmp_path: Path) -> None:
     written = write_unanalysed(series.headers, UNANALYSED, tmp_path)
-    assert [(one.kind, one.audience) for one in written.objects] == [("SR", "all"), ("SC", "all")]
+    assert [
+        (written_object.kind, written_object.audience) for written_object in written.objects
+    ] == [("SR", "all"), ("SC", "all")]
     sr = encoded(written, "SR", "all")
     assert "says nothing about hemorrhage" in sr
     assert "not analysed" in sr
     assert "Absent" not in sr
-    paths = [one.path for one in written.objects]
+    paths = [written_object.path for written_object in written.objects]
     assert [error for path in paths for error in object_errors(path)] == []
 
 
@@ -237,7 +243,8 @@ def test_masks_of_another_volume_are_refused(series: SourceSeries, written: Writ
     ds = dcmread(of(written, "SEG", "full")[0].path)
     labels = bleed(series)
     wrong = [
-        replace(one, volume_ml=one.volume_ml + 1) for one in statement_of(series, labels).findings
+        replace(finding, volume_ml=finding.volume_ml + 1)
+        for finding in statement_of(series, labels).findings
     ]
     with pytest.raises(check.ObjectRefusedError, match="another volume"):
         check.check_segmentation(ds, series, labels, wrong)
@@ -247,7 +254,7 @@ def test_a_report_of_other_numbers_is_refused(series: SourceSeries, written: Wri
     sr = dcmread(of(written, "SR", "full")[0].path)
     statement = statement_of(series, bleed(series))
     check.check_report(sr, statement)
-    wrong = [replace(one, volume_ml=one.volume_ml + 1) for one in statement.findings]
+    wrong = [replace(finding, volume_ml=finding.volume_ml + 1) for finding in statement.findings]
     with pytest.raises(check.ObjectRefusedError, match="volume of"):
         check.check_report(sr, replace(statement, findings=tuple(wrong)))
 
@@ -255,10 +262,12 @@ def test_a_report_of_other_numbers_is_refused(series: SourceSeries, written: Wri
 def test_a_speck_that_is_no_finding_refuses_no_report(series: SourceSeries, tmp_path: Path) -> None:
     labels = np.zeros(series.volume.hu.shape, np.uint8)
     measured = statement_of(series, labels)
-    speck = [replace(one, volume_ml=0.03) for one in measured.findings]  # not present, yet measured
+    speck = [
+        replace(finding, volume_ml=0.03) for finding in measured.findings
+    ]  # not present, yet measured
     written = write_objects(series, labels, replace(measured, findings=tuple(speck)), tmp_path)
     assert written.refused == []
-    assert {one.kind for one in written.objects} == {"SR", "SC"}
+    assert {written_object.kind for written_object in written.objects} == {"SR", "SC"}
 
 
 def test_a_storage_that_fails_refuses_no_object_but_is_tried_again(
@@ -281,4 +290,4 @@ def test_an_object_that_is_refused_takes_no_other_with_it(
     monkeypatch.setattr(check, "check_references", refuse)
     written = write_all(series, tmp_path)
     assert written.refused == ["KO: selects other images than those with a mask"]
-    assert {one.kind for one in written.objects} == {"SEG", "SR", "SC"}
+    assert {written_object.kind for written_object in written.objects} == {"SEG", "SR", "SC"}

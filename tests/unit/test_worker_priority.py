@@ -242,7 +242,9 @@ def test_any_blood_is_reviewed_at_the_models_own_operating_point(alarm: float, l
 
 @pytest.mark.parametrize(("key", "word"), [(ANY, "blood"), ("SAH", "SAH")])
 def test_a_suspicion_without_an_outline_says_so(key: str, word: str) -> None:
-    found = [replace(one, probability=0.9 * (one.subtype == key)) for one in findings({})]
+    found = [
+        replace(finding, probability=0.9 * (finding.subtype == key)) for finding in findings({})
+    ]
     assert prioritise(found, RULES, ALARM).reason == (
         f"small or uncertain: the model suspects {word} but outlines none"
     )
