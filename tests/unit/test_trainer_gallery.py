@@ -28,7 +28,9 @@ def found(*rows):
 
 @pytest.fixture
 def gallery(monkeypatch):
-    monkeypatch.setattr("trainer.evaluation.gallery.read_mask", lambda ct_slice: blood(ct_slice.rows))
+    monkeypatch.setattr(
+        "trainer.evaluation.gallery.read_mask", lambda ct_slice: blood(ct_slice.rows)
+    )
     return Gallery(Preprocessing(size=32))
 
 
