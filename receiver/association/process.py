@@ -17,8 +17,7 @@ from receiver.access.tls import TlsFiles, acceptor_context, secured
 from receiver.association.loop import Secure
 from receiver.association.server import StorageScp
 from receiver.inbox import Inbox
-from receiver.processes.child import end_with_the_parent
-from receiver.processes.pool import PLAIN, TLS
+from receiver.processes.pool import PLAIN, TLS, end_with_the_parent
 from schema.errors import SettingsError
 from schema.files import MEGABYTE, keep_private
 from schema.log import set_up_log

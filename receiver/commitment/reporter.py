@@ -15,10 +15,10 @@ from sqlalchemy.orm import Session
 
 from receiver import inbox
 from receiver.access.tls import TlsFiles, requestor_context
+from receiver.commitment.event_report import ReportUndeliveredError, notify
 from receiver.commitment.request import CommitmentRequest, Reference, load_request
 from receiver.commitment.result import CommitmentReport, commit
 from receiver.commitment.scp import FOLDER, SUFFIX
-from receiver.commitment.scu import ReportUndeliveredError, notify
 from schema.database import Database, read_clock
 from schema.errors import TransientError, TriageError, describe
 from schema.peers import PeerAddress

@@ -141,6 +141,12 @@ class AcceptorPool:
             process.stdin.close()
 
 
+def end_with_the_parent() -> None:
+    """End a child when its standard input closes: only the parent holds the other end."""
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(1)  # at once: what was acknowledged is safe, and nobody watches us any more
+
+
 def open_ports(settings: Settings) -> dict[str, socket.socket]:
     """Listen on the port without TLS, on the one with it, or on both."""
     files = TlsFiles.of(settings)

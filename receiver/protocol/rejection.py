@@ -56,4 +56,3 @@ CONGESTION: Final = Rejection(
 SHORT_PDU: Final = Rejection(
     Result.REJECTED_PERMANENT, Source.SERVICE_USER, 1, "maximum PDU too short for a response"
 )
-REJECTIONS: Final = (CALLED_AE, CALLING_AE, CERTIFICATE, LOCAL_LIMIT, CONGESTION, SHORT_PDU)

@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from receiver.access.tls import CIPHERS, TlsFiles
 from receiver.inbox import Inbox
-from receiver.processes.child import end_with_the_parent
+from receiver.processes.pool import end_with_the_parent
 from receiver.protocol.identity import require_uid
 from receiver.stow.answer import (
     DICOM_JSON,

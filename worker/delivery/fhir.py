@@ -15,7 +15,6 @@ SYSTEM: Final = f"urn:oid:{stable_uid('coding scheme', '99IHSNET')}"
 SNOMED: Final = "http://snomed.info/sct"
 UCUM: Final = "http://unitsofmeasure.org"
 SERVICE: Final = "http://terminology.hl7.org/CodeSystem/v2-0074"  # HL7 table 0074
-INTERPRETATION: Final = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
 CODES: Final = {ANY: INTRACRANIAL_HEMORRHAGE} | {
     subtype.key: subtype.finding for subtype in SUBTYPES
 }

@@ -3,7 +3,7 @@
 from enum import IntEnum
 from typing import Final
 
-from schema.errors import PermanentError, TransientError, TriageError
+from schema.errors import PermanentError, TransientError
 
 
 class DestinationDownError(TransientError):
@@ -93,8 +93,3 @@ def check_ack(code: str, text: str) -> None:
     if code in ("AE", "CE"):
         raise NotNowError(f"{said}; it is sent again")
     raise RefusedError(f"{said}; correct the template or the interface, then replay")
-
-
-def is_down(error: TriageError) -> bool:
-    """Say whether the destination as a whole failed."""
-    return isinstance(error, DestinationDownError)
