@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -24,6 +24,7 @@ from schema.callers import Caller, parse_callers
 from schema.errors import SettingsError
 from schema.peers import PeerAddress, PeerCertificate, parse_addresses, parse_certificates
 from schema.readers import Role
+from schema.secret_files import FILE_NAMES, SUFFIX, read_secret_files
 
 PREFIX = "TRIAGE_"
 UNIX_SOCKET_PATH_LIMIT = 100  # sun_path holds 108 bytes on Linux
@@ -239,26 +240,32 @@ def _table(parse: Callable[[str], object], value: object) -> object:
 
 
 def read_settings() -> Settings:
-    """Read the environment and `.env`.
+    """Read the environment, `.env` and the files that secrets are in.
 
     Raises
     ------
     SettingsError
         If a TRIAGE_ name is unknown or a value is bad; the message is one line.
     """
-    _refuse_unknown_names()
+    given = {**dotenv_values(".env"), **os.environ}
+    ours = {name: value or "" for name, value in given.items() if name.startswith(PREFIX)}
+    _refuse_unknown_names(ours)
+    secrets = read_secret_files(ours)
     try:
-        return Settings()
+        return Settings(**{_field(name): value for name, value in secrets.items()})  # type: ignore[arg-type]  # each by its own validator
     except ValidationError as error:
         first = error.errors()[0]
         name = PREFIX + str(first["loc"][0]).upper()
-        raise SettingsError(f"{name}: {first['msg']}; see deploy/example.env") from error
+        source = name + SUFFIX if name in secrets else name
+        raise SettingsError(f"{source}: {first['msg']}; see deploy/example.env") from error
 
 
-def _refuse_unknown_names() -> None:
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
-    given = {**dotenv_values(".env"), **os.environ}
-    ours = {name: value or "" for name, value in given.items() if name.startswith(PREFIX)}
+def _field(name: str) -> str:
+    return name.removeprefix(PREFIX).lower()
+
+
+def _refuse_unknown_names(ours: Mapping[str, str]) -> None:
+    known = FILE_NAMES | {PREFIX + name.upper() for name in Settings.model_fields}
     injected = {name for name, value in ours.items() if _is_injected(name, value)}
     for name in sorted(injected & known):
         raise SettingsError(

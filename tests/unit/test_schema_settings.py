@@ -5,6 +5,7 @@ import pytest
 
 from schema.database import open_database, upgrade
 from schema.errors import SettingsError
+from schema.secret_files import FILE_NAMES, SECRETS
 from schema.settings import PREFIX, Settings, read_settings
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "example.env"
@@ -73,7 +74,7 @@ def test_the_env_file_is_read() -> None:
 
 def test_every_setting_is_in_the_example_with_its_default() -> None:
     written = dict(re.findall(r"^#(TRIAGE_\w+)=(.*)$", EXAMPLE.read_text(), re.MULTILINE))
-    assert set(written) == {PREFIX + name.upper() for name in Settings.model_fields}
+    assert set(written) == FILE_NAMES | {PREFIX + name.upper() for name in Settings.model_fields}
     for name, field in Settings.model_fields.items():
         if field.default is not None and not isinstance(field.default, Path):
             assert type(field.default)(written[PREFIX + name.upper()]) == field.default, name
@@ -148,3 +149,62 @@ def test_what_is_embedded_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert {file.stat().st_mode & 0o777 for file in settings.home.glob("triage.sqlite3*")} == {
         0o600
     }
+
+
+URL = "postgresql+psycopg://triage:geheim@db/triage"
+
+
+def test_a_secret_is_the_content_of_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in zip(SECRETS, (URL, "rediss://:geheim@b", "0123456789abcdef"), strict=True):
+        (tmp_path / name).write_text(f"{value}\n")
+        monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
+    settings = read_settings()
+    assert settings.database_url == URL
+    assert settings.broker_url == "rediss://:geheim@b"
+    assert settings.stow_token.get_secret_value() == "0123456789abcdef"
+
+
+def test_the_env_file_may_name_the_file_of_a_secret() -> None:
+    Path("secret").write_text(URL)
+    Path(".env").write_text("TRIAGE_DATABASE_URL_FILE=secret\n")
+    assert read_settings().database == URL
+
+
+def test_a_secret_that_is_given_twice_is_refused_by_both_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("secret").write_text(URL)
+    monkeypatch.setenv("TRIAGE_BROKER_URL", "redis://b")
+    monkeypatch.setenv("TRIAGE_BROKER_URL_FILE", "secret")
+    with pytest.raises(SettingsError, match="TRIAGE_BROKER_URL and TRIAGE_BROKER_URL_FILE"):
+        read_settings()
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_secret_that_cannot_be_read_is_refused_with_setting_and_file(
+    monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    if content is not None:
+        Path("gone").write_bytes(content)
+    monkeypatch.setenv("TRIAGE_STOW_TOKEN_FILE", "gone")
+    with pytest.raises(SettingsError, match=r"^TRIAGE_STOW_TOKEN_FILE: gone: "):
+        read_settings()
+
+
+def test_a_bad_secret_is_refused_by_the_name_of_its_file_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("secret").write_text("amqp://a:geheim@b//")
+    monkeypatch.setenv("TRIAGE_BROKER_URL_FILE", "secret")
+    with pytest.raises(SettingsError, match=r"^TRIAGE_BROKER_URL_FILE: ") as refused:
+        read_settings()
+    assert "geheim" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["TRIAGE_TLS_KEY_FILE", "TRIAGE_DICOM_PORT_FILE"])
+def test_what_is_no_secret_is_read_from_no_file(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "secret")
+    with pytest.raises(SettingsError, match=f"{name}: no such setting"):
+        read_settings()
