@@ -1,0 +1,110 @@
+"""The systemd units: systemd accepts them, each is hardened, and what they name exists."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.deployments import is_ours, unknown_settings
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"
+UNITS = sorted(FOLDER.glob("*.service"))
+PROGRAMS = "/opt/ihsnet-triage/.venv/bin/"
+HARDENING = {
+    "UMask=0077",
+    "ProtectSystem=strict",
+    "ProtectHome=yes",
+    "PrivateTmp=yes",
+    "ProtectKernelTunables=yes",
+    "ProtectKernelModules=yes",
+    "ProtectKernelLogs=yes",
+    "ProtectControlGroups=yes",
+    "ProtectClock=yes",
+    "ProtectHostname=yes",
+    "NoNewPrivileges=yes",
+    "CapabilityBoundingSet=",
+    "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
+    "RestrictNamespaces=yes",
+    "RestrictRealtime=yes",
+    "RestrictSUIDSGID=yes",
+    "LockPersonality=yes",
+    "SystemCallArchitectures=native",
+    "SystemCallFilter=@system-service",
+}
+every_unit = pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+
+
+def values(unit: Path, key: str) -> list[str]:
+    lines = (line.partition("=") for line in unit.read_text().splitlines())
+    return [value for name, _, value in lines if name == key]
+
+
+def test_every_part_has_its_unit() -> None:
+    assert {unit.stem for unit in UNITS} == {
+        "ihsnet-receiver",
+        "ihsnet-worker",
+        "ihsnet-deliver",
+        "ihsnet-worklist",
+    }
+
+
+@every_unit
+def test_every_unit_is_hardened(unit: Path) -> None:
+    assert HARDENING - set(unit.read_text().splitlines()) == set()
+    assert values(unit, "User") == ["ihsnet"]
+
+
+@every_unit
+def test_the_worker_alone_sees_devices_and_those_are_gpus(unit: Path) -> None:
+    if unit.stem == "ihsnet-worker":
+        assert values(unit, "DevicePolicy") == ["closed"]
+        assert values(unit, "DeviceAllow") == ["char-nvidia* rw"]
+    else:
+        assert values(unit, "PrivateDevices") == ["yes"]
+
+
+@every_unit
+def test_the_page_alone_cannot_write_the_storage(unit: Path) -> None:
+    assert values(unit, "ReadWritePaths") == (
+        [] if unit.stem == "ihsnet-worklist" else ["/srv/triage"]
+    )
+
+
+@every_unit
+def test_every_setting_and_program_of_a_unit_exists(unit: Path) -> None:
+    given = [
+        word.partition("=")[0] for line in values(unit, "Environment") for word in line.split()
+    ]
+    assert given
+    assert unknown_settings(given) == []
+    (command,) = values(unit, "ExecStart")
+    assert is_ours(command.split())
+
+
+@every_unit
+def test_a_unit_hands_its_secrets_over_as_files(unit: Path) -> None:
+    handed = {line.partition(":")[0] for line in values(unit, "LoadCredential")}
+    read = {
+        word.partition("=%d/")[2]
+        for line in values(unit, "Environment")
+        for word in line.split()
+        if "_FILE=" in word
+    }
+    assert read == handed
+    assert "database-url" in handed
+
+
+@pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd-analyze (Debian: systemd) is absent"
+)
+@every_unit
+def test_systemd_accepts_the_unit(unit: Path, tmp_path: Path) -> None:
+    for program in ("python", "celery"):  # it looks whether the programs are there
+        (tmp_path / program).symlink_to("/bin/true")
+    copy = tmp_path / unit.name
+    copy.write_text(unit.read_text().replace(PROGRAMS, f"{tmp_path}/"))
+    ended = subprocess.run(
+        ["systemd-analyze", "verify", str(copy)], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout + ended.stderr) == (0, "")
