@@ -62,6 +62,7 @@ def verdicts_of(every: int) -> Iterator[Verdict]:
     """Look at everything."""
     for name, paint in STRANGERS.items():
         yield stranger(name, body(paint))
+        yield stranger(f"{name}, thin slices", thinned(body(paint), 4))
     yield from of_head("GE", ge_head())
     for patient in release().patients[::every]:
         yield from of_head(f"CT-ICH {patient:03d}", ctich(patient))

@@ -22,6 +22,7 @@ LEAST_CM2: Final = 2.0  # smaller chambers are marrow, sinus or spinal canal
 CHAMBER_CM2: Final = 8.0  # less brain than that may be a larger one with a leak
 LEAST_OPEN_CM2: Final = 40.0  # a smaller one without a closed skull is no vault
 WIDEST_CM2: Final = 330.0  # beyond the largest head; a pelvis or a chest
+LARGEST_BODY_CM2: Final = 600.0  # a head with hands, headrest and blankets has less
 RING_SHARE: Final = 0.6  # of all directions: a skull with half its vault removed has 0.7
 DIRECTIONS: Final = 72
 PLATE: Final = 0.1  # of the largest piece of bone
@@ -70,13 +71,15 @@ def look_at(frame: npt.NDArray[np.float32], spacing_mm: tuple[float, float]) -> 
     hu = _on_grid(frame, spacing_mm)
     bone = hu > BONE_HU
     brain = largest = np.zeros_like(bone)
-    for bone_hu, gap_mm in TRIES:
+    # A trunk is too large for a head, and its many bones cost the most; one try is enough for it.
+    tries = TRIES if cm2(hu > BODY_HU) <= LARGEST_BODY_CM2 else TRIES[:1]
+    for bone_hu, gap_mm in tries:
         brain, chamber = _enclosed_brain(hu, hu > bone_hu, gap_mm)
         largest = largest if largest.any() else chamber
         if cm2(brain) >= CHAMBER_CM2:
             break
     closed = cm2(brain) >= CHAMBER_CM2
-    if not closed:
+    if not closed and len(tries) > 1:
         brain = _brain_in_open_skull(hu, bone)
     area, median = (cm2(largest), float(np.median(hu[largest]))) if largest.any() else (0.0, np.nan)
     return Section(hu, bone, brain, area, median, closed)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from worker.look.artefacts import metal_ml, motion_mm
 from worker.look.contrast import RIM_MM, Contrast, contrast_of, deep_brain
-from worker.look.coverage import Coverage, Profile, measure
+from worker.look.coverage import LEAST_CM2, Coverage, Profile, measure
 from worker.look.section import Section, look_at
 from worker.look.strangers import describe
 from worker.look.texture import Texture, texture_of
@@ -17,6 +17,7 @@ from worker.volume import Volume
 
 STEP_MM: Final = 2.0  # between the slices that are looked at; thin series have many more
 MOST_SECTIONS: Final = 60
+SCOUTS: Final = 12
 TEXTURE_SLICES: Final = 5
 VAULT_SHARE: Final = 0.6
 
@@ -81,7 +82,13 @@ def look(volume: Volume, thickness_mm: float | None = None) -> Look:
         Slice Thickness (0018,0050) as the header states it.
     """
     chosen = _chosen(volume.slice_position_mm)
-    sections = [look_at(volume.hu[index], volume.spacing_mm) for index in chosen]
+    seen = {index: look_at(volume.hu[index], volume.spacing_mm) for index in _scouts(chosen)}
+    if all(section.brain_cm2 < LEAST_CM2 for section in seen.values()):
+        return Look(is_head=False, seen=describe(list(seen.values())))
+    sections = [
+        seen[index] if index in seen else look_at(volume.hu[index], volume.spacing_mm)
+        for index in chosen
+    ]
     profile = Profile(
         volume.slice_position_mm[chosen],
         np.array([section.brain_cm2 for section in sections]),
@@ -103,6 +110,14 @@ def _chosen(slice_position_mm: npt.NDArray[np.float64]) -> list[int]:
             chosen.append(index)
     last = len(slice_position_mm) - 1
     return chosen if chosen[-1] == last else [*chosen, last]
+
+
+def _scouts(chosen: list[int]) -> list[int]:
+    """Take a dozen of the slices, and both ends: where none shows brain, the others show no head.
+
+    They lie 30 mm apart at most, and a head is more than twice that.
+    """
+    return sorted({*chosen[:: -(-len(chosen) // SCOUTS)], chosen[-1]})
 
 
 def _of_head(
