@@ -23,6 +23,7 @@ from receiver.periodic.sweeper import Sweeper
 from receiver.processes.pool import AcceptorPool
 from receiver.selection.dry_run import try_folder
 from receiver.selection.dry_run_text import count_files, describe
+from receiver.selection.pixel_look import look_with_worker
 from receiver.selection.rules import load_rules
 from schema.broker import ensure_broker
 from schema.database import Database, open_database, wait_for_database
@@ -123,7 +124,8 @@ def dry_run(folder: Folder, as_json: AsJson = False) -> None:
     """Say which series of a folder of DICOM files would be chosen and why; stores nothing."""
     settings = settings_or_exit()
     try:
-        tried = try_folder(folder, load_rules(settings.selection, settings.words), count_files())
+        rules = load_rules(settings.selection, settings.words)
+        tried = try_folder(folder, rules, count_files(), look_with_worker)
     except (TriageError, OSError) as error:
         stop(error)
     typer.echo(json.dumps(asdict(tried), indent=2) if as_json else describe(tried))

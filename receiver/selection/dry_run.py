@@ -7,6 +7,7 @@ from pathlib import Path
 
 from receiver.instance.header import Header, read_header
 from receiver.selection.images import Selection, select_images
+from receiver.selection.pixel_look import LookAt, PixelLook
 from receiver.selection.rules import SelectionRules
 from schema.errors import UnreadableObjectError
 from schema.scans import adds
@@ -19,8 +20,10 @@ class SeriesChoice:
     Attributes
     ----------
     chosen
-        Whether it would be analysed, if all series of the study were here: the best one, and what
-        shows another part or time.
+        Whether it would be analysed, if all series of the study were here: the best one whose
+        images do not refuse it, and what shows another part or time.
+    pixels
+        What its images show; None if they were not looked at.
     """
 
     series_instance_uid: str
@@ -31,6 +34,7 @@ class SeriesChoice:
     score: float | None
     reason: str
     left_out: int
+    pixels: PixelLook | None = None
 
 
 @dataclass(frozen=True)
@@ -44,15 +48,25 @@ class StudyChoice:
 
 @dataclass(frozen=True)
 class DryRun:
-    """All studies of a folder, and how many of its files are no DICOM objects."""
+    """All studies of a folder, and how many of its files are no DICOM objects.
+
+    Attributes
+    ----------
+    looked
+        Whether the images were looked at; they are not where no worker is installed.
+    """
 
     selection_version: str
     studies: tuple[StudyChoice, ...]
     unreadable: int
+    looked: bool = False
 
 
 def try_folder(
-    folder: Path, rules: SelectionRules, progress: Callable[[int], None] = lambda _done: None
+    folder: Path,
+    rules: SelectionRules,
+    progress: Callable[[int], None] = lambda _done: None,
+    look_at: LookAt = lambda _paths: None,
 ) -> DryRun:
     """Read every file below a folder and choose of each study's series.
 
@@ -60,8 +74,11 @@ def try_folder(
     ----------
     progress
         Is told after each file how many were read.
+    look_at
+        Says what the images of a series show.
     """
     headers: dict[str, Header] = {}
+    paths: dict[str, Path] = {}
     unreadable = 0
     for done, path in enumerate(_files(folder), 1):
         try:
@@ -70,31 +87,73 @@ def try_folder(
             unreadable += 1
         else:
             headers[header.identity.sop_instance_uid] = header  # a copy counts once
+            paths[header.identity.sop_instance_uid] = path
         progress(done)
-    return DryRun(rules.versions, _studies(headers.values(), rules), unreadable)
+    studies = _studies(headers.values(), rules, lambda uids: look_at([paths[uid] for uid in uids]))
+    looked = any(series.pixels for study in studies for series in study.series)
+    return DryRun(rules.versions, studies, unreadable, looked)
 
 
 def _files(folder: Path) -> Iterable[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def _studies(headers: Iterable[Header], rules: SelectionRules) -> tuple[StudyChoice, ...]:
+LookAtObjects = Callable[[Sequence[str]], PixelLook | None]
+
+
+def _studies(
+    headers: Iterable[Header], rules: SelectionRules, look_at: LookAtObjects
+) -> tuple[StudyChoice, ...]:
     by_study = groupby(sorted(headers, key=_study_uid), key=_study_uid)
-    return tuple(_study(uid, list(group), rules) for uid, group in by_study)
+    return tuple(_study(uid, list(group), rules, look_at) for uid, group in by_study)
 
 
-def _study(uid: str, headers: Sequence[Header], rules: SelectionRules) -> StudyChoice:
+def _study(
+    uid: str, headers: Sequence[Header], rules: SelectionRules, look_at: LookAtObjects
+) -> StudyChoice:
     by_series = groupby(sorted(headers, key=_series_uid), key=_series_uid)
     selected = [
-        (select_images(group, rules), group) for group in (list(group) for _, group in by_series)
+        _Candidate(select_images(group, rules), group)
+        for group in (list(group) for _, group in by_series)
     ]
-    ranked = sorted(selected, key=lambda pair: -(pair[0].score or 0))
-    chosen = chosen_of([selection for selection, _ in ranked])
+    ranked = sorted(selected, key=lambda candidate: -(candidate.selection.score or 0))
+    chosen, seen = _choose(ranked, look_at)
     series = tuple(
-        _series(group, selection, any(selection is it for it in chosen))
-        for selection, group in ranked
+        _series(candidate, id(candidate) in chosen, seen.get(id(candidate))) for candidate in ranked
     )
     return StudyChoice(uid, headers[0].study_description, series)
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    selection: Selection
+    headers: Sequence[Header]
+
+    @property
+    def analysed(self) -> list[str]:
+        """The objects that the selection does not leave out."""
+        uids = [header.identity.sop_instance_uid for header in self.headers]
+        return [uid for uid in uids if uid not in self.selection.left_out]
+
+
+def _choose(
+    ranked: Sequence[_Candidate], look_at: LookAtObjects
+) -> tuple[set[int], dict[int, PixelLook | None]]:
+    """Choose as the planner does, and give the next one its turn where the images refuse."""
+    seen: dict[int, PixelLook | None] = {}
+    while True:
+        left = [each for each in ranked if not _is_refused(seen.get(id(each)))]
+        wanted = chosen_of([candidate.selection for candidate in left])
+        chosen = [each for each in left if any(each.selection is it for it in wanted)]
+        new = [candidate for candidate in chosen if id(candidate) not in seen]
+        if not new:
+            return {id(candidate) for candidate in chosen}, seen
+        for candidate in new:
+            seen[id(candidate)] = look_at(candidate.analysed)
+
+
+def _is_refused(pixels: PixelLook | None) -> bool:
+    return pixels is not None and bool(pixels.refusal)
 
 
 def chosen_of(ranked: Sequence[Selection]) -> list[Selection]:
@@ -111,16 +170,18 @@ def chosen_of(ranked: Sequence[Selection]) -> list[Selection]:
     return chosen
 
 
-def _series(headers: Sequence[Header], selection: Selection, chosen: bool) -> SeriesChoice:
+def _series(candidate: _Candidate, chosen: bool, pixels: PixelLook | None) -> SeriesChoice:
+    first, selection = candidate.headers[0], candidate.selection
     return SeriesChoice(
-        series_instance_uid=headers[0].identity.series_instance_uid,
-        description=headers[0].series_description,
-        modality=headers[0].modality,
-        objects=len(headers),
+        series_instance_uid=first.identity.series_instance_uid,
+        description=first.series_description,
+        modality=first.modality,
+        objects=len(candidate.headers),
         chosen=chosen,
         score=selection.score,
         reason=selection.reason,
         left_out=len(selection.left_out),
+        pixels=pixels,
     )
 
 

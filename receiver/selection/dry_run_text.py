@@ -7,9 +7,14 @@ from typing import Final
 from receiver.selection.dry_run import DryRun, SeriesChoice, StudyChoice
 
 EVERY: Final = 50
-PIXELS: Final = (
-    "Names rank and refuse nothing by themselves: the worker looks at the images of what is chosen "
-    "(*), and\nwhere they show no plain head, the next series gets its turn."
+LOOKED: Final = (
+    "Names rank and refuse nothing by themselves: the images of what is chosen (*) were looked at "
+    "as a worker\ndoes it, and where they show no plain head, the next series got its turn."
+)
+NOT_LOOKED: Final = (
+    "Names rank and refuse nothing by themselves. The images were not looked at: no worker is "
+    "installed here\n(pip install '.[worker]'). It looks at what is chosen (*), and where that is "
+    "no plain head, the next\nseries gets its turn."
 )
 
 
@@ -28,7 +33,7 @@ def describe(tried: DryRun) -> str:
     blocks = [_study(study) for study in tried.studies] or ["No DICOM object found."]
     unreadable = f"{tried.unreadable} files are no DICOM objects. " if tried.unreadable else ""
     rules = f"{unreadable}Selection rules version {tried.selection_version}."
-    return "\n\n".join([*blocks, f"{rules}\n{PIXELS}"])
+    return "\n\n".join([*blocks, f"{rules}\n{LOOKED if tried.looked else NOT_LOOKED}"])
 
 
 def _study(study: StudyChoice) -> str:
@@ -40,9 +45,10 @@ def _study(study: StudyChoice) -> str:
 
 def _series(series: SeriesChoice) -> str:
     mark = "*" if series.chosen else " "
+    pixels = f"\n         images: {series.pixels}" if series.pixels else ""
     score = "   -" if series.score is None else f"{series.score:5.2f}"
     name = series.description or "without description"
     return (
         f"{mark} {score}  {name} ({series.modality or 'no modality'}, {series.objects} objects)\n"
-        f"         {series.series_instance_uid}\n         {series.reason}"
+        f"         {series.series_instance_uid}\n         {series.reason}{pixels}"
     )

@@ -1,6 +1,7 @@
 """A dry run: what would be chosen of a folder, and that it leaves nothing behind."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from typer.testing import CliRunner
 from receiver.__main__ import app
 from receiver.selection.dry_run import try_folder
 from receiver.selection.dry_run_text import describe
+from receiver.selection.pixel_look import PixelLook, look_with_worker
 from receiver.selection.rules import load_rules
+from tests.support.phantoms import HEAD_MM, Phantom
 from tests.support.series import STUDY, datasets, write
 
 AXIAL = "ORIGINAL\\PRIMARY\\AXIAL"
@@ -63,6 +66,43 @@ def test_the_chosen_series_has_a_star(folder: Path) -> None:
     assert [line for line in text.splitlines() if line.startswith("*")] == [
         "* 77.32  Head 5.0 (CT, 32 objects)"
     ]
+
+
+def test_where_the_images_refuse_the_best_series_the_next_one_gets_the_star(folder: Path) -> None:
+    looked: list[int] = []
+
+    def look_at(paths: Sequence[Path]) -> PixelLook:
+        looked.append(len(paths))
+        return PixelLook("" if len(looked) > 1 else "as in lungs", (), {}, {"share": 1.0})
+
+    tried = try_folder(folder, load_rules(), look_at=look_at)
+    assert [series.chosen for series in tried.studies[0].series] == [False, True, False]
+    assert looked == [32, 60]
+    text = describe(tried)
+    assert "images: not analysed: as in lungs" in text
+    assert "images: a plain head, 100% of it seen" in text
+    assert "were looked at as a worker" in text
+
+
+def test_without_a_worker_the_dry_run_says_that_no_image_was_looked_at(folder: Path) -> None:
+    assert "The images were not looked at" in describe(try_folder(folder, load_rules()))
+
+
+def test_a_worker_beside_the_receiver_looks_at_the_images(tmp_path: Path) -> None:
+    head = Phantom(HEAD_MM, size=128, spacing_mm=1.2, skull=True).write(tmp_path / "head")
+    water = Phantom(HEAD_MM, size=128, spacing_mm=1.2).write(tmp_path / "water")
+    seen, refused = look_with_worker(head), look_with_worker(water)
+    assert seen is not None
+    assert str(seen).startswith("a plain head, 100% of it seen")
+    assert refused is not None
+    assert "no closed skull with brain inside" in refused.refusal
+
+
+def test_a_worker_that_does_not_start_is_no_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("receiver.selection.pixel_look.WORKER", "worker.not_there")
+    assert look_with_worker([tmp_path]) is None
 
 
 def test_an_empty_folder_says_so(tmp_path: Path) -> None:
