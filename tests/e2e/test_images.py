@@ -1,6 +1,8 @@
 """The images of a study in a real browser: a real head, scrolled, windowed and overlaid."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +16,7 @@ from schema.settings import Settings
 from tests.support.browsers import CHROMIUM, WITHIN_MS, browse, serve, visit
 from tests.support.phantoms import Phantom, ThresholdPredictor
 from tests.support.readings import read_study, sample
+from tests.support.rows import add_thousand
 
 # Slow: starts a browser.
 pytestmark = [
@@ -23,6 +26,7 @@ pytestmark = [
 
 BLEED = "2.25.310262435668491577499071786640324511257"  # CT-ICH patient 77 of deploy/samples
 SLICES = 31
+VIEWER = "https://pacs.example/ohif/viewer?StudyInstanceUIDs={study}"
 GAPPED_MM = (-20.0, -15.0, -10.0, 20.0, 25.0)
 
 
@@ -39,18 +43,33 @@ class Drawn(ThresholdPredictor):
         return found
 
 
+class Everywhere(ThresholdPredictor):
+    """Calls a great part of a head blood, so that its study is critical."""
+
+    def predict(
+        self, hu: npt.NDArray[np.floating], slice_position_mm: npt.NDArray[np.floating]
+    ) -> SimpleNamespace:
+        found = super().predict(hu, slice_position_mm)
+        found.labels[12:20, 200:320, 200:320] = 1
+        return found
+
+
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("images")
+
+
+@pytest.fixture(scope="module")
+def address(home: Path) -> Iterator[str]:
     """Serve a real bleed, and a phantom with a gap."""
-    folder = tmp_path_factory.mktemp("images")
-    settings = Settings(_env_file=None, home=folder / "home")
+    settings = Settings(_env_file=None, home=home)
     upgrade(settings)
     database = open_database(settings)
     read_study(settings, database, sample("bleed"), Drawn())
     gapped = Phantom(GAPPED_MM, skull=True, study="1.2.9")
-    read_study(settings, database, gapped.write(folder / "gapped"))
+    read_study(settings, database, gapped.write(home / "gapped"))
     database.engine.dispose()
-    with serve(settings) as address:
+    with serve(settings, {"TRIAGE_VIEWER_URL": VIEWER}) as address:
         yield address
 
 
@@ -249,3 +268,30 @@ def test_without_javascript_the_key_picture_and_the_strip_are_there(
     with visit(browser, f"{address}study/{BLEED}", java_script_enabled=False) as plain:
         assert plain.get_by_role("img", name="Key picture").is_visible()
         assert plain.locator("#strip").is_visible()
+
+
+def test_a_viewer_that_the_site_has_is_a_click_away(page: Page) -> None:
+    link = page.get_by_role("link", name="Open in the viewer")
+    assert link.get_attribute("href") == VIEWER.replace("{study}", BLEED)
+
+
+def test_a_real_critical_bleed_appears_among_a_thousand_others_and_goes_when_it_is_seen(
+    window: Page, address: str, home: Path
+) -> None:
+    settings = Settings(_env_file=None, home=home)
+    database = open_database(settings)
+    add_thousand(database)
+    window.goto(address)
+    window.evaluate("window.notReloaded = true")
+    read_study(settings, database, sample("healthy"), Everywhere(), datetime.now(UTC))
+    database.engine.dispose()
+    row = window.locator("tbody tr", has_text="CTICH-057")
+    row.wait_for()
+    assert window.evaluate("window.notReloaded")
+    box = row.bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] < 900
+    picture = row.get_by_role("img")
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 256
+    row.get_by_role("button", name="Seen").click()
+    expect(row.get_by_role("button", name="Seen")).to_have_count(0)

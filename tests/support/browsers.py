@@ -62,4 +62,4 @@ def visit(browser: Browser, address: str, **options: object) -> Iterator[Page]:
         yield page
     finally:
         page.close()
-    assert faults == []
+    assert faults == [], faults  # a helper's assertion shows no values by itself

@@ -1,11 +1,12 @@
 """Rows for tests that begin behind the catalogue."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from sqlalchemy.orm import Session
 
-from schema.states import JobState, Outcome, SeriesState
+from schema.database import Database
+from schema.states import JobState, Outcome, SeriesState, StudyState
 from schema.studies import update_study
 from schema.tables import Instance, Job, Series, Study
 
@@ -90,3 +91,13 @@ def done(outcome: Outcome, priority: int, **values: object) -> dict[str, object]
         "finished_at": LONG_AGO,
         **values,
     }
+
+
+def add_thousand(database: Database) -> None:
+    """Add a thousand unread studies of two weeks, a third of them critical."""
+    with database.transaction() as session:
+        for number in range(1000):
+            study = add_study(session, f"1.9.{number}")
+            study.priority, study.state = number % 3, StudyState.DONE
+            study.outcome = Outcome.NEGATIVE
+            study.received_at = LONG_AGO + timedelta(minutes=20 * number)
