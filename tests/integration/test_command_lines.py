@@ -12,7 +12,7 @@ import pytest
 from schema.database import open_database
 from schema.settings import Settings
 from schema.states import Outcome, StudyState
-from schema.tables import Study
+from tests.support.rows import study_row
 
 UID = "2.25.310262435668491577499071786640324511257"
 REASON = "the description [bold]CT[/bold] [0018,5100] is kept"
@@ -52,13 +52,9 @@ def add_study(home: Path) -> None:
     database = open_database(Settings(_env_file=None, home=home))
     with database.transaction() as session:
         session.add(
-            Study(
+            study_row(
                 study_instance_uid=UID,
-                patient_id="049",
-                patient_name="",
                 accession_number="[A1]",
-                study_date="20260301",
-                study_description="Head",
                 received_at=datetime.now(UTC),
                 state=StudyState.DONE,
                 outcome=Outcome.NOT_ANALYSED,

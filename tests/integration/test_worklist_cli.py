@@ -15,7 +15,7 @@ import pytest
 from schema.database import open_database, upgrade
 from schema.settings import Settings
 from schema.states import Outcome, StudyState
-from schema.tables import Study
+from tests.support.rows import study_row
 
 pytestmark = pytest.mark.slow  # starts a program for each test
 
@@ -41,12 +41,8 @@ def run(home: Path, *arguments: str, **settings: str) -> subprocess.CompletedPro
 
 def add_study(home: Path, **columns: Any) -> None:
     values: dict[str, Any] = {
-        "study_instance_uid": "1.2.3",
         "patient_id": "049",
         "patient_name": "DOE^JANE",
-        "accession_number": "A1",
-        "study_date": "20260301",
-        "study_description": "Head",
         "received_at": datetime.now(UTC),
         "state": StudyState.DONE,
         "outcome": Outcome.NOT_ANALYSED,
@@ -54,7 +50,7 @@ def add_study(home: Path, **columns: Any) -> None:
     }
     database = open_database(Settings(home=home))
     with database.transaction() as session:
-        session.add(Study(**values | columns))
+        session.add(study_row(**values | columns))
     database.engine.dispose()
 
 

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from schema.database import Database, open_database
 from schema.settings import Settings
 from schema.states import Outcome, SeriesState, StudyState
-from schema.tables import Series, Study
+from schema.tables import Study
+from tests.support.rows import series_row, study_row
 from worklist.page import make_app
 
 SCRIPT = "<script>alert(1)</script>"
@@ -48,19 +49,15 @@ def client(database: Database, tmp_path: Path) -> Client:
 
 def add_study(database: Database, **columns: Any) -> None:
     values: dict[str, Any] = {
-        "study_instance_uid": "1.2.3",
         "patient_id": "049",
         "patient_name": "DOE^JANE",
-        "accession_number": "A1",
-        "study_date": "20260301",
-        "study_description": "Head",
         "received_at": datetime.now(UTC),
         "state": StudyState.DONE,
         "outcome": Outcome.NEGATIVE,
         "priority": 4,
     }
     with database.transaction() as session:
-        session.add(Study(**values | columns))
+        session.add(study_row(**values | columns))
 
 
 def lose_the_tables(database: Database) -> None:
@@ -132,17 +129,8 @@ def test_a_script_in_a_series_description_is_escaped(database: Database, client:
     add_study(database)
     with database.transaction() as session:
         study = session.scalars(sa.select(Study)).one()
-        now = datetime.now(UTC)
         study.series.append(
-            Series(
-                series_instance_uid="1.2.3.1",
-                modality="CT",
-                description=SCRIPT,
-                first_instance_at=now,
-                last_instance_at=now,
-                state=SeriesState.REJECTED,
-                reason=SCRIPT,
-            )
+            series_row(description=SCRIPT, state=SeriesState.REJECTED, reason=SCRIPT)
         )
     page = client.get("/study/1.2.3").text
     assert "<script>" not in page

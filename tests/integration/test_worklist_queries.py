@@ -11,6 +11,7 @@ from schema.errors import DatabaseUnavailableError
 from schema.settings import Settings
 from schema.states import JobState, Outcome, SeriesState, StudyState
 from schema.tables import Finding, Instance, Job, ResultObject, Series, Study
+from tests.support.rows import series_row, study_row
 from worklist.entries import Entry
 from worklist.explanation import Explanation
 from worklist.queries import read_explanation, read_worklist
@@ -45,28 +46,22 @@ def make_study(uid: str = "1.2.3", *series: Series, **columns: Any) -> Study:
     values: dict[str, Any] = {
         "patient_id": "049",
         "patient_name": "DOE^JANE",
-        "accession_number": "A1",
-        "study_date": "20260301",
-        "study_description": "Head",
         "received_at": now() - timedelta(minutes=2),
         "state": StudyState.DONE,
         "outcome": Outcome.POSITIVE,
         "priority": 1,
         "model": "munet",
     }
-    return Study(study_instance_uid=uid, series=list(series), **values | columns)
+    return study_row(study_instance_uid=uid, series=list(series), **values | columns)
 
 
 def make_series(uid: str = "1.2.3.1", *jobs: Job, **columns: Any) -> Series:
     values: dict[str, Any] = {
-        "modality": "CT",
-        "description": "Head 5 mm",
         "first_instance_at": now() - timedelta(minutes=2),
         "last_instance_at": now() - timedelta(minutes=1),
-        "state": SeriesState.SELECTED,
         "score": 0.9,
     }
-    return Series(series_instance_uid=uid, jobs=list(jobs), **values | columns)
+    return series_row(series_instance_uid=uid, jobs=list(jobs), **values | columns)
 
 
 def make_job(revision: int = 1, volume_ml: float = 31.0, **columns: Any) -> Job:

@@ -14,17 +14,37 @@ LONG_AGO = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 numbers = count(1)
 
 
+def study_row(**columns: object) -> Study:
+    """Make a study's row; whoever wants to see something in it says so."""
+    values = {
+        "study_instance_uid": "1.2.3",
+        "patient_id": "P1",
+        "patient_name": "Phantom^Water",
+        "accession_number": "A1",
+        "study_date": "20260102",
+        "study_description": "HEAD",
+        "received_at": LONG_AGO,
+    }
+    return Study(**values | columns)
+
+
+def series_row(**columns: object) -> Series:
+    """Make the row of a series that was selected."""
+    values = {
+        "series_instance_uid": "1.2.3.1",
+        "modality": "CT",
+        "description": "HEAD",
+        "first_instance_at": LONG_AGO,
+        "last_instance_at": LONG_AGO,
+        "state": SeriesState.SELECTED,
+        "revision": 1,
+    }
+    return Series(**values | columns)
+
+
 def add_study(session: Session, uid: str = "1.2.3") -> Study:
     """Add a study without series."""
-    study = Study(
-        study_instance_uid=uid,
-        patient_id="P1",
-        patient_name="Phantom^Water",
-        accession_number="A1",
-        study_date="20260102",
-        study_description="HEAD",
-        received_at=LONG_AGO,
-    )
+    study = study_row(study_instance_uid=uid)
     session.add(study)
     session.flush()
     return study
@@ -35,16 +55,8 @@ def add_series(
 ) -> Series:
     """Add a selected series with one instance."""
     number = next(numbers)
-    given = {"state": SeriesState.SELECTED, "revision": 1, "description": f"series {number}"}
-    series = Series(
-        study=study,
-        series_instance_uid=f"1.2.3.{number}",
-        modality="CT",
-        first_instance_at=LONG_AGO,
-        last_instance_at=LONG_AGO,
-        score=score,
-        **(given | values),
-    )
+    given = {"series_instance_uid": f"1.2.3.{number}", "description": f"series {number}"}
+    series = series_row(study=study, score=score, **(given | values))
     session.add(series)
     session.flush()
     add_instance(series, session)

@@ -6,6 +6,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from tests.support.ctich import TINY
+from tests.support.studies import study
 from trainer.cli import app
 from trainer.datasets.splits import SplitError, evaluated_patients
 from trainer.evaluation.evaluate import evaluate, overlap
@@ -19,42 +21,14 @@ from trainer.evaluation.metrics import (
     specificity,
 )
 from trainer.evaluation.operating import POINTS, platt, youden
-from trainer.evaluation.studies import ML_PER_PIXEL, Study, count
-from worker.munet.card import CLASSES, OperatingPoint
+from trainer.evaluation.studies import ML_PER_PIXEL, count
+from worker.munet.card import CLASSES
 from worker.munet.inference import calibrate
 
-TINY = """
-[[stages]]
-size = 32
-epochs = 1
-batch = 4
-[network]
-width = 4
-[preprocessing]
-size = 64
-crop = "frame"
-"""
 HEADER = (
     "PatientNumber,SliceNumber,Intraventricular,Intraparenchymal,Subarachnoid,Epidural,Subdural,"
     "No_Hemorrhage,Fracture_Yes_No"
 )
-
-
-def study(patient, types, truth, found, both, probability):
-    """One patient; found and both are pixels of the first type, which is also any."""
-    slices = len(truth)
-    areas, common = np.zeros((slices, 6), int), np.zeros((slices, 6), int)
-    areas[:, 0] = areas[:, 5] = found
-    common[:, 0] = common[:, 5] = both
-    scores = np.zeros((slices, 6))
-    scores[:, 0] = scores[:, 5] = probability
-    kinds = np.zeros((slices, 5), np.bool_)
-    for row, name in enumerate(types):
-        if name:
-            kinds[row, CLASSES.index(name)] = True
-    return Study(
-        patient, kinds, np.array(truth), areas, common, scores, scores.max(axis=0), OperatingPoint()
-    )
 
 
 BLEED = study(1, ["EDH", "EDH", None], [100, 50, 0], [100, 0, 10], [80, 0, 0], [0.9, 0.4, 0.6])
