@@ -136,6 +136,9 @@ def _series_fields(series: SeriesAccount, zone: tzinfo) -> dict[str, str]:
         "rules": _named("selection version", series.selection_version),
         "series": f"{printable(series.modality)} {printable(series.series_instance_uid)}",
         "instances": str(series.instances),
+        "removed": f"{series.removed_instances} instances, when their time was over"
+        if series.removed_instances
+        else "",
         "re-sent": resent,
         "left out": "\n".join(
             f"{left_out.instances} {printable(left_out.reason)}" for left_out in series.left_out

@@ -1,6 +1,6 @@
 """The list and the explanation say where each object went."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from schema.database import Database
 from schema.settings import Settings
@@ -9,8 +9,10 @@ from schema.studies import update_study
 from schema.tables import Delivery, ResultObject, Study
 from tests.support.rows import add_job, add_series, add_study, done
 from worklist.queries import read_explanation, read_worklist
+from worklist.timeline import timeline
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
+LATER = datetime(2026, 1, 3, tzinfo=UTC)
 
 
 def owed(study: Study, uid: str, destination: str, state: DeliveryState) -> Delivery:
@@ -53,3 +55,31 @@ def test_the_objects_of_a_study_that_was_not_analysed_are_shown_until_it_is(
         update_study(session, study)
     (entry,) = read_worklist(database, settings.storage).entries
     assert [written.kind for written in entry.objects] == ["SR"]
+
+
+def test_the_timeline_ends_with_what_each_destination_got_and_keeps(
+    settings: Settings, database: Database
+) -> None:
+    with database.transaction() as session:
+        study = add_study(session)
+        job = add_job(add_series(study, session), session, **done(Outcome.POSITIVE, 1))
+        job.objects = [
+            ResultObject(kind=kind, sop_instance_uid=uid, path=f"r/{uid}", sha256="")
+            for kind, uid in (("SR", "1.8"), ("SC", "1.9"), ("SC", "1.10"))
+        ]
+        session.flush()
+        for second, written in enumerate(job.objects):
+            row = owed(study, written.sop_instance_uid, "PACS", DeliveryState.COMMITTED)
+            row.object, row.sent_at = written, LATER + timedelta(seconds=second)
+            row.committed_at = LATER + timedelta(minutes=1)
+            session.add(row)
+        message = owed(study, "M1", "RIS", DeliveryState.DELIVERED)
+        message.sent_at = LATER + timedelta(seconds=30)
+        session.add(message)
+    found = read_explanation(database, settings.storage, "1.2.3")
+    assert found is not None
+    assert timeline(found)[-3:] == [
+        (LATER + timedelta(seconds=2), "sent to PACS: SR, 2 SC"),
+        (LATER + timedelta(seconds=30), "sent to RIS: message"),
+        (LATER + timedelta(minutes=1), "PACS keeps: SR, 2 SC"),
+    ]
