@@ -1,0 +1,101 @@
+"""Bleeding heads under the worst names reach their priority, since their pixels decide.
+
+The shipped sample of CT-ICH goes the whole way once for each name: receiver, selection, worker.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from schema.database import Database
+from schema.settings import Settings
+from schema.states import Outcome, SeriesState, StudyState
+from schema.tables import Series
+from tests.support.phantoms import HEAD_MM, Phantom, element, write
+from tests.support.processes import Site, free_port
+from tests.support.receivers import echo_once
+from worklist.entries import Entry
+
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("settings", ["sqlite"], indirect=True)]
+BLEED = Path(__file__).parents[2] / "deploy" / "samples" / "bleed"
+WORST = {
+    "1.2.21": {"SeriesDescription": "HEAD W/OUT CONTRAST", "ProtocolName": "CTA HEAD"},
+    "1.2.22": {"SeriesDescription": "Zurich routine head", "ContrastBolusAgent": "NONE"},
+    "1.2.23": {"SeriesDescription": "Superficial soft tissue head", "BodyPartExamined": "CHEST"},
+    "1.2.24": {"SeriesDescription": "CHEST ARMS OVERHEAD", "StudyDescription": "CT CHEST"},
+    "1.2.25": {"SeriesDescription": "CRANE NON INJECTE", "ProtocolName": "Perfusion"},
+    "1.2.26": {"SeriesDescription": "Schädel ohne i.v. KM", "ContrastBolusAgent": "Ultravist 300"},
+}
+
+
+@pytest.fixture
+def site(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Site]:
+    own = settings.model_copy(update={"dicom_port": free_port(), "lease_s": 60})
+    given = {*settings.model_fields_set, "dicom_port", "lease_s"}
+    object.__setattr__(own, "__pydantic_fields_set__", given)
+    site = Site(own, database, tmp_path / "log")
+    site.start_receiver()
+    site.start_worker()
+    assert echo_once(("127.0.0.1", own.dicom_port)) == "echoed"
+    yield site
+    site.stop()
+    sys.stdout.write(site.log.read_text())  # shown where the test failed
+
+
+def bleed(study: str, series: int = 1, **attributes: str) -> list[Dataset]:
+    """Give the sample another study, another series and the worst of names."""
+    datasets: list[Dataset] = [dcmread(path) for path in sorted(BLEED.iterdir())]
+    for number, ds in enumerate(datasets, 1):
+        uid = f"{study}.{series}.{number}"
+        ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID = (
+            study,
+            f"{study}.{series}",
+            uid,
+        )
+        ds.file_meta.MediaStorageSOPInstanceUID = uid
+        ds.SpecificCharacterSet = "ISO_IR 192"
+        for keyword, value in attributes.items():
+            ds[keyword] = element(keyword, value)
+    return datasets
+
+
+def send(site: Site, datasets: Sequence[Dataset], folder: Path) -> None:
+    assert set(site.send(write(datasets, folder))) == {0x0000}
+
+
+def assert_bleeding(entry: Entry) -> None:
+    assert entry.outcome == Outcome.POSITIVE, entry.reason
+    assert entry.priority in (1, 2, 3)
+
+
+def test_bleeding_heads_under_the_worst_names_reach_their_priority(
+    site: Site, tmp_path: Path
+) -> None:
+    for study, attributes in WORST.items():
+        send(site, bleed(study, **attributes), tmp_path / study)
+    for study in WORST:
+        assert_bleeding(site.wait_until(StudyState.DONE, study))
+
+
+def test_where_the_pixels_refuse_the_best_series_the_next_one_is_read(
+    site: Site, tmp_path: Path
+) -> None:
+    best = {"SeriesDescription": "HEAD W/O CONTRAST 5.0 H31s", "ConvolutionKernel": "H31s"}
+    water = Phantom(HEAD_MM, size=128, spacing_mm=1.2, study="1.2.30", changes=best).datasets
+    patient = {"PatientID": "P1", "PatientName": "Phantom^Water", "PatientBirthDate": "19500101"}
+    second = bleed("1.2.30", 2, SeriesDescription="CTA HEAD", PatientSex="O", **patient)
+    send(site, [*water, *second], tmp_path)
+    entry = site.wait_until(StudyState.DONE, "1.2.30")
+    if entry.outcome == Outcome.NOT_ANALYSED:  # the first choice ended, the second is on its way
+        site.wait_until(StudyState.READY, "1.2.30")
+        entry = site.wait_until(StudyState.DONE, "1.2.30")
+    assert_bleeding(entry)
+    assert "no closed skull with brain inside" in str(entry.reason)
+    with site.database.reading() as session:
+        first, _ = session.query(Series).order_by(Series.score.desc())
+        assert first.state == SeriesState.SELECTED
+        assert first.series_instance_uid == "1.2.30.1"
