@@ -21,7 +21,8 @@ from tests.support.receivers import Address, acceptors, echo_once, is_closed, us
 from tests.support.scu import CT, EXPLICIT, Scu, encode, image, new_uid, pdata, request
 
 # pydicom warns of what it reads, as it should; in the receiver a warning stops nothing.
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+# Slow: starts a receiver for each test.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::UserWarning")]
 TINY = int(os.environ.get("TINY_INSTANCES", "1000"))
 SCRIPT = "<script>alert(1)</script>"
 DEEP = 5000
@@ -111,7 +112,6 @@ def test_a_pdu_that_announces_four_gigabytes_costs_one_buffer(address: Address) 
     assert echo_once(address) == "echoed"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
 def test_very_many_tiny_instances_are_taken_in_bounded_memory(
     settings: Settings, database: Database, address: Address

@@ -12,6 +12,8 @@ from tests.support.phantoms import FEW_MM, Phantom
 from tests.support.receivers import acceptors, echo_once, send
 from tests.support.rows import add_job, add_series, add_study, done
 
+pytestmark = pytest.mark.slow  # starts a receiver for each test
+
 
 def read(port: int | None) -> dict[tuple[str, str], float]:
     """Read the page: by metric and the values of its labels."""

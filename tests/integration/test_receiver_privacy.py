@@ -15,6 +15,8 @@ from schema.tables import Study
 from tests.support.phantoms import Phantom, element, write
 from tests.support.processes import Site, free_port, wait_for
 
+pytestmark = pytest.mark.slow  # starts a whole system
+
 SECRETS = ("Quillfeather", "ZZ-4711", "ACC-0815", "Dorothea")
 IDENTITY = {
     "PatientName": "Quillfeather^Dorothea",

@@ -31,6 +31,8 @@ from tests.support.receivers import (
 )
 from tests.support.scu import Scu
 
+pytestmark = pytest.mark.slow  # starts a receiver for each test
+
 NOT_RECOGNISED_CALLING, NOT_RECOGNISED_CALLED = "rejected 1.1.3", "rejected 1.1.7"
 LOCAL_LIMIT_EXCEEDED = "rejected 2.3.2"
 ANOTHER_PEER = ("127.0.0.2", 0)
@@ -186,7 +188,6 @@ def test_an_association_above_the_peers_limit_is_rejected_for_now(tmp_path: Path
         assert echo_once(ports["plain"], bind_address=ANOTHER_PEER) == "echoed"
 
 
-@pytest.mark.slow
 def test_an_address_has_its_associations_over_all_processes(tmp_path: Path) -> None:
     with (
         acceptors(tmp_path, acceptors=3, associations_per_peer=96) as ports,

@@ -22,6 +22,8 @@ from tests.support.processes import wait_for
 from tests.support.receivers import Address, acceptors, dcmtk
 from tests.support.scu import CT, Scu, encode, image, new_uid
 
+pytestmark = pytest.mark.slow  # starts a receiver for each test
+
 EVERYTHING = [
     (str(sop_class), str(syntax))
     for sop_class in (*ANALYSED_CLASSES, *COMPANION_CLASSES)

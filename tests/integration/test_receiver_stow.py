@@ -26,6 +26,8 @@ from schema.tables import Instance
 from tests.support.phantoms import FEW_MM, Phantom
 from tests.support.receivers import PATIENCE_S, acceptors, write_certificates
 
+pytestmark = pytest.mark.slow  # starts a receiver for each test
+
 TOKEN = "a token of some length"
 BOUNDARY = "hospital-boundary"
 HEADERS = {

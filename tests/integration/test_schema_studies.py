@@ -60,6 +60,7 @@ def end_two_at_once(
             ended.result()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("studies", [20, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("jitter_s", [0, 0.05, 0.5])
 def test_two_jobs_that_end_at_once_leave_no_study_stuck_and_none_lowered(

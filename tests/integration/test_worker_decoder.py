@@ -16,6 +16,8 @@ from tests.support.wording import is_plain
 from worker.limits import DecoderProcess
 from worker.slices import read_series
 
+pytestmark = pytest.mark.slow  # decodes in a process for each test
+
 
 @pytest.fixture
 def decoder() -> Iterator[DecoderProcess]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from schema.files import MEGABYTE
 from tests.support.phantoms import (
     BLOOD_HU,
     FEW_MM,
@@ -22,6 +23,8 @@ from tests.support.phantoms import (
 from worker.analysis import analyse
 from worker.rules import load_rules
 from worker.slices import read_series
+
+pytestmark = pytest.mark.slow  # decodes in a process for each test
 
 MEMORY = 2**31
 
@@ -115,5 +118,5 @@ def test_what_cannot_be_decoded_is_named_and_nothing_of_the_patient(tmp_path: Pa
 
 def test_more_memory_than_allowed_is_an_answer_and_no_crash_of_the_page(tmp_path: Path) -> None:
     paths = Phantom([0.0, 5.0], size=2048, skull=True).write(tmp_path)
-    what, said = list(parts(ask(paths, memory=250 * 2**20)))[-1]
+    what, said = list(parts(ask(paths, memory=250 * MEGABYTE)))[-1]
     assert (what, said) == (["error"], b"its pixels need more than TRIAGE_DECODE_MEMORY_MB=250")

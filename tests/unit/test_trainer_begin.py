@@ -10,6 +10,8 @@ from worker.munet.card import Card, OperatingPoint, Scoring
 from worker.munet.network import MUNet, NetworkConfig
 from worker.munet.preprocessing import Preprocessing
 
+pytestmark = pytest.mark.slow  # trains
+
 CONFIG = RunConfig("again", network=NetworkConfig(width=4))
 
 

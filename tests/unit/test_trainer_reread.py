@@ -8,6 +8,8 @@ from worker.munet.inference import Maps, calibrate, study_logits
 from worker.munet.network import NetworkConfig
 from worker.munet.preprocessing import Preprocessing
 
+pytestmark = pytest.mark.slow  # trains
+
 
 def seen(logit, *, bleeds):
     logits = np.full((3, 6), logit, np.float32)

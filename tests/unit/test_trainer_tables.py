@@ -13,6 +13,8 @@ from trainer.reports.tables import any_bleed, table_7, table_9, table_10, table_
 from worker.munet.preprocessing import Preprocessing
 from worker.munet.resize import Box
 
+pytestmark = pytest.mark.slow  # evaluates a trained network
+
 STUDIES = [
     study(1, ["EDH", "EDH", None], [100, 50, 0], [100, 0, 10], [80, 0, 0], [0.9, 0.4, 0.6]),
     study(2, ["SDH"], [30], [30], [30], [0.8]),

@@ -21,6 +21,8 @@ from worker.look.series_look import look
 from worker.look.texture import Kernel
 from worker.volume import Volume
 
+pytestmark = pytest.mark.slow  # looks at whole heads and bodies
+
 THICK_MM = 5.0
 BLEEDING, HEALTHY, CHILD, INFANT = 77, 57, 67, 85
 

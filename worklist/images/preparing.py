@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, Final
 
 from schema.errors import PixelError, TransientError
+from schema.files import MEGABYTE
 from schema.settings import Settings
 from worklist.images.cache import Cache
 from worklist.images.sources import Images
@@ -97,7 +98,7 @@ class Preparer:
             "paths": [str(path) for path in images.paths],
             "segmentation": str(drawn) if drawn else None,
         }
-        memory_bytes = self._settings.decode_memory_mb * 2**20
+        memory_bytes = self._settings.decode_memory_mb * MEGABYTE
         limit_s = self._settings.decode_limit_s
         with _process([PROGRAM, str(memory_bytes), str(limit_s)], request) as (answer, process):
             stack, parts = _receive(answer, file)
