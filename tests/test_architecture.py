@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from importlib.metadata import packages_distributions, requires
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,18 @@ def assigned(path: Path) -> set[str]:
         elif isinstance(node, ast.Assign):
             names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
     return names
+
+
+def test_no_file_has_the_name_of_its_folder_or_almost_that_of_another() -> None:
+    for package in OURS:
+        stems = sorted({path.stem for path in (ROOT / package).rglob("*.py")})
+        assert [(a, b) for a, b in combinations(stems, 2) if are_one_letter_apart(a, b)] == []
+        paths = (ROOT / package).rglob("*.py")
+        assert [path for path in paths if path.stem == path.parent.name] == []
+
+
+def are_one_letter_apart(name: str, other: str) -> bool:
+    if len(name) == len(other):
+        return sum(a != b for a, b in zip(name, other, strict=True)) == 1
+    short, long = sorted((name, other), key=len)
+    return any(long[:at] + long[at + 1 :] == short for at in range(len(long)))
