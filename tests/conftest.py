@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 
 from schema.database import Database, open_database, upgrade
 from schema.settings import Settings
-from tests.support.postgresql import require_useradd
+from tests.support.postgresql import create_database, require_useradd
 
 hypothesis.settings.register_profile("whatever the machine is doing", deadline=None)
 hypothesis.settings.load_profile("whatever the machine is doing")
@@ -51,15 +50,7 @@ def postgresql_url() -> Iterator[str]:
 @pytest.fixture
 def new_postgresql_url(postgresql_url: str) -> str:
     """URL of an empty database of its own."""
-    import sqlalchemy as sa
-
-    url = sa.make_url(postgresql_url).set(drivername="postgresql+psycopg")
-    name = f"t{uuid.uuid4().hex}"
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return url.set(database=name).render_as_string(hide_password=False)
+    return create_database(postgresql_url)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import uuid
 
 import pytest
+import sqlalchemy as sa
 
 
 def require_useradd() -> None:
@@ -16,3 +18,14 @@ def require_useradd() -> None:
                 " install it (Debian: passwd) or run the tests as another user",
                 pytrace=False,
             )
+
+
+def create_database(server_url: str) -> str:
+    """Make an empty database on the server and give its URL."""
+    url = sa.make_url(server_url).set(drivername="postgresql+psycopg")
+    name = f"t{uuid.uuid4().hex}"
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return url.set(database=name).render_as_string(hide_password=False)
