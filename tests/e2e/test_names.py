@@ -13,15 +13,15 @@ from pydicom.dataset import Dataset
 
 from schema.database import Database
 from schema.settings import Settings
-from schema.states import Outcome, SeriesState, StudyState
-from schema.tables import Series
+from schema.states import JobState, Outcome, SeriesState, StudyState
+from schema.tables import Job, Series
 from tests.support.phantoms import HEAD_MM, Phantom, element, write
-from tests.support.processes import Site, free_port
+from tests.support.processes import Site, free_port, wait_for
 from tests.support.receivers import echo_once
 from worklist.entries import Entry
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("settings", ["sqlite"], indirect=True)]
-BLEED = Path(__file__).parents[2] / "deploy" / "samples" / "bleed"
+SAMPLES = Path(__file__).parents[2] / "deploy" / "samples"
 WORST = {
     "1.2.21": {"SeriesDescription": "HEAD W/OUT CONTRAST", "ProtocolName": "CTA HEAD"},
     "1.2.22": {"SeriesDescription": "Zurich routine head", "ContrastBolusAgent": "NONE"},
@@ -47,8 +47,13 @@ def site(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Sit
 
 
 def bleed(study: str, series: int = 1, **attributes: str) -> list[Dataset]:
-    """Give the sample another study, another series and the worst of names."""
-    datasets: list[Dataset] = [dcmread(path) for path in sorted(BLEED.iterdir())]
+    """Give the bleeding sample another study, another series and the worst of names."""
+    return sample("bleed", study, series, **attributes)
+
+
+def sample(name: str, study: str, series: int = 1, **attributes: str) -> list[Dataset]:
+    """Give a sample another study and series, and attributes that differ."""
+    datasets: list[Dataset] = [dcmread(path) for path in sorted((SAMPLES / name).iterdir())]
     for number, ds in enumerate(datasets, 1):
         uid = f"{study}.{series}.{number}"
         ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID = (
@@ -99,3 +104,24 @@ def test_where_the_pixels_refuse_the_best_series_the_next_one_is_read(
         first, _ = session.query(Series).order_by(Series.score.desc())
         assert first.state == SeriesState.SELECTED
         assert first.series_instance_uid == "1.2.30.1"
+
+
+def test_two_halves_of_a_healthy_head_are_both_read_and_neither_is_none_found_alone(
+    site: Site, tmp_path: Path
+) -> None:
+    half = len(list((SAMPLES / "healthy").iterdir())) // 2
+    send(site, sample("healthy", "1.2.40", 1)[:half], tmp_path / "lower")
+    send(site, sample("healthy", "1.2.40", 2)[half:], tmp_path / "upper")
+
+    def both() -> bool:
+        return site.count(Job) == 2 and all_done(site)
+
+    wait_for("both halves", both)
+    entry = site.wait_until(StudyState.DONE, "1.2.40")
+    assert entry.outcome == Outcome.INDETERMINATE
+    assert "none found in the part seen" in str(entry.reason)
+
+
+def all_done(site: Site) -> bool:
+    with site.database.reading() as session:
+        return all(job.state == JobState.DONE for job in session.query(Job))
