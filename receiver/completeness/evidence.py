@@ -1,6 +1,8 @@
 """What the database knows of the series that arrive: their clocks, their slices, their counts."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
@@ -26,53 +28,87 @@ def smallest_first(session: Session, series_ids: Sequence[int]) -> list[int]:
     return list(session.scalars(query.group_by(Instance.series_id).order_by(count)))
 
 
-def clock_of(session: Session, series_id: int, age: Age) -> SeriesClock:
-    """Put together what is known of a series' arrival."""
-    return SeriesClock(age.since_first_s, age.since_last_s, _open_associations(session, series_id))
+@dataclass(frozen=True)
+class Evidence:
+    """What decides on whether series are whole: a few queries for all of them.
+
+    Attributes
+    ----------
+    open_associations, slice_position_mm, counts
+        By the id of the series.
+    """
+
+    open_associations: Mapping[int, int]
+    slice_position_mm: Mapping[int, Sequence[float]]
+    counts: Mapping[int, Sequence[Count]]
+
+    def clock(self, series_id: int, age: Age) -> SeriesClock:
+        """Put together what is known of a series' arrival."""
+        open_ones = self.open_associations.get(series_id, 0)
+        return SeriesClock(age.since_first_s, age.since_last_s, open_ones)
+
+    def arrived(self, series_id: int) -> Arrived:
+        """Give what is here of a series, and what others say of it."""
+        return Arrived(self.slice_position_mm.get(series_id, []), self.counts.get(series_id, []))
 
 
-def arrived(session: Session, series_id: int) -> Arrived:
-    """Read what is here of a series: the most expensive question, for those that may be ready."""
-    series = session.get_one(Series, series_id)
-    return Arrived(_slice_position_mm(session, series_id), _counts(session, series))
+def read_evidence(session: Session, series_ids: Sequence[int]) -> Evidence:
+    """Read what is here of series: the most expensive question, for those that may be ready."""
+    return Evidence(
+        _open_associations(session, series_ids),
+        _slice_position_mm(session, series_ids),
+        _counts(session, series_ids),
+    )
 
 
-def _open_associations(session: Session, series_id: int) -> int:
+def _open_associations(session: Session, ids: Sequence[int]) -> dict[int, int]:
     query = (
-        select(func.count(Association.id.distinct()))
-        .join(Instance, Instance.association_id == Association.id)
-        .where(Instance.series_id == series_id, Association.closed_at.is_(None))
+        select(Instance.series_id, func.count(Association.id.distinct()))
+        .join(Association, Instance.association_id == Association.id)
+        .where(Instance.series_id.in_(ids), Association.closed_at.is_(None))
+        .group_by(Instance.series_id)
     )
-    return session.scalar(query) or 0
+    return {row[0]: row[1] for row in session.execute(query)}
 
 
-def _slice_position_mm(session: Session, series_id: int) -> list[float]:
-    query = select(Instance.slice_position_mm).where(Instance.series_id == series_id)
-    return [place for places in session.scalars(query) for place in places or ()]
+def _slice_position_mm(session: Session, ids: Sequence[int]) -> dict[int, list[float]]:
+    query = select(Instance.series_id, Instance.slice_position_mm)
+    found: dict[int, list[float]] = defaultdict(list)
+    for series_id, places in session.execute(query.where(Instance.series_id.in_(ids))):
+        found[series_id] += places or ()
+    return found
 
 
-def _counts(session: Session, series: Series) -> list[Count]:
-    query = select(Announcement).where(
-        Announcement.series_instance_uid == series.series_instance_uid,
-        # A sender that receives itself counts on: what it said before the newest image is stale.
-        or_(
-            Announcement.source != Source.FIND,
-            Announcement.announced_at > series.last_instance_at,
-        ),
-    )
-    announcements = session.scalars(query.order_by(Announcement.id)).all()
-    if not announcements:
-        return []
-    uids = select(Instance.sop_instance_uid).where(Instance.series_id == series.id)
-    here = set(session.scalars(uids))
-    return [
-        Count(
-            f"{announcement.source} of {announcement.ae_title}",
-            announcement.instances,
-            _arrived(announcement, here),
+def _counts(session: Session, ids: Sequence[int]) -> dict[int, list[Count]]:
+    query = (
+        select(Series.id, Announcement)
+        .join(Announcement, Announcement.series_instance_uid == Series.series_instance_uid)
+        .where(
+            Series.id.in_(ids),
+            # A sender that receives itself counts on: what it said before the newest is stale.
+            or_(
+                Announcement.source != Source.FIND,
+                Announcement.announced_at > Series.last_instance_at,
+            ),
         )
-        for announcement in announcements
-    ]
+        .order_by(Announcement.id)
+    )
+    announced = session.execute(query).all()
+    here = _uids(session, [row[0] for row in announced])
+    counts: dict[int, list[Count]] = defaultdict(list)
+    for series_id, announcement in announced:
+        source = f"{announcement.source} of {announcement.ae_title}"
+        arrived = _arrived(announcement, here[series_id])
+        counts[series_id].append(Count(source, announcement.instances, arrived))
+    return counts
+
+
+def _uids(session: Session, ids: Sequence[int]) -> dict[int, set[str]]:
+    query = select(Instance.series_id, Instance.sop_instance_uid)
+    found: dict[int, set[str]] = defaultdict(set)
+    for series_id, uid in session.execute(query.where(Instance.series_id.in_(ids))):
+        found[series_id].add(uid)
+    return found
 
 
 def _arrived(announcement: Announcement, here: set[str]) -> int:

@@ -1,6 +1,6 @@
 """Decide on every series that is complete: a job for the best one, a reason for the others."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import structlog
@@ -10,7 +10,7 @@ from receiver.catalogue.identity import strangers
 from receiver.catalogue.reopening import reopen
 from receiver.completeness.ages import Age, Ages
 from receiver.completeness.assess import CompletenessTimeouts, assess, completed_by
-from receiver.completeness.evidence import arrived, clock_of, receiving, smallest_first
+from receiver.completeness.evidence import read_evidence, receiving, smallest_first
 from receiver.dispatch.second_choice import with_second_choice
 from receiver.instance.columns import newest_headers
 from receiver.instance.header import Header
@@ -56,8 +56,9 @@ class Planner:
         """Decide on every series that is ready, the smallest first; return how many decisions."""
         with self._database.reading() as session:
             due = self._due(session)
-            series_ids = smallest_first(session, list(due)) if due else []
-        return sum(self._decide_if_ready(series_id, due[series_id]) for series_id in series_ids)
+            ready = self._ready(session, due) if due else []
+        # Each is looked at once more: deciding on those before it may have taken a while.
+        return sum(self._decide_if_ready(series_id, due[series_id]) for series_id in ready)
 
     def fall_back(self) -> int:
         """Have the next best series analysed where the analysis of the best one failed."""
@@ -127,10 +128,23 @@ class Planner:
 
     def _decide_if_ready(self, series_id: int, age: Age) -> bool:
         with self._database.reading() as session:
-            clock = clock_of(session, series_id, age)
-            evidence = assess(clock, arrived(session, series_id), self._rules.evidence)
-        reason = completed_by(clock, evidence, self._timeouts)
+            reason = self._completed_by(session, {series_id: age}).get(series_id)
         return reason is not None and self.decide(series_id, reason)
+
+    def _ready(self, session: Session, due: Mapping[int, Age]) -> list[int]:
+        """List what is ready, the smallest first; hundreds that are not hold nothing up."""
+        ready = self._completed_by(session, due)
+        return smallest_first(session, list(ready)) if ready else []
+
+    def _completed_by(self, session: Session, due: Mapping[int, Age]) -> dict[int, str]:
+        """Say of each series that is ready why it is."""
+        found = read_evidence(session, list(due))
+        reasons = {}
+        for series_id, age in due.items():
+            clock = found.clock(series_id, age)
+            evidence = assess(clock, found.arrived(series_id), self._rules.evidence)
+            reasons[series_id] = completed_by(clock, evidence, self._timeouts)
+        return {series_id: reason for series_id, reason in reasons.items() if reason is not None}
 
     def _select_images(self, ids: Collection[int], headers: Sequence[Header]) -> Selection:
         if len(ids) > self._rules.stack.max_objects:

@@ -33,15 +33,17 @@ SEARCH_TEXT = (
     " || ' ' || substr(accession_number, 1, 64))"
 )
 
-# What is looked for over and over, each with an index of just these rows.
+# What is looked for over and over, each with an index of just these rows. Written so that no other
+# index fits: SQLite keeps no statistics and would read all that is DONE.
 FILES_KEPT = (
-    "state = 'DONE' AND outcome IN ('POSITIVE', 'NEGATIVE', 'INDETERMINATE') AND swept_at IS NULL"
+    "state || '' = 'DONE' AND outcome || '' IN ('POSITIVE', 'NEGATIVE', 'INDETERMINATE')"
+    " AND swept_at IS NULL"
 )
 UNSTATED = (
-    "state = 'DONE' AND outcome IN ('NOT_ANALYSED', 'FAILED')"
+    "state || '' = 'DONE' AND outcome || '' IN ('NOT_ANALYSED', 'FAILED')"
     " AND (stated_revision IS NULL OR stated_revision <> revision)"
 )
-CRITICAL_UNSEEN = "place = 3 AND escalated_at IS NULL"
+CRITICAL_UNSEEN = "place + 0 = 3 AND escalated_at IS NULL"
 
 
 def _now() -> datetime:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from receiver.periodic.steps import receiver_steps
 from schema.database import Database, connect, upgrade
 from schema.settings import Settings
+from schema.tables import CRITICAL_UNSEEN, FILES_KEPT, UNSTATED
 from tests.benchmarks.filled import INSTANCES, fill
 from tests.support.periodic import STEPS, periodic
 from tests.support.plans import noting, walked
@@ -91,3 +92,23 @@ def test_every_step_of_the_receiver_has_its_queries_here(
     assert {step.name for step in receiver_steps(both, database)} == STEPS.keys()
     names = {name for queries in STEPS.values() for name in queries} - {""}
     assert names <= periodic(settings, database, tmp_path).keys()
+
+
+@pytest.mark.parametrize(
+    ("rows", "index"),
+    [
+        (FILES_KEPT, "ix_study_files_kept"),
+        (UNSTATED, "ix_study_unstated"),
+        (CRITICAL_UNSEEN, "ix_study_critical_unseen"),
+    ],
+)
+def test_what_is_due_is_read_from_the_index_of_just_that(
+    filled: tuple[Settings, Database], rows: str, index: str
+) -> None:
+    _, database = filled
+    way = "QUERY PLAN " if database.engine.dialect.name == "sqlite" else ""
+    with database.engine.connect() as connection:
+        if not way:
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        plan = connection.exec_driver_sql(f"EXPLAIN {way}SELECT id FROM study WHERE {rows}").all()
+    assert index in str(plan)

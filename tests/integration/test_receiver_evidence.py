@@ -21,7 +21,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelFind,
 )
 
-from receiver.completeness.evidence import arrived, receiving
+from receiver.completeness.evidence import read_evidence, receiving
 from receiver.completeness.find_counts import Counter, CountUnavailableError, Question, ask
 from receiver.completeness.scp import AnnouncementScp
 from schema.database import Database, open_database, read_clock
@@ -294,7 +294,8 @@ def add_quiet_series(database: Database, ago_s: float, count: int = 2) -> None:
 def evidence(database: Database) -> list[Any]:
     with database.reading() as session:
         waiting = [arrival.series_id for arrival in receiving(session)]
-        return [arrived(session, series_id).counts for series_id in waiting]
+        found = read_evidence(session, waiting)
+        return [found.arrived(series_id).counts for series_id in waiting]
 
 
 def test_a_quiet_series_is_asked_about_once_and_its_count_is_evidence(

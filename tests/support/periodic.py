@@ -16,8 +16,7 @@ from receiver.catalogue.intake import close_all_associations
 from receiver.catalogue.retention import candidates
 from receiver.catalogue.rows import known_paths
 from receiver.commitment.reporter import due_requests
-from receiver.completeness.ages import Age
-from receiver.completeness.evidence import arrived, clock_of, receiving, smallest_first
+from receiver.completeness.evidence import read_evidence, receiving, smallest_first
 from receiver.completeness.find_counts import Counter
 from receiver.dispatch.redispatch import due_jobs
 from receiver.dispatch.second_choice import with_second_choice
@@ -45,7 +44,7 @@ from worklist.window import View, Window
 # The receiver's steps, each with the queries below that it asks; "" for one that asks nothing.
 STEPS: Final[Mapping[str, tuple[str, ...]]] = {
     "catalogue": ("",),  # nothing while nothing arrives, and then by UID
-    "plan": ("series that still arrive", "smallest of those first", "evidence of one of those"),
+    "plan": ("series that still arrive", "smallest of those first", "evidence of those"),
     "fall back": ("second choices",),
     "dispatch": ("jobs that are due",),
     "orphans": ("jobs of dead workers",),
@@ -97,17 +96,13 @@ def _receiver(settings: Settings, database: Database, _folder: Path) -> dict[str
     peers = parse_addresses(",".join(f"CT{number}=127.0.0.1:104" for number in range(6)))
     counter = Counter(settings.model_copy(update={"count_peers": peers}), database)
 
-    def evidence(session: Session) -> None:
-        arrived(session, waiting[0])
-        clock_of(session, waiting[0], Age(60.0, 6.0))
-
     with database.reading() as session:
         waiting = [arrival.series_id for arrival in receiving(session)]
         paths = session.scalars(sa.select(Instance.path).limit(1000)).all()
     return {
         "series that still arrive": reading(receiving),
         "smallest of those first": reading(lambda session: smallest_first(session, waiting)),
-        "evidence of one of those": reading(evidence),
+        "evidence of those": reading(lambda session: read_evidence(session, waiting)),
         "second choices": reading(lambda session: with_second_choice(session, read_clock(session))),
         "jobs that are due": reading(lambda session: due_jobs(session, settings.redispatch_s)),
         "jobs of dead workers": lambda: release_orphans(database),

@@ -67,6 +67,8 @@ def _aliases(statement: str, table: str) -> list[str]:
 
 def _walks(step: str, aliases: dict[str, str], is_limited: bool) -> bool:
     words = step.split()
+    if words[0] == "SEARCH":
+        return words[1] in aliases and words[-1] in WIDE
     if words[0] != "SCAN" or words[1] not in aliases:
         return False
     ordered = "USING INDEX" in step or "USING COVERING INDEX" in step
@@ -94,6 +96,8 @@ def _reads_a_table(node: dict[str, Any]) -> bool:
     return node.get("Relation Name") in GROWING or node["Node Type"] == "Bitmap Index Scan"
 
 
+# Searches for what most rows have in common; a study's state is looked for where few have it.
+WIDE: Final = frozenset({"(destination=?)", "(outcome=?)"})
 # Indexes that hold a few rows of a table and may be read from end to end.
 PARTIAL: Final = frozenset({
     "ix_study_critical_unseen", "ix_study_files_kept", "ix_study_unstated", "ix_association_open",

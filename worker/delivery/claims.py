@@ -66,7 +66,11 @@ def _due(name: str, now: datetime) -> Select[Delivery]:
     lapsed = and_(Delivery.state == DeliveryState.SENDING, Delivery.lease_until < now)
     return (
         select(Delivery)
-        .where(Delivery.destination == name, or_(waits, lapsed))
+        .where(
+            Delivery.destination == name,
+            Delivery.state.in_((DeliveryState.WAITING, DeliveryState.SENDING)),
+            or_(waits, lapsed),
+        )
         .order_by(urgency(), Delivery.created_at, Delivery.id)
         .with_for_update(skip_locked=True)  # SQLite writes one at a time anyway
     )

@@ -169,8 +169,8 @@ def _create_study() -> None:
     with op.batch_alter_table('study', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_study_accession_number'), ['accession_number'], unique=False)
         batch_op.create_index(batch_op.f('ix_study_changed_at'), ['changed_at'], unique=False)
-        batch_op.create_index('ix_study_critical_unseen', ['finished_at'], unique=False, sqlite_where=sa.text('place = 3 AND escalated_at IS NULL'), postgresql_where=sa.text('place = 3 AND escalated_at IS NULL'))
-        batch_op.create_index('ix_study_files_kept', ['finished_at'], unique=False, sqlite_where=sa.text("state = 'DONE' AND outcome IN ('POSITIVE', 'NEGATIVE', 'INDETERMINATE') AND swept_at IS NULL"), postgresql_where=sa.text("state = 'DONE' AND outcome IN ('POSITIVE', 'NEGATIVE', 'INDETERMINATE') AND swept_at IS NULL"))
+        batch_op.create_index('ix_study_critical_unseen', ['finished_at'], unique=False, sqlite_where=sa.text('place + 0 = 3 AND escalated_at IS NULL'), postgresql_where=sa.text('place + 0 = 3 AND escalated_at IS NULL'))
+        batch_op.create_index('ix_study_files_kept', ['finished_at'], unique=False, sqlite_where=sa.text("state || '' = 'DONE' AND outcome || '' IN ('POSITIVE', 'NEGATIVE', 'INDETERMINATE') AND swept_at IS NULL"), postgresql_where=sa.text("state || '' = 'DONE' AND outcome || '' IN ('POSITIVE', 'NEGATIVE', 'INDETERMINATE') AND swept_at IS NULL"))
         batch_op.create_index('ix_study_identity_alert', ['id'], unique=False, sqlite_where=sa.text('identity_alert IS NOT NULL'), postgresql_where=sa.text('identity_alert IS NOT NULL'))
         batch_op.create_index(batch_op.f('ix_study_outcome_place_received_at_id'), ['outcome', 'place', 'received_at', 'id'], unique=False)
         batch_op.create_index(batch_op.f('ix_study_place_finished_at'), ['place', 'finished_at'], unique=False)
@@ -179,7 +179,7 @@ def _create_study() -> None:
         batch_op.create_index(batch_op.f('ix_study_second_choice_at'), ['second_choice_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_study_state_place_received_at_id'), ['state', 'place', 'received_at', 'id'], unique=False)
         batch_op.create_index(batch_op.f('ix_study_station_name_place_received_at_id'), ['station_name', 'place', 'received_at', 'id'], unique=False)
-        batch_op.create_index('ix_study_unstated', ['id'], unique=False, sqlite_where=sa.text("state = 'DONE' AND outcome IN ('NOT_ANALYSED', 'FAILED') AND (stated_revision IS NULL OR stated_revision <> revision)"), postgresql_where=sa.text("state = 'DONE' AND outcome IN ('NOT_ANALYSED', 'FAILED') AND (stated_revision IS NULL OR stated_revision <> revision)"))
+        batch_op.create_index('ix_study_unstated', ['id'], unique=False, sqlite_where=sa.text("state || '' = 'DONE' AND outcome || '' IN ('NOT_ANALYSED', 'FAILED') AND (stated_revision IS NULL OR stated_revision <> revision)"), postgresql_where=sa.text("state || '' = 'DONE' AND outcome || '' IN ('NOT_ANALYSED', 'FAILED') AND (stated_revision IS NULL OR stated_revision <> revision)"))
 
 
 def _create_user_account() -> None:
@@ -489,7 +489,7 @@ def downgrade() -> None:
     op.drop_table('identity_event')
     op.drop_table('user_account')
     with op.batch_alter_table('study', schema=None) as batch_op:
-        batch_op.drop_index('ix_study_unstated', sqlite_where=sa.text("state = 'DONE' AND outcome IN ('NOT_ANALYSED', 'FAILED') AND (stated_revision IS NULL OR stated_revision <> revision)"), postgresql_where=sa.text("state = 'DONE' AND outcome IN ('NOT_ANALYSED', 'FAILED') AND (stated_revision IS NULL OR stated_revision <> revision)"))
+        batch_op.drop_index('ix_study_unstated', sqlite_where=sa.text("state || '' = 'DONE' AND outcome || '' IN ('NOT_ANALYSED', 'FAILED') AND (stated_revision IS NULL OR stated_revision <> revision)"), postgresql_where=sa.text("state || '' = 'DONE' AND outcome || '' IN ('NOT_ANALYSED', 'FAILED') AND (stated_revision IS NULL OR stated_revision <> revision)"))
         batch_op.drop_index(batch_op.f('ix_study_station_name_place_received_at_id'))
         batch_op.drop_index(batch_op.f('ix_study_state_place_received_at_id'))
         batch_op.drop_index(batch_op.f('ix_study_second_choice_at'))
@@ -498,8 +498,8 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_study_place_finished_at'))
         batch_op.drop_index(batch_op.f('ix_study_outcome_place_received_at_id'))
         batch_op.drop_index('ix_study_identity_alert', sqlite_where=sa.text('identity_alert IS NOT NULL'), postgresql_where=sa.text('identity_alert IS NOT NULL'))
-        batch_op.drop_index('ix_study_files_kept', sqlite_where=sa.text("state = 'DONE' AND outcome IN ('POSITIVE', 'NEGATIVE', 'INDETERMINATE') AND swept_at IS NULL"), postgresql_where=sa.text("state = 'DONE' AND outcome IN ('POSITIVE', 'NEGATIVE', 'INDETERMINATE') AND swept_at IS NULL"))
-        batch_op.drop_index('ix_study_critical_unseen', sqlite_where=sa.text('place = 3 AND escalated_at IS NULL'), postgresql_where=sa.text('place = 3 AND escalated_at IS NULL'))
+        batch_op.drop_index('ix_study_files_kept', sqlite_where=sa.text("state || '' = 'DONE' AND outcome || '' IN ('POSITIVE', 'NEGATIVE', 'INDETERMINATE') AND swept_at IS NULL"), postgresql_where=sa.text("state || '' = 'DONE' AND outcome || '' IN ('POSITIVE', 'NEGATIVE', 'INDETERMINATE') AND swept_at IS NULL"))
+        batch_op.drop_index('ix_study_critical_unseen', sqlite_where=sa.text('place + 0 = 3 AND escalated_at IS NULL'), postgresql_where=sa.text('place + 0 = 3 AND escalated_at IS NULL'))
         batch_op.drop_index(batch_op.f('ix_study_changed_at'))
         batch_op.drop_index(batch_op.f('ix_study_accession_number'))
     op.drop_table('study')
