@@ -96,7 +96,7 @@ def _attempt(engine: "Engine", lease: Lease) -> None:
     except (LeaseLostError, DatabaseUnavailableError):
         raise
     except WorkerError as fault:
-        _give_back(lease, fault)
+        _return_untouched(lease, fault)
         raise
     except (TransientError, OSError) as error:
         _requeue(lease, _surroundings(error))
@@ -149,13 +149,13 @@ def _examine(lease: Lease, error: Exception) -> None:
     try:
         fitness.examine()
     except WorkerError as fault:
-        _give_back(lease, fault)
+        _return_untouched(lease, fault)
         raise
     detail = f"{type(error).__name__}: {error}"
     _tell(lambda: spend_attempt(_database(), lease, BUG, detail, settings))
 
 
-def _give_back(lease: Lease, fault: WorkerError) -> None:
+def _return_untouched(lease: Lease, fault: WorkerError) -> None:
     fitness.give_up(fault)
     _tell(lambda: return_untouched(_database(), lease, fault))
 

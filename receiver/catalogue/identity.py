@@ -56,7 +56,7 @@ def note_identities(
     record = Record(session, study, now)
     for person, theirs in by_person.items():
         record.take(person, theirs, arrivals, storage)
-    record.settle()
+    record.close_mix_ups()
 
 
 class Record:
@@ -92,7 +92,7 @@ class Record:
         said = arrival.earlier_header
         return said is not None and accepted(Person.of(said), known, self._events)
 
-    def settle(self) -> None:
+    def close_mix_ups(self) -> None:
         """Close mix-ups that are none any more, and say of the study what is still wrong."""
         mix_ups = [event for event in self._events if is_open(event)]
         if mix_ups:
