@@ -7,8 +7,10 @@ import typer
 from rich.console import Console
 
 from schema import broker, database
-from schema.errors import TriageError
+from schema.errors import StorageAwayError, TriageError
+from schema.operation import describe, read_operation
 from schema.settings import Settings, make_home, settings_or_exit, stop
+from schema.storage import is_there
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,16 +31,22 @@ def upgrade() -> None:
 
 @app.command()
 def check() -> None:
-    """Say whether database, broker and storage answer; exit 1 if one does not."""
+    """Say whether database, broker and storage answer, who works and what waits.
+
+    Exit 1 if a part does not answer.
+    """
     settings = settings_or_exit()
     console = Console(highlight=False, markup=False)
-    failed = False
+    failed = set()
     for name, probe in PROBES.items():
         try:
             answer = probe(settings)
         except (TriageError, OSError) as error:
-            answer, failed = f"FAILED: {error}", True
+            answer = f"FAILED: {error}"
+            failed.add(name)
         console.print(f"{name:<10}{answer}", soft_wrap=True)
+    for name, line in [] if "database" in failed else _describe_operation(settings):
+        console.print(f"{name:<10}{line}", soft_wrap=True)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -62,8 +70,19 @@ def _probe_broker(settings: Settings) -> str:
     return "ok"
 
 
+def _describe_operation(settings: Settings) -> list[tuple[str, str]]:
+    try:
+        with database.connect(settings).reading() as session:
+            return list(describe(read_operation(session, settings.lease_s)))
+    except TriageError as error:
+        return [("tables", f"FAILED: {error}")]
+
+
 def _probe_storage(settings: Settings) -> str:
-    settings.storage.mkdir(parents=True, exist_ok=True)
+    if not is_there(settings.storage):
+        raise StorageAwayError(
+            f"storage {settings.storage}: not mounted, or no receiver was ever started on it"
+        )
     probe = settings.storage / f".probe-{os.getpid()}"
     probe.write_bytes(b"")
     probe.unlink()

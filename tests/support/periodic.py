@@ -22,6 +22,7 @@ from receiver.dispatch.redispatch import due_jobs
 from receiver.dispatch.second_choice import with_second_choice
 from receiver.metrics import read_waiting
 from schema.database import Database, read_clock, standing
+from schema.operation import read_operation
 from schema.owners import release_orphans
 from schema.peers import parse_addresses
 from schema.settings import Settings
@@ -117,6 +118,7 @@ def _receiver(settings: Settings, database: Database, _folder: Path) -> dict[str
         "metrics of the receiver": reading(read_waiting),
         "associations of an earlier run": lambda: close_all_associations(database),
         "schema check": lambda: standing(database),
+        "what schema check tells": reading(lambda s: read_operation(s, settings.lease_s)),
     }
 
 
