@@ -11,6 +11,20 @@ from receiver.selection.names import read
 from tests.support.series import rules_without_veto, series
 
 TABLE = tomllib.loads(Path(__file__).with_name("names_table.toml").read_text("utf-8"))
+BLIND = tomllib.loads(Path(__file__).with_name("names_table_blind.toml").read_text("utf-8"))
+# The rules still get these wrong; each is looked at all the same, for no name refuses a series.
+KNOWN_MISSES = {
+    "CT 4cc sec 150cc D3D on",
+    "CT THIN BONE PNS",
+    "Headington Oxford | CT Chest 5.0",
+    "Kopf 10 min p.i.",
+    "NNH nativ",
+    "Felsenbein nativ",
+    "Mastoide sin",
+    "ORBITAS SIN CONTRASTE",
+    "TC CE sem contraste",
+    "Trauma | FACIAL BONES 5MM",
+}
 ROWS: list[dict[str, Any]] = [row for group in TABLE["group"] for row in group["rows"]]
 RULES = rules_without_veto()
 IMAGES = {"kernel": "H31s", "type": "ORIGINAL\\PRIMARY\\AXIAL"}
@@ -32,12 +46,21 @@ def split(name: str) -> tuple[str, str]:
     return (protocol, description) if bar else ("", name)
 
 
+def rank(name: str) -> str:
+    protocol, description = split(name)
+    points = score(IMAGES | {"desc": description, "protocol": protocol}) - UNNAMED
+    return "first" if points >= 0 else "last" if points <= LAST else "behind"
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["name"])
 def test_a_name_ranks_its_series_as_the_table_says(row: dict[str, str]) -> None:
-    protocol, description = split(row["name"])
-    points = score(IMAGES | {"desc": description, "protocol": protocol}) - UNNAMED
-    rank = "first" if points >= 0 else "last" if points <= LAST else "behind"
-    assert rank == row["expect"], f"{points:+g} points"
+    assert rank(row["name"]) == row["expect"]
+
+
+def test_names_that_others_wrote_rank_as_they_say_but_for_those_that_are_known() -> None:
+    rows = [row for group in BLIND["group"] for row in group["rows"]]
+    assert len(rows) == 238
+    assert {row["name"] for row in rows if rank(row["name"]) != row["expect"]} == KNOWN_MISSES
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["name"])
