@@ -5,7 +5,7 @@ on record with the first; objects of somebody else are kept and never analysed a
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -16,18 +16,16 @@ from sqlalchemy.orm import Session, undefer
 
 from receiver.catalogue.arrivals import Arrival
 from receiver.catalogue.reopening import reopen
+from receiver.catalogue.resent import is_resent
 from receiver.instance.columns import header_from
 from receiver.instance.header import Header
 from receiver.instance.person import Person, Verdict, compare, differences
-from receiver.instance.pixels import same_pixels
 from receiver.protocol.identity import Identity
 from schema.identity import IdentityChange
 from schema.states import JobState, SeriesState
 from schema.tables import IdentityEvent, Instance, Series, Study
 
 log = structlog.get_logger()
-
-PROVEN_BY: Final = 3  # objects whose pixels are compared; a study's need not all be read
 
 
 def person_of(study: Study) -> Person:
@@ -173,48 +171,6 @@ def is_on_record(person: Person, events: Iterable[IdentityEvent]) -> bool:
     return any(compare(known, person) is Verdict.SAME for known in people)
 
 
-def is_resent(theirs: Sequence[Arrival], storage: Path) -> bool:
-    """Say whether objects of the study came again, changed in nothing but the patient.
-
-    The proof that two identities are one patient's: a hospital merged or corrected records and sent
-    the images again. By the pixels where both can be compared; where one is compressed, by all that
-    the header says of a moment of acquisition. A UID that two scans share proves nothing.
-    """
-    again = [
-        each
-        for each in theirs
-        if each.earlier_header is not None
-        and _same_but_person(each.stored.header, each.earlier_header)
-    ]
-    return bool(again) and all(_proves(each, storage) for each in again[:PROVEN_BY])
-
-
-def _same_but_person(header: Header, earlier: Header) -> bool:
-    return _without_person(header) == _without_person(earlier)
-
-
-def _without_person(header: Header) -> Header:
-    """Leave out what a correction of the patient's record changes."""
-    return replace(
-        header,
-        transfer_syntax_uid="",
-        patient_id="",
-        issuer_of_patient_id="",
-        patient_name="",
-        patient_birth_date="",
-        patient_sex="",
-        accession_number="",
-        study_description="",
-    )
-
-
-def _proves(arrival: Arrival, storage: Path) -> bool:
-    if arrival.earlier is None:
-        return False
-    same = same_pixels(storage / arrival.earlier.path, arrival.stored.path)
-    return same if same is not None else bool(arrival.stored.header.acquired[0])
-
-
 def _is_mixed(theirs: Sequence[Arrival], arrivals: Sequence[Arrival], now: datetime) -> bool:
     """Say whether somebody's objects lie among another's in one series, not in their place."""
     own = {id(each) for each in theirs}
@@ -288,38 +244,3 @@ MESSAGES: Final = {
     IdentityChange.CORRECTED: "patient identity corrected",
     IdentityChange.MISMATCH: "two patients under one study, kept and not analysed as one",
 }
-
-
-@dataclass(frozen=True)
-class Strangers:
-    """Objects of a series that are not the study's patient's."""
-
-    count: int
-    total: int
-    differs: str
-
-    def __str__(self) -> str:
-        """Say so without saying who."""
-        if self.count == self.total:
-            return (
-                f"its patient is not the study's ({self.differs} differs), so it is not analysed;"
-                " see the identities on record"
-            )
-        return (
-            f"two patients in one series: {self.count} of {self.total} objects are another's"
-            f" ({self.differs} differs), so it is not analysed as one"
-        )
-
-
-def strangers(session: Session, study: Study, headers: Sequence[Header]) -> Strangers | None:
-    """Find the objects of a series that are somebody else's."""
-    known = person_of(study)
-    people = {person for header in headers if (person := Person.of(header)) != known}
-    if not people:
-        return None
-    events = read_events(session, study)
-    others = {person for person in people if not accepted(person, known, events)}
-    if not others:
-        return None
-    count = sum(Person.of(header) in others for header in headers)
-    return Strangers(count, len(headers), differences(known, min(others, key=repr)))

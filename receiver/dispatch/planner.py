@@ -6,8 +6,8 @@ from datetime import datetime
 import structlog
 from sqlalchemy.orm import Session
 
-from receiver.catalogue.identity import strangers
 from receiver.catalogue.reopening import reopen
+from receiver.catalogue.strangers import strangers
 from receiver.completeness.ages import Age, Ages
 from receiver.completeness.assess import CompletenessTimeouts, assess, completed_by
 from receiver.completeness.evidence import read_evidence, receiving, smallest_first
