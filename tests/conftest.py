@@ -1,6 +1,11 @@
 """What tests share: settings in a folder of their own, and real databases."""
 
 import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before torch is imported: processes side by side slow each other down with many threads.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path

@@ -15,7 +15,8 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -31,6 +32,7 @@ from schema.database import connect
 from schema.dicom import DimseStatus
 from schema.settings import PREFIX, Settings
 from schema.tables import Instance
+from tests.support.processes import wait_for
 from tests.support.scu import CT, EXPLICIT, VERIFICATION, Scu, encode, image, new_uid
 
 SENDERS: Final = 4
@@ -100,32 +102,21 @@ def push_and_kill(home: Path, kills: int) -> Verdict:
         modality.start()
     try:
         for number in range(kills):
-            _live_and_die(environment, port)
+            with _receiver(environment, port, signal.SIGKILL):
+                time.sleep(random.uniform(*ALIVE_S))
             _say(f"{number + 1} of {kills} kills, {_total(modalities)} acknowledged")
-        receiver = _start(environment, port)
-        for modality in modalities:
-            modality.enough.set()
-            modality.join(DEADLINE_S)
-        acknowledged = {
-            uid: hash_ for modality in modalities for uid, hash_ in modality.acknowledged.items()
-        }
-        _wait_until_taken_in(settings)
-        os.killpg(receiver.pid, signal.SIGTERM)
-        receiver.wait(DEADLINE_S)
-        return _select_images(settings, acknowledged)
+        with _receiver(environment, port, signal.SIGTERM):
+            _join(modalities)
+            _wait_until_taken_in(settings)
+        return _select_images(settings, _acknowledged(modalities))
     finally:
+        _join(modalities)
         with client(settings) as connection, suppress(Exception):
             connection.shutdown(nosave=True)
 
 
-def _live_and_die(environment: dict[str, str], port: int) -> None:
-    receiver = _start(environment, port)
-    time.sleep(random.uniform(*ALIVE_S))
-    os.killpg(receiver.pid, signal.SIGKILL)
-    receiver.wait()
-
-
-def _start(environment: dict[str, str], port: int) -> subprocess.Popen[bytes]:
+@contextmanager
+def _receiver(environment: dict[str, str], port: int, last: signal.Signals) -> Iterator[None]:
     receiver = subprocess.Popen(
         [sys.executable, "-m", "receiver"],
         env=os.environ | environment,
@@ -133,12 +124,19 @@ def _start(environment: dict[str, str], port: int) -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    deadline = time.monotonic() + DEADLINE_S
-    while not _answers(port):
-        assert receiver.poll() is None, "the receiver does not start"
-        assert time.monotonic() < deadline, "the receiver does not answer"
-        time.sleep(0.02)
-    return receiver
+    try:
+        wait_for("an answer of the receiver", lambda: _answers(port, receiver), DEADLINE_S)
+        yield
+    finally:
+        os.killpg(receiver.pid, last)
+        receiver.wait(DEADLINE_S)
+
+
+def _join(modalities: list[Modality]) -> None:
+    for modality in modalities:
+        modality.enough.set()
+    for modality in modalities:
+        modality.join(DEADLINE_S)
 
 
 def _wait_until_taken_in(settings: Settings) -> None:
@@ -177,7 +175,8 @@ def _dataset_sha256(path: Path) -> str:
     return hashlib.sha256(content[start:]).hexdigest()
 
 
-def _answers(port: int) -> bool:
+def _answers(port: int, receiver: subprocess.Popen[bytes]) -> bool:
+    assert receiver.poll() is None, "the receiver does not start"
     with suppress(OSError), Scu(("127.0.0.1", port), VERIFIED) as scu:
         return scu.echo() == DimseStatus.SUCCESS
     return False
@@ -186,6 +185,10 @@ def _answers(port: int) -> bool:
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
+
+
+def _acknowledged(modalities: list[Modality]) -> dict[str, str]:
+    return {uid: sha256 for one in modalities for uid, sha256 in one.acknowledged.items()}
 
 
 def _total(modalities: list[Modality]) -> int:
