@@ -14,6 +14,7 @@ from receiver.selection.rules import HintWeights, SelectionRules
 from receiver.selection.words import Kind, Sharpness
 
 ROUTINE_KEV: Final = range(60, 81)  # about the contrast of an ordinary 120 kV image
+ONE_TUBE: Final = {"DET_A", "DET_B"}  # Siemens' images of one detector of a dual-source scan
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,8 @@ def _mono_energetic(header: Header, own: Reading, weights: HintWeights) -> Found
         says = "virtual mono-energetic image" + (f" at {energy} keV" if energy else "")
         odd = energy is not None and energy not in ROUTINE_KEV
         return says, weights.other_energy if odd else weights.mono_energetic
+    if ONE_TUBE.intersection(header.image_type):
+        return "one of the two energies of a dual-energy scan", weights.other_energy
     if header.multi_energy.upper() == "YES" and "STANDARD" not in header.image_type:
         return "multi-energy, not marked as the standard image", weights.mono_energetic
     return None

@@ -21,7 +21,8 @@ from schema.database import connect, upgrade
 from schema.settings import Settings
 from schema.storage import require_storage
 from schema.tables import Job
-from tests.e2e.test_two_workers import add_studies, ended, tiny_model
+from tests.support.jobs import add_studies, ended
+from tests.support.models import tiny_model
 from tests.support.processes import Site, free_port, wait_for
 
 STUDIES: Final = 30

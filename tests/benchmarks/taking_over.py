@@ -14,7 +14,8 @@ from pathlib import Path
 from schema.database import connect, upgrade
 from schema.settings import Settings
 from schema.storage import require_storage
-from tests.e2e.test_two_workers import add_studies, job_of, tiny_model, was_taken_over
+from tests.support.jobs import add_studies, job_of, was_taken_over
+from tests.support.models import tiny_model
 from tests.support.processes import Site, free_port, wait_for
 
 A_KILL = 30  # studies that wait while one worker is killed

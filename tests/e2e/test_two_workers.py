@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 import sqlalchemy as sa
 from celery import Celery
@@ -15,16 +14,13 @@ from celery import Celery
 from schema.database import Database
 from schema.messages import TRIAGE_QUEUE
 from schema.settings import Settings
-from schema.states import JobState, Outcome, StudyState
+from schema.states import Outcome, StudyState
 from schema.storage import require_storage
 from schema.tables import Finding, Instance, Job, Study
-from tests.support.phantoms import FEW_MM, Phantom
+from tests.support.jobs import add_studies, ended, job_of, was_taken_over
+from tests.support.models import tiny_model
+from tests.support.phantoms import FEW_MM
 from tests.support.processes import Site, free_port, wait_for
-from tests.support.rows import add_instance, add_job, add_series, add_study
-from worker.munet import checkpoint
-from worker.munet.card import Card, OperatingPoint, Scoring
-from worker.munet.network import MUNet, NetworkConfig
-from worker.munet.preprocessing import Preprocessing
 
 pytestmark = pytest.mark.slow  # starts a whole system
 
@@ -51,51 +47,8 @@ def site(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Sit
     sys.stdout.write(site.log.read_text()[-20000:])
 
 
-def tiny_model(path: Path) -> Path:
-    config = NetworkConfig(width=4)
-    points = {"balanced": OperatingPoint()}
-    card = Card("tiny", "", config, Preprocessing(), Scoring(), points, "balanced", training={})
-    checkpoint.write(path, MUNet(config).state_dict(), card)
-    return path
-
-
-def add_studies(site: Site, count: int, first: int = 0) -> None:
-    """Put studies into the queue as if a receiver had decided on them."""
-    for number in range(first, first + count):
-        uid = f"1.2.840.{number}"
-        paths = Phantom(FEW_MM, study=uid).write(site.settings.storage / "heads" / str(number))
-        with site.database.transaction() as session:
-            series = add_series(add_study(session, uid), session)
-            instances = [*series.instances, *(add_instance(series, session) for _ in paths[1:])]
-            for instance, path in zip(instances, paths, strict=True):
-                instance.path = str(path.relative_to(site.settings.storage))
-            add_job(series, session)
-
-
-def ended(site: Site) -> int:
-    with site.database.reading() as session:
-        over = Job.state.in_((JobState.DONE, JobState.FAILED))
-        return session.scalar(sa.select(sa.func.count(Job.id)).where(over)) or 0
-
-
 def wait_for_ends(site: Site, count: int) -> None:
     wait_for(f"{count} ends", lambda: ended(site) >= count, DEADLINE_S)
-
-
-def job_of(site: Site, worker: "subprocess.Popen[bytes]") -> tuple[int, int] | None:
-    """Give the job that a child of this worker has, and its token."""
-    children = {str(child.pid) for child in psutil.Process(worker.pid).children(recursive=True)}
-    with site.database.reading() as session:
-        running = sa.select(Job.id, Job.token, Job.owner).where(Job.state == JobState.RUNNING)
-        for job_id, token, owner in session.execute(running):
-            if owner.split(":")[1] in children:
-                return job_id, token
-    return None
-
-
-def was_taken_over(site: Site, job_id: int, token: int) -> bool:
-    with site.database.reading() as session:
-        return session.get_one(Job, job_id).token > token
 
 
 def pause_past_the_lease(site: Site, worker: "subprocess.Popen[bytes]") -> None:

@@ -31,7 +31,6 @@ from worker.delivery.unanalysed import Unanalysed
 
 pytestmark = pytest.mark.slow  # kills and restarts services
 
-KILLS = 50
 TOML = """
 [destinations.PACS]
 kind = "dicom"
@@ -84,8 +83,11 @@ def let_leases_lapse(database: Database) -> None:
 
 
 @pytest.mark.timeout(900)
-def test_fifty_kills_double_and_lose_nothing(
-    settings: Settings, database: Database, tmp_path: Path
+@pytest.mark.parametrize(
+    ("settings", "kills"), [("postgresql", 50), ("sqlite", 10)], indirect=["settings"]
+)
+def test_kills_at_any_moment_double_and_lose_nothing(
+    settings: Settings, database: Database, tmp_path: Path, kills: int
 ) -> None:
     orthanc = Orthanc(tmp_path / "orthanc", free_port())
     orthanc.start()
@@ -93,7 +95,7 @@ def test_fifty_kills_double_and_lose_nothing(
     try:
         with mllp_listener("AA") as ris:
             box = outbox(settings, database, orthanc.port, ris.port)
-            for number in range(KILLS):
+            for number in range(kills):
                 box.add(f"1.2.840.{number}", level=1 + number % 3)
                 process = start(settings)
                 time.sleep(draw.uniform(0.3, 1.2))  # the moment of the kill, not a wait
@@ -104,9 +106,9 @@ def test_fifty_kills_double_and_lose_nothing(
             wait_for("end of the deliveries", lambda: box.states() <= over, 120)
             kill(process)
             objects = [row for row in box.rows() if row.object_id is not None]
-            assert len(orthanc.instances()) == len(objects) == 3 * KILLS  # SEG, SR and KO
+            assert len(orthanc.instances()) == len(objects) == 3 * kills  # SEG, SR and KO
             ids = [text.split("|")[9] for text in ris.accepted]
-            assert len(set(ids)) == KILLS
+            assert len(set(ids)) == kills
     finally:
         orthanc.stop()
 

@@ -14,7 +14,6 @@ TABLE = tomllib.loads(Path(__file__).with_name("names_table.toml").read_text("ut
 BLIND = tomllib.loads(Path(__file__).with_name("names_table_blind.toml").read_text("utf-8"))
 # The rules still get these wrong; each is looked at all the same, for no name refuses a series.
 KNOWN_MISSES = {
-    "CT 4cc sec 150cc D3D on",
     "CT THIN BONE PNS",
     "Headington Oxford | CT Chest 5.0",
     "Kopf 10 min p.i.",

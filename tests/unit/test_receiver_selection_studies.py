@@ -12,7 +12,16 @@ from receiver.selection.images import Selection, select_images
 from schema.scans import Scan, adds, seconds_between, time_of_day
 from tests.support.series import rules_without_veto, series
 
-TABLE = tomllib.loads(Path(__file__).with_name("study_table.toml").read_text("utf-8"))["study"]
+
+def table(name: str) -> list[dict[str, Any]]:
+    studies: list[dict[str, Any]] = tomllib.loads(
+        Path(__file__).with_name(name).read_text("utf-8")
+    )["study"]
+    return studies
+
+
+TABLE = table("study_table.toml")
+BLIND = table("study_table_blind.toml")  # by somebody who had not seen the rules
 RULES = rules_without_veto()
 
 
@@ -39,7 +48,15 @@ def ranked(names: dict[str, Selection]) -> list[str]:
     return sorted(eligible, key=lambda name: -(names[name].score or 0))
 
 
-@pytest.mark.parametrize("study", TABLE, ids=lambda study: study["name"])
+def marked(study: dict[str, Any]) -> Any:
+    miss = study.get("known_miss")
+    marks = [pytest.mark.xfail(strict=True, reason=miss)] if miss else []
+    return pytest.param(study, marks=marks)
+
+
+@pytest.mark.parametrize(
+    "study", [marked(study) for study in [*TABLE, *BLIND]], ids=lambda study: study["name"]
+)
 def test_of_a_study_the_series_of_the_table_are_analysed(study: dict[str, Any]) -> None:
     selections = judged(study)
     order = ranked(selections)
@@ -47,6 +64,8 @@ def test_of_a_study_the_series_of_the_table_are_analysed(study: dict[str, Any]) 
     taken = [name for name in order if any(selections[name] is selection for selection in chosen)]
     reasons = {name: selection.reason for name, selection in selections.items()}
     assert sorted(taken) == sorted(study["analysed"]), reasons
+    if study.get("only_analysed"):
+        return
     assert [name for name in order if name not in taken] == study.get("then", []), reasons
     assert set(selections) - set(order) == set(study.get("refused", [])), reasons
 

@@ -1,0 +1,75 @@
+"""Scanners that send heads to whichever receiver answers, until each image was acknowledged."""
+
+import hashlib
+import itertools
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from pydicom.uid import generate_uid
+
+from schema.dicom import DimseStatus
+from tests.support.phantoms import FEW_MM, HEAD_MM, Phantom
+from tests.support.scu import CT, EXPLICIT, Scu, encode
+
+PAUSE_S: Final = 0.1  # before the next receiver is asked
+HEADS_EVERY: Final = 5  # the other studies are of water, and end before the network
+
+
+@dataclass
+class Modalities:
+    """Send studies one after another from several threads; `acknowledged` has SHA-256 by UID."""
+
+    ports: Sequence[int]
+    waiting: threading.Semaphore  # how many studies may be under way
+    studies: dict[str, int] = field(default_factory=dict)  # number of images
+    acknowledged: dict[str, str] = field(default_factory=dict)
+    refused: int = 0
+    enough: threading.Event = field(default_factory=threading.Event)
+
+    def start(self, count: int, threads: int) -> list[threading.Thread]:
+        """Begin to send so many studies."""
+        numbers = iter(range(count))
+        lock = threading.Lock()
+
+        def run() -> None:
+            while not self.enough.is_set():
+                with lock:
+                    number = next(numbers, None)
+                if number is None:
+                    return
+                self.waiting.acquire()
+                self._send(number)
+
+        started = [threading.Thread(target=run, daemon=True) for _ in range(threads)]
+        for thread in started:
+            thread.start()
+        return started
+
+    def _send(self, number: int) -> None:
+        """Send one study; what was not acknowledged goes to the other receiver."""
+        is_head = number % HEADS_EVERY == 0
+        uid = generate_uid()[:50]
+        images = Phantom(HEAD_MM if is_head else FEW_MM, study=uid, skull=is_head).datasets
+        self.studies[uid] = len(images)
+        left = [(str(ds.SOPInstanceUID), encode(ds)) for ds in images]
+        for port in itertools.islice(itertools.cycle(self.ports), number, None):
+            with suppress(OSError):
+                self._associate(port, left)
+            if not left or self.enough.is_set():
+                return
+            time.sleep(PAUSE_S)
+
+    def _associate(self, port: int, left: list[tuple[str, bytes]]) -> None:
+        with Scu(("127.0.0.1", port), ((CT, EXPLICIT),)) as scu:
+            while left:
+                uid, encoded = left[0]
+                if scu.store(CT, uid, encoded) != DimseStatus.SUCCESS:
+                    self.refused += 1
+                    return
+                self.acknowledged[uid] = hashlib.sha256(encoded).hexdigest()
+                left.pop(0)
+            scu.release()

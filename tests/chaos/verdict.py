@@ -1,0 +1,118 @@
+"""What became of everything: nothing lost, nothing twice, one outcome for each study."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+import sqlalchemy as sa
+from pydicom import dcmread
+from sqlalchemy.orm import Session
+
+from schema.states import DeliveryState, Outcome, StudyState
+from schema.tables import Delivery, Instance, Job, ResultObject, Series, Study
+from tests.chaos.hospital import Hospital
+from tests.chaos.modalities import Modalities
+
+OVER = (DeliveryState.COMMITTED, DeliveryState.DELIVERED)
+FILE_META_AT = 144  # where the file meta's length ends: preamble, prefix, (0002,0000)
+
+
+@dataclass
+class Verdict:
+    """Counts that must be zero, by name, and counts that tell what was looked at."""
+
+    faults: dict[str, int] = field(default_factory=dict)
+    facts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_clean(self) -> bool:
+        """Say whether nothing is wrong, and whether anything was looked at."""
+        return not any(self.faults.values()) and all(self.facts.values())
+
+
+def judge(site: Hospital, sent: Modalities) -> Verdict:
+    """Look at rows, files and the archive."""
+    verdict = Verdict()
+    with site.database.reading() as session:
+        _look_at_objects(session, site.settings.storage, sent.acknowledged, verdict)
+        _look_at_studies(session, sent.studies, verdict)
+        _look_at_deliveries(session, site, verdict)
+    return verdict
+
+
+def _look_at_objects(
+    session: Session, storage: Path, acknowledged: Mapping[str, str], verdict: Verdict
+) -> None:
+    paths = session.execute(sa.select(Instance.sop_instance_uid, Instance.path)).all()
+    counts = Counter(uid for uid, _ in paths)
+    kept = {uid: _dataset_sha256(storage / path) for uid, path in paths}
+    verdict.facts["images acknowledged"] = len(acknowledged)
+    verdict.faults |= {
+        "acknowledged images without a row": len(acknowledged.keys() - counts.keys()),
+        "images with two rows": sum(count > 1 for count in counts.values()),
+        "acknowledged images with another content": sum(
+            kept.get(uid, sha256) != sha256 for uid, sha256 in acknowledged.items()
+        ),
+    }
+
+
+def _dataset_sha256(path: Path) -> str:
+    content = path.read_bytes() if path.exists() else bytes(FILE_META_AT)
+    start = FILE_META_AT + int.from_bytes(content[FILE_META_AT - 4 : FILE_META_AT], "little")
+    return hashlib.sha256(content[start:]).hexdigest()
+
+
+def _look_at_studies(session: Session, sent: Mapping[str, int], verdict: Verdict) -> None:
+    studies = {study.study_instance_uid: study for study in session.scalars(sa.select(Study))}
+    ended = [study for study in studies.values() if study.state == StudyState.DONE]
+    outcomes = Counter(str(study.outcome) for study in ended)
+    verdict.facts |= {"studies sent": len(sent), "studies ended": len(ended)}
+    verdict.facts |= {f"of them {outcome}": count for outcome, count in sorted(outcomes.items())}
+    verdict.faults |= {
+        "studies without a row": len(sent.keys() - studies.keys()),
+        "studies not at their end": len(studies) - len(ended),
+        "studies that FAILED": outcomes[str(Outcome.FAILED)],
+        "studies without an outcome": outcomes[str(None)],
+        "studies decided before their last image": _decided_early(session, sent),
+        "series with two jobs of one revision": _doubled_jobs(session),
+    }
+
+
+def _decided_early(session: Session, sent: Mapping[str, int]) -> int:
+    """Count the studies whose newest job saw fewer images than were sent."""
+    rows = session.execute(
+        sa.select(Study.study_instance_uid, sa.func.count(sa.distinct(Job.revision)))
+        .join(Series, Series.study_id == Study.id)
+        .join(Job, Job.series_id == Series.id)
+        .group_by(Study.study_instance_uid)
+    ).all()
+    return sum(revisions > 1 for uid, revisions in rows if uid in sent)
+
+
+def _doubled_jobs(session: Session) -> int:
+    pairs = sa.select(Job.series_id).group_by(Job.series_id, Job.revision)
+    return len(session.scalars(pairs.having(sa.func.count() > 1)).all())
+
+
+def _look_at_deliveries(session: Session, site: Hospital, verdict: Verdict) -> None:
+    written = session.scalars(sa.select(ResultObject.sop_instance_uid)).all()
+    ids = site.orthanc.instances()
+    arrived = Counter(_uid(site, identifier) for identifier in ids)
+    states = Counter(session.scalars(sa.select(Delivery.state)))
+    due = session.scalars(sa.select(ResultObject.sop_instance_uid).join(Delivery)).all()
+    verdict.facts |= {"results written": len(written), "results in the PACS": len(arrived)}
+    verdict.faults |= {
+        "results that did not arrive": len(set(due) - arrived.keys()),
+        "strangers in the PACS": len(arrived.keys() - set(written)),
+        "deliveries not at their end": sum(
+            count for state, count in states.items() if state not in OVER
+        ),
+    }
+
+
+def _uid(site: Hospital, identifier: str) -> str:
+    content = BytesIO(site.orthanc.file(identifier))
+    return str(dcmread(content, stop_before_pixels=True).SOPInstanceUID)
