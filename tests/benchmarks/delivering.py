@@ -111,20 +111,23 @@ def measure(
         site.start_worker()
         wait_for("worker", lambda: b"ready." in (home / "log").read_bytes(), DEADLINE_S)
         for paths in studies:
-            assert not any(site.send(paths)), "an object was not accepted"
-        return _wait(site.database, len(studies), home / "log")
+            if any(site.send(paths)):
+                raise SystemExit("an object was not accepted")
+        return _wait(site.database, len(studies))
+    except BaseException:
+        sys.stderr.write((home / "log").read_text()[-3000:])
+        raise
     finally:
         site.stop()
 
 
-def _wait(database: Database, count: int, log: Path) -> list[tuple[float, ...]]:
+def _wait(database: Database, count: int) -> list[tuple[float, ...]]:
     deadline = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline:
         found = read_times(database)
         if len(found) == count:
             return found
         time.sleep(0.5)
-    sys.stderr.write(log.read_text()[-3000:])
     raise SystemExit("not every study is in the PACS")
 
 
