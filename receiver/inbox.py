@@ -15,12 +15,14 @@ import uuid
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from receiver.protocol.file_meta import DIGEST_BYTES, digest_matches
+from schema.dicom import DimsePriority
 from schema.errors import StorageFullError
 from schema.files import make_private, sync_folder
 
@@ -32,6 +34,9 @@ PARTIAL_SUFFIX: Final = ".part"
 RESERVE: Final = 32  # a usual series; the rest is removed when the association ends
 MOST_LETTERS: Final = 64  # of a sender's name or address
 NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
+MARKS: Final = MappingProxyType(
+    {DimsePriority.MEDIUM: "", DimsePriority.HIGH: "-high", DimsePriority.LOW: "-low"}
+)
 
 
 @dataclass(frozen=True)
@@ -80,18 +85,18 @@ class IncomingObject:
         """Read back the beginning of the dataset."""
         return os.pread(self._file, length, self._meta_bytes)
 
-    def keep(self) -> Path:
+    def keep(self, priority: DimsePriority = DimsePriority.MEDIUM) -> Path:
         """Put the object on disk: it is durable when this returns.
 
         Sealed with its hash, the file is known to be whole even if a power cut takes back the
-        rename; so one fsync is enough.
+        rename; so one fsync is enough. Its priority is in its name: what a power cut may cost.
 
         Raises
         ------
         StorageFullError
             If the disk is full after all.
         """
-        target = self._partial.with_suffix(OBJECT_SUFFIX)
+        target = self._partial.with_name(f"{self._partial.stem}{MARKS[priority]}{OBJECT_SUFFIX}")
         with _naming_a_full_disk(target):
             os.pwrite(self._file, self._digest.digest(), self._meta_bytes - DIGEST_BYTES)
             os.fsync(self._file)
@@ -217,13 +222,24 @@ def _recover(partial: Path) -> None:
         partial.unlink()
 
 
+def priority_of(path: Path) -> DimsePriority:
+    """Say with which priority an object in the inbox was sent."""
+    _, dash, mark = path.stem.partition("-")
+    known = {name: priority for priority, name in MARKS.items()}
+    return known.get(dash + mark, DimsePriority.MEDIUM)
+
+
 def read_sender(folder: Path) -> Sender:
-    """Read who opened the association of a folder; a torn note costs only the name."""
+    """Read who opened the association of a folder; a torn note costs only the name.
+
+    What a later release wrote beside it is passed over.
+    """
     try:
-        sender = Sender(**json.loads((folder / SENDER).read_text(encoding="utf-8")))
+        said = json.loads((folder / SENDER).read_text(encoding="utf-8"))
+        sender = Sender(**{each.name: said[each.name] for each in fields(Sender)})
         datetime.fromisoformat(sender.opened_at)
         return Sender(_line(sender.calling_ae), _line(sender.peer), sender.opened_at)
-    except (OSError, ValueError, TypeError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return Sender("", "", datetime.now(UTC).isoformat())
 
 

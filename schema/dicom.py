@@ -50,6 +50,14 @@ MULTI_ENERGY_MAPS: Final = frozenset(
 )  # fmt: skip
 
 
+class DimsePriority(IntEnum):
+    """Priority (0000,0700) of a request (PS3.7 annex E.1)."""
+
+    MEDIUM = 0
+    HIGH = 1
+    LOW = 2
+
+
 class DimseStatus(IntEnum):
     """Status (0000,0900) of a response (PS3.4 table B.2-1, PS3.7 annex C)."""
 

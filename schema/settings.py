@@ -41,6 +41,7 @@ LOOPBACK = "*@127.0.0.0/8,*@::1"
 Port = Annotated[int, Field(ge=0, le=65535)]
 Network = IPv4Network | IPv6Network
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+AeTitle = Annotated[str, Field(pattern=AE_TITLE, max_length=16)]
 
 
 class Settings(BaseSettings):
@@ -59,7 +60,8 @@ class Settings(BaseSettings):
 
     dicom_host: str = "127.0.0.1"
     dicom_port: Port = 11112
-    ae_title: Annotated[str, Field(pattern=AE_TITLE, max_length=16)] = "IHSNET"
+    ae_title: AeTitle = "IHSNET"
+    more_ae_titles: Annotated[tuple[AeTitle, ...] | None, NoDecode] = None
     callers: Annotated[tuple[Caller, ...] | None, NoDecode] = None
     acceptors: Annotated[int, Field(ge=1, le=64)] | None = None
     max_associations: Annotated[int, Field(ge=1, le=1000)] = 128
@@ -90,6 +92,7 @@ class Settings(BaseSettings):
     series_cap_s: Seconds = 600
     selection: Path | None = None
     words: Path | None = None
+    order: Path | None = None
     count_peers: Annotated[tuple[PeerAddress, ...] | None, NoDecode] = None
     announcement_port: Port | None = None
     sweep_s: Seconds = 1
@@ -146,6 +149,13 @@ class Settings(BaseSettings):
     def _read_callers(cls, value: object) -> object:
         return parse_callers(value) if isinstance(value, str) else value
 
+    @field_validator("more_ae_titles", mode="before")
+    @classmethod
+    def _read_titles(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(title.strip() for title in value.split(",") if title.strip())
+
     @field_validator("caller_certificates", mode="before")
     @classmethod
     def _read_certificates(cls, value: object) -> object:
@@ -191,6 +201,11 @@ class Settings(BaseSettings):
     def acceptor_count(self) -> int:
         """How many processes take connections: the setting; else one a core, two at least."""
         return self.acceptors or min(max(os.cpu_count() or 1, 2), 8)
+
+    @property
+    def ae_titles(self) -> tuple[str, ...]:
+        """All that we may be called, our own title first."""
+        return tuple(title.strip() for title in (self.ae_title, *(self.more_ae_titles or ())))
 
     @property
     def broker_socket(self) -> Path:

@@ -75,13 +75,6 @@ def claim(database: Database, job_id: int, settings: Settings) -> Lease | None:
         return Lease(job.id, job.token, job.attempts)
 
 
-def interrupted(database: Database) -> int | None:
-    """Give the job that has waited longest since its worker went silent, if there is one."""
-    with database.reading() as session:
-        lapsed = (Job.state == JobState.RUNNING, Job.lease_until < read_clock(session))
-        return session.scalar(select(Job.id).where(*lapsed).order_by(Job.created_at).limit(1))
-
-
 def _orphaned(session: Session, job_id: int) -> int | None:
     """Give the token of a job whose owner is known to have died."""
     owner, token = session.execute(select(Job.owner, Job.token).where(Job.id == job_id)).one()

@@ -1,4 +1,4 @@
-"""The Celery task: claim, analyse, record; every error becomes a state of the job.
+"""The Celery task: take a job, analyse, record; every error becomes a state of the job.
 
 A fault of the study ends it, one of its surroundings costs time, one of the worker ends that.
 """
@@ -30,7 +30,7 @@ from schema.storage import is_there, wait_until_there
 from schema.tables import Job
 from worker.celery import app, places, settings
 from worker.fitness import Fitness
-from worker.lease import Heartbeat, Lease, claim, interrupted
+from worker.lease import Heartbeat, Lease
 from worker.results import (
     previous_report,
     record,
@@ -40,6 +40,7 @@ from worker.results import (
     spend_attempt,
 )
 from worker.self_tests import report_verdict
+from worker.turns import Turns
 
 if TYPE_CHECKING:
     from worker.engine import Engine
@@ -78,8 +79,9 @@ def analyse_job(job_id: int) -> None:
         log.warning("storage is away, no job is taken", storage=str(settings.storage))
         return
     try:
-        # Its new message stands behind all others; the message of this one's job is sent again.
-        lease = claim(_database(), interrupted(_database()) or job_id, settings)
+        # A message says that something waits. Whose turn it is, the database knows; the message of
+        # the job that this one names is sent again.
+        lease = _turns().take(job_id)
         if lease is not None:
             with structlog.contextvars.bound_contextvars(job=lease.job_id, attempt=lease.attempt):
                 _attempt(engine, lease)
@@ -175,6 +177,11 @@ def _tell(write: Callable[[], None]) -> None:
 @cache
 def _database() -> Database:
     return wait_for_database(settings, DATABASE_DEADLINE_S)
+
+
+@cache
+def _turns() -> Turns:
+    return Turns(_database(), settings)
 
 
 @worker_process_init.connect

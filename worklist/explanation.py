@@ -58,6 +58,28 @@ class DeliveryAccount:
 
 
 @dataclass(frozen=True)
+class QueueAccount:
+    """The place of a job in the queue, and why.
+
+    Attributes
+    ----------
+    place, length
+        It is taken as this one of so many, as things stand; None of a job that does not wait.
+    weight, reasons, version
+        Its points, what each are for, and by which version of the order; more points go first.
+    overdue_at
+        From when on it takes turns with more urgent ones; None of a job that no order weighed.
+    """
+
+    place: int | None
+    length: int | None
+    weight: float
+    reasons: tuple[str, ...]
+    version: str | None
+    overdue_at: datetime | None
+
+
+@dataclass(frozen=True)
 class JobAccount:
     """One analysis of one revision of a series.
 
@@ -97,6 +119,7 @@ class JobAccount:
     model: str | None
     model_sha256: str | None
     findings: tuple[FindingRow, ...]
+    queue: QueueAccount
     slices: dict[str, Any]
     objects: tuple[ObjectRow, ...]
 

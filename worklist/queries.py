@@ -29,10 +29,12 @@ from worklist.explanation import (
     IdentityAccount,
     JobAccount,
     LeftOut,
+    QueueAccount,
     Resent,
     SeriesAccount,
 )
 from worklist.listing import CRITICAL, count_unread, place_of, select_ids
+from worklist.queueing import account_queue, read_places
 from worklist.rows import deciding_job, make_entry, make_findings, make_objects
 from worklist.window import Window
 
@@ -157,7 +159,7 @@ def _with_results() -> tuple[ExecutableOption, ...]:
 def _explain(session: Session, study: Study, now: datetime, storage: Path) -> Explanation:
     counts, resent = _count_instances(session, study), _find_resent(session, study)
     left_out, announced = _find_left_out(session, study), _find_announced(session, study)
-    shown = deciding_job(study.series)
+    shown, places = deciding_job(study.series), read_places(session, study, now)
     return Explanation(
         read_at=now,
         entry=make_entry(study, now, storage),
@@ -174,7 +176,10 @@ def _explain(session: Session, study: Study, now: datetime, storage: Path) -> Ex
                     tuple(left_out[series.id]),
                     tuple(announced[series.series_instance_uid]),
                 ),
-                tuple(_account_job(job, job is shown, storage) for job in series.jobs),
+                tuple(
+                    _account_job(job, job is shown, account_queue(job, places), storage)
+                    for job in series.jobs
+                ),
             )
             for series in study.series
         ),
@@ -299,7 +304,7 @@ def _account_series(
     )
 
 
-def _account_job(job: Job, shown: bool, storage: Path) -> JobAccount:
+def _account_job(job: Job, shown: bool, queue: QueueAccount, storage: Path) -> JobAccount:
     return JobAccount(
         id=job.id,
         revision=job.revision,
@@ -324,6 +329,7 @@ def _account_job(job: Job, shown: bool, storage: Path) -> JobAccount:
         model=job.model,
         model_sha256=job.model_sha256,
         findings=make_findings(job),
+        queue=queue,
         slices=dict(job.slices or {}),
         objects=make_objects(job, storage),
     )

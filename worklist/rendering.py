@@ -20,6 +20,7 @@ from worklist.access.sessions import Reader
 from worklist.coverage import part_seen
 from worklist.entries import LATE_AFTER_S, Entry
 from worklist.listing import COUNTED_TO
+from worklist.queueing import name_place
 from worklist.serialization import iso
 from worklist.timeline import timeline
 from worklist.window import Place, View
@@ -81,6 +82,7 @@ def _environment(settings: Settings) -> Environment:
         late_after_s=LATE_AFTER_S,
         name_findings=name_findings,
         name_level=name_level,
+        name_place=partial(name_place, zone=settings.zone),
         outcomes=list(Outcome),
         part_seen=part_seen,
         person=_person,

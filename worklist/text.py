@@ -18,6 +18,7 @@ from worklist.explanation import (
     SeriesAccount,
 )
 from worklist.formatting import calendar_date, clock, duration, flatten, printable
+from worklist.queueing import name_place
 from worklist.wording import name_findings, name_level, wording_of
 
 PIPE_WIDTH = 160  # a pipe has no width of its own, and 80 columns would break every UID
@@ -165,6 +166,7 @@ def _job_fields(job: JobAccount, zone: tzinfo) -> dict[str, str]:
         "priority": f"{name_level(job.priority)} {printable(job.priority_reason)}",
         "reason": printable(job.reason),
         "shown": "decides what the list shows" if job.shown else "",
+        "queue": name_place(job.queue, zone),
         "attempts": str(job.attempts),
         "owner": printable(job.owner),
         "lease until": clock(job.lease_until, zone),

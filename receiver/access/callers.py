@@ -1,6 +1,6 @@
 """Who may open an association: a decision of values alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
@@ -31,11 +31,13 @@ class AccessRules:
 
     Attributes
     ----------
+    ae_titles
+        What we may be called.
     certificates
         By calling AE title, the lower-case name that its certificate must bear.
     """
 
-    ae_title: str
+    ae_titles: Collection[str]
     callers: Sequence[Caller]
     certificates: Mapping[str, str]
 
@@ -44,7 +46,7 @@ class AccessRules:
         """Take the rules from the settings."""
         certificates = settings.caller_certificates or ()
         names = {attribute.ae_title: attribute.name.lower() for attribute in certificates}
-        return cls(settings.ae_title, settings.allowed_callers, names)
+        return cls(settings.ae_titles, settings.allowed_callers, names)
 
 
 def refuse(request: AssociationRequest, rules: AccessRules) -> Rejection | None:
@@ -57,7 +59,7 @@ def refuse(request: AssociationRequest, rules: AccessRules) -> Rejection | None:
     name = rules.certificates.get(request.calling_ae)
     if name is not None and name not in request.certificate_names:
         return CERTIFICATE
-    return None if request.called_ae == rules.ae_title.strip() else CALLED_AE
+    return None if request.called_ae in rules.ae_titles else CALLED_AE
 
 
 def plain_address(address: str) -> str:

@@ -136,7 +136,7 @@ class Association:
         """Sta3 and Sta6: accept, then serve requests; return whether the peer released it."""
         agreement = agree(request)
         calling_ae = request.calling_ae_title.strip()
-        storage = self._storage(calling_ae, agreement)
+        storage = self._storage(request, agreement)
         services: dict[int, Service] = {
             CommandField.C_ECHO_RQ: verify,
             CommandField.C_STORE_RQ: storage.store,
@@ -158,8 +158,14 @@ class Association:
             provider.abandon()
             storage.close()
 
-    def _storage(self, calling_ae: str, agreement: Agreement) -> StorageService:
-        delivery = Delivery(calling_ae, self.address, agreement.contexts, self._max_object_bytes)
+    def _storage(self, request: A_ASSOCIATE, agreement: Agreement) -> StorageService:
+        delivery = Delivery(
+            request.calling_ae_title.strip(),
+            request.called_ae_title.strip(),
+            self.address,
+            agreement.contexts,
+            self._max_object_bytes,
+        )
         return StorageService(self._inbox, delivery)
 
     def _transfer(self, provider: DimseProvider) -> bool:

@@ -24,6 +24,7 @@ class Delivery:
     """Who delivers over one association, and what it may send."""
 
     calling_ae: str
+    called_ae: str
     peer: str
     contexts: dict[int, AcceptedContext]
     max_object_bytes: int
@@ -61,7 +62,9 @@ class StorageService:
         if sop_class_uid != context.abstract_syntax:
             raise SopClassNotSupportedError("SOP class is not that of the presentation context")
         self._inbox.require_space()
-        meta = encode_file_meta(sop_class_uid, sop_instance_uid, context.transfer_syntax)
+        meta = encode_file_meta(
+            sop_class_uid, sop_instance_uid, context.transfer_syntax, self._delivery.called_ae
+        )
         return self._open_folder().begin(meta, self._delivery.max_object_bytes)
 
     def write(self, incoming: IncomingObject, data: memoryview) -> None:
@@ -95,7 +98,7 @@ class StorageService:
             request.uid(Tag.AFFECTED_SOP_CLASS_UID),
             request.uid(Tag.AFFECTED_SOP_INSTANCE_UID),
         )
-        incoming.keep()
+        incoming.keep(request.priority)
 
     def close(self) -> None:
         """Note that the association is over, in whatever way."""

@@ -41,7 +41,7 @@ def register(
         How many instances were new.
     """
     _lock_studies(session, objects)
-    associations = _associations(session, senders)
+    associations = _associations(session, senders, objects)
     return sum(
         _register(session, each, associations, storage, now)
         for each in rounds(in_order(objects, senders))
@@ -123,6 +123,7 @@ def _row(arrival: Arrival, association: Association | None, now: datetime) -> di
         "sop_instance_uid": stored.header.identity.sop_instance_uid,
         "sop_class_uid": stored.header.identity.sop_class_uid,
         "transfer_syntax_uid": stored.header.transfer_syntax_uid,
+        "dimse_priority": None if association is None else stored.priority,
         "version": arrival.version,
         "path": stored.place,
         "size_bytes": stored.size_bytes,
@@ -140,7 +141,10 @@ def known_paths(session: Session, paths: Collection[str]) -> set[str]:
     return set(session.scalars(select(Instance.path).where(Instance.path.in_(paths))))
 
 
-def _associations(session: Session, senders: Mapping[str, Sender]) -> dict[str, Association]:
+def _associations(
+    session: Session, senders: Mapping[str, Sender], objects: Sequence[StoredObject]
+) -> dict[str, Association]:
+    called = {each.association: each.header.requested.called_ae for each in objects}
     query = select(Association).where(Association.name.in_(senders))
     known = {association.name: association for association in session.scalars(query)}
     for name in senders.keys() - known.keys():
@@ -148,6 +152,7 @@ def _associations(session: Session, senders: Mapping[str, Sender]) -> dict[str, 
         known[name] = Association(
             name=name,
             calling_ae=sender.calling_ae,
+            called_ae=called.get(name) or None,
             peer=sender.peer,
             opened_at=datetime.fromisoformat(sender.opened_at),
         )
@@ -210,6 +215,7 @@ def _new_series(uid: str, study: Study, header: Header, now: datetime) -> Series
         study=study,
         modality=header.modality,
         description=header.series_description,
+        requested=header.requested.column(),
         first_instance_at=now,
         last_instance_at=now,
     )

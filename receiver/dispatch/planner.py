@@ -1,7 +1,6 @@
 """Decide on every series that is complete: a job for the best one, a reason for the others."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 
 import structlog
 from sqlalchemy.orm import Session
@@ -11,6 +10,8 @@ from receiver.catalogue.strangers import strangers
 from receiver.completeness.ages import Age, Ages
 from receiver.completeness.assess import CompletenessTimeouts, assess, completed_by
 from receiver.completeness.evidence import read_evidence, receiving, smallest_first
+from receiver.dispatch.jobs import new_job
+from receiver.dispatch.order import Order, load_order
 from receiver.dispatch.second_choice import with_second_choice
 from receiver.instance.columns import newest_headers
 from receiver.instance.header import Header
@@ -21,7 +22,7 @@ from schema.database import Database, read_clock
 from schema.settings import Settings
 from schema.states import SeriesState, move
 from schema.studies import lock_study, second_choice, update_study
-from schema.tables import Instance, Job, Series
+from schema.tables import Instance, Series
 
 log = structlog.get_logger()
 
@@ -34,10 +35,12 @@ class Planner:
         database: Database,
         timeouts: CompletenessTimeouts,
         rules: SelectionRules,
+        order: Order,
     ) -> None:
         self._database = database
         self._timeouts = timeouts
         self._rules = rules
+        self._order = order
         self._ages = Ages()
 
     @classmethod
@@ -47,10 +50,11 @@ class Planner:
         Raises
         ------
         SettingsError
-            If the selection rules cannot be read.
+            If the selection rules or the order of the queue cannot be read.
         """
         rules = load_rules(settings.selection, settings.words)
-        return cls(database, CompletenessTimeouts.of(settings), rules)
+        order = load_order(settings.order)
+        return cls(database, CompletenessTimeouts.of(settings), rules, order)
 
     def plan(self) -> int:
         """Decide on every series that is ready, the smallest first; return how many decisions."""
@@ -75,7 +79,7 @@ class Planner:
             reason = f"second choice: {study.reason}"
             reopen(series)
             series.completed_by = reason
-            _select(series, read_clock(session))
+            self._select(session, series)
             update_study(session, study)
             _report(series)
         return True
@@ -110,10 +114,15 @@ class Planner:
                 selection = Selection(None, str(mixed))
             _leave_out(newest, selection)
             better = None if even_if_second else better_sibling(series, selection)
-            _apply(series, selection, better, read_clock(session))
+            if _apply(series, selection, better):
+                self._select(session, series)
             update_study(session, series.study)
             _report(series)
         return True
+
+    def _select(self, session: Session, series: Series) -> None:
+        series.state = move(series.state, SeriesState.SELECTED)
+        series.jobs.append(new_job(session, series, self._order, read_clock(session)))
 
     def _due(self, session: Session) -> dict[int, Age]:
         """Find the series that have been quiet for a while or are overdue.
@@ -157,7 +166,8 @@ def _leave_out(instances: Sequence[Instance], selection: Selection) -> None:
         instance.left_out = selection.left_out.get(instance.sop_instance_uid)
 
 
-def _apply(series: Series, selection: Selection, better: Series | None, now: datetime) -> None:
+def _apply(series: Series, selection: Selection, better: Series | None) -> bool:
+    """Write what was decided; return whether the series is to be analysed."""
     series.score, series.reason = selection.score, selection.reason
     series.scanned_at = selection.scanned_at
     series.from_mm, series.to_mm = selection.from_mm, selection.to_mm
@@ -167,14 +177,9 @@ def _apply(series: Series, selection: Selection, better: Series | None, now: dat
         )
     if selection.score is None or better is not None:
         series.state = move(series.state, SeriesState.REJECTED)
-        return
-    _select(series, now)
+        return False
     spare_worse_siblings(series)
-
-
-def _select(series: Series, now: datetime) -> None:
-    series.state = move(series.state, SeriesState.SELECTED)
-    series.jobs.append(Job(revision=series.revision, created_at=now, due_at=now))
+    return True
 
 
 def _report(series: Series) -> None:

@@ -5,15 +5,15 @@ from datetime import datetime, timedelta
 import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from schema.broker import count_waiting, ensure_broker
 from schema.database import Database, read_clock
 from schema.errors import BrokerUnavailableError
 from schema.messages import TRIAGE_QUEUE, AnalyseMessage
+from schema.queue import BY_URGENCY, is_waiting
 from schema.settings import Settings
-from schema.states import JobState
 from schema.tables import Job
 
 log = structlog.get_logger()
@@ -73,17 +73,18 @@ def _later(session: Session, seconds: float) -> datetime:
 
 
 def due_jobs(session: Session, redispatch_s: float) -> tuple[list[int], int]:
-    """Give the ids of the jobs whose message is due, oldest first, and how many wait in all.
+    """Give the ids of the jobs whose message is due, and how many wait in all.
+
+    The most urgent first, for workers that take the job which a message names (release 0.1.0).
 
     A job that no worker touched is due within `redispatch_s`; later than that, the clock was set
     back since it was made, and nobody waits until it is there again.
     """
     now = read_clock(session)
-    lapsed = and_(Job.state == JobState.RUNNING, Job.lease_until < now)
-    waits: ColumnElement[bool] = or_(Job.state == JobState.READY, lapsed)
+    waits = is_waiting(now)
     beyond = now + timedelta(seconds=redispatch_s)
     set_back = and_(Job.attempts == 0, Job.waits_for.is_(None), Job.due_at > beyond)
     is_due = or_(Job.due_at <= now, set_back)
-    due = session.scalars(select(Job.id).where(waits, is_due).order_by(Job.created_at))
+    due = session.scalars(select(Job.id).where(waits, is_due).order_by(*BY_URGENCY))
     waiting = session.scalar(select(func.count()).select_from(Job).where(waits))
     return list(due), waiting or 0

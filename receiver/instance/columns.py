@@ -11,12 +11,13 @@ from receiver.instance.header import Header
 from receiver.protocol.identity import Identity
 from schema.tables import Instance, Series
 
-OWN_COLUMNS: Final = ("identity", "transfer_syntax_uid")
+OWN_COLUMNS: Final = ("identity", "transfer_syntax_uid", "requested")
+NAMES: Final = frozenset(field.name for field in fields(Header)) - frozenset(OWN_COLUMNS)
 
 
 def header_column(header: Header) -> dict[str, Any]:
     """Give what a header holds beyond the columns of its own; what is empty is left out."""
-    named = [field for field in fields(Header) if field.name not in OWN_COLUMNS]
+    named = [field for field in fields(Header) if field.name in NAMES]
     found = {field.name: (getattr(header, field.name), field.default) for field in named}
     return {name: value for name, (value, default) in found.items() if value != default}
 
@@ -24,8 +25,8 @@ def header_column(header: Header) -> dict[str, Any]:
 def header_from(
     identity: Identity, transfer_syntax_uid: str, column: Mapping[str, Any] | None
 ) -> Header:
-    """Make the header of a row."""
-    given = {name: _frozen(value) for name, value in (column or {}).items()}
+    """Make the header of a row; what a later release wrote into it is passed over."""
+    given = {name: _frozen(value) for name, value in (column or {}).items() if name in NAMES}
     return Header(identity, transfer_syntax_uid, **given)
 
 

@@ -1,7 +1,7 @@
 """What the catalogue and the selection need to know of an object, read without its pixels."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag, Tag
 
+from receiver.instance.requested import Requested, read_requested
 from receiver.protocol.identity import Identity
 from receiver.protocol.values import integer, items, number, numbers, text, values
 from schema.errors import UnreadableObjectError
@@ -26,6 +27,8 @@ TAGS: Final = tuple(
         "AcquisitionDateTime", "AcquisitionDate",
         "AcquisitionTime", "AcquisitionNumber", "InstanceNumber", "NumberOfFrames",
         "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
+        "InstitutionalDepartmentName", "RequestingService", "CurrentPatientLocation",
+        "RequestedProcedurePriority",
         "Rows", "Columns", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
     )
 )  # fmt: skip
@@ -52,6 +55,8 @@ class Header:
         Image Position and Image Orientation (Patient), one pair for each frame (PS3.3 C.7.6.2).
     spacing_mm
         Pixel Spacing: row, column.
+    requested
+        How it was asked for and sent. It is no content: it is neither compared nor in the column.
     """
 
     identity: Identity
@@ -86,6 +91,7 @@ class Header:
     station_name: str = ""
     device: str = ""
     issuer_of_patient_id: str = ""
+    requested: Requested = field(default=Requested(), compare=False)
 
 
 def read_header(source: Path | BinaryIO) -> Header:
@@ -183,6 +189,7 @@ def make_header(ds: Dataset) -> Header:
         orientations=tuple(numbers(frame, "ImageOrientationPatient", 6) for frame in frames),
         spacing_mm=numbers(first, "PixelSpacing", 2),
         slice_thickness_mm=number(first, "SliceThickness"),
+        requested=read_requested(ds),
     )  # fmt: skip
 
 

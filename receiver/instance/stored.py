@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from receiver.inbox import OBJECT_SUFFIX
+from receiver.inbox import OBJECT_SUFFIX, priority_of
 from receiver.instance.header import Header, read_header
 from receiver.instance.pixels import require_end
 from receiver.protocol.file_meta import read_seal
+from schema.dicom import DimsePriority
 
 STORE: Final = "received"
 
@@ -27,6 +28,8 @@ class StoredObject:
         Of the dataset alone: the file meta names who wrote the file, which is not content.
     stored_at
         When the file got its last byte, just before its sender heard that it is safe.
+    priority
+        With which it was sent; known until it has its place in the store.
     """
 
     path: Path
@@ -35,6 +38,7 @@ class StoredObject:
     size_bytes: int
     sha256: str
     stored_at: datetime
+    priority: DimsePriority = DimsePriority.MEDIUM
 
     @property
     def place(self) -> str:
@@ -64,7 +68,9 @@ def read_stored(path: Path, association: str | None) -> StoredObject:
         header = read_header(file)
         require_end(file, header.transfer_syntax_uid)
     stored_at = datetime.fromtimestamp(status.st_mtime, UTC)
-    return StoredObject(path, association, header, status.st_size, digest.hex(), stored_at)
+    return StoredObject(
+        path, association, header, status.st_size, digest.hex(), stored_at, priority_of(path)
+    )
 
 
 def _name(uid: str) -> str:

@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import Final, Protocol
 
 from receiver.protocol.pdu import AbortReason, PdvFragment, ProtocolError
-from schema.dicom import DimseStatus
+from schema.dicom import DimsePriority, DimseStatus
 
 ELEMENT: Final = struct.Struct("<HHL")  # group, element, length
 US: Final = struct.Struct("<H")
@@ -31,6 +31,7 @@ class Tag(IntEnum):
     COMMAND_FIELD = 0x0100
     MESSAGE_ID = 0x0110
     MESSAGE_ID_BEING_RESPONDED_TO = 0x0120
+    PRIORITY = 0x0700
     DATA_SET_TYPE = 0x0800
     STATUS = 0x0900
     ERROR_COMMENT = 0x0902
@@ -71,6 +72,13 @@ class Command:
     def uid(self, tag: Tag) -> str:
         """Give an element of VR UI without its padding; empty if it is absent."""
         return self.elements.get(tag, b"").decode("latin-1").rstrip("\0 ")
+
+    @property
+    def priority(self) -> DimsePriority:
+        """What the sender says of its urgency; MEDIUM where it says nothing that we know."""
+        encoded = self.elements.get(Tag.PRIORITY, b"")
+        known = {US.pack(priority): priority for priority in DimsePriority}
+        return known.get(encoded, DimsePriority.MEDIUM)
 
     @property
     def has_dataset(self) -> bool:

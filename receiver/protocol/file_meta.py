@@ -20,7 +20,9 @@ UNSEALED: Final = bytes(DIGEST_BYTES)
 SEAL_HEADER: Final = LONG.pack(2, 0x0102, b"OB", DIGEST_BYTES)
 
 
-def encode_file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
+def encode_file_meta(
+    sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, called_ae: str = ""
+) -> bytes:
     """Write everything that stands before the dataset.
 
     The last 32 bytes are the place of the dataset's SHA-256, in Private Information (0002,0102);
@@ -34,6 +36,8 @@ def encode_file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_
             _text(0x0010, b"UI", transfer_syntax_uid),
             _text(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
             _text(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
+            # Receiving Application Entity Title: by which of our titles it was sent.
+            _text(0x0018, b"AE", called_ae) if called_ae else b"",
             _text(0x0100, b"UI", IMPLEMENTATION_CLASS_UID),  # Private Information Creator UID
             SEAL_HEADER + UNSEALED,
         )
@@ -66,6 +70,6 @@ def digest_matches(path: Path) -> bool:
 
 
 def _text(element: int, vr: bytes, value: str) -> bytes:
-    encoded = value.encode("ascii")
+    encoded = value.encode("ascii", "replace")
     encoded += (b"\0" if vr == b"UI" else b" ") * (len(encoded) % 2)
     return SHORT.pack(2, element, vr, len(encoded)) + encoded

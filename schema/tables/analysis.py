@@ -43,6 +43,12 @@ class Job(Base):
     waits_since: Mapped[datetime | None]
     worker_faults: Mapped[int] = mapped_column(default=0)  # how often its worker was at fault
 
+    # Its place in the queue, see schema.queue: points, what they are for, and from when on it takes
+    # turns with more urgent ones. A program that knows no order leaves them to the database.
+    weight: Mapped[float] = mapped_column(default=0, server_default="0")
+    weighed: Mapped[dict[str, Any] | None]
+    overdue_at: Mapped[datetime | None]
+
     outcome: Mapped[Outcome | None]
     reason: Mapped[str | None]
     priority: Mapped[int] = mapped_column(default=0)

@@ -29,6 +29,7 @@ class Association(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(64), unique=True)
     calling_ae: Mapped[str]
+    called_ae: Mapped[str | None] = mapped_column(String(16))  # by which of our titles
     peer: Mapped[str]
     opened_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]
@@ -59,6 +60,8 @@ class Series(Base):
     to_mm: Mapped[float | None]
     revision: Mapped[int] = mapped_column(default=1)
     removed_instances: Mapped[int] = mapped_column(default=0)  # rows that went with their files
+    # What its first object says of the request behind it: priority, department, service, location.
+    requested: Mapped[dict[str, Any] | None]
 
     study: Mapped[Study] = relationship(back_populates="series")
     instances: Mapped[list["Instance"]] = relationship(
@@ -100,6 +103,7 @@ class Instance(Base):
     sop_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH), index=True)
     sop_class_uid: Mapped[str] = mapped_column(String(UID_LENGTH))
     transfer_syntax_uid: Mapped[str] = mapped_column(String(UID_LENGTH))
+    dimse_priority: Mapped[int | None]  # of its C-STORE; NULL where it came in another way
     version: Mapped[int] = mapped_column(default=1)
     path: Mapped[str] = mapped_column(unique=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)

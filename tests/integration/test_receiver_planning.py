@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from receiver.__main__ import app
 from receiver.completeness.assess import CompletenessTimeouts
+from receiver.dispatch.order import load_order
 from receiver.dispatch.planner import Planner
 from receiver.force import UnknownStudyError, failed_since, force
 from receiver.instance.columns import header_column
@@ -186,7 +187,7 @@ def test_a_series_of_more_objects_than_any_head_has_is_refused_unread(clinic: Cl
     for path in clinic.settings.storage.rglob("*.dcm"):
         path.unlink()
     timeouts = CompletenessTimeouts.of(clinic.settings)
-    Planner(clinic.database, timeouts, rules).plan()
+    Planner(clinic.database, timeouts, rules, load_order()).plan()
     assert clinic.series(head).reason == "32 objects, more than a head CT has"
 
 

@@ -25,6 +25,7 @@ from schema.database import Database, read_clock, standing
 from schema.operation import read_operation
 from schema.owners import release_orphans
 from schema.peers import parse_addresses
+from schema.queue import most_overdue, most_urgent
 from schema.settings import Settings
 from schema.studies import heal
 from schema.tables import Instance, StoreCheck
@@ -35,7 +36,7 @@ from worker.delivery.destinations import DicomDestination, load_destinations
 from worker.delivery.events import queue_events
 from worker.delivery.standing import LISTED, read_standings
 from worker.delivery.unstated import unstated
-from worker.lease import claim, interrupted
+from worker.lease import claim
 from worklist.acknowledgement import overdue
 from worklist.listing import fingerprint
 from worklist.metrics import metrics_text
@@ -123,9 +124,10 @@ def _receiver(settings: Settings, database: Database, _folder: Path) -> dict[str
 
 
 def _worker(settings: Settings, database: Database, _folder: Path) -> dict[str, Query]:
-    numbers = count(FIRST_READY)
+    numbers, reading = count(FIRST_READY), _reader(database)
     return {
-        "interrupted job": lambda: interrupted(database),
+        "most urgent job": reading(lambda s: most_urgent(s, read_clock(s), FIRST_READY)),
+        "job that waits too long": reading(lambda s: most_overdue(s, read_clock(s), FIRST_READY)),
         "claim of a job": lambda: claim(database, next(numbers), settings),
     }
 

@@ -32,17 +32,22 @@ DEADLINE_S = 30
 class Scu:
     """One association; contexts have the identifiers 1, 3, 5 and so on."""
 
-    def __init__(self, address: Address, contexts: Syntaxes = ((CT, EXPLICIT),)) -> None:
+    def __init__(
+        self,
+        address: Address,
+        contexts: Syntaxes = ((CT, EXPLICIT),),
+        called: str = "IHSNET",
+    ) -> None:
         self.socket = socket.create_connection(address, DEADLINE_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            self.accepted = self._associate(contexts)
+            self.accepted = self._associate(contexts, called)
         except BaseException:
             self.socket.close()
             raise
 
-    def _associate(self, contexts: Syntaxes) -> list[int]:
-        self.socket.sendall(request(contexts))
+    def _associate(self, contexts: Syntaxes, called: str) -> list[int]:
+        self.socket.sendall(request(contexts, called=called))
         answer = self.receive()
         if answer[:1] != b"\x02":
             raise ConnectionRefusedError("the association was not accepted")
@@ -65,12 +70,18 @@ class Scu:
         self.send_data(encoded, context_id, is_last=True)
         return self.status()
 
-    def begin_store(self, sop_class_uid: str, sop_instance_uid: str, context_id: int = 1) -> None:
+    def begin_store(
+        self,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        context_id: int = 1,
+        priority: bytes = b"\0\0",
+    ) -> None:
         """Announce an object and send nothing of it."""
         self.command(
             context_id,
             (0x0002, _uid(sop_class_uid)), (0x0100, b"\x01\0"), (0x0110, b"\x07\0"),
-            (0x0700, b"\0\0"), (0x0800, b"\x01\0"), (0x1000, _uid(sop_instance_uid)),
+            (0x0700, priority), (0x0800, b"\x01\0"), (0x1000, _uid(sop_instance_uid)),
         )  # fmt: skip
 
     def echo(self, context_id: int = 1) -> int:

@@ -5,7 +5,7 @@ from receiver.protocol.rejection import CALLED_AE, CALLING_AE, CERTIFICATE
 from schema.callers import parse_callers
 
 RULES = AccessRules(
-    "IHSNET",
+    ("IHSNET", "IHSNET_STAT"),
     parse_callers("CT1@10.1.2.0/24,CT2@10.1.3.4/32,*@10.9.0.0/16"),
     {"CT2": "ct2.radiology.example"},
 )
@@ -16,6 +16,7 @@ CT2_NAMES = frozenset({"ct2.radiology.example", "scanner"})
     ("asked", "refusal"),
     [
         (AssociationRequest("CT1", "IHSNET", "10.1.2.3"), None),
+        (AssociationRequest("CT1", "IHSNET_STAT", "10.1.2.3"), None),
         (AssociationRequest("CT1", "IHSNET", "::ffff:10.1.2.3"), None),
         (AssociationRequest("CT1", "IHSNET", "10.1.3.3"), CALLING_AE),
         (AssociationRequest("ct1", "IHSNET", "10.1.2.3"), CALLING_AE),
@@ -40,6 +41,6 @@ def test_a_caller_gets_in_by_title_network_and_certificate(
 
 def test_an_empty_list_lets_nobody_in() -> None:
     assert (
-        refuse(AssociationRequest("CT1", "IHSNET", "127.0.0.1"), AccessRules("IHSNET", (), {}))
+        refuse(AssociationRequest("CT1", "IHSNET", "127.0.0.1"), AccessRules(("IHSNET",), (), {}))
         == CALLING_AE
     )

@@ -1,6 +1,7 @@
 """A header goes into a row and comes back the same."""
 
 import json
+from dataclasses import fields
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,14 @@ from receiver.instance.header import Header
 from tests.support.series import datasets, headers
 
 HEAD = {"desc": "Head", "plane": "axial"}
+RELEASED = {
+    "patient_id", "patient_name", "accession_number", "study_date", "study_description",
+    "modality", "series_description", "protocol_name", "body_part", "image_type", "kernel",
+    "contrast_agent", "burned_in", "quality_control", "multi_energy", "rescale_type", "kvp",
+    "acquired", "rows", "columns", "image_position_mm", "orientations", "spacing_mm",
+    "slice_thickness_mm", "patient_birth_date", "patient_sex", "study_time", "station_name",
+    "device", "issuer_of_patient_id",
+}  # fmt: skip
 
 
 def through_a_row(header: Header) -> Header:
@@ -32,3 +41,17 @@ def test_every_frame_keeps_its_position(positions: list[tuple[float, ...]]) -> N
 def test_what_is_empty_takes_no_room() -> None:
     (first, *_) = headers(datasets(HEAD))
     assert header_column(Header(first.identity, "1.2")) == {}
+
+
+def test_what_a_later_release_wrote_into_a_row_is_passed_over() -> None:
+    (first, *_) = headers(datasets(HEAD))
+    column = header_column(first) | {"of_a_later_release": [1, 2]}
+    assert header_from(first.identity, first.transfer_syntax_uid, column) == first
+
+
+def test_a_row_has_no_name_that_release_0_1_0_does_not_read() -> None:
+    """It makes a header of every name in the column, and stops at one that it does not know."""
+    names = {field.name for field in fields(Header)} - {
+        "identity", "transfer_syntax_uid", "requested",
+    }  # fmt: skip
+    assert names == RELEASED

@@ -1,14 +1,16 @@
 """The inbox: durable before success, and nothing half-kept."""
 
 import errno
+import json
 import os
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 
-from receiver.inbox import RESERVE, AssociationFolder, Inbox, read_sender
+from receiver.inbox import RESERVE, AssociationFolder, Inbox, priority_of, read_sender
 from receiver.protocol.file_meta import digest_matches, encode_file_meta
+from schema.dicom import DimsePriority
 from schema.errors import StorageFullError
 from tests.support.scu import CT, EXPLICIT, encode, image
 
@@ -132,3 +134,28 @@ def test_who_sent_is_known_again_from_the_folder(folder: AssociationFolder) -> N
 def test_a_torn_note_of_the_sender_costs_only_the_name(folder: AssociationFolder) -> None:
     (folder.path / "sender.json").write_text('{"calling')
     assert read_sender(folder.path).calling_ae == ""
+
+
+def test_what_a_later_release_wrote_beside_the_sender_is_passed_over(
+    folder: AssociationFolder,
+) -> None:
+    note = folder.path / "sender.json"
+    note.write_text(json.dumps(json.loads(note.read_text()) | {"of_a_later_release": 1}))
+    assert read_sender(folder.path).calling_ae == "CT1"
+
+
+def test_a_note_of_the_sender_has_no_name_that_release_0_1_0_does_not_read(
+    folder: AssociationFolder,
+) -> None:
+    note = json.loads((folder.path / "sender.json").read_text())
+    assert set(note) == {"calling_ae", "peer", "opened_at"}
+
+
+@pytest.mark.parametrize("priority", DimsePriority)
+def test_the_priority_of_an_object_is_known_from_its_file(
+    folder: AssociationFolder, priority: DimsePriority
+) -> None:
+    incoming = folder.begin(META, LIMIT)
+    path = incoming.keep(priority)
+    assert priority_of(path) == priority
+    assert path.suffix == ".dcm"

@@ -35,6 +35,7 @@ def test_the_default_is_embedded_and_lies_in_var() -> None:
         ("TRIAGE_AE_TITLE", "A TITLE THAT IS TOO LONG"),
         ("TRIAGE_AE_TITLE", "BACK\\SLASH"),
         ("TRIAGE_AE_TITLE", "   "),
+        ("TRIAGE_MORE_AE_TITLES", "IHSNET_STAT,BACK\\SLASH"),
         ("TRIAGE_LOG_LEVEL", "LOUD"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from schema.hemorrhage_subtypes import BLOOD_RGB, SUBTYPES, Claim
 from schema.states import JobState, Outcome
 from worklist.entries import FindingRow
-from worklist.explanation import JobAccount
+from worklist.explanation import JobAccount, QueueAccount
 from worklist.viewing import HIGH, WIDE, layers, strip
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -21,7 +21,7 @@ def job(slices: dict[str, list[float]] | None = None, **claims: Claim) -> JobAcc
         outcome=Outcome.POSITIVE, reason=None, priority=1, priority_reason=None, rule_version=None,
         measured={}, look={}, timings_s={}, model=None, model_sha256=None, objects=(),
         findings=tuple(FindingRow(key, 0.9, 3.0, True, claim) for key, claim in claims.items()),
-        slices=dict(slices or {}),
+        slices=dict(slices or {}), queue=QueueAccount(None, None, 0, (), None, None),
     )  # fmt: skip
 
 

@@ -1,0 +1,61 @@
+"""Whose turn it is: the most urgent job, and the one that has waited too long in turn with it."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from schema.database import Database, read_clock
+from schema.owners import release_orphans
+from schema.queue import most_overdue, most_urgent
+from schema.settings import Settings
+from worker.lease import Lease, claim
+
+MOST_TRIES = 50  # each lost to another worker, which has that job now
+
+
+class Turns:
+    """Takes jobs for one worker process.
+
+    Parameters
+    ----------
+    clock
+        Says how late it is, to a session of the database.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        clock: Callable[[Session], datetime] = read_clock,
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._clock = clock
+        self._by_age = True  # whether an overdue job, if there is one, has the next turn
+
+    def take(self, named: int) -> Lease | None:
+        """Claim the job whose turn it is; None where nothing waits.
+
+        Parameters
+        ----------
+        named
+            The job that the message names, which may be another.
+        """
+        release_orphans(self._database)
+        for _ in range(MOST_TRIES):
+            overdue, urgent = self._look(named)
+            by_age = self._by_age and overdue is not None
+            job_id = overdue if by_age else urgent
+            if job_id is None:
+                return None
+            lease = claim(self._database, job_id, self._settings)
+            if lease is not None:
+                self._by_age = not by_age
+                return lease
+        return None
+
+    def _look(self, named: int) -> tuple[int | None, int | None]:
+        with self._database.reading() as session:
+            now = self._clock(session)
+            return most_overdue(session, now, named), most_urgent(session, now, named)
