@@ -24,7 +24,9 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_S = 30  # how long SQLite waits for another writer
 CONNECT_TIMEOUT_S = 5
 SQLITE = "sqlite"
-PROGRAM = 1  # raised by one with each release; what `Compatibility.oldest_program` is held against
+# Raised by one with each release (1 is 0.1.0); what `Compatibility.oldest_program` and a job's
+# `needs_program` are held against.
+PROGRAM = 2
 UPGRADE_LOCK = 0x1_5B_11  # of PostgreSQL's advisory locks: ours for migrations
 READ_ONLY = {"triage_read_only": True}
 DISCREET = {"hide_parameters": True}  # errors are logged, and a statement's values name patients

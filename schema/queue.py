@@ -16,6 +16,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from schema.database import PROGRAM
 from schema.states import JobState
 from schema.tables import Job
 
@@ -53,6 +54,8 @@ def is_waiting(now: datetime) -> ColumnElement[bool]:
 def may_be_taken(now: datetime, named: int | None = None) -> ColumnElement[bool]:
     """Say of a waiting job that it may begin: one that was put back does when its pause is over.
 
+    One that needs a later program than this is left to a worker that has it.
+
     Parameters
     ----------
     named
@@ -60,7 +63,8 @@ def may_be_taken(now: datetime, named: int | None = None) -> ColumnElement[bool]
     """
     lapsed = and_(Job.state == JobState.RUNNING, Job.lease_until < now)
     begins = or_(Job.last_error.is_(None), Job.due_at <= now, Job.id == named)
-    return or_(and_(Job.state == JobState.READY, begins), lapsed)
+    can = Job.needs_program <= PROGRAM
+    return and_(can, or_(and_(Job.state == JobState.READY, begins), lapsed))
 
 
 def most_urgent(session: Session, now: datetime, named: int | None = None) -> int | None:

@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import CursorResult, and_, or_, select, update
 from sqlalchemy.orm import Session
 
-from schema.database import Database, read_clock
+from schema.database import PROGRAM, Database, read_clock
 from schema.errors import LeaseLostError, TransientError
 from schema.owners import is_gone, this_process
 from schema.settings import Settings
@@ -54,6 +54,7 @@ def claim(database: Database, job_id: int, settings: Settings) -> Lease | None:
             update(Job)
             .where(
                 Job.id == job_id,
+                Job.needs_program <= PROGRAM,
                 or_(Job.state == JobState.READY, and_(Job.state == JobState.RUNNING, lapsed)),
             )
             .values(

@@ -48,6 +48,8 @@ class Job(Base):
     weight: Mapped[float] = mapped_column(default=0, server_default="0")
     weighed: Mapped[dict[str, Any] | None]
     overdue_at: Mapped[datetime | None]
+    # The oldest program that may work on it, as `Compatibility` says it of all tables.
+    needs_program: Mapped[int] = mapped_column(default=1, server_default="1")
 
     outcome: Mapped[Outcome | None]
     reason: Mapped[str | None]

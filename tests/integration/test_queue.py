@@ -15,7 +15,7 @@ from receiver.dispatch.order import load_order
 from receiver.inbox import Inbox
 from receiver.instance.header import read_header
 from receiver.protocol.file_meta import encode_file_meta
-from schema.database import Database, read_clock
+from schema.database import PROGRAM, Database, read_clock
 from schema.dicom import DimsePriority
 from schema.errors import StorageAwayError
 from schema.queue import read_queue
@@ -25,7 +25,7 @@ from schema.tables import Job, Series
 from tests.support.receivers import acceptors
 from tests.support.rows import add_job, add_series, add_study
 from tests.support.scu import CT, EXPLICIT, Scu, encode, image
-from worker.lease import Lease
+from worker.lease import Lease, claim
 from worker.results import record_failure, requeue
 from worker.turns import Turns
 from worklist.queries import read_explanation
@@ -151,6 +151,13 @@ def test_jobs_of_a_release_without_an_order_are_not_forgotten(queue: Queue) -> N
         assert (old.weight, old.overdue_at) == (0, None)
         queue.names[old.id] = "old"
     assert sorted(filter(None, [queue.analyse(), queue.analyse()])) == ["new", "old"]
+
+
+def test_a_job_that_needs_a_later_program_is_left_to_a_worker_that_has_it(queue: Queue) -> None:
+    later = queue.add("later", 100, needs_program=PROGRAM + 1)
+    queue.add("ours", needs_program=PROGRAM)
+    assert [queue.analyse(later), queue.analyse(later)] == ["ours", None]
+    assert claim(queue.database, later, queue.settings) is None
 
 
 def test_of_many_workers_each_has_a_job_of_its_own(queue: Queue) -> None:

@@ -1,4 +1,4 @@
-"""Order the queue: how a study was sent and asked for, and the weight of its jobs."""
+"""Order the queue: how a study was sent and asked for, the weight of its jobs, who may do them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,6 +17,7 @@ COLUMNS = (
     ("job", lambda: sa.Column("weight", sa.Float(), server_default="0", nullable=False)),
     ("job", lambda: sa.Column("weighed", sa.JSON(), nullable=True)),
     ("job", lambda: sa.Column("overdue_at", UtcDateTime(), nullable=True)),
+    ("job", lambda: sa.Column("needs_program", sa.Integer(), server_default="1", nullable=False)),
 )
 
 
