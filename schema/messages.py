@@ -1,4 +1,8 @@
-"""What goes over the broker: a task name and a job id, nothing else."""
+"""What goes over the broker: a task name and a job id, nothing else.
+
+The name is the version. A later release may add arguments, which are passed over; where the first
+changes its meaning, the name changes, and the release sends both while the one before may run.
+"""
 
 from dataclasses import dataclass
 from typing import Final

@@ -72,8 +72,11 @@ class AnalyseTask(Task):  # type: ignore[misc]
 
 
 @app.task(name=ANALYSE, base=AnalyseTask)
-def analyse_job(job_id: int) -> None:
-    """Analyse one job, unless somebody else does or did; the edge where errors become states."""
+def analyse_job(job_id: int, *_later: object, **_more: object) -> None:
+    """Analyse one job, unless somebody else does or did; the edge where errors become states.
+
+    What a later release adds to a message is passed over: it says that something waits.
+    """
     engine = fitness.engine()
     if not wait_until_there(settings.storage, STORAGE_PATIENCE_S):
         log.warning("storage is away, no job is taken", storage=str(settings.storage))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from schema.database import Database, connect, is_current
+from schema.database import Database, connect, require_fit
 from schema.errors import DatabaseUnavailableError, SettingsError
 from schema.settings import Settings
 from worklist.window import Window
@@ -19,7 +19,7 @@ def open_to_read(settings: Settings) -> Database:
     SettingsError
         If no database is where the settings say.
     DatabaseUnavailableError
-        If it does not answer or its migrations are behind.
+        If it does not answer, its migrations are behind, or it is too new.
     """
     url = sa.make_url(settings.database)
     if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():
@@ -28,11 +28,11 @@ def open_to_read(settings: Settings) -> Database:
             f"{setting}: there is no database {url.database}; start the system first, or correct it"
         )
     database = connect(settings)
-    if not is_current(database):
+    try:
+        require_fit(database)
+    except DatabaseUnavailableError:
         database.engine.dispose()
-        raise DatabaseUnavailableError(
-            "database: not at the newest migration; run python -m schema upgrade"
-        )
+        raise
     return database
 
 

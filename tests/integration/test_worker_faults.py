@@ -244,6 +244,12 @@ def test_an_interrupted_job_goes_before_the_one_that_the_message_names(desk: Des
         assert session.get_one(Job, named).token == 0
 
 
+def test_what_a_later_release_adds_to_a_message_is_passed_over(desk: Desk) -> None:
+    desk.tasks.fitness._engine = Ends(GeometryError("no stack"))
+    desk.tasks.analyse_job(desk.job_id, "more", program=9)
+    assert desk.job().state == JobState.FAILED
+
+
 def test_the_line_that_a_study_is_analysed_carries_its_key(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

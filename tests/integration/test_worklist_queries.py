@@ -14,6 +14,7 @@ from schema.tables import Finding, Instance, Job, ResultObject, Series, Study
 from tests.support.rows import series_row, study_row
 from worklist.entries import Entry
 from worklist.explanation import Explanation
+from worklist.opening import open_to_read
 from worklist.queries import read_explanation, read_worklist
 from worklist.window import Place, View, Window
 
@@ -386,3 +387,13 @@ def test_a_database_that_lost_its_tables_is_an_error_and_no_empty_list(database:
         session.execute(sa.text("ALTER TABLE study RENAME TO elsewhere"))
     with pytest.raises(DatabaseUnavailableError):
         read_worklist(database, STORAGE)
+
+
+def test_the_list_is_read_from_tables_that_a_later_release_has_upgraded(
+    database: Database, tmp_path: Path
+) -> None:
+    with database.transaction() as session:
+        session.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    opened = open_to_read(Settings(home=tmp_path))
+    assert read_worklist(opened, STORAGE).entries == ()
+    opened.engine.dispose()

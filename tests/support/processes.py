@@ -63,13 +63,19 @@ class Site:
     database: Database
     log: Path
     parts: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    program: Path | None = None  # the folder of another release, whose programs are started
 
     def start(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start a part in a process group of its own; `environment` is for it alone."""
         given = self._environment() | environment
         with self.log.open("ab") as log:
             part = subprocess.Popen(
-                command, env=given, stdout=log, stderr=log, start_new_session=True
+                command,
+                env=given,
+                cwd=self.program,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         self.parts.append(part)
         return part
@@ -134,4 +140,6 @@ class Site:
             for name in self.settings.model_fields_set
             if (value := getattr(self.settings, name)) is not None and name != "callers"
         }
+        if self.program is not None:
+            given |= {"PYTHONPATH": str(self.program)}
         return os.environ | given | {"TRIAGE_CALLERS": "*@127.0.0.0/8", "TRIAGE_DEVICE": "cpu"}
