@@ -53,6 +53,7 @@ RECORD_DEADLINE_S: Final = 60  # an answer that took a minute is worth waiting f
 BUG: Final = "the analysis stopped with an error in this software; the worker's log has it"
 
 fitness = Fitness(settings)
+turns = Turns()
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def analyse_job(job_id: int, *_later: object, **_more: object) -> None:
     try:
         # A message says that something waits. Whose turn it is, the database knows; the message of
         # the job that this one names is sent again.
-        lease = _turns().take(job_id)
+        lease = turns.take(_database(), job_id, settings)
         if lease is not None:
             with structlog.contextvars.bound_contextvars(job=lease.job_id, attempt=lease.attempt):
                 _attempt(engine, lease)
@@ -180,11 +181,6 @@ def _tell(write: Callable[[], None]) -> None:
 @cache
 def _database() -> Database:
     return wait_for_database(settings, DATABASE_DEADLINE_S)
-
-
-@cache
-def _turns() -> Turns:
-    return Turns(_database(), settings)
 
 
 @worker_process_init.connect

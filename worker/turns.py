@@ -23,18 +23,11 @@ class Turns:
         Says how late it is, to a session of the database.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        settings: Settings,
-        clock: Callable[[Session], datetime] = read_clock,
-    ) -> None:
-        self._database = database
-        self._settings = settings
+    def __init__(self, clock: Callable[[Session], datetime] = read_clock) -> None:
         self._clock = clock
         self._by_age = True  # whether an overdue job, if there is one, has the next turn
 
-    def take(self, named: int) -> Lease | None:
+    def take(self, database: Database, named: int, settings: Settings) -> Lease | None:
         """Claim the job whose turn it is; None where nothing waits.
 
         Parameters
@@ -42,20 +35,20 @@ class Turns:
         named
             The job that the message names, which may be another.
         """
-        release_orphans(self._database)
+        release_orphans(database)
         for _ in range(MOST_TRIES):
-            overdue, urgent = self._look(named)
+            overdue, urgent = self._look(database, named)
             by_age = self._by_age and overdue is not None
             job_id = overdue if by_age else urgent
             if job_id is None:
                 return None
-            lease = claim(self._database, job_id, self._settings)
+            lease = claim(database, job_id, settings)
             if lease is not None:
                 self._by_age = not by_age
                 return lease
         return None
 
-    def _look(self, named: int) -> tuple[int | None, int | None]:
-        with self._database.reading() as session:
+    def _look(self, database: Database, named: int) -> tuple[int | None, int | None]:
+        with database.reading() as session:
             now = self._clock(session)
             return most_overdue(session, now, named), most_urgent(session, now, named)

@@ -21,6 +21,7 @@ from schema.errors import StorageAwayError
 from schema.queue import read_queue
 from schema.settings import Settings
 from schema.states import JobState, Outcome
+from schema.studies import update_study
 from schema.tables import Job, Series
 from tests.support.receivers import acceptors
 from tests.support.rows import add_job, add_series, add_study
@@ -40,7 +41,7 @@ class Queue:
     def __init__(self, settings: Settings, database: Database) -> None:
         self.settings, self.database = settings, database
         self.now = self.start = database.now()
-        self.worker = Turns(database, settings, lambda _session: self.now)
+        self.worker = Turns(lambda _session: self.now)
         self.names: dict[int, str] = {}
 
     def add(self, name: str, weight: float = 0, **columns: Any) -> int:
@@ -55,7 +56,7 @@ class Queue:
             return job.id
 
     def take(self, named: int = 0) -> Lease | None:
-        return self.worker.take(named)
+        return self.worker.take(self.database, named, self.settings)
 
     def analyse(self, named: int = 0) -> str | None:
         """Take a job and end it; give its name."""
@@ -149,6 +150,7 @@ def test_jobs_of_a_release_without_an_order_are_not_forgotten(queue: Queue) -> N
         session.execute(sa.insert(table).values(dict(zip(known, values, strict=True))))
         old = session.scalars(sa.select(Job).where(Job.series_id == series.id)).one()
         assert (old.weight, old.overdue_at) == (0, None)
+        update_study(session, series.study)
         queue.names[old.id] = "old"
     assert sorted(filter(None, [queue.analyse(), queue.analyse()])) == ["new", "old"]
 
@@ -166,9 +168,8 @@ def test_of_many_workers_each_has_a_job_of_its_own(queue: Queue) -> None:
     start = threading.Barrier(8)
 
     def race(_: int) -> int | None:
-        worker = Turns(queue.database, queue.settings)
         start.wait()
-        lease = worker.take(0)
+        lease = Turns().take(queue.database, 0, queue.settings)
         return None if lease is None else lease.job_id
 
     with ThreadPoolExecutor(8) as pool:
