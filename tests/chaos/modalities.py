@@ -16,7 +16,8 @@ from tests.support.phantoms import FEW_MM, HEAD_MM, Phantom
 from tests.support.scu import CT, EXPLICIT, Scu, encode
 
 PAUSE_S: Final = 0.1  # before the next receiver is asked
-HEADS_EVERY: Final = 5  # the other studies are of water, and end before the network
+SIZE: Final = 160  # pixels of 1 mm
+WATER_EVERY: Final = 5  # these studies end before the network
 
 
 @dataclass
@@ -51,9 +52,11 @@ class Modalities:
 
     def _send(self, number: int) -> None:
         """Send one study; what was not acknowledged goes to the other receiver."""
-        is_head = number % HEADS_EVERY == 0
+        is_head = number % WATER_EVERY != 0
         uid = generate_uid()[:50]
-        images = Phantom(HEAD_MM if is_head else FEW_MM, study=uid, skull=is_head).datasets
+        images = Phantom(
+            HEAD_MM if is_head else FEW_MM, study=uid, skull=is_head, size=SIZE, spacing_mm=1.0
+        ).datasets
         self.studies[uid] = len(images)
         left = [(str(ds.SOPInstanceUID), encode(ds)) for ds in images]
         for port in itertools.islice(itertools.cycle(self.ports), number, None):

