@@ -17,7 +17,7 @@ from receiver.completeness.scp import announcements_taken
 from receiver.dispatch.planner import Planner
 from receiver.force import UnknownStudyError, failed_since, force
 from receiver.inbox import Inbox
-from receiver.metrics import serve_metrics
+from receiver.metrics import receiver_life, serve_metrics
 from receiver.periodic.steps import receiver_steps
 from receiver.periodic.sweeper import Sweeper
 from receiver.processes.pool import AcceptorPool
@@ -148,15 +148,18 @@ def serve(settings: Settings, stopped: threading.Event) -> None:
     inbox.close_abandoned()
     close_all_associations(database)
     sweeper = Sweeper(receiver_steps(settings, database))
+    life = receiver_life(settings, database, pool.count)
     try:
         for kind, (host, port) in pool.start().items():
             log.info("receiver listens", kind=kind, host=host, port=port, title=settings.ae_title)
-        serve_metrics(settings, database)
+        serve_metrics(settings, database, life)
         with announcements_taken(settings, database):
             sweeper.start(stopped)
+            life.start()
             stopped.wait()
     finally:
         pool.stop()
+        life.stop()
     sweeper.join()
     Catalogue(database, settings.storage).take_in()  # what was acknowledged last has its row
     log.info("receiver stopped")

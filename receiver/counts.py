@@ -6,12 +6,13 @@ PROMETHEUS_MULTIPROC_DIR names, and without that variable they go nowhere.
 """
 
 import shutil
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from prometheus_client import Counter, Gauge
-from prometheus_client.multiprocess import mark_process_dead
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from schema.dicom import DimseStatus
 from schema.settings import Settings
@@ -24,11 +25,19 @@ DIMSE: Final = "C-STORE"
 STOW: Final = "STOW-RS"
 STORED: Final = DimseStatus.SUCCESS
 
+MOST_TITLES: Final = 50  # in one process
+OTHERS: Final = "(others)"
+_titles: set[str] = set()
+_lock = threading.Lock()
+
 ASSOCIATIONS: Final = Counter(
     "triage_associations", "Association requests by what became of them", ["outcome"]
 )
 OPEN_ASSOCIATIONS: Final = Gauge(
     "triage_associations_open", "Associations that are open now", multiprocess_mode="livesum"
+)
+REJECTIONS: Final = Counter(
+    "triage_rejections", "Associations that were rejected", ["reason", "calling_ae"]
 )
 CONNECTIONS_REFUSED: Final = Counter(
     "triage_connections_refused", "Connections hung up on because the peer had too many"
@@ -39,6 +48,15 @@ OBJECTS: Final = Counter(
     ["way", "status"],
 )
 OBJECT_BYTES: Final = Counter("triage_object_bytes", "Bytes of datasets that were stored")
+
+
+def count_rejection(reason: str, calling_ae: str) -> None:
+    """Count an association that was rejected; a caller may call itself something new each time."""
+    with _lock:
+        if calling_ae not in _titles and len(_titles) >= MOST_TITLES:
+            calling_ae = OTHERS
+        _titles.add(calling_ae)
+    REJECTIONS.labels(reason, calling_ae).inc()
 
 
 def count_object(way: str, status: int, size_bytes: int) -> None:
@@ -61,12 +79,20 @@ def clear_counts(settings: Settings) -> None:
 
 def counting_environment(settings: Settings) -> Mapping[str, str]:
     """Give what a process at the front door needs in its environment to count."""
-    if settings.metrics_port is None:
-        return {}
     return {VARIABLE: str(counts_folder(settings))}
 
 
 def forget_process(settings: Settings, process_id: int) -> None:
     """Take what a process that is gone had open out of the sum."""
-    if settings.metrics_port is not None:
-        mark_process_dead(process_id, str(counts_folder(settings)))  # type: ignore[no-untyped-call]
+    mark_process_dead(process_id, str(counts_folder(settings)))  # type: ignore[no-untyped-call]
+
+
+def read_rejections(folder: Path) -> dict[tuple[str, str], int]:
+    """Sum up what all processes rejected since they began, by reason and calling AE title."""
+    collector = MultiProcessCollector(CollectorRegistry(), str(folder))  # type: ignore[no-untyped-call]
+    return {
+        (sample.labels["reason"], sample.labels["calling_ae"]): int(sample.value)
+        for family in collector.collect()  # type: ignore[no-untyped-call]
+        if family.name == "triage_rejections"
+        for sample in family.samples
+    }

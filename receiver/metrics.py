@@ -1,14 +1,13 @@
-"""The receiver's metrics page for Prometheus: what its processes counted, and how things stand.
+"""The receiver's pages: whether it is ready, what its processes counted, and how things stand.
 
-Off unless TRIAGE_METRICS_PORT is set.
+Off unless TRIAGE_METRICS_PORT is set; the sign of life in the tables is given anyway.
 """
 
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -22,20 +21,48 @@ from receiver.inbox import FOLDER, OBJECT_SUFFIX
 from schema.database import Database, read_clock
 from schema.errors import DatabaseUnavailableError
 from schema.identity import IdentityChange
+from schema.monitoring.disk import StorageCollector, sees_storage, storage_missing
+from schema.monitoring.life import Check, Life
+from schema.monitoring.outcomes import OutcomeCollector
+from schema.monitoring.pages import Pages, open_pages
+from schema.monitoring.signs import Part
+from schema.monitoring.site import SiteCollector
 from schema.settings import Settings
 from schema.states import JobState, SeriesState
 from schema.tables import Commitment, IdentityEvent, Job, Series, Study
 
 
-def serve_metrics(settings: Settings, database: Database) -> int | None:
-    """Open the metrics page, if it is wanted; return its port."""
+def receiver_life(settings: Settings, database: Database, acceptors: Callable[[], int]) -> Life:
+    """Make what looks after the receiver: it can take images while storage and acceptors are there.
+
+    The database is no part of that: what is acknowledged meanwhile is safe, and catalogued later.
+    """
+    checks: Mapping[str, Check] = {
+        "storage": lambda: storage_missing(settings.storage),
+        "acceptors": lambda: None if acceptors() else "no acceptor process runs, see the log",
+    }
+    return Life(Part.RECEIVER, database, checks)
+
+
+def serve_metrics(settings: Settings, database: Database, life: Life) -> Pages | None:
+    """Open the receiver's pages, if they are wanted.
+
+    Raises
+    ------
+    SettingsError
+        If somebody else has the port.
+    """
     if settings.metrics_port is None:
         return None
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(counts_folder(settings)))  # type: ignore[no-untyped-call]
+    registry.register(StorageCollector(settings, life))
+    registry.register(FilesCollector(settings, life))
     registry.register(StandingCollector(settings, database))
-    server, _ = start_http_server(settings.metrics_port, settings.metrics_host, registry)
-    return int(server.server_port)
+    registry.register(SiteCollector(settings, database))
+    registry.register(OutcomeCollector(database))
+    name = "TRIAGE_METRICS_PORT"
+    return open_pages(name, settings.metrics_host, settings.metrics_port, life, registry)
 
 
 @dataclass(frozen=True)
@@ -50,24 +77,33 @@ class Waiting:
     mismatches_open: int
 
 
+class FilesCollector(Collector):
+    """What lies in the storage and has no row."""
+
+    def __init__(self, settings: Settings, life: Life) -> None:
+        self._storage = settings.storage
+        self._life = life
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Count the files, of a storage that was there at the last look."""
+        if not sees_storage(self._life):
+            return
+        inbox = sum(1 for _ in (self._storage / FOLDER).glob(f"*/*{OBJECT_SUFFIX}"))
+        yield _gauge("inbox_objects", "Objects that are safe, but not catalogued yet", inbox)
+        aside = sum(1 for _ in (self._storage / QUARANTINE).glob("*"))
+        yield _gauge("quarantined_objects", "Objects that were set aside, see the log", aside)
+
+
 class StandingCollector(Collector):
     """How things stand at the moment of the question."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
-        self._storage = settings.storage
         self._database = database
         files = TlsFiles.of(settings)
         self._certificate = None if files is None else files.certificate
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Give each gauge; without a database, those that need none."""
-        inbox = sum(1 for _ in (self._storage / FOLDER).glob(f"*/*{OBJECT_SUFFIX}"))
-        yield _gauge("inbox_objects", "Objects that are safe, but not catalogued yet", inbox)
-        aside = sum(1 for _ in (self._storage / QUARANTINE).glob("*"))
-        yield _gauge("quarantined_objects", "Objects that were set aside, see the log", aside)
-        yield _gauge(
-            "storage_free_bytes", "Free space of the storage", shutil.disk_usage(self._storage).free
-        )
         if self._certificate is not None:
             left = expires_at(self._certificate) - datetime.now(UTC)
             yield _gauge(

@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from schema import broker, database
 from schema.errors import StorageAwayError, TriageError
+from schema.monitoring.signs import forget_host
 from schema.operation import describe, read_operation
 from schema.settings import Settings, make_home, settings_or_exit, stop
 from schema.storage import is_there
@@ -50,6 +52,17 @@ def check() -> None:
     raise typer.Exit(1 if failed else 0)
 
 
+@app.command()
+def forget(host: Annotated[str, typer.Argument(help="As `check` names it.")]) -> None:
+    """Forget what ran on a host that was taken away and gives no sign any more."""
+    try:
+        with database.connect(settings_or_exit()).transaction() as session:
+            rows = forget_host(session, host)
+    except TriageError as error:
+        stop(error)
+    typer.echo(f"{rows} forgotten of {host}")
+
+
 @app.command(name="broker")
 def run_broker() -> None:
     """Run the private Redis of the embedded default in the foreground."""
@@ -73,7 +86,7 @@ def _probe_broker(settings: Settings) -> str:
 def _describe_operation(settings: Settings) -> list[tuple[str, str]]:
     try:
         with database.connect(settings).reading() as session:
-            return list(describe(read_operation(session, settings.lease_s)))
+            return list(describe(read_operation(session, settings.study_late_s)))
     except TriageError as error:
         return [("tables", f"FAILED: {error}")]
 

@@ -10,6 +10,9 @@ from schema.settings import Settings
 # They quote what they read, and what they read may be a name: "Invalid value for VR UI: ...".
 NOISY = ("pynetdicom", "pydicom", "highdicom", "alembic", "py.warnings")
 
+# A line for each message and each request, however little it says: at DEBUG alone.
+POLLING = ("celery.worker.strategy", "celery.app.trace", "httpx", "httpcore")
+
 # Prints a traceback of what it raises, and we log, anyway.
 TALKATIVE = ("pynetdicom.utils",)
 
@@ -36,6 +39,8 @@ def set_up_log(settings: Settings) -> None:
     logging.captureWarnings(capture=True)
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)
+    for name in POLLING:
+        logging.getLogger(name).setLevel(_at_least_warning(settings.log_level))
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     structlog.configure(
@@ -44,6 +49,10 @@ def set_up_log(settings: Settings) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _at_least_warning(level: str) -> str:
+    return "WARNING" if level == "INFO" else level
 
 
 def _renderer() -> structlog.typing.Processor:

@@ -1,11 +1,7 @@
-"""How the operation goes, by what the tables know: who works, what waits, what came last.
-
-An idle worker leaves no trace in them, and neither does an association that was rejected: those
-are counted by the receiver alone (TRIAGE_METRICS_PORT).
-"""
+"""How the operation goes, by what the tables know: who works, what waits, what came last."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,39 +10,17 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from schema.database import read_clock
+from schema.monitoring.open_studies import Reconciliation, reconcile
+from schema.monitoring.rejections import Refused, read_rejections
+from schema.monitoring.signs import Part, Running, read_running
 from schema.states import JobState, Outcome
 from schema.tables import Association, Instance, Job, Study
 
-NEWEST_JOBS: Final = 1000  # where workers are looked for: bounded, however many jobs there were
 RECENT: Final = timedelta(hours=1)
 PLACES: Final = (-1, 0, 1, 2, 3)  # all of them: with each named, the index finds the last hour
 UNANALYSED: Final = (Outcome.NOT_ANALYSED, Outcome.FAILED)
 MOST_REASONS: Final = 10
-
-
-@dataclass(frozen=True)
-class Worker:
-    """A host that analyses."""
-
-    host: str
-    model: str | None  # of its last result; None before the first
-    alive_at: datetime  # when it last extended a lease or ended a job
-    running: int
-
-
-@dataclass(frozen=True)
-class _Taken:
-    """What is asked of a job that a worker took."""
-
-    id: int
-    owner: str | None
-    state: JobState
-    model: str | None
-    lease_until: datetime | None
-    finished_at: datetime | None
-
-
-TAKEN: Final = (Job.id, Job.owner, Job.state, Job.model, Job.lease_until, Job.finished_at)
+Ago = Callable[[datetime], str]
 
 
 @dataclass(frozen=True)
@@ -71,39 +45,33 @@ class Operation:
     """What an operator asks first."""
 
     read_at: datetime
-    workers: tuple[Worker, ...]
+    running: tuple[Running, ...]
+    jobs_by_host: Mapping[str, int]  # those that are analysed now
     oldest_job: OldestJob | None
     last_reception: Reception | None
+    rejections: tuple[tuple[Refused, int], ...]
+    studies: Reconciliation
     unanalysed: Mapping[str, int]  # of the last hour, by outcome and reason
 
 
-def read_operation(session: Session, lease_s: float) -> Operation:
-    """Read how the operation goes; a running job's last sign of life follows from its lease."""
+def read_operation(session: Session, late_s: float) -> Operation:
+    """Read how the operation goes; late is a study in which nothing moved for so long."""
     now = read_clock(session)
     return Operation(
         now,
-        tuple(_read_workers(session, timedelta(seconds=lease_s))),
+        read_running(session),
+        _read_jobs_by_host(session),
         _read_oldest_job(session),
         _read_last_reception(session),
+        tuple(read_rejections(session, now - RECENT, MOST_REASONS)),
+        reconcile(session, late_s),
         _read_unanalysed(session, now - RECENT),
     )
 
 
-def _read_workers(session: Session, lease: timedelta) -> Iterator[Worker]:
-    newest = session.scalar(select(func.max(Job.id))) or 0
-    by_host: dict[str, list[_Taken]] = {}
-    # Two questions, each with its index; with OR and an order the table would be walked.
-    for chosen in (Job.id > newest - NEWEST_JOBS, Job.state == JobState.RUNNING):
-        for job in session.execute(select(*TAKEN).where(chosen, Job.owner.is_not(None))):
-            by_host.setdefault((job.owner or "").partition(":")[0], []).append(_Taken(*job))
-    for host, jobs in sorted(by_host.items()):
-        running = {job.id: job for job in jobs if job.state is JobState.RUNNING}
-        ended = [job for job in jobs if job.finished_at]
-        alive = [job.lease_until - lease for job in running.values() if job.lease_until]
-        alive += [job.finished_at for job in ended if job.finished_at]
-        models = [job.model for job in sorted(ended, key=lambda job: job.id) if job.model]
-        if alive:
-            yield Worker(host, models[-1] if models else None, max(alive), len(running))
+def _read_jobs_by_host(session: Session) -> Mapping[str, int]:
+    owners = session.scalars(select(Job.owner).where(Job.state == JobState.RUNNING))
+    return Counter((owner or "").partition(":")[0] for owner in owners)
 
 
 def _read_oldest_job(session: Session) -> OldestJob | None:
@@ -142,19 +110,42 @@ def describe(operation: Operation) -> Iterator[tuple[str, str]]:
         seconds = max((operation.read_at - moment).total_seconds(), 0)
         return f"{timedelta(seconds=round(seconds))} ago"
 
-    for worker in operation.workers:
-        busy = f", {worker.running} running" if worker.running else ""
-        model = worker.model or "no result yet"
-        yield "worker", f"{worker.host}: {model}, last sign of life {ago(worker.alive_at)}{busy}"
-    if not operation.workers:
-        yield "worker", "none has taken a job yet"
+    yield from _describe_running(operation, ago)
     job = operation.oldest_job
     cause = f", waits for {job.waits_for}" if job and job.waits_for else ""
     yield "waiting", f"job {job.id}, made {ago(job.since)}{cause}" if job else "no job"
     last = operation.last_reception
     sender = f" from {last.calling_ae}" if last and last.calling_ae else ""
     yield "received", f"last image {ago(last.at)}{sender}" if last else "nothing that is still here"
+    for refused, count in operation.rejections:
+        by = f", by {refused.calling_ae}" if refused.calling_ae else ""
+        yield "rejected", f"{count} x {refused.reason}{by}"
+    if not operation.rejections:
+        yield "rejected", "no association in the last hour"
+    yield from _describe_late(operation.studies, ago)
     for reason, studies in operation.unanalysed.items():
         yield "last hour", f"{studies} x {reason}"
     if not operation.unanalysed:
         yield "last hour", "no study went unanalysed"
+
+
+def _describe_running(operation: Operation, ago: Ago) -> Iterator[tuple[str, str]]:
+    shown = [part for part in operation.running if not part.replaced]
+    for part in shown:
+        works = part.part == Part.TRIAGE
+        busy = operation.jobs_by_host.get(part.host, 0) if works else 0
+        words = [f"{part.host}: {part.condition.replace('_', ' ')}"]
+        words += [part.model or "no model loaded"] if works else []
+        words += [f"version {part.version}", f"last sign of life {ago(part.alive_at)}"]
+        words += [f"{busy} running"] if busy else []
+        words += [part.reason] if part.reason else []
+        yield "worker" if works else part.part, ", ".join(words)
+    if not any(part.part == Part.TRIAGE for part in shown):
+        yield "worker", "none has shown itself"
+
+
+def _describe_late(studies: Reconciliation, ago: Ago) -> Iterator[tuple[str, str]]:
+    yield "open", f"{studies.open} received and not ended, {studies.late} of them late"
+    for study in studies.named:
+        moved = ago(study.open_since)
+        yield "late", f"study {study.study_instance_uid} is {study.state}, moved last {moved}"

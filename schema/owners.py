@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from schema.database import Database, read_clock
 from schema.states import JobState
-from schema.tables import Job
+from schema.tables import Job, Series, Study
 
 log = structlog.get_logger()
 
@@ -84,4 +84,9 @@ def _orphans(session: Session) -> list[tuple[int, int]]:
 def _release(session: Session, job_id: int, token: int, now: datetime) -> None:
     held = (Job.id == job_id, Job.token == token, Job.state == JobState.RUNNING)
     session.execute(update(Job).where(*held).values(lease_until=now, due_at=now))
-    log.warning("worker died, its job is free", job=job_id)
+    log.warning("worker died, its job is free", job=job_id, study=_study_of(session, job_id))
+
+
+def _study_of(session: Session, job_id: int) -> str | None:
+    of_job = select(Study.study_instance_uid).join(Series).join(Job).where(Job.id == job_id)
+    return session.scalar(of_job)

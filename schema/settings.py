@@ -85,6 +85,8 @@ class Settings(BaseSettings):
 
     metrics_host: str = "127.0.0.1"
     metrics_port: Port | None = None
+    worker_metrics_port: Port | None = None
+    study_late_s: Seconds = 900
     retention_days: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
 
     series_quiet_s: Seconds = 5

@@ -47,6 +47,16 @@ class DeliveryState(StrEnum):
     SUPERSEDED = "SUPERSEDED"
 
 
+class ProcessState(StrEnum):
+    """What a running part says of itself; one that says nothing any more is silent."""
+
+    STARTING = "STARTING"
+    READY = "READY"
+    NOT_READY = "NOT_READY"
+    STOPPED = "STOPPED"  # by its operator
+    FAILED = "FAILED"  # by a fault of its own
+
+
 class Outcome(StrEnum):
     """What a study ends with; NOT_ANALYSED and FAILED are never shown as negative."""
 

@@ -22,6 +22,7 @@ from worker.delivery.destinations import load_destinations
 from worker.munet.errors import CheckpointError, DeviceError
 from worker.munet.inference import Predictor
 from worker.rules import load_rules
+from worker.self_tests import Memory
 
 RESULTS: Final = "results"
 SHIPPED_MODEL: Final = Path(__file__).parent / "munet" / "weights" / "munet.safetensors"
@@ -88,6 +89,23 @@ class Engine:
             raise WorkerError(f"self-test: {str(error).splitlines()[0]}") from error
         if not np.isfinite(list(prediction.probabilities.values())).all():
             raise ModelError(f"model {self._predictor.card.name}: no finite answer to a slice")
+
+    @property
+    def model(self) -> tuple[str, str]:
+        """The model's name, and the digest of its weights."""
+        return self._predictor.card.name, self._predictor.card.sha256
+
+    @property
+    def memory(self) -> Memory | None:
+        """What the GPU has left; None on a processor, and of a driver that does not answer."""
+        device = self._predictor.device
+        if device.type != "cuda":
+            return None
+        try:
+            free_bytes, total_bytes = torch.cuda.mem_get_info(device)
+        except RuntimeError:
+            return None
+        return Memory(str(device), free_bytes, total_bytes)
 
     def stop(self) -> None:
         """End the decoders."""

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, cast
 
 import structlog
-from sqlalchemy import CursorResult, and_, or_, select, update
+from sqlalchemy import CursorResult, and_, case, or_, select, update
 from sqlalchemy.orm import Session
 
 from schema.database import PROGRAM, Database, read_clock
@@ -34,6 +34,12 @@ class Lease:
     job_id: int
     token: int
     attempt: int
+    study_instance_uid: str = ""
+
+
+def keys(lease: Lease) -> dict[str, object]:
+    """Name a job and its study in the log."""
+    return {"job": lease.job_id, "study": lease.study_instance_uid}
 
 
 def claim(database: Database, job_id: int, settings: Settings) -> Lease | None:
@@ -61,6 +67,7 @@ def claim(database: Database, job_id: int, settings: Settings) -> Lease | None:
                 state=JobState.RUNNING,
                 token=Job.token + 1,
                 attempts=Job.attempts + 1,
+                take_overs=Job.take_overs + case((Job.state == JobState.RUNNING, 1), else_=0),
                 owner=this_process(),
                 started_at=now,
                 lease_until=now + timedelta(seconds=settings.lease_s),
@@ -73,7 +80,7 @@ def claim(database: Database, job_id: int, settings: Settings) -> Lease | None:
             _give_up(session, job, settings.max_attempts)
             return None
         update_study(session, study)
-        return Lease(job.id, job.token, job.attempts)
+        return Lease(job.id, job.token, job.attempts, study.study_instance_uid)
 
 
 def _orphaned(session: Session, job_id: int) -> int | None:
@@ -89,7 +96,8 @@ def _give_up(session: Session, job: Job, max_attempts: int) -> None:
     job.reason = job.priority_reason = f"given up after {max_attempts} attempts: {DIED}"
     job.finished_at = read_clock(session)
     update_study(session, job.series.study)
-    log.error("job given up", job=job.id, reason=job.reason)
+    study = job.series.study.study_instance_uid
+    log.error("job given up", job=job.id, study=study, reason=job.reason)
 
 
 def lock_job(session: Session, lease: Lease) -> Job:
@@ -135,7 +143,7 @@ class Heartbeat:
             try:
                 self._extend()
             except TransientError as error:
-                log.warning("heartbeat missed", job=self._lease.job_id, reason=str(error))
+                log.warning("heartbeat missed", **keys(self._lease), reason=str(error))
 
     def _extend(self) -> None:
         with self._database.transaction() as session:

@@ -1,7 +1,7 @@
 """A message in the hands of the worker's parent; a worker at fault stops after its first one."""
 
 import sys
-from typing import Any
+from typing import Any, Final
 
 from celery.worker import state
 from celery.worker.request import Request
@@ -9,10 +9,12 @@ from celery.worker.request import Request
 from schema.errors import WorkerError
 
 AT_FAULT = 2
+faults: Final[list[str]] = []  # what this worker stops for
 
 
 def say(reason: object) -> None:
     """Write the one line that a worker leaves behind."""
+    faults.append(str(reason))
     sys.__stderr__.write(f"ihsnet-triage: worker stops: {reason}\n")  # type: ignore[union-attr]
     sys.__stderr__.flush()  # type: ignore[union-attr]
 

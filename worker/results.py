@@ -15,7 +15,7 @@ from schema.studies import update_study
 from schema.tables import Finding, Job, KeyPicture, ResultObject
 from worker.delivery.destinations import NOWHERE, Destinations
 from worker.delivery.outbox import enqueue_job
-from worker.lease import Lease, lock_job
+from worker.lease import Lease, keys, lock_job
 
 if TYPE_CHECKING:  # so that the pool's parent, which records nothing, need not load it
     from worker.analysis import Analysis
@@ -140,7 +140,7 @@ def requeue(database: Database, lease: Lease, error: TransientError, settings: S
             return
         _wait(session, job, min(max(waited_s, settings.redispatch_s), LONGEST_PAUSE_S), str(error))
         job.attempts -= 1
-    log.warning("job requeued", job=lease.job_id, reason=str(error))
+    log.warning("job requeued", **keys(lease), reason=str(error))
 
 
 def return_untouched(database: Database, lease: Lease, fault: WorkerError) -> None:
@@ -152,7 +152,7 @@ def return_untouched(database: Database, lease: Lease, fault: WorkerError) -> No
         pause_s = min(LONGEST_PAUSE_S * 2**beyond, LONGEST_WAIT_S) if beyond >= 0 else 0
         _wait(session, job, pause_s, str(fault))
         job.attempts -= 1
-    log.warning("job returned", job=lease.job_id, faults=job.worker_faults, reason=str(fault))
+    log.warning("job returned", **keys(lease), faults=job.worker_faults, reason=str(fault))
 
 
 def spend_attempt(
@@ -166,7 +166,7 @@ def spend_attempt(
             _fail(session, job, Outcome.FAILED, times, detail)
             return
         _wait(session, job, settings.redispatch_s, detail)
-    log.warning("attempt spent", job=lease.job_id, reason=detail)
+    log.warning("attempt spent", **keys(lease), reason=detail)
 
 
 def _wait(session: Session, job: Job, pause_s: float, error: str) -> None:
@@ -184,4 +184,7 @@ def _fail(session: Session, job: Job, outcome: Outcome, reason: str, detail: str
     job.last_error = detail
     job.finished_at = read_clock(session)
     update_study(session, job.series.study)
-    log.warning("job ended without an analysis", job=job.id, outcome=outcome, reason=detail)
+    study = job.series.study.study_instance_uid
+    log.warning(
+        "job ended without an analysis", job=job.id, study=study, outcome=outcome, reason=detail
+    )

@@ -1,9 +1,8 @@
-"""What a worker does between its pool and its first message: prove itself; and watch its host."""
+"""What a worker does beside its messages: show that it lives, prove itself, and watch its host."""
 
 import shutil
 import threading
 import time
-from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -11,47 +10,79 @@ from celery import bootsteps
 from celery.exceptions import WorkerShutdown
 
 from schema.database import connect
-from schema.errors import TransientError, WorkerError
+from schema.errors import SettingsError, TransientError, WorkerError
 from schema.messages import TRIAGE_QUEUE
+from schema.monitoring.pages import Pages
 from schema.owners import release_orphans
 from schema.settings import Settings
-from worker.requests import AT_FAULT, say
-from worker.self_tests import PASSED, open_folder, read_verdicts
+from worker.metrics import Workforce, consumes, open_worker_pages, worker_life
+from worker.requests import AT_FAULT, faults, say
+from worker.self_tests import open_folder, report_verdict
 
 log = structlog.get_logger()
 
 DEADLINE_S: Final = 300.0  # a model on a slow disk, many children at once
 LOOK_S: Final = 0.1
 WATCH_S: Final = 1.0
-IN_PROCESS: Final = ("solo", "thread")  # pools that have no children
 POOL: Final = "celery.worker.components:Pool"
 
 
-class SelfTest(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Lets no worker near the queue before it analysed a slice; else exits with status 2."""
+class Presence(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Gives signs of life and serves the worker's pages, from before the model is loaded."""
 
     requires = (POOL,)
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
-        self._folder: Path | None = None
-        if analyses(worker):
-            self._folder = open_folder()
+        self._folder = open_folder() if consumes(worker, TRIAGE_QUEUE) else None
+        self._pages: Pages | None = None
+        worker.workforce = Workforce(worker, self._folder)
+        worker.life = None
+
+    def start(self, worker: Any) -> None:
+        """Begin."""
+        database = connect(worker.app.triage)
+        life = worker_life(worker, worker.workforce, database)
+        try:
+            self._pages = open_worker_pages(worker, worker.workforce, life, database)
+        except SettingsError as fault:
+            say(fault)
+            raise WorkerShutdown(AT_FAULT) from None
+        life.start()
+        worker.life = life
+
+    def stop(self, worker: Any) -> None:
+        """Write that the worker ends, and for which fault if there was one."""
+        if worker.life is not None:
+            worker.life.stop(faults[-1] if faults else None)
+            worker.life = None
+        if self._pages is not None:
+            self._pages.close()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    terminate = stop
+
+
+class SelfTest(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Lets no worker near the queue before it analysed a slice; else exits with status 2."""
+
+    requires = (POOL, Presence)
 
     def start(self, worker: Any) -> None:
         """Wait for the verdicts of the pool's children, or test in this process."""
-        if self._folder is None:
+        if not consumes(worker, TRIAGE_QUEUE):
             return
         try:
-            if worker.pool_cls.__module__.rpartition(".")[2] in IN_PROCESS:
+            if worker.workforce.has_no_children:
                 _test_here()
             else:
-                _wait_for_verdicts(worker, self._folder)
+                _wait_for_verdicts(worker)
         except WorkerError as fault:
             say(fault)
+            # Celery stops none of the steps of a worker that never was up.
+            worker.blueprint[Presence.name].stop(worker)
             raise WorkerShutdown(AT_FAULT) from None
-        finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class OrphanWatch(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -65,7 +96,7 @@ class OrphanWatch(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, worker: Any) -> None:
         """Watch from a thread."""
-        if analyses(worker):
+        if consumes(worker, TRIAGE_QUEUE):
             watch = threading.Thread(
                 target=self._watch, args=(worker.app.triage,), name="orphans", daemon=True
             )
@@ -85,24 +116,20 @@ class OrphanWatch(bootsteps.StartStopStep):  # type: ignore[misc]
         database.engine.dispose()
 
 
-def analyses(worker: Any) -> bool:
-    """Say whether this worker takes studies, or delivers only and needs no model."""
-    return TRIAGE_QUEUE in worker.app.amqp.queues.consume_from
-
-
 def _test_here() -> None:
     from worker.tasks import fitness
 
     fitness.engine()
+    report_verdict(fitness.engine)
 
 
-def _wait_for_verdicts(worker: Any, folder: Path) -> None:
+def _wait_for_verdicts(worker: Any) -> None:
     end = time.monotonic() + DEADLINE_S
     while True:
-        verdicts = read_verdicts(folder)
-        bad = [verdict for verdict in verdicts if verdict != PASSED]
-        if bad:
-            raise WorkerError(bad[0])
+        verdicts = worker.workforce.verdicts()
+        faults = [verdict.fault for verdict in verdicts if verdict.fault]
+        if faults:
+            raise WorkerError(faults[0])
         if len(verdicts) >= worker.concurrency:
             return
         _require_life(worker, end)

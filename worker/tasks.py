@@ -30,7 +30,7 @@ from schema.storage import is_there, wait_until_there
 from schema.tables import Job
 from worker.celery import app, places, settings
 from worker.fitness import Fitness
-from worker.lease import Heartbeat, Lease
+from worker.lease import Heartbeat, Lease, keys
 from worker.results import (
     previous_report,
     record,
@@ -60,7 +60,6 @@ turns = Turns()
 class Input:
     """What a job is about."""
 
-    study_instance_uid: str
     paths: tuple[Path, ...]
     previous: Path | None  # the report of the revision before
 
@@ -87,12 +86,14 @@ def analyse_job(job_id: int, *_later: object, **_more: object) -> None:
         # the job that this one names is sent again.
         lease = turns.take(_database(), job_id, settings)
         if lease is not None:
-            with structlog.contextvars.bound_contextvars(job=lease.job_id, attempt=lease.attempt):
+            with structlog.contextvars.bound_contextvars(**keys(lease), attempt=lease.attempt):
                 _attempt(engine, lease)
     except LeaseLostError as error:
         log.warning("result dropped", reason=str(error))
     except DatabaseUnavailableError as error:
         log.warning("database is away, the job is left to its lease", reason=str(error))
+    finally:
+        report_verdict(fitness.engine)
 
 
 def _attempt(engine: "Engine", lease: Lease) -> None:
@@ -121,23 +122,21 @@ def _attempt(engine: "Engine", lease: Lease) -> None:
 def _work(engine: "Engine", lease: Lease) -> None:
     database = _database()
     job = _read_input(database, lease)
-    with structlog.contextvars.bound_contextvars(study=job.study_instance_uid):
-        with Heartbeat(database, lease, settings):
-            analysis = engine.analyse(job.paths, job.previous)
-            _tell(lambda: record(database, lease, analysis, settings.storage, places))
-        log.info(
-            "study analysed",
-            outcome=analysis.priority.outcome,
-            priority=analysis.priority.level,
-            reason=analysis.priority.reason,
-        )
+    with Heartbeat(database, lease, settings):
+        analysis = engine.analyse(job.paths, job.previous)
+        _tell(lambda: record(database, lease, analysis, settings.storage, places))
+    log.info(
+        "study analysed",
+        outcome=analysis.priority.outcome,
+        priority=analysis.priority.level,
+        reason=analysis.priority.reason,
+    )
 
 
 def _read_input(database: Database, lease: Lease) -> Input:
     with database.reading() as session:
         job = session.get_one(Job, lease.job_id)
         return Input(
-            job.series.study.study_instance_uid,
             tuple(settings.storage / instance.path for instance in job.series.analysed_instances()),
             previous_report(job, settings.storage),
         )

@@ -100,7 +100,9 @@ class Views:
             Route("/api/study/{uid}", self.api_study),
             Route("/api/verdicts", needing(Role.OPERATOR, self.api_verdicts)),
             Route("/metrics", needing(Role.OPERATOR, self.metrics)),
-            Route("/healthz", self.health),
+            Route("/health", self.health),
+            Route("/healthz", self.ready),  # its name until 0.1.0
+            Route("/ready", self.ready),
         ]
 
     def worklist(self, request: Request) -> Response:
@@ -167,6 +169,10 @@ class Views:
         return PlainTextResponse(metrics_text(self.database))
 
     def health(self, request: Request) -> Response:
+        """Say that the process answers."""
+        return PlainTextResponse("ok\n")
+
+    def ready(self, request: Request) -> Response:
         """Say whether the page can read the database."""
         queries.check_database(self.database)
         return PlainTextResponse("ok\n")
@@ -225,7 +231,7 @@ class Errors:
     ) -> Response:
         if request.url.path.startswith("/api/"):
             return JSONResponse({"error": text, "cause": cause}, status)
-        if request.url.path in ("/healthz", "/metrics"):
+        if request.url.path in ("/healthz", "/ready", "/metrics"):
             return PlainTextResponse(f"{title}: {cause or text}\n", status)
         return self.templates.show(
             request, "problem.html", status, title=title, text=text, cause=cause

@@ -12,6 +12,8 @@ from schema.database import Database
 from schema.errors import SettingsError
 from schema.files import keep_private
 from schema.log import set_up_log
+from schema.monitoring.life import Life, database_missing
+from schema.monitoring.signs import Part
 from schema.settings import Settings, stop
 from worklist.access.audit import Act, Trail, What
 from worklist.access.guard import is_loopback
@@ -40,6 +42,7 @@ def run(settings: Settings, database: Database) -> None:
         proxy_headers=False,  # whose header is believed is the guard's to decide
         log_level=settings.log_level.lower(),
         server_header=False,
+        access_log=False,  # a line names what was searched for: a patient; and the list polls
         timeout_graceful_shutdown=STOP_WITHIN_S,
     )
     with _listen(settings) as listener:
@@ -47,6 +50,8 @@ def run(settings: Settings, database: Database) -> None:
         structlog.get_logger().info("worklist_serves", url=f"http://{host}:{port}/")
         trail.write(Act(What.STARTED, "ihsnet-triage worklist"))
         cache.clear()
+        life = Life(Part.WORKLIST, database, {"database": lambda: database_missing(database)})
+        life.start()
         with Chores(
             lambda: escalate(database, timedelta(seconds=settings.escalate_after_s)),
             lambda: cache.forget_removed(database),
@@ -54,6 +59,7 @@ def run(settings: Settings, database: Database) -> None:
             try:
                 Server(config, events).run(sockets=[listener])
             finally:
+                life.stop()
                 trail.write(Act(What.STOPPED, "ihsnet-triage worklist"))
 
 

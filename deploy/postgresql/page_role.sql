@@ -22,7 +22,10 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO triage_page;
 GRANT INSERT, UPDATE, DELETE ON user_account, login_session TO triage_page;
 -- What readers said, and what nobody saw in time: written once, never changed.
 GRANT INSERT ON verdict, study_event TO triage_page;
+-- That the page runs; its first sign of life takes away those of its predecessors.
+GRANT INSERT, UPDATE, DELETE ON process TO triage_page;
 GRANT USAGE ON SEQUENCE
-    user_account_id_seq, login_session_id_seq, verdict_id_seq, study_event_id_seq TO triage_page;
+    user_account_id_seq, login_session_id_seq, verdict_id_seq, study_event_id_seq,
+    process_id_seq TO triage_page;
 -- Of a study, whether it was seen and called out, and when that changed.
 GRANT UPDATE (acknowledged_at, acknowledged_by, escalated_at, changed_at) ON study TO triage_page;

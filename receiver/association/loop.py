@@ -17,7 +17,7 @@ from receiver.access.tls import peer_names
 from receiver.association.storage import Delivery, StorageService
 from receiver.association.timeouts import ARTIM_S, IDLE_S
 from receiver.commitment.scp import CommitmentScp
-from receiver.counts import ASSOCIATIONS, TLS_REFUSED
+from receiver.counts import ASSOCIATIONS, TLS_REFUSED, count_rejection
 from receiver.inbox import Inbox
 from receiver.protocol.dimse import CommandField, DimseProvider, Service, verify
 from receiver.protocol.negotiation import (
@@ -110,6 +110,7 @@ class Association:
             self._connection = self._secure(self._connection)
         except OSError as error:
             ASSOCIATIONS.labels(TLS_REFUSED).inc()
+            count_rejection(TLS_REFUSED, "")  # nobody said yet who calls
             log.warning("TLS refused", peer=self.address, reason=str(error))
             raise ConnectionLostError(str(error)) from error
         self._reader = PduReader(self._connection)

@@ -16,7 +16,13 @@ from receiver.access.shared_places import SharedPlaces
 from receiver.association.loop import Association, Secure
 from receiver.association.timeouts import STOP_DEADLINE_S
 from receiver.commitment.scp import CommitmentScp
-from receiver.counts import ACCEPTED, ASSOCIATIONS, CONNECTIONS_REFUSED, OPEN_ASSOCIATIONS
+from receiver.counts import (
+    ACCEPTED,
+    ASSOCIATIONS,
+    CONNECTIONS_REFUSED,
+    OPEN_ASSOCIATIONS,
+    count_rejection,
+)
 from receiver.inbox import Inbox
 from receiver.protocol.negotiation import takes_no_response
 from receiver.protocol.rejection import SHORT_PDU, Rejection
@@ -133,6 +139,8 @@ class StorageScp:
         rejection = refuse(request, self._rules) or too_short or counted.refuse()
         if rejection is None:
             self._establish(association)
+        else:
+            count_rejection(rejection.reason, request.calling_ae)
         ASSOCIATIONS.labels(ACCEPTED if rejection is None else rejection.reason).inc()
         return rejection
 

@@ -103,12 +103,14 @@ def _lock_studies(session: Session, objects: Sequence[StoredObject]) -> None:
 
 
 def _say_what_it_is(arrival: Arrival) -> None:
-    uid = arrival.stored.header.identity.sop_instance_uid
+    identity = arrival.stored.header.identity
+    uid, study = identity.sop_instance_uid, identity.study_instance_uid
     if arrival.is_other_encoding:
-        log.info("a known object in another encoding, kept", sop_instance_uid=uid)
+        log.info("a known object in another encoding, kept", study=study, sop_instance_uid=uid)
     elif arrival.version > 1:
         log.warning(
             "other content under a known UID, kept as another version",
+            study=study,
             sop_instance_uid=uid,
             version=arrival.version,
         )

@@ -188,6 +188,7 @@ def _report(series: Series) -> None:
         study=series.study.study_instance_uid,
         series=series.series_instance_uid,
         state=series.state,
+        job=next((job.id for job in series.jobs if job.revision == series.revision), None),
         completed_by=series.completed_by,
         reason=series.reason,
     )

@@ -1,5 +1,6 @@
 """Tell the workers that a job waits, and again until one claims it."""
 
+import logging
 from datetime import datetime, timedelta
 
 import structlog
@@ -59,13 +60,17 @@ class Dispatcher:
             )
         except (OperationalError, OSError) as error:
             raise BrokerUnavailableError(f"broker: {error}") from error
-        log.info("job dispatched", job=message.job_id)
         self._postpone(message.job_id)
 
     def _postpone(self, job_id: int) -> None:
         with self._database.transaction() as session:
             job = session.get_one(Job, job_id)
             job.due_at = _later(session, self._settings.redispatch_s)
+            again = job.dispatched_at is not None
+            job.dispatched_at = job.dispatched_at or read_clock(session)
+            study = job.series.study.study_instance_uid
+        # The first time is news; that it still waits, is not.
+        log.log(logging.DEBUG if again else logging.INFO, "job dispatched", job=job_id, study=study)
 
 
 def _later(session: Session, seconds: float) -> datetime:

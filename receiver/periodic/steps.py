@@ -11,6 +11,7 @@ from receiver.commitment.reporter import CommitmentReporter
 from receiver.completeness.find_counts import Counter
 from receiver.dispatch.planner import Planner
 from receiver.dispatch.redispatch import Dispatcher
+from receiver.periodic.rejection_ledger import RejectionLedger
 from receiver.periodic.sweeper import Step
 from schema.database import Database
 from schema.owners import release_orphans
@@ -21,6 +22,7 @@ CATALOGUE: Final = "catalogue"
 PLAN: Final = "plan"
 DISPATCH: Final = "dispatch"
 CATALOGUE_PAUSE_S: Final = 0.25  # a row follows its file within a second, however busy we are
+COUNTS_S: Final = 10.0
 MINUTE_S: Final = 60.0
 DAY_S: Final = 86_400.0
 
@@ -43,6 +45,7 @@ def receiver_steps(settings: Settings, database: Database) -> Sequence[Step]:
         Step("heal", "housekeeping", often_s, lambda: heal(database)),
         Step("rebuild", "housekeeping", often_s, rebuilder.look_further),
         Step("certificate", "housekeeping", DAY_S, CertificateWatch(settings).look),
+        Step("rejections", "rejections", COUNTS_S, RejectionLedger(settings, database).write),
         # A peer that hangs holds up the answers to others, and nothing else.
         Step("commitment requests", "commitment", often_s, reporter.collect),
         Step("commitment reports", "commitment", often_s, reporter.deliver_due),

@@ -82,6 +82,10 @@ class AcceptorPool:
             watcher.start()
         return {kind: listener.getsockname()[:2] for kind, listener in self._listeners.items()}
 
+    def count(self) -> int:
+        """Count the processes that run."""
+        return sum(process.poll() is None for process in list(self._processes))
+
     def stop(self) -> None:
         """Close the port and end the processes."""
         with self._starting:

@@ -15,6 +15,7 @@ from schema.tables.arrival import (
 )
 from schema.tables.base import Base, Compatibility, UtcDateTime
 from schema.tables.delivery import Delivery, Destination
+from schema.tables.operation import Process, Rejection
 from schema.tables.readers import LoginSession, User, Verdict
 from schema.tables.study import (
     CRITICAL_UNSEEN,
@@ -43,6 +44,8 @@ __all__ = [
     "KeyPicture",
     "LoginSession",
     "ProcedureStep",
+    "Process",
+    "Rejection",
     "ResultObject",
     "Series",
     "StoreCheck",

@@ -31,12 +31,15 @@ class Job(Base):
     state: Mapped[JobState] = mapped_column(default=JobState.READY, index=True)
     created_at: Mapped[datetime]
     due_at: Mapped[datetime]
+    dispatched_at: Mapped[datetime | None]  # when its first message went out
     attempts: Mapped[int] = mapped_column(default=0)
     token: Mapped[int] = mapped_column(default=0)
     owner: Mapped[str | None]
     lease_until: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    # How often a worker took it from one that had gone silent.
+    take_overs: Mapped[int] = mapped_column(default=0, server_default="0")
     last_error: Mapped[str | None]
     # What of the surroundings it waits for (the name of the error) and since when.
     waits_for: Mapped[str | None] = mapped_column(String(32))

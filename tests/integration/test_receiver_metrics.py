@@ -4,8 +4,14 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from receiver.metrics import StandingCollector, serve_metrics
+from receiver.metrics import (
+    FilesCollector,
+    StandingCollector,
+    receiver_life,
+    serve_metrics,
+)
 from schema.database import Database
+from schema.monitoring.disk import StorageCollector
 from schema.settings import Settings
 from schema.states import Outcome
 from tests.support.phantoms import FEW_MM, Phantom
@@ -15,7 +21,7 @@ from tests.support.rows import add_job, add_series, add_study, done
 pytestmark = pytest.mark.slow  # starts a receiver for each test
 
 
-def read(port: int | None) -> dict[tuple[str, str], float]:
+def read(port: int) -> dict[tuple[str, str], float]:
     """Read the page: by metric and the values of its labels."""
     page = httpx.get(f"http://127.0.0.1:{port}/metrics").text
     return {
@@ -30,7 +36,12 @@ def test_the_page_sums_what_all_processes_counted(settings: Settings, database: 
     datasets = Phantom(FEW_MM).datasets
     given = {"metrics_port": 0, "acceptors": 2, "callers": "CT1@127.0.0.0/8"}
     with acceptors(settings.home, **given) as ports:
-        port = serve_metrics(settings.model_copy(update={"metrics_port": 0}), database)
+        wanted = settings.model_copy(update={"metrics_port": 0})
+        life = receiver_life(wanted, database, lambda: 2)
+        pages = serve_metrics(wanted, database, life)
+        life.look()
+        assert pages is not None
+        port = pages.port
         before = read(port).get(("triage_associations_total", "accepted"), 0)
         send(ports["plain"], datasets)
         for _ in range(3):
@@ -43,6 +54,9 @@ def test_the_page_sums_what_all_processes_counted(settings: Settings, database: 
     assert found["triage_inbox_objects", ""] == len(datasets)
     assert found["triage_associations_open", ""] == 0
     assert found["triage_storage_free_bytes", ""] > 0
+    assert found["triage_storage_up", ""] == 1
+    assert found["triage_rejections_total", "CT9 calling AE title not recognised"] == 3
+    pages.close()
 
 
 def test_the_page_says_what_waits(settings: Settings, database: Database) -> None:
@@ -63,4 +77,35 @@ def test_the_page_says_what_waits(settings: Settings, database: Database) -> Non
 
 
 def test_it_is_off_by_default(settings: Settings, database: Database) -> None:
-    assert serve_metrics(settings, database) is None
+    life = receiver_life(settings, database, lambda: 1)
+    assert serve_metrics(settings, database, life) is None
+
+
+def test_a_receiver_is_ready_while_it_can_take_images(
+    settings: Settings, database: Database
+) -> None:
+    processes = 0
+    life = receiver_life(settings, database, lambda: processes)
+    life.look()
+    assert set(life.missing) == {"storage", "acceptors"}
+    (settings.storage / "inbox").mkdir(parents=True)
+    processes = 2
+    life.look()
+    assert life.missing == {}
+
+
+def test_a_storage_that_is_away_takes_no_other_metric_along(
+    settings: Settings, database: Database
+) -> None:
+    life = receiver_life(settings, database, lambda: 1)
+    life.look()
+    collectors = (StorageCollector(settings, life), FilesCollector(settings, life))
+    samples = {
+        sample.name: sample.value
+        for collector in (*collectors, StandingCollector(settings, database))
+        for family in collector.collect()
+        for sample in family.samples
+    }
+    assert samples["triage_storage_up"] == 0
+    assert samples["triage_database_up"] == 1
+    assert "triage_inbox_objects" not in samples

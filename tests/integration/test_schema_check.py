@@ -9,17 +9,20 @@ import pytest
 from sqlalchemy.orm import Session
 
 from schema.database import Database, read_clock
+from schema.monitoring.rejections import Refused, add_rejections
+from schema.monitoring.signs import Model, Part, Sign, give_sign
 from schema.operation import describe, read_operation
+from schema.owners import this_process
 from schema.settings import Settings
-from schema.states import JobState, Outcome
-from tests.support.rows import add_job, add_series, add_study, done
+from schema.states import JobState, Outcome, ProcessState
+from tests.support.rows import add_job, add_series, add_study
 
-LEASE_S = 30
+LATE_S = 600
 
 
 def said(session: Session) -> dict[str, list[str]]:
     lines: dict[str, list[str]] = {}
-    for name, line in describe(read_operation(session, LEASE_S)):
+    for name, line in describe(read_operation(session, LATE_S)):
         lines.setdefault(name, []).append(line)
     return lines
 
@@ -37,34 +40,66 @@ def check(home: Path, **given: str) -> subprocess.CompletedProcess[str]:
 def test_empty_tables_say_that_nothing_came_yet(database: Database) -> None:
     with database.reading() as session:
         assert said(session) == {
-            "worker": ["none has taken a job yet"],
+            "worker": ["none has shown itself"],
             "waiting": ["no job"],
             "received": ["nothing that is still here"],
+            "rejected": ["no association in the last hour"],
+            "open": ["0 received and not ended, 0 of them late"],
             "last hour": ["no study went unanalysed"],
         }
 
 
 def test_workers_waiting_jobs_and_the_last_image_are_named(database: Database) -> None:
+    host = this_process().partition(":")[0]
     with database.transaction() as session:
         now = read_clock(session)
-        ended = done(Outcome.NEGATIVE, 0, owner="gpu1:7:1:a", model="munet 1")
-        ended["finished_at"] = now - timedelta(minutes=5)
-        series = [add_series(add_study(session, f"1.2.{number}"), session) for number in range(3)]
-        add_job(series[0], session, **ended)
-        running = add_job(series[1], session, owner="gpu1:8:2:a")
-        running.state, running.lease_until = JobState.RUNNING, now + timedelta(seconds=LEASE_S - 10)
-        waiting = add_job(series[2], session, waits_for="StorageAwayError")
+        give_sign(session, Sign(Part.TRIAGE, ProcessState.READY, None, Model("munet 1", "a" * 64)))
+        series = [add_series(add_study(session, f"1.2.{number}"), session) for number in range(2)]
+        running = add_job(series[0], session, owner=f"{host}:8:2:a")
+        running.state, running.lease_until = JobState.RUNNING, now + timedelta(seconds=20)
+        waiting = add_job(series[1], session, waits_for="StorageAwayError")
         waiting.created_at = now - timedelta(minutes=3)
-        series[2].instances[0].received_at = now - timedelta(minutes=2)
+        series[1].instances[0].received_at = now - timedelta(minutes=2)
         session.flush()
         lines = said(session)
     (worker,) = lines["worker"]
-    assert worker.startswith("gpu1: munet 1, last sign of life 0:00:1")
+    assert worker.startswith(f"{host}: ready, munet 1, version ")
+    assert "last sign of life 0:00:" in worker
     assert worker.endswith(" ago, 1 running")
     (job,) = lines["waiting"]
     assert job.startswith(f"job {waiting.id}, made 0:03:0")
     assert job.endswith("waits for StorageAwayError")
     assert lines["received"][0].startswith("last image 0:02:0")
+
+
+def test_a_worker_that_stopped_says_why_and_other_parts_are_named_too(database: Database) -> None:
+    with database.transaction() as session:
+        give_sign(session, Sign(Part.TRIAGE, ProcessState.FAILED, "device cuda: out of memory"))
+        session.flush()
+        (worker,) = said(session)["worker"]
+        assert ": failed, no model loaded, " in worker
+        assert worker.endswith("ago, device cuda: out of memory")
+        give_sign(session, Sign(Part.WORKLIST, ProcessState.NOT_READY, "database: away"))
+        session.flush()
+        assert ": not ready, version " in said(session)["worklist"][0]
+
+
+def test_who_was_rejected_in_the_last_hour_is_named_with_the_reason(database: Database) -> None:
+    with database.transaction() as session:
+        add_rejections(session, {Refused("calling AE title not recognised", "CT9"): 12})
+        session.flush()
+        assert said(session)["rejected"] == ["12 x calling AE title not recognised, by CT9"]
+
+
+def test_a_late_study_is_named_by_its_key_and_no_patient(database: Database) -> None:
+    with database.transaction() as session:
+        study = add_study(session, "1.2.77")
+        study.received_at = read_clock(session) - timedelta(minutes=20)
+        session.flush()
+        lines = said(session)
+    assert lines["open"] == ["1 received and not ended, 1 of them late"]
+    assert lines["late"][0].startswith("study 1.2.77 is RECEIVING, moved last 0:20:0")
+    assert study.patient_name not in str(lines)
 
 
 def test_what_went_unanalysed_in_the_last_hour_is_counted_by_reason(database: Database) -> None:
@@ -91,4 +126,18 @@ def test_the_check_prints_storage_and_tables(settings: Settings) -> None:
     (settings.storage / "inbox").mkdir(parents=True)
     lines = check(settings.home).stdout.splitlines()
     assert f"storage   ok ({settings.storage})" in lines
-    assert "worker    none has taken a job yet" in lines
+    assert "worker    none has shown itself" in lines
+
+
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+def test_a_host_that_was_taken_away_is_forgotten_by_a_command(
+    settings: Settings, database: Database
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "schema", "forget", "gpu7"],
+        env={"PATH": "", "TRIAGE_HOME": str(settings.home)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout == "0 forgotten of gpu7\n"

@@ -22,6 +22,10 @@ from receiver.dispatch.redispatch import due_jobs
 from receiver.dispatch.second_choice import with_second_choice
 from receiver.metrics import read_waiting
 from schema.database import Database, read_clock, standing
+from schema.monitoring.ends import read_ends
+from schema.monitoring.life import Life
+from schema.monitoring.signs import Part
+from schema.monitoring.site import read_site
 from schema.operation import read_operation
 from schema.owners import release_orphans
 from schema.peers import parse_addresses
@@ -53,6 +57,7 @@ STEPS: Final[Mapping[str, tuple[str, ...]]] = {
     "heal": ("studies that contradict their jobs",),
     "rebuild": ("store looked through until", "1000 files of the store"),
     "certificate": ("",),
+    "rejections": ("",),  # nothing while nobody is rejected, and then a table of one week
     "commitment requests": ("",),  # files
     "commitment reports": ("commitments to report",),
     "retention": ("files to remove",),
@@ -119,8 +124,16 @@ def _receiver(settings: Settings, database: Database, _folder: Path) -> dict[str
         "metrics of the receiver": reading(read_waiting),
         "associations of an earlier run": lambda: close_all_associations(database),
         "schema check": lambda: standing(database),
-        "what schema check tells": reading(lambda s: read_operation(s, settings.lease_s)),
+        "what schema check tells": reading(lambda s: read_operation(s, settings.study_late_s)),
+        "metrics of the site": reading(lambda s: read_site(s, settings.study_late_s)),
+        "what ended for the metrics": reading(_read_ends),
+        "sign of life": lambda: Life(Part.RECEIVER, database, {}).sign(),
     }
+
+
+def _read_ends(session: Session) -> object:
+    now = read_clock(session)
+    return read_ends(session, now, now - timedelta(minutes=1))
 
 
 def _worker(settings: Settings, database: Database, _folder: Path) -> dict[str, Query]:

@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -54,10 +55,12 @@ def acceptors(home: Path, **values: object) -> Iterator[dict[str, Address]]:
             pool.stop()
 
 
-def write_certificates(folder: Path, authority: trustme.CA, *names: str) -> TlsFiles:
+def write_certificates(
+    folder: Path, authority: trustme.CA, *names: str, not_after: datetime | None = None
+) -> TlsFiles:
     """Let an authority issue a certificate; write it, its key and the authority's own."""
     folder.mkdir(parents=True, exist_ok=True)
-    issued = authority.issue_cert(*names)
+    issued = authority.issue_cert(*names, not_after=not_after)
     files = TlsFiles(folder / "own.pem", folder / "own.key", folder / "ca.pem")
     issued.cert_chain_pems[0].write_to_path(files.certificate)
     issued.private_key_pem.write_to_path(files.key)

@@ -196,14 +196,42 @@ def test_each_claim_and_each_map_of_settings_that_a_pod_names_is_in_the_manifest
     assert claims | maps <= there
 
 
-def test_each_service_finds_a_workload_and_a_port_of_it() -> None:
+def test_each_service_finds_a_workload_and_a_port_of_it_and_none_leads_to_metrics() -> None:
     ports = {
         (name, port["name"])
         for name, pod in workloads().items()
         for container in pod["containers"]
         for port in container.get("ports", [])
+        if port["name"] != "metrics"
     }
     services = [document["spec"] for document in documents() if document["kind"] == "Service"]
     assert {
         (spec["selector"]["app"], port["targetPort"]) for spec in services for port in spec["ports"]
     } == ports
+
+
+def test_each_part_that_stays_is_asked_whether_it_is_ready_on_a_port_that_it_opens() -> None:
+    for pod, container in containers():
+        if "restartPolicy" in pod:  # the migration, which ends
+            continue
+        opened = {port["name"]: port["containerPort"] for port in container["ports"]}
+        ready = container["readinessProbe"]["httpGet"]
+        assert (ready["path"], container["livenessProbe"]["httpGet"]["path"]) == (
+            "/ready",
+            "/health",
+        )
+        given = {entry["name"]: entry["value"] for entry in container["env"]}
+        ports = {value for name, value in given.items() if name.endswith("METRICS_PORT")}
+        assert ready["port"] in opened
+        assert ports in (set(), {str(opened.get("metrics"))})
+
+
+def test_each_part_of_the_compose_file_that_stays_is_asked_whether_it_is_ready() -> None:
+    for name, service in our_services().items():
+        if name == "migrate":
+            continue
+        asked = service["healthcheck"]["test"][-1]
+        ports = [
+            value for key, value in service["environment"].items() if key.endswith("METRICS_PORT")
+        ]
+        assert f":{(ports or [8080])[0]}/ready" in asked

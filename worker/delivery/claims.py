@@ -15,6 +15,7 @@ from schema.database import Database, read_clock
 from schema.errors import PermanentError, TriageError
 from schema.states import DeliveryState, move
 from schema.tables import Delivery, Destination
+from worker.delivery.counts import DELIVERY_SECONDS
 from worker.delivery.destinations import Destination as Target
 
 log = structlog.get_logger()
@@ -34,6 +35,9 @@ class Claimed:
     study_id: int
     path: str | None  # of the object, in the storage
     kind: str | None
+    job_id: int | None
+    study_instance_uid: str
+    created_at: datetime
 
 
 def claim(database: Database, target: Target, limit: int = BATCH) -> tuple[Claimed, ...]:
@@ -87,7 +91,23 @@ def _take(row: Delivery, now: datetime) -> Claimed:
 
 def _claimed(row: Delivery) -> Claimed:
     path, kind = (row.object.path, row.object.kind) if row.object else (None, None)
-    return Claimed(row.id, row.token, row.key, row.attempts, row.study_id, path, kind)
+    return Claimed(
+        row.id,
+        row.token,
+        row.key,
+        row.attempts,
+        row.study_id,
+        path,
+        kind,
+        row.job_id,
+        row.study.study_instance_uid,
+        row.created_at,
+    )
+
+
+def _keys(row: Claimed) -> dict[str, object]:
+    """Name a delivery in the log, and what it is about."""
+    return {"delivery": row.id, "study": row.study_instance_uid, "job": row.job_id}
 
 
 def _give_up(session: Session, target: Target, now: datetime) -> None:
@@ -104,7 +124,7 @@ def _give_up(session: Session, target: Target, now: datetime) -> None:
     for row in rows:
         row.state = move(row.state, DeliveryState.FAILED)
         row.last_error = f"given up after {target.give_up_h:g} hours: {row.last_error or 'no try'}"
-        log.error("delivery given up", delivery=row.id, destination=target.name)
+        log.error("delivery given up", **_keys(_claimed(row)), destination=target.name)
 
 
 class Ledger:
@@ -125,7 +145,9 @@ class Ledger:
         with self._database.transaction() as session:
             now = read_clock(session)
             self._write(session, row, state=state, sent_at=now, due_at=now, last_error=None)
-        log.info("delivered", delivery=row.id, destination=self._target.name, state=state)
+        took_s = max((now - row.created_at).total_seconds(), 0)
+        DELIVERY_SECONDS.labels(self._target.name).observe(took_s)
+        log.info("delivered", **_keys(row), destination=self._target.name, state=state)
 
     def failed(self, row: Claimed, error: TriageError) -> None:
         """Note a failure of this row alone: for good, or until later."""
@@ -137,7 +159,7 @@ class Ledger:
             self._write(session, row, state=state, due_at=due_at, last_error=str(error))
         log.warning(
             "not delivered",
-            delivery=row.id,
+            **_keys(row),
             destination=self._target.name,
             is_final=is_final,
             reason=str(error),

@@ -8,6 +8,7 @@ from prometheus_client.registry import Collector
 
 from schema.database import Database
 from schema.errors import DatabaseUnavailableError
+from worker.delivery.counts import DELIVERY_SECONDS
 from worker.delivery.destinations import Destinations
 from worker.delivery.standing import LISTED, read_standings
 
@@ -18,6 +19,7 @@ def serve_metrics(places: Destinations, database: Database) -> int | None:
         return None
     registry = CollectorRegistry()
     registry.register(OutboxCollector(places, database))
+    registry.register(DELIVERY_SECONDS)
     server, _ = start_http_server(places.metrics_port, places.metrics_host, registry)
     return int(server.server_port)
 

@@ -55,11 +55,12 @@ class Unanalysed:
     def _state(self, study_id: int, revision: int) -> bool:
         with self._database.reading() as session:
             study = session.get_one(Study, study_id)
+            uid_of_study = study.study_instance_uid
             statement = _statement(study)
             paths = [self._storage / path for path in _paths(session, study)]
         header = first_header(paths)
         if header is None or statement is None:
-            log.error("not analysed, and no file of it can be read", study=study_id)
+            log.error("not analysed, and no file of it can be read", study=uid_of_study)
             self._postpone(study_id)
             return False
         written = write_unanalysed([header], statement, self._storage / RESULTS)
@@ -92,8 +93,9 @@ class Unanalysed:
                 for result in written.objects
             ]
             session.add_all(objects)
-            enqueue_study(session, session.get_one(Study, study_id), objects, self._places)
-        log.info("stated as not analysed", study=study_id)
+            study = session.get_one(Study, study_id)
+            enqueue_study(session, study, objects, self._places)
+        log.info("stated as not analysed", study=study.study_instance_uid)
         return True
 
 

@@ -25,7 +25,7 @@ from worklist.access.sessions import COOKIE, Reader, find_session
 from worklist.access.users import anybody, check_password
 
 LOCAL = Reader("local", Role.ADMIN, came_by="loopback")
-PUBLIC = ("/login", "/static/", "/healthz")
+PUBLIC = ("/login", "/static/", "/health", "/healthz", "/ready")
 SAFE = frozenset({"GET", "HEAD"})
 MACHINES = ("/api/", "/events", "/metrics")  # answered by a status, not by a form
 

@@ -1,0 +1,1 @@
+"""How the system shows that it works: signs of life, and the pages that Prometheus reads."""

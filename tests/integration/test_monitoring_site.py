@@ -1,0 +1,175 @@
+"""What Prometheus learns of the whole site from the tables."""
+
+from datetime import timedelta
+
+import pytest
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+from sqlalchemy.orm import Session
+
+from schema.database import Database, read_clock
+from schema.monitoring.outcomes import OutcomeCollector
+from schema.monitoring.signs import Part, Sign, give_sign
+from schema.monitoring.site import SiteCollector
+from schema.settings import Settings
+from schema.states import JobState, Outcome, ProcessState, SeriesState, StudyState
+from schema.studies import update_study
+from schema.tables import Job, Study
+from tests.support.rows import add_job, add_series, add_study, done
+from worker.lease import claim
+
+UNKNOWN_BROKER = "redis://127.0.0.1:1"
+
+
+def samples(collector: Collector) -> dict[tuple[str, ...], float]:
+    families: list[Metric] = list(collector.collect())
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+@pytest.fixture
+def site(settings: Settings, database: Database) -> SiteCollector:
+    given = {"broker_url": UNKNOWN_BROKER, "study_late_s": 600.0}
+    return SiteCollector(settings.model_copy(update=given), database)
+
+
+def ended(session: Session, outcome: Outcome, uid: str = "1.2.3") -> Study:
+    """Add a study that ends now; give it."""
+    now = read_clock(session)
+    study = add_study(session, uid)
+    study.station_name, study.received_at = "CT1", now - timedelta(seconds=100)
+    series = add_series(study, session)
+    series.first_instance_at = now - timedelta(seconds=100)
+    series.last_instance_at = now - timedelta(seconds=70)
+    job = add_job(series, session, take_overs=1, **done(outcome, 1))
+    job.created_at, job.dispatched_at = now - timedelta(seconds=60), now - timedelta(seconds=59)
+    job.started_at, job.finished_at = now - timedelta(seconds=40), now
+    update_study(session, study)
+    return study
+
+
+def test_an_outcome_is_counted_once_with_its_station(database: Database) -> None:
+    collector = OutcomeCollector(database)
+    samples(collector)
+    with database.transaction() as session:
+        ended(session, Outcome.POSITIVE)
+    for _ in range(2):
+        found = samples(collector)
+        assert found["triage_results_total", "CT1", "POSITIVE"] == 1
+        assert found["triage_lease_take_overs_total",] == 1
+        assert found["triage_result_seconds_count",] == 1
+
+
+def test_each_stretch_of_the_way_is_timed(database: Database) -> None:
+    collector = OutcomeCollector(database)
+    with database.transaction() as session:
+        ended(session, Outcome.NEGATIVE)
+    found = samples(collector)
+    took = {hop: found["triage_hop_seconds_sum", hop] for hop in ("sent", "complete", "claimed")}
+    assert took == pytest.approx({"sent": 30, "complete": 10, "claimed": 19}, abs=0.1)
+    assert found["triage_hop_seconds_sum", "analysed"] == pytest.approx(40, abs=0.1)
+    assert found["triage_result_seconds_sum",] == pytest.approx(100, abs=0.1)
+
+
+def test_a_study_that_a_reader_acknowledges_is_no_second_result(database: Database) -> None:
+    collector = OutcomeCollector(database)
+    with database.transaction() as session:
+        study_id = ended(session, Outcome.POSITIVE).id
+    samples(collector)
+    with database.transaction() as session:
+        session.get_one(Study, study_id).acknowledged_at = read_clock(session)
+    assert samples(collector)["triage_results_total", "CT1", "POSITIVE"] == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "cause"),
+    [
+        (Outcome.NOT_ANALYSED, "series 'HEAD': a knee", "unsuitable pixels"),
+        (Outcome.FAILED, "given up after 3 attempts: the worker died in it", "worker died"),
+    ],
+)
+def test_what_was_not_analysed_is_counted_by_cause(
+    database: Database, outcome: Outcome, reason: str, cause: str
+) -> None:
+    collector = OutcomeCollector(database)
+    with database.transaction() as session:
+        study = ended(session, outcome)
+        study.reason = reason
+    assert samples(collector)["triage_unanalysed_total", cause] == 1
+
+
+def test_many_stations_become_others(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("schema.monitoring.outcomes.MOST_STATIONS", 1)
+    collector = OutcomeCollector(database)
+    with database.transaction() as session:
+        for number in range(3):
+            ended(session, Outcome.NEGATIVE, f"1.2.{number}").station_name = f"CT{number}"
+    stations = {key[1] for key in samples(collector) if key[0] == "triage_results_total"}
+    assert len(stations) == 2
+    assert "(others)" in stations
+
+
+def test_what_was_received_and_has_not_ended_is_counted_and_late_ones_too(
+    site: SiteCollector, database: Database
+) -> None:
+    with database.transaction() as session:
+        now = read_clock(session)
+        for number, minutes in enumerate((1, 20)):
+            study = add_study(session, f"1.2.{number}")
+            study.received_at = now - timedelta(minutes=minutes)
+            series = add_series(study, session, state=SeriesState.RECEIVING)
+            series.last_instance_at = study.received_at
+        ended(session, Outcome.NEGATIVE)
+    found = samples(site)
+    assert (found["triage_open_studies",], found["triage_late_studies",]) == (2, 1)
+    assert found["triage_oldest_open_study_seconds",] == pytest.approx(1200, abs=5)
+    assert found["triage_oldest_undecided_series_seconds",] == pytest.approx(1200, abs=5)
+
+
+def test_a_study_in_which_a_job_was_just_made_is_not_late(
+    site: SiteCollector, database: Database
+) -> None:
+    with database.transaction() as session:
+        study = add_study(session)
+        job = add_job(add_series(study, session), session)
+        job.created_at = read_clock(session)
+        assert study.state == StudyState.READY
+    assert samples(site)["triage_late_studies",] == 0
+
+
+def test_a_positive_that_nobody_saw_grows_old(site: SiteCollector, database: Database) -> None:
+    with database.transaction() as session:
+        study = ended(session, Outcome.POSITIVE)
+        study.finished_at = read_clock(session) - timedelta(minutes=30)
+        study_id = study.id
+    assert samples(site)["triage_oldest_unseen_positive_seconds",] == pytest.approx(1800, abs=5)
+    with database.transaction() as session:
+        session.get_one(Study, study_id).acknowledged_at = read_clock(session)
+    assert samples(site)["triage_oldest_unseen_positive_seconds",] == 0
+
+
+def test_parts_are_counted_by_host_and_condition(site: SiteCollector, database: Database) -> None:
+    with database.transaction() as session:
+        give_sign(session, Sign(Part.TRIAGE, ProcessState.FAILED, "no model"))
+    (found,) = [key for key in samples(site) if key[0] == "triage_processes"]
+    assert (found[1], found[3]) == ("triage", "failed")
+
+
+def test_a_broker_that_is_away_is_told(site: SiteCollector) -> None:
+    assert samples(site)["triage_broker_up",] == 0
+
+
+def test_a_job_counts_its_take_overs(settings: Settings, database: Database) -> None:
+    with database.transaction() as session:
+        job_id = add_job(add_series(add_study(session), session), session).id
+    assert claim(database, job_id, settings)
+    with database.transaction() as session:
+        job = session.get_one(Job, job_id)
+        assert (job.state, job.take_overs) == (JobState.RUNNING, 0)
+        job.lease_until = read_clock(session) - timedelta(seconds=1)
+    assert claim(database, job_id, settings)
+    with database.reading() as session:
+        assert session.get_one(Job, job_id).take_overs == 1

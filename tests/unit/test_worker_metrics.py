@@ -1,0 +1,86 @@
+"""What a worker's parent says of itself and of its children."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from schema.errors import DeviceUnavailableError
+from tests.support.workers import solo_worker
+from worker.metrics import WorkerCollector, Workforce
+from worker.self_tests import FOLDER, Memory, Verdict, open_folder, read_verdicts, report_verdict
+
+GPU = Memory("cuda:0", 3, 10)
+ENGINE = SimpleNamespace(model=("munet 1.2", "a" * 64), memory=GPU)
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv(FOLDER, "")
+    opened = open_folder()
+    yield opened
+    for path in opened.iterdir():
+        path.unlink()
+    opened.rmdir()
+
+
+def fail() -> SimpleNamespace:
+    raise DeviceUnavailableError("device cuda: out of memory")
+
+
+def gauges(workforce: Workforce) -> dict[tuple[str, ...], float]:
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in WorkerCollector(workforce).collect()
+        for sample in family.samples
+    }
+
+
+def test_a_verdict_comes_back_as_it_was_given(folder: Path) -> None:
+    report_verdict(lambda: ENGINE)
+    assert read_verdicts(folder, [os.getpid(), 1]) == [Verdict(None, "munet 1.2", "a" * 64, GPU)]
+
+
+def test_no_model_is_loaded_before_a_child_says_so(folder: Path) -> None:
+    workforce = Workforce(solo_worker(), folder)
+    assert workforce.model_missing() == "no process has loaded the model and analysed a slice yet"
+    assert workforce.model() is None
+    report_verdict(lambda: ENGINE)
+    assert workforce.model_missing() is None
+    assert workforce.model().name == "munet 1.2"
+
+
+def test_a_fault_of_a_child_is_what_its_worker_lacks(folder: Path) -> None:
+    report_verdict(fail)
+    assert Workforce(solo_worker(), folder).model_missing() == "device cuda: out of memory"
+
+
+def test_the_memory_of_the_gpu_is_the_one_after_the_last_study(folder: Path) -> None:
+    report_verdict(lambda: ENGINE)
+    found = gauges(Workforce(solo_worker(), folder))
+    assert found["triage_gpu_memory_free_bytes", "cuda:0"] == 3
+    assert found["triage_gpu_memory_size_bytes", "cuda:0"] == 10
+
+
+def test_a_worker_whose_queue_was_cancelled_is_told_from_one_that_consumes(folder: Path) -> None:
+    started = solo_worker()
+    workforce = Workforce(started, folder)
+    assert gauges(workforce)["triage_consumer_attached",] == 1
+    started.consumer.task_consumer.queues = ()
+    assert gauges(workforce)["triage_consumer_attached",] == 0
+
+
+def test_remote_control_shows(folder: Path) -> None:
+    assert gauges(Workforce(solo_worker(), folder))["triage_remote_control_enabled",] == 0
+    found = gauges(Workforce(solo_worker(commanded=True), folder))
+    assert found["triage_remote_control_enabled",] == 1
+
+
+def test_a_worker_that_is_not_up_takes_nothing(folder: Path) -> None:
+    starting = solo_worker()
+    starting.consumer = None
+    workforce = Workforce(starting, folder)
+    assert not workforce.is_attached
+    assert ("triage_consumer_attached",) not in gauges(workforce)
