@@ -18,7 +18,7 @@ from schema.log import set_up_log
 from schema.messages import ANALYSE, DELIVER_QUEUE, TRIAGE_QUEUE
 from schema.settings import settings_or_exit, stop
 from worker.delivery.destinations import load_destinations
-from worker.steps import OrphanWatch, Presence, SelfTest
+from worker.steps import OrphanWatch, SelfTest, SignsOfLife
 
 HARD_LIMIT_GRACE_S = 30
 CHILD_DEADLINE_S = 300  # four seconds by default: too short for torch and a model
@@ -60,7 +60,7 @@ app.conf.update(
     worker_cancel_long_running_tasks_on_connection_loss=False,  # the lease decides, not the broker
 )
 app.triage = settings
-app.steps["worker"].update({Presence, SelfTest, OrphanWatch})
+app.steps["worker"].update({SignsOfLife, SelfTest, OrphanWatch})
 
 
 @worker_init.connect

@@ -27,7 +27,7 @@ WATCH_S: Final = 1.0
 POOL: Final = "celery.worker.components:Pool"
 
 
-class Presence(bootsteps.StartStopStep):  # type: ignore[misc]
+class SignsOfLife(bootsteps.StartStopStep):  # type: ignore[misc]
     """Gives signs of life and serves the worker's pages, from before the model is loaded."""
 
     requires = (POOL,)
@@ -58,6 +58,7 @@ class Presence(bootsteps.StartStopStep):  # type: ignore[misc]
             worker.life = None
         if self._pages is not None:
             self._pages.close()
+            self._pages = None
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -67,7 +68,7 @@ class Presence(bootsteps.StartStopStep):  # type: ignore[misc]
 class SelfTest(bootsteps.StartStopStep):  # type: ignore[misc]
     """Lets no worker near the queue before it analysed a slice; else exits with status 2."""
 
-    requires = (POOL, Presence)
+    requires = (POOL, SignsOfLife)
 
     def start(self, worker: Any) -> None:
         """Wait for the verdicts of the pool's children, or test in this process."""
@@ -81,7 +82,7 @@ class SelfTest(bootsteps.StartStopStep):  # type: ignore[misc]
         except WorkerError as fault:
             say(fault)
             # Celery stops none of the steps of a worker that never was up.
-            worker.blueprint[Presence.name].stop(worker)
+            worker.blueprint[SignsOfLife.name].stop(worker)
             raise WorkerShutdown(AT_FAULT) from None
 
 

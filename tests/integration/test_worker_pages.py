@@ -1,0 +1,63 @@
+"""The pages of a worker's parent, for what its worker consumes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import httpx
+import pytest
+
+from schema.database import Database
+from schema.messages import DELIVER_QUEUE, TRIAGE_QUEUE
+from schema.monitoring.life import Life
+from schema.monitoring.signs import Part
+from schema.settings import Settings
+from tests.support.workers import solo_worker
+from worker.metrics import Workforce, open_worker_pages, worker_life
+
+pytestmark = pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+
+
+@contextmanager
+def pages(settings: Settings, database: Database, queue: str) -> Iterator[tuple[Life, str]]:
+    """Open those of a worker of one queue; give its life and their address."""
+    worker = solo_worker()
+    worker.app.triage = settings.model_copy(
+        update={"worker_metrics_port": 0, "broker_url": "redis://127.0.0.1:1"}
+    )
+    worker.app.amqp = SimpleNamespace(queues=SimpleNamespace(consume_from={queue: None}))
+    workforce = Workforce(worker, None)
+    life = worker_life(worker, workforce, database)
+    opened = open_worker_pages(worker, workforce, life, database)
+    assert opened is not None
+    yield life, f"http://127.0.0.1:{opened.port}"
+    opened.close()
+
+
+def test_a_delivery_worker_is_ready_by_storage_and_database_and_shows_the_outbox(
+    settings: Settings, database: Database
+) -> None:
+    with pages(settings, database, DELIVER_QUEUE) as (life, address):
+        assert life.part is Part.DELIVER
+        life.look()
+        assert httpx.get(f"{address}/ready").text.startswith("storage: ")
+        (settings.storage / "inbox").mkdir(parents=True)
+        life.look()
+        assert httpx.get(f"{address}/ready").text == "ready\n"
+        metrics = httpx.get(f"{address}/metrics").text
+    assert "# TYPE triage_deliveries gauge" in metrics
+    assert "# TYPE triage_delivery_seconds histogram" in metrics
+    assert "triage_remote_control_enabled" not in metrics
+
+
+def test_a_triage_worker_without_model_and_broker_names_both(
+    settings: Settings, database: Database
+) -> None:
+    (settings.storage / "inbox").mkdir(parents=True)
+    with pages(settings, database, TRIAGE_QUEUE) as (life, address):
+        life.look()
+        lines = httpx.get(f"{address}/ready").text.splitlines()
+        metrics = httpx.get(f"{address}/metrics").text
+    assert [line.partition(":")[0] for line in lines] == ["model", "consumer"]
+    assert "triage_remote_control_enabled 0.0" in metrics
+    assert "# TYPE triage_deliveries gauge" not in metrics
