@@ -5,8 +5,6 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.chaos.__main__ import run
-
 pytestmark = pytest.mark.slow  # starts a whole system and breaks it
 
 STUDIES = 40
@@ -14,6 +12,8 @@ STUDIES = 40
 
 @pytest.mark.timeout(1500)
 def test_whatever_is_killed_stopped_or_misled_each_study_ends_once_and_nothing_is_lost() -> None:
+    from tests.chaos.__main__ import run  # its PostgreSQL wants a runtime folder at import
+
     with TemporaryDirectory(prefix="chaos", ignore_cleanup_errors=True) as folder:
         rows, verdict = run(Path(folder), STUDIES)
     assert len(rows) > 10
