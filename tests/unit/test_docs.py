@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from receiver.protocol import rejection
 from receiver.protocol.pdu import BUFFER_BYTES
+from receiver.protocol.rejection import Rejection
+from schema.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -38,3 +41,17 @@ def test_every_file_of_ours_that_a_document_names_exists(document: Path) -> None
         document.read_text(),
     )
     assert [name for name in named if not list(ROOT.glob(name))] == []
+
+
+def test_the_runbook_names_every_reason_for_which_an_association_is_rejected() -> None:
+    text = (ROOT / "docs" / "runbooks.md").read_text()
+    reasons = [value.reason for value in vars(rejection).values() if isinstance(value, Rejection)]
+    assert len(reasons) >= 6
+    assert [reason for reason in reasons if reason not in text] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_setting_that_a_document_names_exists(document: Path) -> None:
+    known = {f"TRIAGE_{name.upper()}" for name in Settings.model_fields}
+    named = set(re.findall(r"TRIAGE_[A-Z0-9_]+[A-Z0-9]", document.read_text()))
+    assert {name.removesuffix("_FILE") for name in named} - known == set()
