@@ -20,8 +20,8 @@ from schema.database import (
 )
 from schema.errors import DatabaseUnavailableError
 from schema.settings import Settings
-from schema.tables import Base, Compatibility, Study
-from tests.support.rows import LONG_AGO, add_study
+from schema.tables import Base, Compatibility, Instance, Study
+from tests.support.rows import LONG_AGO, add_series, add_study
 
 
 def test_the_migrations_make_exactly_the_tables(database: Database) -> None:
@@ -122,3 +122,14 @@ def test_a_database_too_new_for_a_program_says_so_in_one_line(
     for act in (upgrade, open_database):
         with pytest.raises(DatabaseUnavailableError, match="database: newer than this program"):
             act(settings)
+
+
+def test_there_may_be_more_instances_and_bytes_than_32_bits_count(database: Database) -> None:
+    with database.transaction() as session:
+        series = add_series(add_study(session, "1.2.3"), session)
+        instance = series.instances[0]
+        instance.size_bytes = 2**40
+        session.execute(sa.update(Instance).values(id=2**40))
+        session.expire_all()
+        assert session.scalars(sa.select(Instance.id)).one() == 2**40
+        assert session.scalars(sa.select(Instance.size_bytes)).one() == 2**40
