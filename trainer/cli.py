@@ -2,12 +2,12 @@
 
 import typer
 
-from trainer.commands.evaluating import ablate, crossval, evaluate
+from trainer.commands.evaluating import ablate, crossval, evaluate, leak
 from trainer.commands.making import calibrate, export, fit, prepare, reread, smote
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Train and evaluate MUNet on CT-ICH."
 )
 
-for command in (prepare, smote, fit, export, reread, calibrate, evaluate, crossval, ablate):
+for command in (prepare, smote, fit, export, reread, calibrate, evaluate, crossval, ablate, leak):
     app.command()(command)

@@ -17,8 +17,9 @@ from trainer.evaluation.evaluate import evaluate as figures_of
 from trainer.evaluation.gallery import Gallery
 from trainer.evaluation.perturb import perturbed, to_json
 from trainer.evaluation.studies import predict_studies
-from trainer.experiments import ablation, crossval_report
+from trainer.experiments import ablation, crossval_report, leak_report
 from trainer.experiments import crossval as folds_of
+from trainer.experiments import leak as leaking
 from trainer.reports import evaluation_report, robustness
 from trainer.reports.document import Files, Text, publish
 from trainer.training.run import baseline
@@ -129,5 +130,31 @@ def ablate(
             Text(f"Ablation of {config.name}", ablation.TEXT),
             ablation.to_json(made, parts),
             Files(json_file or run / "ablate.json", html_file or run / "ablate.html"),
+            console,
+        )
+
+
+def leak(
+    data: Data,
+    run: Annotated[Path, typer.Option(help="A folder for the runs; goes on where they stand.")],
+    preset: Preset = "leak",
+    count: Annotated[int, typer.Option(min=2, help="How many folds there are.")] = 5,
+    folds: Annotated[str, typer.Option(help="Which folds to train now, as 0,1.")] = "",
+    json_file: Annotated[Path | None, typer.Option("--json", help="RUN/LEAKING.json")] = None,
+    html_file: Annotated[Path | None, typer.Option("--html", help="RUN/LEAKING.html")] = None,
+    cache: Cache = CACHE,
+) -> None:
+    """LEAKING on purpose: split by slice beside the same by patient, to show what it feigns."""
+    console.print(leak_report.WARNING, style="red", soft_wrap=True)
+    with told():
+        config = load_config(preset)
+        prepared = prepare_release(read_release(data), config.preprocessing, cache)
+        which = folds_of.Which(run, count, numbers(folds))
+        arms = leaking.leak(config, prepared, which, console)
+        publish(
+            leak_report.sections(arms),
+            leak_report.text(config),
+            leak_report.to_json(config, arms),
+            Files(json_file or run / "LEAKING.json", html_file or run / "LEAKING.html"),
             console,
         )

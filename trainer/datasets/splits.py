@@ -1,10 +1,15 @@
-"""Splits by patient. No slice of a patient ever stands on both sides."""
+"""Splits by patient. No slice of a patient ever stands on both sides.
+
+The one exception is a type of its own, `LeakingSplit`, which nothing takes that makes a model.
+"""
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold
 
 from trainer.datasets.cache import Prepared
@@ -33,6 +38,38 @@ class Split:
         if both:
             raise LeakError(f"patients {both} are in training and in validation")
 
+    def rows(self, prepared: Prepared) -> npt.NDArray[np.intp]:
+        """Return the slices to learn from."""
+        return prepared.where(self.train)
+
+    def record(self) -> dict[str, Any]:
+        """Plain values, for the run's folder."""
+        return {"train": self.train, "validation": self.validation}
+
+
+@dataclass(frozen=True)
+class LeakingSplit:
+    """LEAKING on purpose: slices to learn from and slices to be measured on, of the same patients.
+
+    It names slices and no patients, so nothing that asks for a `Split` takes it. It shows what a
+    split by slice is worth (`trainer/experiments/leak.py`) and nothing else.
+    """
+
+    train: tuple[int, ...]  # indices of prepared slices
+    test: tuple[int, ...]
+    validation: tuple[int, ...] = ()  # nobody is watched
+
+    def rows(self, _: Prepared) -> npt.NDArray[np.intp]:
+        """Return the slices to learn from."""
+        return np.array(self.train, np.intp)
+
+    def record(self) -> dict[str, Any]:
+        """Plain values, for the run's folder."""
+        return {"LEAKING": "split by slice", "train_slices": self.train, "test_slices": self.test}
+
+
+AnySplit = Split | LeakingSplit
+
 
 def hold_out(present: Collection[int], held: Collection[int]) -> Split:
     """Hold the named patients out, so far as they are present, and train on the others."""
@@ -46,8 +83,12 @@ def held_patients(named: Collection[int], split: str) -> tuple[int, ...]:
     Raises
     ------
     SplitError
-        The split is unknown.
+        The split is unknown, or leaks.
     """
+    if split == "by-slice":
+        raise LeakError(
+            "by-slice leaks; `python -m trainer leak` shows how much, and makes no model"
+        )
     if split not in ("", "paper-test"):
         raise SplitError(f"split {split!r} is unknown; paper-test is the one with a name")
     return tuple(named) or (PAPER_TEST if split else ())
@@ -123,3 +164,26 @@ def folds(prepared: Prepared, count: int, seed: int, among: Collection[int] = ()
 def inner(prepared: Prepared, split: Split, seed: int, parts: int = 5) -> Split:
     """Keep one of `parts` shares of a split's training patients back, to watch training on."""
     return folds(prepared, min(parts, len(split.train)), seed, split.train)[0]
+
+
+def by_slice(prepared: Prepared, cut: Sequence[Split], seed: int) -> list[LeakingSplit]:
+    """Deal the slices of folds by patient out anew, LEAKING.
+
+    Only slices of the same types change places, so each fold learns from and is measured on as many
+    slices of every kind as its twin by patient.
+    """
+    fold = np.full(len(prepared), -1)
+    for number, split in enumerate(cut):
+        fold[prepared.where(split.validation)] = number
+    rng = np.random.default_rng(seed)
+    kinds = prepared.types @ (1 << np.arange(prepared.types.shape[1]))
+    for kind in np.unique(kinds):
+        rows = np.flatnonzero(kinds == kind)
+        fold[rows] = rng.permutation(fold[rows])
+    return [
+        LeakingSplit(
+            tuple(np.flatnonzero(fold != number).tolist()),
+            tuple(np.flatnonzero(fold == number).tolist()),
+        )
+        for number in range(len(cut))
+    ]

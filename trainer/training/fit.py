@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from trainer.config import RunConfig, Stage
 from trainer.datasets.cache import Prepared
-from trainer.datasets.splits import Split
+from trainer.datasets.splits import AnySplit
 from trainer.evaluation.metrics import CalledTypes, mean
 from trainer.training.augment import augment
 from trainer.training.batches import Batch, Bleeds, load_batch
@@ -43,7 +43,7 @@ class Step(NamedTuple):
 def fit(
     config: RunConfig,
     prepared: Prepared,
-    split: Split,
+    split: AnySplit,
     folder: Path,
     console: Console,
     observers: Sequence[Observer] = (),
@@ -66,7 +66,7 @@ def fit(
         The folder holds a run with other settings, or nobody is held out for a run that must watch.
     """
     check_watched(config, split)
-    prepared, rows = oversample(prepared, prepared.where(split.train), config.smote, config.seed)
+    prepared, rows = oversample(prepared, split.rows(prepared), config.smote, config.seed)
     with joined() as world:
         run = Run.resume(config, len(prepared), folder, world.device, begin)
         run.learner = world.learner(run.network)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer.config import ConfigError, RunConfig, build
-from trainer.datasets.splits import Split
+from trainer.datasets.splits import AnySplit, LeakError, Split
 from trainer.training.unet import plain_unet
 from worker.munet.network import MUNet
 
@@ -130,21 +130,31 @@ def _values(network: nn.Module) -> list[Tensor]:
     return [*network.parameters(), *network.buffers()]
 
 
-def describe(folder: Path, config: RunConfig, split: Split) -> None:
+def describe(folder: Path, config: RunConfig, split: AnySplit) -> None:
     """Write down what a run's folder holds, for later commands and for people."""
     folder.mkdir(parents=True, exist_ok=True)
-    values = {"config": config.to_json(), "train": split.train, "validation": split.validation}
+    values = {"config": config.to_json(), **split.record()}
     part = folder / f"{RECORD}.part"
     part.write_text(json.dumps(values, indent=1) + "\n", "utf-8")
     part.replace(folder / RECORD)
 
 
 def described(folder: Path) -> tuple[RunConfig, Split]:
-    """Read a run's configuration and its patients."""
+    """Read a run's configuration and its patients.
+
+    Raises
+    ------
+    ConfigError
+        No run is here.
+    LeakError
+        It was split by slice.
+    """
     try:
         values = json.loads((folder / RECORD).read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"{folder / RECORD}: {error.strerror}; is this a run?") from error
+    if "LEAKING" in values:
+        raise LeakError(f"{folder}: was split by slice and is LEAKING; no model is made of it")
     config = build(RunConfig, values["config"])
     return config, Split(tuple(values["train"]), tuple(values["validation"]))
 

@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 
 from trainer.config import ConfigError, Optimiser, RunConfig
-from trainer.datasets.splits import Split
+from trainer.datasets.splits import AnySplit
 
 History = Sequence[dict[str, float]]
 WARM_UP = 0.03  # of a cosine run: batch statistics settle before the full rate
 
 
-def check_watched(config: RunConfig, split: Split) -> None:
+def check_watched(config: RunConfig, split: AnySplit) -> None:
     """Refuse a run that looks at validation patients and has none.
 
     Raises

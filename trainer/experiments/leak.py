@@ -1,0 +1,191 @@
+"""LEAKING on purpose: what a split by slice is worth, beside the same network split by patient.
+
+Neighbouring slices of one head look alike, so a network that has seen slice 14 knows much of slice
+15. Twins of one preset learn from as many slices of each kind and are measured on as many, in the
+paper's way, slices with blood alone: by patient, and by slice. Their difference is the leak.
+Nothing here is chosen on what is measured: maps are cut at 0.5, and the highest of five scores is
+the type.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+
+from trainer.config import ConfigError, RunConfig
+from trainer.datasets.cache import Prepared
+from trainer.datasets.splits import AnySplit, SplitError, by_slice, folds
+from trainer.evaluation.evaluate import pixel_counts
+from trainer.evaluation.pooled import paper
+from trainer.evaluation.studies import Study, count
+from trainer.experiments.crossval import Which
+from trainer.training.fit import fit
+from trainer.training.run import averaged, describe
+from trainer.training.validation import shrink
+from worker.munet.card import OperatingPoint, Platt, Scoring
+from worker.munet.device import resolve
+from worker.munet.inference import Maps, calibrate, run
+from worker.munet.preprocessing import Series
+
+NAMES = ("by patient", "by slice (LEAKING)")
+CUT = 0.5  # of the "any" map
+
+
+@dataclass(frozen=True)
+class Twin:
+    """One run, and the slices that it is measured on."""
+
+    number: int
+    split: AnySplit
+    config: RunConfig
+    place: Path
+    test: npt.NDArray[np.intp]
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has trained all its epochs."""
+        return averaged(self.config, self.place).epoch == self.config.epochs
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One kind of split: what its finished runs said, patient by patient."""
+
+    name: str
+    folds: tuple[int, ...]
+    studies: Sequence[Study]
+
+
+def leak(config: RunConfig, prepared: Prepared, which: Which, console: Console) -> list[Arm]:
+    """Train pairs of twins, and measure all pairs that have finished in the folder.
+
+    Raises
+    ------
+    ConfigError
+        The preset shows neighbouring slices: the test's would stand in the training pictures.
+    SplitError
+        There is no fold of such a number.
+    """
+    if config.preprocessing.channels != "gray":
+        raise ConfigError(
+            f"{config.name}: by slice, neighbours would leak twice; use gray channels"
+        )
+    bleeding = with_blood(prepared)
+    pairs = plan(config, bleeding, which)
+    if unknown := sorted(set(which.numbers) - set(range(len(pairs)))):
+        raise SplitError(f"folds {unknown} are not among 0 to {len(pairs) - 1}")
+    for number in which.numbers or range(len(pairs)):
+        for twin in pairs[number]:
+            console.print(twin.config.name)
+            unwatched = replace(twin.split, validation=())
+            fit(twin.config, bleeding, unwatched, twin.place, console)
+            describe(twin.place, twin.config, twin.split)
+    done = [pair for pair in pairs if all(twin.finished for twin in pair)]
+    return [arm(name, [pair[side] for pair in done], bleeding) for side, name in enumerate(NAMES)]
+
+
+def with_blood(prepared: Prepared) -> Prepared:
+    """Keep the slices with hemorrhage, each alone: all that the paper trains and tests on."""
+    rows = np.flatnonzero(prepared.positive)
+    return Prepared(
+        prepared.patients[rows],
+        prepared.numbers[rows],
+        prepared.types[rows],
+        prepared.pictures[rows],
+        prepared.masks[rows],
+        np.repeat(np.arange(len(rows))[:, None], 3, axis=1),
+    )
+
+
+def plan(config: RunConfig, prepared: Prepared, which: Which) -> list[tuple[Twin, Twin]]:
+    """Pair every fold by patient with its twin by slice."""
+    cut = folds(prepared, which.count, config.seed)
+    pairs = []
+    for number, (honest, leaking) in enumerate(
+        zip(cut, by_slice(prepared, cut, config.seed), strict=True)
+    ):
+        test = prepared.where(honest.validation)
+        pairs.append(
+            (
+                twin(config, number, "by-patient", which.folder, honest, test),
+                twin(config, number, "LEAKING-by-slice", which.folder, leaking, leaking.test),
+            )
+        )
+    return pairs
+
+
+def twin(
+    config: RunConfig,
+    number: int,
+    kind: str,
+    folder: Path,
+    split: AnySplit,
+    test: Iterable[int],
+) -> Twin:
+    """Name a run by how it was split."""
+    named = replace(config, name=f"{config.name}-{kind}-fold-{number}")
+    return Twin(number, split, named, folder / f"{kind}-fold-{number}", np.array([*test], np.intp))
+
+
+def answer(twin: Twin, prepared: Prepared) -> Maps:
+    """Ask a run's network about its test slices, at the size that it learned last."""
+    network, device = averaged(twin.config, twin.place).network, resolve("auto")
+    pictures = shrink(prepared.pictures[twin.test], twin.config.stages[-1].size)
+    alone = np.repeat(np.arange(len(pictures))[:, None], 3, axis=1)
+    series = Series(pictures, alone, np.arange(len(pictures), dtype=float))
+    return run(network.to(device), series, Scoring(), device)
+
+
+def arm(name: str, twins: Sequence[Twin], prepared: Prepared) -> Arm:
+    """Measure finished runs on their slices, all folds together, patient by patient."""
+    parts = [study for twin in twins for study in measured_on(twin, prepared)]
+    patients = sorted({study.patient for study in parts})
+    return Arm(
+        name,
+        tuple(twin.number for twin in twins),
+        [together([s for s in parts if s.patient == patient]) for patient in patients],
+    )
+
+
+def measured_on(twin: Twin, prepared: Prepared) -> Iterator[Study]:
+    """Set one run's answers against what is there, each patient's test slices a study."""
+    maps = answer(twin, prepared)
+    size = maps.any_map.shape[-1]
+    truth = shrink(prepared.masks[twin.test].astype(np.uint8) * 255, size) >= 128
+    labels = np.where(maps.any_map >= CUT, maps.types, 0)
+    pixels = [count(mask, found) for mask, found in zip(truth, labels, strict=True)]
+    scores = calibrate(maps.logits, Platt())
+    for patient in np.unique(prepared.patients[twin.test]).tolist():
+        own = np.flatnonzero(prepared.patients[twin.test] == patient)
+        truth_px, found_px, both_px = zip(*(pixels[row] for row in own), strict=True)
+        yield Study(
+            patient,
+            prepared.types[twin.test[own]],
+            np.array(truth_px),
+            np.array(found_px),
+            np.array(both_px),
+            scores[own],
+            scores[own].max(axis=0).astype(float),
+            OperatingPoint(),
+        )
+
+
+def together(parts: Sequence[Study]) -> Study:
+    """Put one patient's slices of several folds into one study."""
+    return replace(
+        parts[0],
+        types=np.concatenate([part.types for part in parts]),
+        truth_px=np.concatenate([part.truth_px for part in parts]),
+        found_px=np.concatenate([part.found_px for part in parts]),
+        both_px=np.concatenate([part.both_px for part in parts]),
+        slice_probabilities=np.concatenate([part.slice_probabilities for part in parts]),
+    )
+
+
+def figures(studies: Sequence[Study]) -> dict[str, float]:
+    """Put the paper's figures and Dice of any blood together."""
+    counts = pixel_counts(studies)
+    return paper(studies) | {"any_dice": counts.dice, "any_dice_by_slice": counts.mean_dice}
