@@ -19,7 +19,7 @@ from schema.states import JobState, Outcome, SeriesState, StudyState
 from schema.tables import Job, Series
 from tests.support.heads import SHARED
 from tests.support.phantoms import HEAD_MM, Phantom, element, write
-from tests.support.processes import Site, free_port, wait_for
+from tests.support.processes import Site, site_of, wait_for
 from tests.support.receivers import echo_once
 from worklist.entries import Entry
 
@@ -38,16 +38,11 @@ WORST = {
 
 @pytest.fixture
 def site(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Site]:
-    own = settings.model_copy(update={"dicom_port": free_port(), "lease_s": 60})
-    given = {*settings.model_fields_set, "dicom_port", "lease_s"}
-    object.__setattr__(own, "__pydantic_fields_set__", given)
-    site = Site(own, database, tmp_path / "log")
-    site.start_receiver()
-    site.start_worker()
-    assert echo_once(("127.0.0.1", own.dicom_port)) == "echoed"
-    yield site
-    site.stop()
-    sys.stdout.write(site.log.read_text())  # shown where the test failed
+    with site_of(settings, database, tmp_path / "log", lease_s=60) as site:
+        site.start_receiver()
+        site.start_worker()
+        assert echo_once(("127.0.0.1", site.settings.dicom_port)) == "echoed"
+        yield site
 
 
 def bleed(study: str, series: int = 1, **attributes: str) -> list[Dataset]:

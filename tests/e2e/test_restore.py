@@ -1,6 +1,5 @@
 """A database that comes back from a backup: what was acknowledged since is not missing."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from schema.states import Outcome, StudyState
 from schema.tables import Instance, Job, Study
 from tests.support.backups import back_up, destroy, restore
 from tests.support.phantoms import Phantom
-from tests.support.processes import Site, free_port, wait_for
+from tests.support.processes import Site, site_of, wait_for
 
 pytestmark = pytest.mark.slow  # starts a whole system
 
@@ -22,12 +21,8 @@ SLICES_MM = tuple(np.arange(-35.0, 35.1, 5.0).tolist())
 
 @pytest.fixture
 def site(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Site]:
-    own = settings.model_copy(update={"dicom_port": free_port()})
-    object.__setattr__(own, "__pydantic_fields_set__", {*settings.model_fields_set, "dicom_port"})
-    site = Site(own, database, tmp_path / "log")
-    yield site
-    site.stop()
-    sys.stdout.write(site.log.read_text())  # shown where the test failed
+    with site_of(settings, database, tmp_path / "log") as site:
+        yield site
 
 
 def send(site: Site, number: int, folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from schema.settings import Settings
 from schema.states import Outcome, StudyState
 from schema.tables import Finding, Instance, Job, Series, Study
 from tests.support.phantoms import Phantom, element, write
-from tests.support.processes import Site, free_port, wait_for
+from tests.support.processes import Site, site_of, wait_for
 
 pytestmark = pytest.mark.slow  # starts a whole system
 
@@ -34,12 +33,8 @@ def head(number: int, **changes: object) -> Phantom:
 
 @pytest.fixture
 def site(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Site]:
-    own = settings.model_copy(update={"dicom_port": free_port()})
-    object.__setattr__(own, "__pydantic_fields_set__", {*settings.model_fields_set, "dicom_port"})
-    site = Site(own, database, tmp_path / "log")
-    yield site
-    site.stop()
-    sys.stdout.write(site.log.read_text())  # shown where the test failed
+    with site_of(settings, database, tmp_path / "log") as site:
+        yield site
 
 
 def only_one_result(site: Site) -> bool:

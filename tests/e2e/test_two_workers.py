@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from schema.tables import Finding, Instance, Job, Study
 from tests.support.jobs import add_studies, ended, job_of, was_taken_over
 from tests.support.models import tiny_model
 from tests.support.phantoms import FEW_MM
-from tests.support.processes import Site, free_port, wait_for
+from tests.support.processes import Site, site_of, wait_for
 
 pytestmark = pytest.mark.slow  # starts a whole system
 
@@ -32,19 +31,11 @@ LEASE_S = 10.0
 @pytest.fixture
 def site(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Site]:
     """A site with a model of almost nothing, so that the queue and not the network is at work."""
-    changes = {
-        "dicom_port": free_port(),
-        "model": tiny_model(tmp_path / "tiny.safetensors"),
-        "lease_s": LEASE_S,
-        "redispatch_s": 2.0,
-    }
-    own = settings.model_copy(update=changes)
-    object.__setattr__(own, "__pydantic_fields_set__", settings.model_fields_set | changes.keys())
-    require_storage(own, 0)
-    site = Site(own, database, tmp_path / "log")
-    yield site
-    site.stop()
-    sys.stdout.write(site.log.read_text()[-20000:])
+    model = tiny_model(tmp_path / "tiny.safetensors")
+    changes = {"model": model, "lease_s": LEASE_S, "redispatch_s": 2.0}
+    with site_of(settings, database, tmp_path / "log", **changes) as site:
+        require_storage(site.settings, 0)
+        yield site
 
 
 def wait_for_ends(site: Site, count: int) -> None:

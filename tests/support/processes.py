@@ -6,8 +6,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -143,3 +143,18 @@ class Site:
         if self.program is not None:
             given |= {"PYTHONPATH": str(self.program)}
         return os.environ | given | {"TRIAGE_CALLERS": "*@127.0.0.0/8", "TRIAGE_DEVICE": "cpu"}
+
+
+@contextmanager
+def site_of(settings: Settings, database: Database, log: Path, **changes: object) -> Iterator[Site]:
+    """Make a site with changed settings; stop its parts afterwards, and show their log."""
+    given = {"dicom_port": free_port()} | changes
+    own = settings.model_copy(update=given)
+    object.__setattr__(own, "__pydantic_fields_set__", settings.model_fields_set | given.keys())
+    site = Site(own, database, log)
+    try:
+        yield site
+    finally:
+        site.stop()
+        # Shown where a test failed.
+        sys.stdout.write(log.read_text()[-20000:] if log.exists() else "")
