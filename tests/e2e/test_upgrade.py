@@ -21,7 +21,7 @@ from schema.states import JobState, Outcome, SeriesState, StudyState
 from schema.tables import Finding, Instance, Job, ResultObject, Series, Study
 from tests.support.models import tiny_model
 from tests.support.phantoms import HEAD_MM, Phantom
-from tests.support.processes import Site, free_port, wait_for
+from tests.support.processes import Site, free_port, wait_for, wait_until_closed
 from tests.support.releases import RELEASE_0_1_0, release
 from tests.support.scu import CT, EXPLICIT, encode
 
@@ -155,6 +155,7 @@ def test_an_upgrade_and_the_way_back_while_studies_arrive_leave_each_with_one_ou
     hospital.scan(2)
     new_worker = new.start_worker("-P", "solo")
     old.kill(receiver)
+    wait_until_closed(new.settings.dicom_port)
     receiver = new.start_receiver()
     hospital.scan(2)
     (incomplete,) = hospital.scan(1, late=3)
@@ -162,6 +163,7 @@ def test_an_upgrade_and_the_way_back_while_studies_arrive_leave_each_with_one_ou
 
     # Back: the new programs die in the middle of it, and what they left is the old ones'.
     new.kill(receiver)
+    wait_until_closed(new.settings.dicom_port)
     hospital.leave_in_the_inbox()
     receiver = old.start_receiver()
     hospital.scan(2)
@@ -178,6 +180,7 @@ def test_an_upgrade_and_the_way_back_while_studies_arrive_leave_each_with_one_ou
     # And forward again, onto tables that are there already.
     for part in (receiver, old_worker, second):
         old.kill(part)
+    wait_until_closed(new.settings.dicom_port)
     hospital.run(new, "schema", "upgrade")
     new.start_receiver()
     new.start_worker("-P", "solo")

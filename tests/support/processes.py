@@ -47,12 +47,17 @@ def free_port() -> int:
 
 def wait_for_port(port: int) -> None:
     """Wait until something listens on a loopback port."""
+    wait_for(f"listener on {port}", lambda: _listens(port))
 
-    def listens() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    wait_for(f"listener on {port}", listens)
+def wait_until_closed(port: int) -> None:
+    """Wait until nothing does: what a killed process had open may outlive it by a moment."""
+    wait_for(f"end of {port}", lambda: not _listens(port))
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @dataclass
