@@ -12,6 +12,7 @@ from typing import Annotated
 import structlog
 import typer
 
+from receiver.canary.command import send_and_wait
 from receiver.catalogue.intake import Catalogue, close_all_associations
 from receiver.completeness.scp import announcements_taken
 from receiver.dispatch.planner import Planner
@@ -129,6 +130,21 @@ def dry_run(folder: Folder, as_json: AsJson = False) -> None:
     except (TriageError, OSError) as error:
         stop(error)
     typer.echo(json.dumps(asdict(tried), indent=2) if as_json else describe(tried))
+
+
+@app.command()
+def canary(
+    wait_s: Annotated[float, typer.Option(help="How long to wait for its result.")] = 300,
+) -> None:
+    """Send a synthetic head the whole way now, and say whether its result is the known one."""
+    settings = settings_or_exit()
+    set_up_log(settings.model_copy(update={"log_level": "WARNING"}))  # the answer is one line
+    try:
+        ended = send_and_wait(settings, open_database(settings), wait_s)
+    except (TriageError, OSError) as error:
+        stop(error)
+    typer.echo(ended.line)
+    raise typer.Exit(0 if ended.is_known else 1)
 
 
 def stop_event() -> threading.Event:

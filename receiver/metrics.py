@@ -6,6 +6,7 @@ Off unless TRIAGE_METRICS_PORT is set; the sign of life in the tables is given a
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
@@ -18,6 +19,7 @@ from receiver.access.tls import TlsFiles, expires_at
 from receiver.catalogue.intake import QUARANTINE
 from receiver.counts import counts_folder
 from receiver.inbox import FOLDER, OBJECT_SUFFIX
+from schema.canaries import CanaryStanding, read_canaries
 from schema.database import Database, read_clock
 from schema.errors import DatabaseUnavailableError
 from schema.identity import IdentityChange
@@ -113,12 +115,14 @@ class StandingCollector(Collector):
             )
         try:
             with self._database.reading() as session:
-                waiting = read_waiting(session)
+                waiting, canaries = read_waiting(session), read_canaries(session)
         except DatabaseUnavailableError:
             yield _gauge("database_up", "Whether the database answers", 0)
             return
         yield _gauge("database_up", "Whether the database answers", 1)
         yield from _describe(waiting)
+        if canaries is not None:
+            yield from _describe_canaries(canaries)
 
 
 def read_waiting(session: Session) -> Waiting:
@@ -170,6 +174,21 @@ def _describe(waiting: Waiting) -> Iterator[GaugeMetricFamily]:
     yield _gauge(
         "commitments_waiting", "Commitment requests without a delivered answer", waiting.commitments
     )
+
+
+def _describe_canaries(standing: CanaryStanding) -> Iterator[GaugeMetricFamily]:
+    """Give what is known of them: an age, where there is none, is infinite."""
+    if standing.seconds is not None:
+        what = "What the newest canary with a result took, from its first byte to the result"
+        yield _gauge("canary_seconds", what, standing.seconds)
+    if standing.is_known is not None:
+        what = "Whether the newest canary that ended had the known result"
+        yield _gauge("canary_result_known", what, standing.is_known)
+    since = standing.since_known
+    what = "Since the newest canary with the known result was sent"
+    yield _gauge("canary_age_seconds", what, inf if since is None else since.total_seconds())
+    waits_s = 0.0 if standing.waits is None else standing.waits.total_seconds()
+    yield _gauge("canary_waiting_seconds", "How long a canary waits for its result", waits_s)
 
 
 def _gauge(name: str, what: str, value: float) -> GaugeMetricFamily:

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from schema import broker, database
+from schema.canaries import describe_canary, read_canaries, without_canaries
 from schema.errors import StorageAwayError, TriageError
 from schema.monitoring.signs import forget_host
 from schema.operation import describe, read_operation
@@ -85,8 +86,11 @@ def _probe_broker(settings: Settings) -> str:
 
 def _describe_operation(settings: Settings) -> list[tuple[str, str]]:
     try:
-        with database.connect(settings).reading() as session:
-            return list(describe(read_operation(session, settings.study_late_s)))
+        opened = database.connect(settings)
+        with without_canaries(opened).reading() as session:
+            operation = list(describe(read_operation(session, settings.study_late_s)))
+        with opened.reading() as session:
+            return [*operation, *describe_canary(read_canaries(session))]
     except TriageError as error:
         return [("tables", f"FAILED: {error}")]
 

@@ -14,7 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from filelock import FileLock
 from psycopg.errors import UndefinedTable
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import ORMExecuteState, Session
 
 from schema.errors import DatabaseUnavailableError
 from schema.settings import Settings, make_home
@@ -33,10 +33,19 @@ DISCREET = {"hide_parameters": True}  # errors are logged, and a statement's val
 
 
 class Database:
-    """Sessions on one database."""
+    """Sessions on one database.
 
-    def __init__(self, engine: sa.Engine) -> None:
+    Parameters
+    ----------
+    before_each
+        Is shown each statement of the ORM before it is executed, and may change it.
+    """
+
+    def __init__(
+        self, engine: sa.Engine, before_each: Callable[[ORMExecuteState], None] | None = None
+    ) -> None:
         self.engine = engine
+        self._before_each = before_each
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -66,6 +75,8 @@ class Database:
     def _session(self, engine: sa.Engine) -> Iterator[Session]:
         try:
             with Session(engine, expire_on_commit=False) as session, session.begin():
+                if self._before_each is not None:
+                    sa.event.listen(session, "do_orm_execute", self._before_each)
                 yield session
         except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
             raise DatabaseUnavailableError(f"database: {error.orig}") from error

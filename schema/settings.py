@@ -83,6 +83,7 @@ class Settings(BaseSettings):
     stow_port: Port = 8081
     stow_max_mb: Annotated[int, Field(ge=1)] = 4096
 
+    canary_minutes: Annotated[float | None, Field(ge=1, le=1440)] = None
     metrics_host: str = "127.0.0.1"
     metrics_port: Port | None = None
     worker_metrics_port: Port | None = None

@@ -11,13 +11,13 @@ from typing import Annotated, Any, TypeVar
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from schema.database import Database, open_database
+from schema.database import Database
 from schema.errors import TriageError
 from schema.settings import Settings, settings_or_exit, stop
 from worklist import serialization, text
 from worklist.access.commands import app as users
 from worklist.formatting import printable
-from worklist.opening import default_window, open_to_read
+from worklist.opening import default_window, open_to_read, open_to_serve
 from worklist.performance import sum_up
 from worklist.queries import read_explanation, read_worklist
 from worklist.window import JSON_ROWS, read_window
@@ -39,7 +39,7 @@ def serve(context: typer.Context) -> None:
         from worklist.server import run  # the list starts faster without a web server
 
         settings = settings_or_exit()
-        run(settings, _or_stop(lambda: open_database(settings)))
+        run(settings, _or_stop(lambda: open_to_serve(settings)))
 
 
 @app.command(name="list")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from schema.database import Database, connect, require_fit
+from schema.canaries import without_canaries
+from schema.database import Database, connect, open_database, require_fit
 from schema.errors import DatabaseUnavailableError, SettingsError
 from schema.settings import Settings
 from worklist.window import Window
@@ -33,7 +34,18 @@ def open_to_read(settings: Settings) -> Database:
     except DatabaseUnavailableError:
         database.engine.dispose()
         raise
-    return database
+    return without_canaries(database)
+
+
+def open_to_serve(settings: Settings) -> Database:
+    """Open the database for the page, which migrates the embedded default.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        If it does not answer, its migrations are behind, or it is too new.
+    """
+    return without_canaries(open_database(settings))
 
 
 def default_window(settings: Settings, limit: int) -> Window:

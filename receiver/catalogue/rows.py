@@ -9,6 +9,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session, selectinload
 
 from receiver.catalogue.arrivals import Arrival, in_order, read_arrivals, rounds
+from receiver.catalogue.canaries import show_what_others_sent
 from receiver.catalogue.identity import note_identities
 from receiver.catalogue.reopening import reopen
 from receiver.inbox import Sender
@@ -87,6 +88,7 @@ def _note_arrivals(
     for arrival in arrivals:
         _say_what_it_is(arrival)
         by_study.setdefault(arrival.series.study_id, []).append(arrival)
+    show_what_others_sent(session, by_study, now)
     for group in by_study.values():
         for series in {id(arrival.series): arrival.series for arrival in group}.values():
             _note_arrival(series, [each for each in group if each.series is series], now)

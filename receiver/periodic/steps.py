@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from receiver.access.certificate import CertificateWatch
+from receiver.canary.watch import CanaryWatch
 from receiver.catalogue.intake import Catalogue
 from receiver.catalogue.rebuild import Rebuilder
 from receiver.catalogue.retention import Retention
@@ -60,3 +61,6 @@ def _optional(settings: Settings, database: Database) -> Iterator[Step]:
     if settings.count_peers:
         counter = Counter(settings, database)
         yield Step("counts", "counts", settings.sweep_s, counter.ask_due)
+    if settings.canary_minutes is not None:
+        watch = CanaryWatch(settings, database, settings.canary_minutes)
+        yield Step("canary", "canary", settings.sweep_s, watch.look)

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from schema.canaries import without_canaries
 from schema.database import Database, read_clock
 from schema.errors import DatabaseUnavailableError
 from schema.monitoring.causes import Cause
@@ -34,7 +35,7 @@ class OutcomeCollector(Collector):
     """Looks what ended whenever it is asked."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self._database = without_canaries(database)
         self._turn = threading.Lock()
         self._looked_at: datetime | None = None
         self._studies: dict[tuple[int, datetime], datetime] = {}  # counted, and when

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from schema.broker import count_waiting
+from schema.canaries import without_canaries
 from schema.database import Database, read_clock
 from schema.errors import BrokerUnavailableError, DatabaseUnavailableError
 from schema.messages import TRIAGE_QUEUE
@@ -68,7 +69,7 @@ class SiteCollector(Collector):
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
-        self._database = database
+        self._database = without_canaries(database)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Ask broker and tables."""

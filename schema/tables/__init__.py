@@ -14,6 +14,7 @@ from schema.tables.arrival import (
     StoreCheck,
 )
 from schema.tables.base import Base, Compatibility, UtcDateTime
+from schema.tables.canary import Canary
 from schema.tables.delivery import Delivery, Destination
 from schema.tables.operation import Process, Rejection
 from schema.tables.readers import LoginSession, User, Verdict
@@ -33,6 +34,7 @@ __all__ = [
     "Announcement",
     "Association",
     "Base",
+    "Canary",
     "Commitment",
     "Compatibility",
     "Delivery",

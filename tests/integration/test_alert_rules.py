@@ -18,12 +18,13 @@ import receiver.counts
 import worker.delivery.counts
 from receiver.metrics import FilesCollector, StandingCollector, receiver_life
 from schema.broker import client, ensure_broker
-from schema.database import Database
+from schema.database import Database, read_clock
 from schema.monitoring.disk import StorageCollector
 from schema.monitoring.outcomes import OutcomeCollector
 from schema.monitoring.pages import PartCollector
 from schema.monitoring.site import SiteCollector
 from schema.settings import Settings
+from schema.tables import Canary
 from tests.support.prometheus import DEPLOY, RULES, program
 from tests.support.receivers import write_certificates
 from tests.support.rows import add_series, add_study
@@ -59,6 +60,8 @@ ALL_IS_WELL = {
     'triage_lease_take_overs_total{instance="r:1"}': "1x120",
     'triage_associations_total{outcome="accepted", instance="r:1"}': "0+100x120",
     'triage_certificate_expiry_seconds{instance="r:1"}': "9999999x120",
+    'triage_canary_result_known{instance="r:1"}': "1x120",
+    'triage_canary_waiting_seconds{instance="r:1"}': "20x120",
 }
 
 
@@ -170,6 +173,8 @@ def exported(settings: Settings, database: Database, tmp_path: Path) -> Iterator
     (own.storage / "inbox").mkdir(parents=True)
     with database.transaction() as session:
         add_series(add_study(session), session)
+        now = read_clock(session)
+        session.add(Canary(digests=[], sent_at=now, ended_at=now, seconds=9, is_known=True))
     life = receiver_life(own, database, lambda: 1)
     life.look()
     ensure_broker(own)

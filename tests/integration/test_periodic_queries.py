@@ -87,7 +87,7 @@ def test_every_step_of_the_receiver_has_its_queries_here(
     filled: tuple[Settings, Database], tmp_path: Path
 ) -> None:
     settings, database = filled
-    peers = {"retention_days": 30, "count_peers": "CT1=127.0.0.1:104"}
+    peers = {"retention_days": 30, "count_peers": "CT1=127.0.0.1:104", "canary_minutes": 15}
     both = Settings(_env_file=None, home=settings.home, **peers)
     assert {step.name for step in receiver_steps(both, database)} == STEPS.keys()
     names = {name for queries in STEPS.values() for name in queries} - {""}

@@ -21,6 +21,7 @@ from receiver.completeness.find_counts import Counter
 from receiver.dispatch.redispatch import due_jobs
 from receiver.dispatch.second_choice import with_second_choice
 from receiver.metrics import read_waiting
+from schema.canaries import read_canaries
 from schema.database import Database, read_clock, standing
 from schema.monitoring.ends import read_ends
 from schema.monitoring.life import Life
@@ -62,6 +63,7 @@ STEPS: Final[Mapping[str, tuple[str, ...]]] = {
     "commitment reports": ("commitments to report",),
     "retention": ("files to remove",),
     "counts": ("counts to ask for",),
+    "canary": ("how the canaries go",),
 }
 DESTINATIONS: Final = """
 [destinations.PACS]
@@ -123,6 +125,7 @@ def _receiver(settings: Settings, database: Database, _folder: Path) -> dict[str
         "counts to ask for": reading(counter.due),
         "metrics of the receiver": reading(read_waiting),
         "associations of an earlier run": lambda: close_all_associations(database),
+        "how the canaries go": reading(read_canaries),
         "schema check": lambda: standing(database),
         "what schema check tells": reading(lambda s: read_operation(s, settings.study_late_s)),
         "metrics of the site": reading(lambda s: read_site(s, settings.study_late_s)),

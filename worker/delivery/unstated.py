@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 from sqlalchemy import CursorResult, Update, or_, select, text
 from sqlalchemy.orm import Session
 
+from schema.canaries import is_shown
 from schema.tables import UNSTATED, Study
 
 AT_ONCE: Final = 20
@@ -15,7 +16,9 @@ AT_ONCE: Final = 20
 def unstated(session: Session, now: datetime) -> Sequence[tuple[int, int]]:
     """List studies that ended without an analysis and have no object of this revision."""
     due = or_(Study.statement_due_at.is_(None), Study.statement_due_at <= now)
-    query = select(Study.id, Study.revision).where(text(UNSTATED), due).order_by(Study.id)
+    query = (
+        select(Study.id, Study.revision).where(text(UNSTATED), due, is_shown()).order_by(Study.id)
+    )
     return [(study_id, revision) for study_id, revision in session.execute(query.limit(AT_ONCE))]
 
 

@@ -1,0 +1,51 @@
+"""A canary goes the whole way through the shipped model, and only the operator hears of it."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from schema.database import Database
+from schema.settings import Settings
+from schema.tables import Canary
+from tests.support.processes import Site, free_port, wait_for
+from worklist.opening import open_to_read
+from worklist.queries import read_worklist
+
+pytestmark = pytest.mark.slow  # starts a whole system
+
+DEADLINE_S = 300
+
+
+@pytest.fixture
+def site(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Site]:
+    changes = {"dicom_port": free_port(), "canary_minutes": 1, "time_limit_s": DEADLINE_S}
+    own = settings.model_copy(update=changes)
+    object.__setattr__(own, "__pydantic_fields_set__", settings.model_fields_set | changes.keys())
+    site = Site(own, database, tmp_path / "log")
+    yield site
+    site.stop()
+    sys.stdout.write(site.log.read_text())
+
+
+@pytest.mark.timeout(2 * DEADLINE_S)
+@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
+def test_a_canary_comes_out_as_known_and_is_on_no_list(site: Site) -> None:
+    site.start_receiver()
+    site.start_worker("-P", "solo")
+
+    def ended() -> Canary | None:
+        with site.database.reading() as session:
+            return session.scalar(sa.select(Canary).where(Canary.ended_at.is_not(None)))
+
+    canary = wait_for("end of a canary", ended, DEADLINE_S)
+    assert canary.is_known, canary.detail
+    assert canary.seconds is not None
+    readers = open_to_read(site.settings)
+    assert read_worklist(readers, site.settings.storage).entries == ()
+    readers.engine.dispose()
+    check = site.start(sys.executable, "-m", "schema", "check")
+    assert check.wait(60) == 0
+    assert "the known result after" in site.log.read_text()
