@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from schema.database import read_clock
 from schema.monitoring.open_studies import Reconciliation, reconcile
 from schema.monitoring.rejections import Refused, read_rejections
-from schema.monitoring.signs import Part, Running, read_running
+from schema.monitoring.signs import Model, Part, Running, read_running
 from schema.states import JobState, Outcome
 from schema.tables import Association, Instance, Job, Study
 
@@ -134,14 +134,19 @@ def _describe_running(operation: Operation, ago: Ago) -> Iterator[tuple[str, str
     for part in shown:
         works = part.part == Part.TRIAGE
         busy = operation.jobs_by_host.get(part.host, 0) if works else 0
-        words = [f"{part.host}: {part.condition.replace('_', ' ')}"]
-        words += [part.model or "no model loaded"] if works else []
+        words = [f"{part.host} ({part.process_id}): {part.condition.replace('_', ' ')}"]
+        words += [_name(part.model)] if works else []
         words += [f"version {part.version}", f"last sign of life {ago(part.alive_at)}"]
         words += [f"{busy} running"] if busy else []
         words += [part.reason] if part.reason else []
         yield "worker" if works else part.part, ", ".join(words)
     if not any(part.part == Part.TRIAGE for part in shown):
         yield "worker", "none has shown itself"
+
+
+def _name(model: Model | None) -> str:
+    """Name a model and, since its name may outlive its weights, the begin of their digest."""
+    return f"{model.name} {model.sha256[:8]}" if model else "no model loaded"
 
 
 def _describe_late(studies: Reconciliation, ago: Ago) -> Iterator[tuple[str, str]]:

@@ -24,6 +24,7 @@ log = structlog.get_logger()
 DEADLINE_S: Final = 300.0  # a model on a slow disk, many children at once
 LOOK_S: Final = 0.1
 WATCH_S: Final = 1.0
+UNEXPECTED: Final = "ended by force, or by an error of its own: see its log"
 POOL: Final = "celery.worker.components:Pool"
 
 
@@ -54,7 +55,8 @@ class SignsOfLife(bootsteps.StartStopStep):  # type: ignore[misc]
     def stop(self, worker: Any) -> None:
         """Write that the worker ends, and for which fault if there was one."""
         if worker.life is not None:
-            worker.life.stop(faults[-1] if faults else None)
+            unexpected = UNEXPECTED if worker.exitcode else None
+            worker.life.stop(faults[-1] if faults else unexpected)
             worker.life = None
         if self._pages is not None:
             self._pages.close()

@@ -69,7 +69,7 @@ class Running:
     alive_at: datetime
     condition: str
     reason: str | None
-    model: str | None
+    model: Model | None
     replaced: bool = field(default=False)
 
 
@@ -131,7 +131,7 @@ def _running(row: Process, rows: Sequence[Process], now: datetime) -> Running:
         row.alive_at,
         "silent" if silent else row.state.lower(),
         row.reason,
-        row.model,
+        Model(row.model, row.model_sha256 or "") if row.model else None,
         replaced=(silent or row.state in OVER) and followed,
     )
 

@@ -6,12 +6,14 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import sqlalchemy as sa
 from celery import Celery
 
 from schema.database import Database
 from schema.messages import TRIAGE_QUEUE
+from schema.monitoring.signs import Part, Running, read_running
 from schema.settings import Settings
 from schema.states import Outcome, StudyState
 from schema.storage import require_storage
@@ -112,6 +114,31 @@ def test_a_worker_at_fault_stops_with_status_2_and_leaves_the_study_to_a_sound_o
     wait_for_ends(site, 1)
     with site.database.reading() as session:
         assert session.scalars(sa.select(Study.outcome)).one() != Outcome.FAILED
+
+
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+def test_a_worker_that_falls_ill_later_leaves_the_reason_in_its_sign_of_life(site: Site) -> None:
+    def is_shown(condition: str) -> Running | None:
+        with site.database.reading() as session:
+            shown = [part for part in read_running(session) if part.part == Part.TRIAGE]
+        return next((part for part in shown if part.condition == condition), None)
+
+    worker = site.start_worker("-Q", TRIAGE_QUEUE)
+    assert wait_for("ready worker", lambda: is_shown("ready")).model.name == "tiny"
+    site.settings.model.unlink()
+    for child in psutil.Process(worker.pid).children(recursive=True):
+        if "spawn_main" in str(child.cmdline()):
+            child.kill()  # the next one finds no model
+    not_ready = wait_for("worker that is not ready", lambda: is_shown("not_ready"))
+    assert not_ready.reason
+    add_studies(site, 1)
+    site.start_receiver()
+    assert worker.wait(120) == 2
+    failed = is_shown("failed")
+    assert failed is not None
+    assert "tiny.safetensors" in failed.reason
+    with site.database.reading() as session:
+        assert session.scalars(sa.select(Job.token)).all() == [0]
 
 
 @pytest.mark.slow

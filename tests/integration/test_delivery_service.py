@@ -24,6 +24,7 @@ from tests.support.phantoms import FEW_MM, Phantom
 from tests.support.processes import free_port, wait_for
 from tests.support.rows import add_job, add_series, add_study
 from worker.delivery.claims import Ledger, claim
+from worker.delivery.counts import DELIVERY_SECONDS
 from worker.delivery.destinations import NOWHERE
 from worker.delivery.metrics import OutboxCollector
 from worker.delivery.statuses import NotNowError
@@ -216,3 +217,25 @@ def test_a_delivery_host_loads_no_torch(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == ""
+
+
+def test_what_was_delivered_is_timed_once_however_often_it_is_noted(
+    settings: Settings, database: Database
+) -> None:
+    box = outbox(settings, database)
+    box.add("1.2.840.1", kinds=("KO",))
+    target = box.places.named("RIS")
+
+    def timed() -> float:
+        samples = next(iter(DELIVERY_SECONDS.collect())).samples
+        return sum(
+            sample.value
+            for sample in samples
+            if sample.name.endswith("_count") and sample.labels["destination"] == "RIS"
+        )
+
+    before = timed()
+    (row,) = claim(database, target)
+    for _ in range(2):
+        Ledger(database, target).done(row, DeliveryState.DELIVERED)
+    assert timed() == before + 1

@@ -56,7 +56,7 @@ def test_an_idle_worker_is_seen_with_its_model(database: Database) -> None:
         (running,) = read_running(session)
     host, process_id, *_ = this_process().split(":")
     assert (running.part, running.host, running.process_id) == ("triage", host, int(process_id))
-    assert (running.condition, running.model, running.reason) == ("ready", "munet 1.2", None)
+    assert (running.condition, running.model, running.reason) == ("ready", MODEL, None)
     assert running.started_at <= running.alive_at
 
 

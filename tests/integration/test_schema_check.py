@@ -1,5 +1,6 @@
 """`python -m schema check`: who works, what waits, what came last, and what it must not touch."""
 
+import os
 import subprocess
 import sys
 from datetime import timedelta
@@ -63,7 +64,7 @@ def test_workers_waiting_jobs_and_the_last_image_are_named(database: Database) -
         session.flush()
         lines = said(session)
     (worker,) = lines["worker"]
-    assert worker.startswith(f"{host}: ready, munet 1, version ")
+    assert worker.startswith(f"{host} ({os.getpid()}): ready, munet 1 aaaaaaaa, version ")
     assert "last sign of life 0:00:" in worker
     assert worker.endswith(" ago, 1 running")
     (job,) = lines["waiting"]

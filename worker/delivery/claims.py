@@ -144,9 +144,10 @@ class Ledger:
         """Note that the destination accepted it."""
         with self._database.transaction() as session:
             now = read_clock(session)
-            self._write(session, row, state=state, sent_at=now, due_at=now, last_error=None)
-        took_s = max((now - row.created_at).total_seconds(), 0)
-        DELIVERY_SECONDS.labels(self._target.name).observe(took_s)
+            ours = self._write(session, row, state=state, sent_at=now, due_at=now, last_error=None)
+        if ours:
+            took_s = max((now - row.created_at).total_seconds(), 0)
+            DELIVERY_SECONDS.labels(self._target.name).observe(took_s)
         log.info("delivered", **_keys(row), destination=self._target.name, state=state)
 
     def failed(self, row: Claimed, error: TriageError) -> None:
