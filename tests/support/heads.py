@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pytest
 
 from tests.support.phantoms import ge_series
-from trainer.datasets.ctich import read_release, read_series
 from trainer.datasets.slices import Release
+from trainer.datasets.sources import read_release, read_series
 from worker.slices import read_series as read_dicom
 from worker.volume import Volume
 

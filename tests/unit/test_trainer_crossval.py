@@ -10,7 +10,7 @@ from tests.support.ctich import TINY, make
 from trainer.cli import app
 from trainer.config import load_config
 from trainer.datasets.cache import prepare
-from trainer.datasets.ctich import read_release
+from trainer.datasets.sources import read_release
 from trainer.datasets.splits import SplitError
 from trainer.experiments import crossval as crossval_module
 from trainer.experiments.crossval import Which, crossval, learning, plan

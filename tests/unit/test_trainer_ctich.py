@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from trainer.datasets.cache import fingerprint, prepare, small_mask
-from trainer.datasets.ctich import DataError, hounsfield, read_mask, read_release, read_series
+from trainer.datasets.jpg import hounsfield
+from trainer.datasets.sources import DataError, read_mask, read_release, read_series
 from worker.munet.preprocessing import Preprocessing
 from worker.munet.resize import Box
 

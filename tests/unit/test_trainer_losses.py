@@ -133,3 +133,21 @@ def test_lambda_weighs_the_masks():
     )
     assert two - one == pytest.approx(one - none)
     assert one > none
+
+
+def test_where_pixels_are_known_a_mixed_slice_teaches_its_types():
+    typed = torch.zeros(2, 5, 4, 4)
+    typed[1, 0, :, :2], typed[1, 4, :, 2:] = 1, 1
+    types = torch.tensor([[0.0, 1, 0, 0, 0], [1, 0, 0, 0, 1]])
+    target = Target(torch.ones(2, 4, 4), types, typed)
+    assert target.known.tolist() == [[1] * 6] * 2
+    assert torch.equal(target.maps()[1, :5], typed[1])
+    assert torch.equal(target.maps()[0, 1], torch.ones(4, 4))
+
+
+def test_within_blood_each_pixel_of_a_mixed_slice_has_its_own_type():
+    typed = torch.zeros(1, 5, 4, 4)
+    typed[0, 0, :, :2], typed[0, 4, :, 2:] = 1, 1
+    target = Target(torch.ones(1, 4, 4), torch.tensor([[1.0, 0, 0, 0, 1]]), typed)
+    right = (typed * 40).requires_grad_()
+    assert within_loss(right, target).item() == pytest.approx(0, abs=1e-6)

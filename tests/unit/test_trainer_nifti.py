@@ -5,7 +5,7 @@ from PIL import Image
 from tests.support.ctich import BLOOD, make, make_nifti, save
 from trainer.datasets.cache import prepare
 from trainer.datasets.contradictions import contradictions
-from trainer.datasets.ctich import DataError, read_mask, read_release, read_series
+from trainer.datasets.sources import DataError, read_mask, read_release, read_series
 from worker.munet.preprocessing import Preprocessing
 
 PATIENTS = {49: ("EDH",), 50: ()}

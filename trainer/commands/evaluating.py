@@ -10,7 +10,7 @@ from rich.progress import track
 from trainer.commands.options import CACHE, Cache, Data, Patients, Preset, console, numbers, told
 from trainer.config import load_config
 from trainer.datasets.cache import prepare as prepare_release
-from trainer.datasets.ctich import read_release
+from trainer.datasets.sources import read_release
 from trainer.datasets.splits import evaluated_patients, held_split
 from trainer.evaluation.clinical import PREVALENCES
 from trainer.evaluation.evaluate import evaluate as figures_of

@@ -10,20 +10,21 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 from rich.progress import track
-from rich.table import Table
 
 from trainer.commands.options import CACHE, Cache, Data, Patients, Preset, console, numbers, told
 from trainer.config import RunConfig, load_config
 from trainer.datasets.cache import Prepared
 from trainer.datasets.cache import prepare as prepare_release
 from trainer.datasets.contradictions import contradictions
-from trainer.datasets.ctich import Release, read_release
+from trainer.datasets.people import people
+from trainer.datasets.sources import read_release
 from trainer.datasets.splits import Split, SplitError, held_patients, hold_out
 from trainer.experiments import export as exporting
 from trainer.experiments import reread as rereading
 from trainer.experiments import site
 from trainer.experiments.begin import beginning
 from trainer.reports.contact import contact_sheet, table_4
+from trainer.reports.contents import by_source, summary
 from trainer.reports.curves import Curves, Scalars
 from trainer.reports.document import write_bytes
 from trainer.training.fit import Observer
@@ -31,7 +32,6 @@ from trainer.training.fit import fit as fit_run
 from trainer.training.run import described
 from trainer.training.smote import oversample
 from worker.munet import checkpoint
-from worker.munet.card import CLASSES
 from worker.munet.checkpoint import SHIPPED
 from worker.munet.ensemble import halved
 
@@ -41,11 +41,12 @@ def prepare(
     preset: Preset = "best",
     cache: Cache = CACHE,
 ) -> None:
-    """Check a CT-ICH folder, print what it holds, name what is wrong, and write the cache."""
+    """Check folders of scans, print what each holds, name what is wrong, and write the cache."""
     with told():
         config = load_config(preset)
         release = read_release(data)
-        console.print(summary(release))
+        for table in (by_source(release), summary(release)):
+            table.show(console)
         checked = track(release.slices, "Checking slices", console=console)
         for problem in chain(release.problems, contradictions(checked)):
             console.print(f"[yellow]{escape(problem)}", soft_wrap=True)
@@ -147,27 +148,13 @@ def calibrate(
 
 
 def prepared_split(
-    data: Path, preset: str, held_out: str, split: str, cache: Path
+    data: list[Path], preset: str, held_out: str, split: str, cache: Path
 ) -> tuple[RunConfig, Prepared, Split]:
     """Read a preset and a release, and keep the named patients out of training."""
     config = load_config(preset)
     release = read_release(data)
     named = numbers(held_out)
-    if absent := sorted(set(named) - set(release.patients)):
-        raise SplitError(f"patients {absent} are not in this CT-ICH folder; they can't be held out")
+    if absent := sorted(people(named) - people(release.patients)):
+        raise SplitError(f"patients {absent} are not in these data; they can't be held out")
     parts = hold_out(release.patients, held_patients(named, split))
     return config, prepare_release(release, config.preprocessing, cache), parts
-
-
-def summary(release: Release) -> Table:
-    """Patients and slices by type."""
-    table = Table("", "patients", "slices")
-    healthy = [p for p in release.patients if not any(s.positive for s in release.of(p))]
-    table.add_row("all", str(len(release.patients)), str(len(release.slices)))
-    table.add_row("healthy", str(len(healthy)), str(sum(len(release.of(p)) for p in healthy)))
-    for index, name in enumerate(CLASSES):
-        found = [s.patient for s in release.slices if s.types[index]]
-        table.add_row(name, str(len(set(found))), str(len(found)))
-    mixed = [s.patient for s in release.slices if sum(s.types) > 1]
-    table.add_row("several types", str(len(set(mixed))), str(len(mixed)))
-    return table

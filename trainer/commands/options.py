@@ -9,25 +9,38 @@ import typer
 from rich.console import Console
 
 from trainer.config import ConfigError
-from trainer.datasets.ctich import DataError
+from trainer.datasets.people import person_number
+from trainer.datasets.sources import DataError
 from trainer.datasets.splits import SplitError
 from worker.munet.errors import CheckpointError, DeviceError
 
 console = Console()
 
-Data = Annotated[Path, typer.Option(help="A CT-ICH folder, 1.0.0's JPGs or 1.3.1's NIfTI.")]
+Data = Annotated[
+    list[Path],
+    typer.Option(
+        help="A folder of CT-ICH, BHSD, NIfTI with a dataset.toml, or DICOM; may be repeated."
+    ),
+]
 Cache = Annotated[Path, typer.Option(help="Where prepared pictures are kept.")]
 Preset = Annotated[str, typer.Option(help="A preset's name or a TOML file.")]
-Patients = Annotated[str, typer.Option(help="Comma-separated patient numbers.")]
+Patients = Annotated[
+    str, typer.Option(help="Comma-separated patients: numbers, or SOURCE/NAME as BHSD/ID_0a1b2c3d.")
+]
 CACHE = Path("var/cache")
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """Read comma-separated numbers."""
+    """Read comma-separated numbers; SOURCE/NAME is the number of that source's patient."""
     try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
+        return tuple(_number(part.strip()) for part in text.split(",") if part.strip())
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is no comma-separated list of numbers") from error
+
+
+def _number(text: str) -> int:
+    source, is_name, name = text.partition("/")
+    return person_number(source, name) if is_name else int(text)
 
 
 @contextmanager

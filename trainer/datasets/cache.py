@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,18 @@ import numpy.typing as npt
 from filelock import FileLock
 from rich.progress import track
 
-from trainer.datasets.ctich import SLICE_INTERVAL_MM, Release, Slice, read_mask, read_series
+from trainer.datasets.sources import (
+    SLICE_INTERVAL_MM,
+    Release,
+    Slice,
+    read_kinds,
+    read_mask,
+    read_series,
+)
 from worker.munet.preprocessing import Preprocessing, Series
 from worker.munet.resize import Box, resize
 
-MAKING = 3  # raised when the same settings come to give other pictures
+MAKING = 4  # raised when the same settings come to give other pictures
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,9 @@ class Prepared:
     pictures: npt.NDArray[np.uint8]  # (slice, 256, 256)
     masks: npt.NDArray[np.bool_]  # (slice, 256, 256)
     layout: npt.NDArray[np.int64]  # (slice, 3), which pictures are the channels
+    positions_mm: npt.NDArray[np.float64] | None = None  # (slice,); as in CT-ICH where not given
+    # Of slices with several types whose pixels are known: (256, 256), 0 none, 1 ... 5 the type.
+    kinds: Mapping[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.patients)
@@ -45,6 +55,8 @@ class Prepared:
         """Return what the network is given of one patient."""
         rows = self.where([patient])
         slice_position_mm = self.numbers[rows] * SLICE_INTERVAL_MM
+        if self.positions_mm is not None:
+            slice_position_mm = self.positions_mm[rows]
         return Series(self.pictures[rows], self.layout[rows] - rows[0], slice_position_mm)
 
 
@@ -69,6 +81,8 @@ def prepare(release: Release, preprocessing: Preprocessing, folder: Path) -> Pre
             stored["pictures"],
             stored["masks"],
             _layout(stored["patients"], stored["numbers"], release, preprocessing),
+            np.array([ct_slice.slice_position_mm for ct_slice in release.slices]),
+            dict(zip(stored["mixed"].tolist(), stored["kinds"], strict=True)),
         )
 
 
@@ -76,20 +90,28 @@ def fingerprint(slices: Iterable[Slice], preprocessing: Preprocessing) -> str:
     """Name the content of a cache: how it is made, its settings, each file's number and size."""
     settings = asdict(replace(preprocessing, channels="gray", neighbour_mm=1.0))
     files = [
-        (ct_slice.patient, ct_slice.number, ct_slice.types, [p and p.stat().st_size for p in paths])
+        (
+            ct_slice.patient,
+            ct_slice.number,
+            ct_slice.types,
+            [path and path.stat().st_size for path in ct_slice.files],
+            ct_slice.slab and (ct_slice.slab.planes, ct_slice.slab.weights),
+        )
         for ct_slice in slices
-        for paths in [(ct_slice.brain, ct_slice.bone, ct_slice.mask)]
     ]
     return hashlib.sha256(json.dumps([MAKING, settings, files]).encode()).hexdigest()[:16]
 
 
 def _write(path: Path, release: Release, preprocessing: Preprocessing) -> None:
-    pictures, masks = [], []
+    pictures: list[npt.NDArray[np.uint8]] = []
+    masks: list[npt.NDArray[np.bool_]] = []
+    kinds: dict[int, npt.NDArray[np.uint8]] = {}
     for patient in track(release.patients, "Preparing patients"):
         slices = release.of(patient)
         hu, _ = read_series(slices)
         box = preprocessing.box(hu)
         pictures.append(preprocessing.pictures(hu, box))
+        kinds |= _mixed(slices, box, preprocessing.size, len(masks))
         masks += [small_mask(read_mask(ct_slice), box, preprocessing.size) for ct_slice in slices]
     part = path.with_suffix(".part")
     with part.open("wb") as file:
@@ -100,8 +122,32 @@ def _write(path: Path, release: Release, preprocessing: Preprocessing) -> None:
             types=[s.types for s in release.slices],
             pictures=np.concatenate(pictures),
             masks=np.stack(masks),
+            mixed=np.array(list(kinds), np.int64),
+            kinds=np.array(list(kinds.values()), np.uint8),
         )
     part.replace(path)
+
+
+def _mixed(
+    slices: Sequence[Slice], box: Box, size: int, first: int
+) -> dict[int, npt.NDArray[np.uint8]]:
+    """Types of the pixels of slices with several, by row of the cache."""
+    found = {}
+    for row, ct_slice in enumerate(slices, first):
+        kinds = read_kinds(ct_slice) if sum(ct_slice.types) > 1 else None
+        if kinds is not None:
+            found[row] = small_kinds(kinds, box, size)
+    return found
+
+
+def small_kinds(kinds: npt.NDArray[np.uint8], box: Box, size: int) -> npt.NDArray[np.uint8]:
+    """Bring types to the network's grid: where half of a pixel is blood, the type of most of it."""
+    present = [kind for kind in np.unique(kinds).tolist() if kind]
+    shares = np.stack(
+        [resize((kinds == kind).astype(np.uint8) * 255, box, size) for kind in present]
+    )
+    bleeds = small_mask(kinds > 0, box, size)
+    return np.where(bleeds, np.array(present)[shares.argmax(axis=0)], 0).astype(np.uint8)
 
 
 def small_mask(mask: npt.NDArray[np.bool_], box: Box, size: int) -> npt.NDArray[np.bool_]:

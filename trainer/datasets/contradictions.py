@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
-from trainer.datasets.ctich import DataError, Slice, read_hu, read_mask
+from trainer.datasets.sources import DataError, Slice, read_hu, read_mask
+
+AIR_HU = -200.0  # every frame of a head has some around it
 
 
 def contradictions(slices: Iterable[Slice]) -> Iterator[str]:
@@ -12,11 +14,17 @@ def contradictions(slices: Iterable[Slice]) -> Iterator[str]:
     """
     for ct_slice in slices:
         try:
-            shape = read_hu(ct_slice).shape
+            hu = read_hu(ct_slice)
+            shape = hu.shape
             mask = read_mask(ct_slice)
         except DataError as error:
             yield str(error)
             continue
+        if ct_slice.slab and hu.min() > AIR_HU:
+            yield (
+                f"{ct_slice.brain}: holds no air, its lowest value is {hu.min():.0f}; scans must be"
+                " in HU, with no window and no skull taken off"
+            )
         if mask.shape != shape:
             yield f"{_where(ct_slice)}: its mask is {mask.shape}, the slice {shape}"
         elif ct_slice.mask and ct_slice.positive and not mask.any():

@@ -1,13 +1,11 @@
 """Read a CT-ICH folder of either layout: 1.0.0's JPGs or 1.3.1's NIfTI volumes."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from trainer.datasets import jpg, nifti
-from trainer.datasets.jpg import hounsfield
 from trainer.datasets.slices import (
     PUBLISHED_SPACING_MM,
     SLICE_INTERVAL_MM,
@@ -22,12 +20,18 @@ __all__ = [
     "DataError",
     "Release",
     "Slice",
-    "hounsfield",
+    "is_layout",
     "read_hu",
     "read_mask",
     "read_release",
-    "read_series",
 ]
+
+
+def is_layout(data: Path) -> bool:
+    """Whether a folder holds either layout, or any of its parts."""
+    return nifti.is_layout(data) or any(
+        (data / name).exists() for name in (jpg.TABLE, "Patients_CT")
+    )
 
 
 def read_release(data: Path) -> Release:
@@ -49,11 +53,3 @@ def read_hu(ct_slice: Slice) -> npt.NDArray[np.float32]:
 def read_mask(ct_slice: Slice) -> npt.NDArray[np.bool_]:
     """Blood of any type in one slice (row, column); all False where the release has no mask."""
     return jpg.read_mask(ct_slice) if ct_slice.plane is None else nifti.read_mask(ct_slice)
-
-
-def read_series(
-    slices: Sequence[Slice],
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
-    """One patient as the worker would get it: HU (slice, row, column) and positions in mm."""
-    hu = np.stack([read_hu(ct_slice) for ct_slice in slices])
-    return hu, np.array([ct_slice.slice_position_mm for ct_slice in slices])

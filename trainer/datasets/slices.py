@@ -1,9 +1,13 @@
-"""What a CT-ICH release holds, whichever layout it came in."""
+"""What a release of head CTs holds, whichever source and layout it came from."""
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from worker.munet.card import CLASSES
 
@@ -19,12 +23,53 @@ COLUMNS = {
 
 
 class DataError(ValueError):
-    """The folder is not a CT-ICH release, or a file that is needed can't be read."""
+    """The folder is no data set that is known, or a file that is needed can't be read."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where slices come from, and on what terms."""
+
+    name: str
+    licence: str
+    cite: str = ""
+    scanners: tuple[str, ...] = ("not stated",)
+
+
+CT_ICH = Source(
+    "CT-ICH",
+    "CC BY 4.0",
+    "Hssayeni et al., doi:10.13026/w8q8-ky94",
+    ("one of one hospital",),
+)
+
+
+class Volume(Protocol):
+    """A scan as it is stored, plane by plane from the lowest up, with a type for each voxel."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that it is read from."""
+
+    def hu(self, plane: int) -> npt.NDArray[np.float32]:
+        """HU of a plane, (row, column)."""
+
+    def kinds(self, plane: int) -> npt.NDArray[np.uint8]:
+        """Type of each pixel of a plane, (row, column): 0 none, 1 ... 5 in the order of CLASSES."""
+
+
+@dataclass(frozen=True)
+class Slab:
+    """The planes of a volume that one slice is the mean of."""
+
+    volume: Volume
+    planes: tuple[int, ...]
+    weights: tuple[float, ...]  # add up to 1
 
 
 @dataclass(frozen=True)
 class Slice:
-    """One row of the label table with its files."""
+    """One slice with its types and its files."""
 
     patient: int
     number: int  # the table's; in 1.0.0 slice 1 is the lowest
@@ -36,6 +81,13 @@ class Slice:
     z_mm: float | None = None
     spacing_mm: tuple[float, float] = (PUBLISHED_SPACING_MM, PUBLISHED_SPACING_MM)
     interval_mm: float = SLICE_INTERVAL_MM
+    source: Source = CT_ICH
+    slab: Slab | None = None  # where types are known by voxel
+
+    @property
+    def files(self) -> tuple[Path | None, ...]:
+        """All files that it is read from."""
+        return self.slab.volume.files if self.slab else (self.brain, self.bone, self.mask)
 
     @property
     def slice_position_mm(self) -> float:
@@ -49,7 +101,7 @@ class Slice:
 
     @property
     def positive(self) -> bool:
-        """Whether the table names any hemorrhage."""
+        """Whether it holds any hemorrhage."""
         return any(self.types)
 
 
@@ -59,6 +111,16 @@ class Release:
 
     slices: tuple[Slice, ...]
     problems: tuple[str, ...]
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Where its slices come from, by name; each with all scanners that made them."""
+        found: dict[str, Source] = {}
+        for source in {ct_slice.source for ct_slice in self.slices}:
+            known = found.setdefault(source.name, source)
+            scanners = tuple(sorted({*known.scanners, *source.scanners}))
+            found[source.name] = replace(known, scanners=scanners)
+        return tuple(found[name] for name in sorted(found))
 
     @property
     def patients(self) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold
 
 from trainer.datasets.cache import Prepared
+from trainer.datasets.people import people, person, scans_of
 
 PAPER_TEST = (49, 50, 51, 70, 79, 80, 87, 88, 89)  # table 3
 
@@ -34,7 +35,7 @@ class Split:
 
     def __post_init__(self) -> None:
         """Refuse a leak."""
-        both = sorted(set(self.train) & set(self.validation))
+        both = sorted(people(self.train) & people(self.validation))
         if both:
             raise LeakError(f"patients {both} are in training and in validation")
 
@@ -73,8 +74,8 @@ AnySplit = Split | LeakingSplit
 
 def hold_out(present: Collection[int], held: Collection[int]) -> Split:
     """Hold the named patients out, so far as they are present, and train on the others."""
-    validation = tuple(sorted(set(held) & set(present)))
-    return Split(tuple(sorted(set(present) - set(held))), validation)
+    validation = scans_of(present, held)
+    return Split(tuple(sorted(set(present) - set(validation))), validation)
 
 
 def held_patients(named: Collection[int], split: str) -> tuple[int, ...]:
@@ -104,11 +105,11 @@ def evaluated_patients(
     SplitError
         Nobody of them is here, or the split is unknown.
     """
-    wanted = set(held_patients(named, split)) or set(present)
-    absent = sorted(set(named) - set(present))
-    if absent or not wanted & set(present):
-        raise SplitError(f"patients {absent or sorted(wanted)} are not in this CT-ICH folder")
-    return tuple(sorted(wanted & set(present)))
+    wanted = held_patients(named, split) or tuple(present)
+    absent = sorted(people(named) - people(present))
+    if absent or not scans_of(present, wanted):
+        raise SplitError(f"patients {absent or sorted(wanted)} are not in these data")
+    return scans_of(present, wanted)
 
 
 def held_split(prepared: Prepared, named: Collection[int], split: str, seed: int) -> Split:
@@ -147,8 +148,8 @@ def folds(prepared: Prepared, count: int, seed: int, among: Collection[int] = ()
     rows = prepared.where(among or set(prepared.patients.tolist()))
     patients, types = prepared.patients[rows], prepared.types[rows]
     present = set(patients.tolist())
-    if not 2 <= count <= len(present):
-        raise SplitError(f"{len(present)} patients can't be cut into {count} folds")
+    if not 2 <= count <= len(people(present)):
+        raise SplitError(f"{len(people(present))} patients can't be cut into {count} folds")
     # A slice with several types counts for its rarest, so that the rare ones spread best.
     kind = np.full(len(rows), -1)
     for type_index in np.argsort(types.sum(axis=0))[::-1]:
@@ -157,13 +158,14 @@ def folds(prepared: Prepared, count: int, seed: int, among: Collection[int] = ()
     with warnings.catch_warnings():
         # A type of fewer slices than folds is absent from some of them: known, and reported.
         warnings.filterwarnings("ignore", "The least populated class")
-        held = [set(patients[chosen].tolist()) for _, chosen in cutter.split(kind, kind, patients)]
+        owners = np.array([person(patient) for patient in patients.tolist()])
+        held = [set(patients[chosen].tolist()) for _, chosen in cutter.split(kind, kind, owners)]
     return [hold_out(present, group) for group in held]
 
 
 def inner(prepared: Prepared, split: Split, seed: int, parts: int = 5) -> Split:
     """Keep one of `parts` shares of a split's training patients back, to watch training on."""
-    return folds(prepared, min(parts, len(split.train)), seed, split.train)[0]
+    return folds(prepared, min(parts, len(people(split.train))), seed, split.train)[0]
 
 
 def by_slice(prepared: Prepared, cut: Sequence[Split], seed: int) -> list[LeakingSplit]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from trainer.datasets.ctich import Slice, read_mask
+from trainer.datasets.sources import Slice, read_mask
 from worker.munet.card import CLASSES
 from worker.munet.inference import Prediction
 from worker.munet.preprocessing import Preprocessing, window

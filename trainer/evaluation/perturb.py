@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from trainer.datasets.ctich import Release, read_series
+from trainer.datasets.sources import Release, read_series
 from worker.munet.inference import Prediction, Predictor
 from worker.munet.slab import extents
 

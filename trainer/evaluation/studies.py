@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from trainer.datasets.ctich import (
+from trainer.datasets.sources import (
     PUBLISHED_SPACING_MM,
     SLICE_INTERVAL_MM,
     Release,

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from trainer.config import ConfigError, RunConfig, Smote, load_config
 from trainer.datasets.cache import prepare
-from trainer.datasets.ctich import Release
+from trainer.datasets.sources import Release
 from trainer.datasets.splits import Split
 from trainer.evaluation.operating import SCORING
 from trainer.evaluation.pooled import Measured, clinical, measured, paper

@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from trainer.config import ConfigError, RunConfig
+from trainer.datasets.people import people
 from trainer.datasets.splits import LeakError, Split
 from worker.munet import checkpoint
 
@@ -25,7 +26,7 @@ def beginning(config: RunConfig, split: Split, path: Path | None) -> tuple[RunCo
     if path is None:
         return config, None
     network, card = checkpoint.read(path)
-    leaked = sorted(set(card.training.get("patients", ())) & set(split.validation))
+    leaked = sorted(people(card.training.get("patients", ())) & people(split.validation))
     if leaked:
         raise LeakError(f"{path}: was trained on patients {leaked}, who are held out here")
     if card.network != config.network or card.members != 1:

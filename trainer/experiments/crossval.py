@@ -18,7 +18,7 @@ from rich.console import Console
 
 from trainer.config import RunConfig
 from trainer.datasets.cache import Prepared
-from trainer.datasets.ctich import Release, read_series
+from trainer.datasets.sources import Release, read_series
 from trainer.datasets.splits import Split, SplitError, folds, inner
 from trainer.evaluation.operating import SCORING, Seen, calibrated, choose, look, youden
 from trainer.evaluation.studies import Study, study_of

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ from torch import nn
 
 from trainer.config import ConfigError, RunConfig
 from trainer.datasets.cache import Prepared
-from trainer.datasets.ctich import Release
+from trainer.datasets.people import people
+from trainer.datasets.sources import Release
 from trainer.datasets.splits import Split
 from trainer.evaluation.evaluate import evaluate
 from trainer.evaluation.operating import POINTS, SCORING, Seen, calibrated, choose, look
@@ -25,10 +26,6 @@ from worker.munet.inference import Predictor
 CHOSEN_HERE = (
     "no weight was trained on these patients; but calibration and thresholds were chosen on them,"
     " and recipes were compared on them, so the figures flatter the model"
-)
-SOURCE = (
-    "CT-ICH 1.0.0, Hssayeni et al., doi:10.13026/w8q8-ky94, CC BY 4.0; HU rebuilt from the"
-    " published brain and bone window pictures"
 )
 # What the cross-validation of the recipe shows of each type (docs/model-card.md). Of ten patients
 # or more with slices of one type alone, reported is one with 80 % of its slices and 60 % of its
@@ -94,7 +91,8 @@ def export(
     weights = halved(joined([run.network.state_dict() for run in runs]))
     network = make(first.config.network, len(runs)).eval()
     network.load_state_dict({name: value.float() for name, value in weights.items()})
-    card = card_of(runs, look(network, prepared, first.split.validation, SCORING))
+    seen = look(network, prepared, first.split.validation, SCORING)
+    card = card_of(runs, seen, sources_of(release, first.split.train))
     card = replace(card, training={**card.training, "note": note})
     written = checkpoint.write(target, weights, card)
     studies = list(predict_studies(Predictor(target), release, first.split.validation))
@@ -112,7 +110,9 @@ def alike(run: Finished) -> tuple[Any, ...]:
     return run.split, run.config.network, run.config.preprocessing
 
 
-def card_of(runs: Sequence[Finished], seen: Sequence[Seen]) -> Card:
+def card_of(
+    runs: Sequence[Finished], seen: Sequence[Seen], sources: Sequence[Mapping[str, Any]]
+) -> Card:
     """Describe a network, calibrated and given its thresholds on the patients in `seen`."""
     scoring = calibrated(seen, SCORING)
     config = runs[0].config
@@ -126,15 +126,34 @@ def card_of(runs: Sequence[Finished], seen: Sequence[Seen]) -> Card:
         chosen="balanced",
         members=len(runs),
         claims=CLAIMS,
-        training=training_record(runs),
+        training=training_record(runs, sources),
     )
 
 
-def training_record(runs: Sequence[Finished]) -> dict[str, Any]:
+def sources_of(release: Release, patients: Sequence[int]) -> list[dict[str, Any]]:
+    """Say where some patients come from, on what terms, and how many of each source they are."""
+    trained = [s for s in release.slices if s.patient in set(patients)]
+    counts = {
+        source.name: len(people({s.patient for s in trained if s.source.name == source.name}))
+        for source in release.sources
+    }
+    return [
+        {**asdict(source), "patients": counts[source.name]}
+        for source in release.sources
+        if counts[source.name]
+    ]
+
+
+def training_record(
+    runs: Sequence[Finished], sources: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     """Say what the weights were trained with and on whom."""
     first = runs[0]
     return {
-        "data": SOURCE,
+        "data": "; ".join(
+            f"{source['name']}, {source['cite']}, {source['licence']}" for source in sources
+        ),
+        "sources": list(sources),
         "patients": list(first.split.train),
         "validation_patients": list(first.split.validation),
         "config": first.config.to_json(),

@@ -97,6 +97,9 @@ def with_blood(prepared: Prepared) -> Prepared:
         prepared.pictures[rows],
         prepared.masks[rows],
         np.repeat(np.arange(len(rows))[:, None], 3, axis=1),
+        kinds={
+            at: prepared.kinds[row] for at, row in enumerate(rows.tolist()) if row in prepared.kinds
+        },
     )
 
 

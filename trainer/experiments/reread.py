@@ -13,7 +13,7 @@ import numpy as np
 from torch import nn
 
 from trainer.datasets.cache import small_mask
-from trainer.datasets.ctich import Release, read_mask, read_series
+from trainer.datasets.sources import Release, read_mask, read_series
 from trainer.evaluation.evaluate import evaluate
 from trainer.evaluation.operating import POINTS, SCORING, Seen, calibrated, choose
 from trainer.evaluation.perturb import CHANGES, Change, Head

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trainer.datasets.people import people
 from trainer.evaluation.gallery import Gallery
 from trainer.evaluation.studies import Study
 from trainer.reports import figures
@@ -29,7 +30,7 @@ class Known:
 def known(card: Card, patients: Sequence[int]) -> Known:
     """Hold the evaluated patients against those that the model card names."""
     met = (card.training.get(key, ()) for key in ("patients", "validation_patients"))
-    return Known(*(tuple(sorted(set(group) & set(patients))) for group in met))
+    return Known(*(tuple(sorted(people(group) & people(patients))) for group in met))
 
 
 def heading(card: Card, met: Known) -> Text:

@@ -45,16 +45,16 @@ def augment(
     pictures
         (slice, 3, rows, columns) in 0 ... 1.
     masks
-        (slice, rows, columns) of 0 and 1.
+        (slice, rows, columns) of 0 and 1, or (slice, map, rows, columns), the first of all blood.
     """
-    count = len(pictures)
-    both = torch.cat((pictures, masks[:, None]), dim=1)
+    count, channels = pictures.shape[:2]
+    both = torch.cat((pictures, masks.reshape(count, -1, *masks.shape[-2:])), dim=1)
     grid = affine_grid(moves(count, config, rng), list(both.shape), align_corners=False)
     moved = grid_sample(both, grid, align_corners=False)
-    pictures, mask = moved[:, :-1], moved[:, -1]
+    pictures, moved = moved[:, :channels], moved[:, channels:]
     if config.dim:
-        pictures = _dim(pictures, mask, config, rng)
-    return _grey(pictures, config, rng), (mask >= 0.5).float()
+        pictures = _dim(pictures, moved[:, 0], config, rng)
+    return _grey(pictures, config, rng), (moved >= 0.5).float().reshape(masks.shape)
 
 
 def _sometimes(rng: Generator, count: int) -> Tensor:

@@ -106,5 +106,19 @@ def load_batch(
     if size != pictures.shape[-1]:
         pictures = interpolate(pictures, (size, size), mode="area")
         mask = interpolate(mask[:, None], (size, size), mode="area")[:, 0]
-    target = Target(mask, torch.from_numpy(kinds).float())
+    typed = by_type(prepared, rows, size)
+    target = Target(mask, torch.from_numpy(kinds).float(), typed)
     return Batch(pictures, target, ~np.array(changed))
+
+
+def by_type(prepared: Prepared, rows: npt.NDArray[np.intp], size: int) -> Tensor | None:
+    """Masks of each type where a slice's several types are known, (slice, 5, size, size)."""
+    known = {at: row for at, row in enumerate(rows.tolist()) if row in prepared.kinds}
+    if not known:
+        return None
+    kinds = np.zeros((len(rows), *prepared.masks.shape[1:]), np.uint8)
+    for at, row in known.items():
+        kinds[at] = prepared.kinds[row]
+    every = torch.arange(1, prepared.types.shape[1] + 1)[:, None, None]
+    masks = (torch.from_numpy(kinds)[:, None] == every).float()
+    return interpolate(masks, (size, size), mode="area")

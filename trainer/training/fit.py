@@ -19,7 +19,7 @@ from trainer.datasets.splits import AnySplit
 from trainer.evaluation.metrics import CalledTypes, mean
 from trainer.training.augment import augment
 from trainer.training.batches import Batch, Bleeds, load_batch
-from trainer.training.losses import Target, total_loss
+from trainer.training.losses import total_loss
 from trainer.training.parallel import World, joined
 from trainer.training.run import Run, Weights, describe
 from trainer.training.sampling import draw
@@ -168,9 +168,9 @@ def train_step(
     stage: Stage,
 ) -> Step:
     """Learn from one batch."""
-    pictures, mask = augment(batch.pictures, batch.target.mask, run.config.augment, rng)
+    pictures, masks = augment(batch.pictures, batch.target.masks, run.config.augment, rng)
     device = next(run.network.parameters()).device
-    target = Target(mask.to(device), batch.target.types.to(device))
+    target = batch.target.moved(masks).to(device)
     pictures = pictures.to(device).contiguous(memory_format=torch.channels_last)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         masks, scores = (run.learner or run.network)(pictures)

@@ -1,7 +1,8 @@
 """The loss of equations 4 and 5: focal on the scores, Dice on four mask branches.
 
-A slice with several types has one mask for all of them, so its type maps are unknown: they are
-left out of the loss, while its "any" map and all of its scores count.
+In CT-ICH a slice with several types has one mask for all of them, so its type maps are unknown:
+they are left out of the loss, while its "any" map and all of its scores count. Where a source knows
+the type of each voxel, all maps count.
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,23 @@ class Target:
 
     mask: Tensor  # (slice, rows, columns) float, 1 is blood of any type
     types: Tensor  # (slice, 5) float
+    typed: Tensor | None = None  # (slice, 5, rows, columns) float, of slices whose pixels are known
+
+    @property
+    def masks(self) -> Tensor:
+        """All masks, (slice, 1 or 6, rows, columns), that of any blood first."""
+        any_mask = self.mask[:, None]
+        return any_mask if self.typed is None else torch.cat((any_mask, self.typed), dim=1)
+
+    def moved(self, masks: Tensor) -> "Target":
+        """Return the same with other `masks`."""
+        typed = None if self.typed is None else masks[:, 1:]
+        return Target(masks[:, 0], self.types, typed)
+
+    def to(self, device: torch.device) -> "Target":
+        """Return the same on a device."""
+        typed = None if self.typed is None else self.typed.to(device)
+        return Target(self.mask.to(device), self.types.to(device), typed)
 
     @property
     def scores(self) -> Tensor:
@@ -30,13 +48,24 @@ class Target:
 
     @property
     def known(self) -> Tensor:
-        """Whether each map of a slice is known, (slice, 6): unknown are types of mixed slices."""
-        single = (self.types.sum(dim=1, keepdim=True) <= 1).float()
-        return torch.cat((single.expand_as(self.types), torch.ones_like(single)), dim=1)
+        """Whether each map of a slice is known, (slice, 6): types of mixed slices seldom are."""
+        single = (self.types.sum(dim=1, keepdim=True) <= 1) | self.by_pixel[:, None]
+        return torch.cat((single.expand_as(self.types), torch.ones_like(single)), dim=1).float()
+
+    @property
+    def by_pixel(self) -> Tensor:
+        """Whether the types of a slice's pixels are known, (slice,)."""
+        if self.typed is None:
+            return torch.zeros(len(self.types), dtype=torch.bool, device=self.types.device)
+        return self.typed.flatten(1).amax(dim=1) > 0
 
     def maps(self) -> Tensor:
         """Return the mask below each of the slice's types and "any", (slice, 6, rows, columns)."""
-        return self.scores[:, :, None, None] * self.mask[:, None]
+        below = self.scores[:, :, None, None] * self.mask[:, None]
+        if self.typed is None:
+            return below
+        known = torch.cat((self.typed, self.mask[:, None]), dim=1)
+        return torch.where(self.by_pixel[:, None, None, None], known, below)
 
 
 def focal(logits: Tensor, target: Tensor, gamma: float, alpha: float) -> Tensor:
@@ -83,19 +112,19 @@ def dice_loss(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 
 def within_loss(logits: Tensor, target: Target) -> Tensor:
-    """Cross-entropy of the type given blood, each slice with one type counting alike.
+    """Cross-entropy of the type given blood, each slice whose types are known counting alike.
 
     Parameters
     ----------
     logits
         (slice, 5, rows, columns).
     """
-    single = target.types.sum(dim=1) == 1
-    where = (target.mask * single[:, None, None]) >= 0.5
+    maps = target.maps()[:, :-1] * target.known[:, :-1, None, None]  # (slice, 5, rows, columns)
+    where = maps.amax(dim=1) >= 0.5
     slices, rows, columns = where.nonzero(as_tuple=True)
     if not len(slices):
         return logits.sum() * 0
-    truth = target.types.argmax(dim=1)[slices]
+    truth = maps.argmax(dim=1)[slices, rows, columns]
     entropy = cross_entropy(logits[slices, :, rows, columns], truth, reduction="none")
     size = where.sum((-2, -1))
     return (entropy / size[slices]).sum() / (size > 0).sum()

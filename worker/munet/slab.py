@@ -5,6 +5,7 @@ gives the network the same slices whether it arrives thin, thick or overlapping.
 back to every source slice, whose geometry nothing here touches.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -68,10 +69,51 @@ def slab_weights(
     return found
 
 
+class Mixture(NamedTuple):
+    """The slices that one slab is the mean of."""
+
+    indices: npt.NDArray[np.intp]
+    weights: npt.NDArray[np.float64]  # add up to 1
+
+
+def mixtures(
+    slice_position_mm: npt.NDArray[np.floating], slab_mm: float
+) -> tuple[list[Mixture], npt.NDArray[np.float64]]:
+    """Say which slices are averaged to slabs of `slab_mm`, `slab_mm` apart, and where those lie.
+
+    Slices that reach that far or further already stay as they are, beside thin ones too: doubled or
+    interpolated slices are nothing that the network has seen, and the mean of two steps up a
+    tapering skull looks like blood along it.
+
+    Parameters
+    ----------
+    slice_position_mm
+        (slice,) rising positions along the normal.
+    slab_mm
+        Thickness and step.
+    """
+    positions = np.asarray(slice_position_mm, np.float64)
+    edges = extents(positions)
+    is_thick = np.diff(edges, axis=1)[:, 0] >= (1 - ALIKE) * slab_mm
+    if len(positions) == 1 or is_thick.all():
+        return _alone(range(len(positions))), positions
+    mixed: list[Mixture] = []
+    laid: list[npt.NDArray[np.float64]] = []
+    for run in _runs(is_thick):
+        if is_thick[run.start]:
+            mixed += _alone(range(run.start, run.stop))
+            laid.append(positions[run])
+            continue
+        laid.append(centres(edges[run], slab_mm))
+        parts = slab_weights(edges[run], laid[-1], slab_mm)
+        mixed += [Mixture(indices + run.start, weights) for indices, weights in parts]
+    return mixed, np.concatenate(laid)
+
+
 def slabs(
     hu: npt.NDArray[np.floating], slice_position_mm: npt.NDArray[np.floating], slab_mm: float
 ) -> Slabs:
-    """Average thin slices to slabs of `slab_mm`, `slab_mm` apart.
+    """Average thin slices to slabs of `slab_mm`, `slab_mm` apart (`mixtures`).
 
     Parameters
     ----------
@@ -79,39 +121,25 @@ def slabs(
         (slice, row, column) HU, sorted along the normal.
     slice_position_mm
         (slice,) rising positions along the normal.
-    slab_mm
-        Thickness and step. Slices that reach that far or further already stay as they are, beside
-        thin ones too: doubled or interpolated slices are nothing that the network has seen, and
-        the mean of two steps up a tapering skull looks like blood along it.
     """
     positions = np.asarray(slice_position_mm, np.float64)
     if len(hu) != len(positions):
         raise ValueError(f"{len(hu)} slices came with {len(positions)} positions")
-    edges = extents(positions)
-    is_thick = np.diff(edges, axis=1)[:, 0] >= (1 - ALIKE) * slab_mm
-    if len(hu) == 1 or is_thick.all():
-        return Slabs(hu, positions, np.arange(len(hu)))
-    parts = [
-        (hu[run], positions[run])
-        if is_thick[run.start]
-        else _averaged(hu[run], edges[run], slab_mm)
-        for run in _runs(is_thick)
-    ]
-    made, laid = (np.concatenate(part) for part in zip(*parts, strict=True))
+    mixed, laid = mixtures(positions, slab_mm)
+    if [mixture.indices.tolist() for mixture in mixed] == [[index] for index in range(len(hu))]:
+        return Slabs(hu, laid, np.arange(len(hu)))
+    made = np.empty((len(mixed), *hu.shape[1:]), np.float32)
+    for index, (indices, weights) in enumerate(mixed):
+        np.einsum("s,src->rc", weights.astype(np.float32), hu[indices], out=made[index])
     return Slabs(made, laid, np.abs(np.subtract.outer(positions, laid)).argmin(axis=1))
+
+
+def _alone(indices: Iterable[int]) -> list[Mixture]:
+    """Leave slices as they are."""
+    return [Mixture(np.array([index]), np.ones(1)) for index in indices]
 
 
 def _runs(is_thick: npt.NDArray[np.bool_]) -> list[slice]:
     """Split slices into runs of thick and of thin ones."""
     ends = [*np.flatnonzero(np.diff(is_thick)) + 1, len(is_thick)]
     return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
-
-
-def _averaged(
-    hu: npt.NDArray[np.floating], edges_mm: npt.NDArray[np.float64], slab_mm: float
-) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.float64]]:
-    laid = centres(edges_mm, slab_mm)
-    made = np.empty((len(laid), *hu.shape[1:]), np.float32)
-    for index, (indices, weights) in enumerate(slab_weights(edges_mm, laid, slab_mm)):
-        np.einsum("s,src->rc", weights.astype(np.float32), hu[indices], out=made[index])
-    return made, laid

@@ -1,0 +1,72 @@
+"""Made-up scans with a type for each voxel: BHSD's layout, and DICOM with a Segmentation."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import numpy.typing as npt
+from pydicom import dcmread
+
+from tests.support.phantoms import Phantom
+from worker.segmentation import Algorithm, write_segmentation
+from worker.slices import read_series
+
+SIDE = 64
+BLOOD = np.s_[10:30, 20:40]  # rows, columns
+LEFT, RIGHT = np.s_[10:30, 20:30], np.s_[10:30, 30:40]
+
+
+def kinds(planes: int, **blood: tuple[slice, int]) -> npt.NDArray[np.uint8]:
+    """Make a label map (plane, row, column) of so many planes: EDH=(slice(1, 3), 1) and so on."""
+    made = np.zeros((planes, SIDE, SIDE), np.uint8)
+    for where, label in blood.values():
+        made[where, BLOOD[0], BLOOD[1]] = label
+    return made
+
+
+def head(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """HU of a scan with this label map: air, a head of 30 HU, blood of 70 HU."""
+    hu = np.full(labels.shape, -1000.0)
+    hu[:, 4:-4, 4:-4] = 30
+    hu[labels > 0] = 70
+    return hu
+
+
+def save(
+    path: Path, seen: npt.NDArray[np.generic], step_mm: float = 5.0, axes: str = "LAS"
+) -> None:
+    """Write (plane from the lowest up, row from the front, column from the right) as NIfTI."""
+    volume = np.ascontiguousarray(seen.transpose(2, 1, 0))
+    image = nibabel.Nifti1Image(volume, np.diag([-0.49, -0.49, step_mm, 1.0]))  # L, P, S
+    start = nibabel.io_orientation(image.affine)
+    stored = nibabel.orientations.ornt_transform(start, nibabel.orientations.axcodes2ornt(axes))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(image.as_reoriented(stored), path)
+
+
+def make_bhsd(
+    folder: Path, scans: Mapping[str, npt.NDArray[np.uint8]], step_mm: float = 5.0
+) -> Path:
+    """Write scans by name, as ID_0a1b2c3d_ID_0123456789, the way BHSD's archive unpacks."""
+    for name, labels in scans.items():
+        save(folder / "label_192" / "images" / f"{name}.nii.gz", head(labels), step_mm)
+        save(folder / "label_192" / "ground truths" / f"{name}.nii.gz", labels * 1.0, step_mm)
+    return folder
+
+
+def make_dicom(
+    folder: Path, labels: npt.NDArray[np.uint8], corrected: bool = True, **phantom: object
+) -> Path:
+    """Write a phantom's series and this system's own Segmentation of it, corrected by somebody."""
+    step_mm = float(phantom.pop("step_mm", 5.0))
+    positions = tuple((np.arange(len(labels)) * step_mm).tolist())
+    paths = Phantom(positions, size=SIDE, **phantom).write(folder / "ct")
+    source = read_series(paths)
+    written = write_segmentation(source, labels, Algorithm("made up", "ab" * 32), folder / "seg")
+    if corrected:
+        seg = dcmread(written.path)
+        for segment in seg.SegmentSequence:
+            segment.SegmentAlgorithmType = "SEMIAUTOMATIC"
+        seg.save_as(written.path)
+    return folder

@@ -1,0 +1,308 @@
+"""Scans with a type for each voxel, of each layout, come out as slices that the trainer knows."""
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from typer.testing import CliRunner
+
+from tests.support.ctich import TINY, make
+from tests.support.labelled import BLOOD, LEFT, RIGHT, head, kinds, make_bhsd, make_dicom, save
+from trainer.cli import app
+from trainer.datasets.cache import prepare
+from trainer.datasets.people import person, person_number
+from trainer.datasets.sources import (
+    DataError,
+    read_hu,
+    read_kinds,
+    read_mask,
+    read_release,
+    read_series,
+)
+from trainer.datasets.splits import LeakError, Split, folds, hold_out
+from trainer.experiments.export import sources_of
+from worker.munet.preprocessing import Preprocessing
+from worker.munet.slab import slabs
+
+EDH, SDH = 0, 4  # in the order of CLASSES
+FIRST, AGAIN, OTHER = (
+    "ID_0a1b2c3d_ID_0123456789",
+    "ID_0a1b2c3d_ID_abcdef0123",
+    "ID_11111111_ID_2222222222",
+)
+PLAIN = Preprocessing(crop="frame", size=64, clip_limit=0.0)
+
+
+def mixed():
+    """Two types in the middle one of three planes."""
+    labels = kinds(3)
+    labels[1][LEFT], labels[1][RIGHT] = 1, 5
+    return labels
+
+
+def test_bhsds_labels_become_the_five_types(tmp_path):
+    for label in range(1, 6):
+        make_bhsd(tmp_path, {f"ID_{label}_ID_0": kinds(3, blood=(slice(1, 2), label))})
+    release = read_release(tmp_path)
+    found = {person(s.patient): s.types.index(True) for s in release.slices if s.positive}
+    assert found == {person_number("BHSD", f"ID_{n}"): n - 1 for n in range(1, 6)}
+
+
+@pytest.mark.parametrize("axes", ["LAS", "RAS", "LPS", "RPI", "PRS"])
+def test_pixels_and_labels_come_out_as_a_radiologist_sees_them(tmp_path, axes):
+    labels = mixed()
+    save(tmp_path / "images" / f"{FIRST}.nii.gz", head(labels), axes=axes)
+    save(tmp_path / "ground truths" / f"{FIRST}.nii.gz", labels * 1.0, axes=axes)
+    slices = read_release(tmp_path).slices
+    hu, positions = read_series(slices)
+    assert np.array_equal(hu, head(labels))
+    assert positions.tolist() == [0, 5, 10]
+    assert np.array_equal(np.stack([read_kinds(s) for s in slices]), labels)
+
+
+def test_two_studies_of_a_patient_are_two_scans_of_one_person(tmp_path):
+    release = read_release(make_bhsd(tmp_path, dict.fromkeys([FIRST, AGAIN, OTHER], mixed())))
+    assert len(release.patients) == 3
+    assert len({person(patient) for patient in release.patients}) == 2
+    assert len(release.of(release.patients[0])) == 3
+
+
+def test_a_persons_scans_never_stand_on_both_sides(tmp_path):
+    release = read_release(make_bhsd(tmp_path, dict.fromkeys([FIRST, AGAIN, OTHER], mixed())))
+    first = person_number("BHSD", "ID_0a1b2c3d")
+    assert hold_out(release.patients, [first]).validation == (first, first + 1)
+    with pytest.raises(LeakError):
+        Split((first,), (first + 1,))
+    for split in folds(prepare(release, PLAIN, tmp_path / "cache"), 2, 0):
+        assert not {person(p) for p in split.train} & {person(p) for p in split.validation}
+
+
+def test_thin_slices_are_averaged_as_the_worker_does(tmp_path):
+    labels = kinds(12, blood=(slice(4, 8), 2))
+    slices = read_release(make_bhsd(tmp_path, {FIRST: labels}, step_mm=1.25)).slices
+    hu, positions = read_series(slices)
+    expected = slabs(head(labels).astype(np.float32), np.arange(12) * 1.25, 5.0)
+    assert np.allclose(hu, expected.hu, atol=1e-3)
+    assert np.allclose(positions, expected.slice_position_mm)
+    assert [s.positive for s in slices] == [False, True, False]
+    assert slices[0].ml_per_pixel == pytest.approx(0.49**2 * 5 / 1000)
+
+
+def test_a_slab_bleeds_where_half_of_it_does_and_is_of_its_commonest_type(tmp_path):
+    labels = kinds(4)
+    labels[:3, 10, 10], labels[3, 10, 10] = 1, 5
+    labels[0, 40, 40] = 3
+    (ct_slice,) = read_release(make_bhsd(tmp_path, {FIRST: labels}, step_mm=1.25)).slices
+    assert np.argwhere(read_kinds(ct_slice)).tolist() == [[10, 10]]
+    assert ct_slice.types == (True, False, False, False, False)
+
+
+def test_several_types_in_a_slice_keep_their_own_pixels(tmp_path):
+    prepared = prepare(read_release(make_bhsd(tmp_path, {FIRST: mixed()})), PLAIN, tmp_path)
+    assert list(prepared.kinds) == [1]
+    assert np.array_equal(prepared.kinds[1], mixed()[1])
+    again = prepare(read_release(tmp_path), PLAIN, tmp_path)
+    assert np.array_equal(again.kinds[1], prepared.kinds[1])
+
+
+def test_the_network_is_told_where_thick_slices_lie(tmp_path):
+    release = read_release(make_bhsd(tmp_path, {FIRST: mixed()}, step_mm=6.0))
+    series = prepare(release, PLAIN, tmp_path).series(release.patients[0])
+    assert series.slice_position_mm.tolist() == [0, 6, 12]
+
+
+TOML = """
+name = "Ours"
+licence = "in house"
+scanner = "Siemens Somatom"
+images = "ct/*.nii"
+labels = "truth/{name}_seg.nii"
+patient = "^(?P<patient>[a-z]+)"
+ignore = [9]
+[types]
+EDH = [1, 7]
+SDH = 2
+"""
+
+
+def ours(folder, labels, toml=TOML):
+    (folder / "dataset.toml").write_text(toml)
+    save(folder / "ct" / "ann-1.nii", head(labels))
+    save(folder / "truth" / "ann-1_seg.nii", labels)
+    return folder
+
+
+def test_a_toml_names_the_labels_of_any_folder(tmp_path):
+    labels = kinds(4, a=(slice(0, 1), 7), b=(slice(1, 2), 2), c=(slice(2, 3), 9))
+    release = read_release(ours(tmp_path, labels))
+    assert [s.types.index(True) if s.positive else None for s in release.slices] == [
+        EDH,
+        SDH,
+        None,
+        None,
+    ]
+    assert person(release.patients[0]) == person_number("Ours", "ann")
+    (source,) = release.sources
+    assert (source.licence, source.scanners) == ("in house", ("Siemens Somatom",))
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        (TOML.replace("EDH", "XDH"), r"dataset\.toml: types \['XDH'\] are not among"),
+        (TOML.replace("licence", "license"), r"dataset\.toml: license: is unknown"),
+        (TOML.replace("SDH = 2", "SDH = 7"), "stands for two types"),
+        (TOML.replace("P<patient>", "P<who>"), r"needs a group \(\?P<patient>"),
+        (TOML.replace("ignore = [9]", ""), r"ann-1_seg\.nii: has the labels \[9\].*ignore"),
+        (TOML.replace("truth/", "lost/"), "has a label map lost"),
+    ],
+)
+def test_what_is_wrong_with_a_description_is_named_with_its_file(tmp_path, toml, words):
+    with pytest.raises(DataError, match=words):
+        read_release(ours(tmp_path, kinds(3, a=(slice(0, 1), 9)), toml))
+
+
+def test_a_scan_without_labels_is_left_out_by_name_or_healthy_when_told(tmp_path):
+    ours(tmp_path, kinds(2))
+    save(tmp_path / "ct" / "ben-1.nii", head(kinds(2)))
+    release = read_release(tmp_path)
+    assert len(release.patients) == 1
+    assert "ben-1_seg.nii: missing" in release.problems[0]
+    (tmp_path / "dataset.toml").write_text(f'without_labels = "healthy"\n{TOML}')
+    assert len(read_release(tmp_path).patients) == 2
+
+
+def test_a_label_map_on_another_grid_is_refused_by_name(tmp_path):
+    ours(tmp_path, kinds(3))
+    save(tmp_path / "truth" / "ann-1_seg.nii", kinds(4))
+    with pytest.raises(DataError, match=r"ann-1_seg\.nii: has another grid.*resample"):
+        read_release(tmp_path)
+
+
+def test_a_damaged_volume_is_named(tmp_path):
+    make_bhsd(tmp_path, {FIRST: mixed()})
+    path = tmp_path / "label_192" / "images" / f"{FIRST}.nii.gz"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(DataError, match=rf"{FIRST}.*copy the file again"):
+        read_series(read_release(tmp_path).slices)
+
+
+def test_pictures_that_are_no_hu_are_named(tmp_path):
+    make_bhsd(tmp_path, {FIRST: mixed()})
+    save(tmp_path / "label_192" / "images" / f"{FIRST}.nii.gz", np.clip(head(mixed()), 0, 255))
+    done = CliRunner().invoke(
+        app, ["prepare", "--data", str(tmp_path), "--cache", str(tmp_path / "cache")]
+    )
+    assert "holds no air" in done.output
+
+
+def test_the_systems_own_segmentation_is_read_back(tmp_path):
+    labels = mixed()
+    slices = read_release(make_dicom(tmp_path, labels)).slices
+    assert np.array_equal(np.stack([read_kinds(s) for s in slices]), labels)
+    assert read_hu(slices[0]).min() < -900
+    assert read_mask(slices[1]).sum() == labels[1].astype(bool).sum()
+
+
+def test_a_segmentation_lies_on_thin_tilted_reversed_slices(tmp_path):
+    labels = kinds(12, blood=(slice(4, 8), 4))
+    make_dicom(tmp_path, labels, step_mm=1.25, tilt_degrees=15.0, reversed=True)
+    slices = read_release(tmp_path).slices
+    assert [s.positive for s in slices] == [False, True, False]
+    assert read_kinds(slices[1])[BLOOD].all()
+
+
+def test_a_mask_that_nobody_corrected_is_no_truth(tmp_path):
+    with pytest.raises(DataError, match="AUTOMATIC"):
+        read_release(make_dicom(tmp_path, mixed(), corrected=False))
+    (tmp_path / "dataset.toml").write_text('name = "Ours"\nautomatic = true\n')
+    assert len(read_release(tmp_path).patients) == 1
+
+
+def relabelled(folder, label, region=None):
+    """Rewrite the Segmentation as another viewer would, its first segment named anew."""
+    (path,) = (folder / "seg").glob("*.dcm")
+    seg = dcmread(path)
+    first = seg.SegmentSequence[0]
+    first.SegmentLabel = label
+    if region:
+        first.AnatomicRegionSequence[0].CodeValue = region
+    seg.save_as(path)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("label", "region", "kind"),
+    [("Acute subdural", None, 5), ("ivh", None, 3), ("Segment 1", "35951006", 4)],
+)
+def test_a_segments_label_or_region_tells_its_type(tmp_path, label, region, kind):
+    make_dicom(tmp_path, kinds(3, blood=(slice(1, 2), 1)))
+    slices = read_release(relabelled(tmp_path, label, region)).slices
+    assert slices[1].types.index(True) + 1 == kind
+
+
+def test_a_segment_of_no_type_is_named_with_its_file(tmp_path):
+    make_dicom(tmp_path, kinds(3, blood=(slice(1, 2), 1)))
+    with pytest.raises(DataError, match=r"segment 1 \('Segment 1'\).*label it with one of"):
+        read_release(relabelled(tmp_path, "Segment 1"))
+
+
+def test_a_segmentation_without_its_slices_is_named(tmp_path):
+    make_dicom(tmp_path, mixed())
+    sorted((tmp_path / "ct").glob("*.dcm"))[0].unlink()
+    with pytest.raises(DataError, match="refers to 1 slices that are not here"):
+        read_release(tmp_path)
+
+
+def test_an_unknown_folder_is_told_what_is_known(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(DataError, match=r"dataset\.toml"):
+        read_release(tmp_path)
+
+
+def test_a_folder_given_twice_is_refused(tmp_path):
+    make_bhsd(tmp_path / "a", {FIRST: mixed()})
+    with pytest.raises(DataError, match="given twice"):
+        read_release([tmp_path / "a", tmp_path / "a"])
+
+
+@pytest.fixture
+def three(tmp_path):
+    """CT-ICH, BHSD and DICOM in a folder each."""
+    make(tmp_path / "ctich", {1: ("EDH",), 2: ()})
+    make_bhsd(tmp_path / "bhsd", {FIRST: mixed(), OTHER: kinds(3)})
+    make_dicom(tmp_path / "dicom", mixed())
+    return [tmp_path / name for name in ("ctich", "bhsd", "dicom")]
+
+
+def test_prepare_prints_every_source_with_its_licence(three, tmp_path):
+    command = ["prepare", "--cache", str(tmp_path / "cache")]
+    for path in three:
+        command += ["--data", str(path)]
+    done = CliRunner(env={"COLUMNS": "250"}).invoke(app, command)
+    assert done.exit_code == 0, done.output
+    for word in ("CC BY 4.0", "MIT by its card", "DICOM", "not stated", "15 slices prepared"):
+        assert word in done.output
+
+
+def test_sources_keep_their_patients_apart_and_the_card_lists_them(three):
+    release = read_release(three)
+    assert len(release.patients) == 5
+    assert {1, 2} < set(release.patients)
+    assert {s["name"]: s["patients"] for s in sources_of(release, release.patients)} == {
+        "BHSD": 2,
+        "CT-ICH": 2,
+        "DICOM": 1,
+    }
+    assert [s["name"] for s in sources_of(release, [1])] == ["CT-ICH"]
+
+
+def test_one_command_trains_on_all_of_them(three, tmp_path):
+    (tmp_path / "tiny.toml").write_text(TINY)
+    command = ["fit", "--run", str(tmp_path / "run"), "--cache", str(tmp_path / "cache")]
+    command += ["--preset", str(tmp_path / "tiny.toml"), "--no-curves"]
+    command += ["--held-out", "2,BHSD/ID_11111111"]
+    for path in three:
+        command += ["--data", str(path)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert "epoch 1/1" in done.output

@@ -1,0 +1,150 @@
+"""NIfTI volumes with label maps: BHSD as it is published, or any folder with `dataset.toml`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from trainer.datasets import description
+from trainer.datasets.description import BHSD, Description
+from trainer.datasets.nifti import Grid, grid, opened
+from trainer.datasets.slices import DataError
+from trainer.datasets.volumes import Scan, kind_table, pattern
+
+BHSD_FOLDERS = ("images", "ground truths")
+
+
+@dataclass(frozen=True)
+class NiftiVolume:
+    """A scan and its label map; without one nothing in it bleeds."""
+
+    scan: Path
+    labels: Path | None
+    types: tuple[tuple[int, int], ...]  # label and type
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that it is read from."""
+        return (self.scan, self.labels) if self.labels else (self.scan,)
+
+    def hu(self, plane: int) -> npt.NDArray[np.float32]:
+        """HU of a plane, (row, column)."""
+        return frame(self.scan, plane)
+
+    def kinds(self, plane: int) -> npt.NDArray[np.uint8]:
+        """Type of each pixel of a plane, (row, column).
+
+        Raises
+        ------
+        DataError
+            The label map has a label that nobody named.
+        """
+        if self.labels is None:
+            return np.zeros(self.hu(plane).shape, np.uint8)
+        labels = np.rint(frame(self.labels, plane)).astype(np.int64)
+        table = kind_table(dict(self.types), int(labels.max()))
+        if labels.min() < 0 or (table[labels] < 0).any():
+            unknown = sorted(set(np.unique(labels).tolist()) - {label for label, _ in self.types})
+            raise DataError(
+                f"{self.labels}: has the labels {unknown}, which are not named; add them to [types]"
+                f" or to ignore in {description.FILE}"
+            )
+        return table[labels].astype(np.uint8)
+
+
+def frame(path: Path, plane: int) -> npt.NDArray[np.float32]:
+    """Read a plane as a radiologist sees it, counted from the lowest."""
+    geometry = grid(path)
+    stored = plane if geometry.upward else geometry.shape[2] - 1 - plane
+    return geometry.frame(_whole(path)[:, :, stored])
+
+
+@lru_cache(maxsize=2)  # a scan and its label map: compressed files give no plane alone
+def _whole(path: Path) -> npt.NDArray[np.float32]:
+    try:
+        return np.asarray(opened(path).dataobj, np.float32)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: is cut short or damaged; copy the file again") from error
+
+
+def bhsd_folder(data: Path) -> Path | None:
+    """Return where BHSD's volumes are: the folder, or the `label_192` in it."""
+    for folder in (data, data / "label_192"):
+        if all((folder / name).is_dir() for name in BHSD_FOLDERS):
+            return folder
+    return None
+
+
+def read_bhsd(folder: Path) -> tuple[list[Scan], list[str]]:
+    """Index BHSD, the public part of MBH-Seg, as its archive unpacks."""
+    return read_folder(folder, BHSD)
+
+
+def read_folder(folder: Path, described: Description) -> tuple[list[Scan], list[str]]:
+    """Index a folder of volumes; only headers are read.
+
+    Returns
+    -------
+    scans, problems
+        What was left out, and why.
+
+    Raises
+    ------
+    DataError
+        No scan is here, or scan and label map do not lie on each other.
+    """
+    if not described.types:
+        raise DataError(f"{folder / description.FILE}: [types] names no label, as EDH = 1")
+    paths = sorted(folder.glob(described.images))
+    scans, problems = [], []
+    for path in paths:
+        found = _scan(folder, path, described)
+        if isinstance(found, str):
+            problems.append(found)
+        else:
+            scans.append(found)
+    if not scans:
+        raise DataError(
+            f"{folder}: none of {len(paths)} files named {described.images} has a label map"
+            f" {described.labels}; is the archive unpacked whole?"
+        )
+    return scans, problems
+
+
+def _scan(folder: Path, path: Path, described: Description) -> Scan | str:
+    """Read one scan's header, or say why it is left out."""
+    name = path.name.removesuffix(".gz").removesuffix(".nii")
+    who = pattern(described.patient).search(name)
+    if who is None:
+        return f"{path}: its name does not tell the patient ({described.patient}), left out"
+    labels: Path | None = folder / described.labels.replace("{name}", name)
+    if labels is not None and not labels.exists():
+        if described.without_labels == "left out":
+            return f"{labels}: missing, its scan is left out"
+        labels = None
+    geometry = grid(path)
+    if labels and not grid(labels).alike(geometry):
+        raise DataError(
+            f"{labels}: has another grid ({_words(grid(labels))}) than its scan"
+            f" ({_words(geometry)}); resample the label map to the scan, or leave both out"
+        )
+    return Scan(
+        described.source,
+        who["patient"],
+        name,
+        NiftiVolume(path, labels, _pairs(described.kinds)),
+        tuple(np.arange(geometry.shape[2]) * geometry.interval_mm),
+        geometry.spacing_mm,
+    )
+
+
+def _words(geometry: Grid) -> str:
+    steps = (*geometry.spacing_mm, geometry.interval_mm)
+    return f"{geometry.shape}, {' x '.join(f'{step:.3f}' for step in steps)} mm"
+
+
+def _pairs(kinds: Mapping[int, int]) -> tuple[tuple[int, int], ...]:
+    return tuple(sorted(kinds.items()))

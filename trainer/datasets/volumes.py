@@ -1,0 +1,142 @@
+"""Scans with a type for each voxel: laid out in slabs, read, and numbered by patient."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import numpy.typing as npt
+
+from trainer.datasets.people import SCANS, person_number
+from trainer.datasets.slices import (
+    SLICE_INTERVAL_MM,
+    DataError,
+    Slab,
+    Slice,
+    Source,
+    Volume,
+)
+from worker.munet.card import CLASSES
+from worker.munet.slab import mixtures
+
+HALF = 0.5  # of a slab that must be blood
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One volume of a patient."""
+
+    source: Source
+    person: str  # the patient's name or identifier in the source
+    name: str  # the scan's own
+    volume: Volume
+    slice_position_mm: tuple[float, ...]  # of its planes, rising
+    spacing_mm: tuple[float, float]
+
+
+def slices_of(scans: Sequence[Scan]) -> list[Slice]:
+    """Lay every scan out as the worker would, and number it by its patient.
+
+    Raises
+    ------
+    DataError
+        A scan is given twice, or two patients would get one number.
+    """
+    found: list[Slice] = []
+    owners: dict[int, tuple[str, str]] = {}
+    ordered = sorted(scans, key=_owner_and_name)
+    for (source, person), own in groupby(ordered, key=_owner):
+        number, several = person_number(source, person), list(own)
+        if owners.setdefault(number, (source, person)) != (source, person):
+            raise DataError(f"{source}: two patients get one number; rename the source")
+        names = [scan.name for scan in several]
+        if len(set(names)) < len(names) or len(names) > SCANS:
+            raise DataError(
+                f"{several[0].volume.files[0]}: its patient's scans are given twice, or are more"
+                f" than {SCANS}; give each folder once"
+            )
+        for index, scan in enumerate(several):
+            found += laid_out(scan, number + index)
+    return found
+
+
+def _owner(scan: Scan) -> tuple[str, str]:
+    return scan.source.name, scan.person
+
+
+def _owner_and_name(scan: Scan) -> tuple[str, str, str]:
+    return *_owner(scan), scan.name
+
+
+def laid_out(scan: Scan, patient: int) -> list[Slice]:
+    """Average thin planes to slabs of the thickness that CT-ICH has, as the worker does."""
+    mixed, laid = mixtures(np.array(scan.slice_position_mm), SLICE_INTERVAL_MM)
+    step = float(np.median(np.diff(laid))) if len(laid) > 1 else SLICE_INTERVAL_MM
+    slices = []
+    for index, mixture in enumerate(mixed):
+        slab = Slab(scan.volume, tuple(mixture.indices.tolist()), tuple(mixture.weights.tolist()))
+        present = np.unique(read_kinds(slab))
+        slices.append(
+            Slice(
+                patient,
+                index + 1,
+                tuple(number + 1 in present for number in range(len(CLASSES))),
+                scan.volume.files[0],
+                None,
+                scan.volume.files[-1],
+                z_mm=float(laid[index]),
+                spacing_mm=scan.spacing_mm,
+                interval_mm=step,
+                source=scan.source,
+                slab=slab,
+            )
+        )
+    return slices
+
+
+def read_hu(slab: Slab) -> npt.NDArray[np.float32]:
+    """HU of a slab, (row, column)."""
+    planes = [slab.volume.hu(plane) for plane in slab.planes]
+    if len(planes) == 1:
+        return planes[0]
+    return np.average(planes, axis=0, weights=slab.weights).astype(np.float32)
+
+
+def read_kinds(slab: Slab) -> npt.NDArray[np.uint8]:
+    """Type of each pixel of a slab: of the most of its blood, where half of it or more is blood."""
+    planes = [slab.volume.kinds(plane) for plane in slab.planes]
+    if len(planes) == 1:
+        return planes[0]
+    votes = np.zeros((len(CLASSES) + 1, *planes[0].shape), np.float32)
+    for plane, weight in zip(planes, slab.weights, strict=True):
+        for kind in np.unique(plane[plane > 0]):
+            votes[kind] += np.float32(weight) * (plane == kind)
+    bleeds = votes.sum(axis=0) >= HALF - 1e-6
+    return np.where(bleeds, votes.argmax(axis=0), 0).astype(np.uint8)
+
+
+def kind_table(labels: dict[int, int], largest: int) -> npt.NDArray[np.int16]:
+    """Make a table from label to type; -1 is a label that nobody named."""
+    table = np.full(largest + 1, -1, np.int16)
+    for label, kind in labels.items():
+        if label <= largest:
+            table[label] = kind
+    return table
+
+
+def pattern(text: str) -> re.Pattern[str]:
+    """Compile a regular expression with a group `patient`.
+
+    Raises
+    ------
+    DataError
+        It is none.
+    """
+    try:
+        found = re.compile(text)
+    except re.error as error:
+        raise DataError(f"patient = {text!r} is no regular expression: {error}") from error
+    if "patient" not in found.groupindex:
+        raise DataError(f"patient = {text!r} needs a group (?P<patient>...)")
+    return found
