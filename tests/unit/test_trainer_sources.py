@@ -56,7 +56,7 @@ def test_pixels_and_labels_come_out_as_a_radiologist_sees_them(tmp_path, axes):
     hu, positions = read_series(slices)
     assert np.array_equal(hu, head(labels))
     assert positions.tolist() == [0, 5, 10]
-    assert np.array_equal(np.stack([read_kinds(s) for s in slices]), labels)
+    assert np.array_equal(np.stack([np.asarray(read_kinds(s)) for s in slices]), labels)
 
 
 def test_two_studies_of_a_patient_are_two_scans_of_one_person(tmp_path):
@@ -198,7 +198,7 @@ def test_pictures_that_are_no_hu_are_named(tmp_path):
 def test_the_systems_own_segmentation_is_read_back(tmp_path):
     labels = mixed()
     slices = read_release(make_dicom(tmp_path, labels)).slices
-    assert np.array_equal(np.stack([read_kinds(s) for s in slices]), labels)
+    assert np.array_equal(np.stack([np.asarray(read_kinds(s)) for s in slices]), labels)
     assert read_hu(slices[0]).min() < -900
     assert read_mask(slices[1]).sum() == labels[1].astype(bool).sum()
 
