@@ -28,6 +28,19 @@ def test_sensitivity_stands_by_volume_of_the_study():
     assert math.isnan(found[1]["sensitivity"])
 
 
+def test_one_study_of_one_found_says_that_it_says_little():
+    found = by_volume([SMALL, LARGE, *HEALTHY])
+    assert found[3]["ci95"] == pytest.approx([0.025, 1.0])
+    assert found[1]["ci95"] == []
+
+
+def test_predictive_values_reach_as_far_as_the_exact_intervals():
+    (row,) = clinical_figures([LARGE, HEALTHY[1]], [0.5])["predictive"]
+    assert (row["ppv"], row["npv"]) == (1.0, 1.0)
+    assert row["ppv_range"] == pytest.approx([0.025, 1.0])
+    assert row["npv_range"] == pytest.approx([0.025, 1.0])
+
+
 def test_volume_error_is_found_minus_true_over_bleeding_studies():
     error = volume_error([SMALL, LARGE, *HEALTHY])  # -0.5 and +5 mL
     assert error["bias"] == pytest.approx(2.25, abs=0.01)

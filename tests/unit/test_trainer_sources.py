@@ -306,3 +306,15 @@ def test_one_command_trains_on_all_of_them(three, tmp_path):
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
     assert "epoch 1/1" in done.output
+
+
+def test_a_patient_who_is_not_there_can_not_be_held_out(three, tmp_path):
+    command = ["fit", "--run", str(tmp_path / "run"), "--data", str(three[0])]
+    for named in ("999", "BHSD/ID_11111111"):
+        done = CliRunner().invoke(app, [*command, "--held-out", named])
+        assert (done.exit_code, "can't be held out" in done.output) == (2, True)
+
+
+def test_a_folder_in_brackets_keeps_its_name(tmp_path):
+    done = CliRunner().invoke(app, ["prepare", "--data", str(tmp_path / "heads [bold]")])
+    assert "heads [bold]" in done.output

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.progress import track
 
 from trainer.commands.options import CACHE, Cache, Data, Patients, Preset, console, numbers, told
@@ -49,7 +48,7 @@ def prepare(
             table.show(console)
         checked = track(release.slices, "Checking slices", console=console)
         for problem in chain(release.problems, contradictions(checked)):
-            console.print(f"[yellow]{escape(problem)}", soft_wrap=True)
+            console.print(problem, style="yellow", soft_wrap=True)
         prepared = prepare_release(release, config.preprocessing, cache)
         console.print(f"{len(prepared)} slices prepared in {cache}")
 

@@ -14,7 +14,7 @@ from trainer.datasets.sources import DataError
 from trainer.datasets.splits import SplitError
 from worker.munet.errors import CheckpointError, DeviceError
 
-console = Console()
+console = Console(markup=False)  # what is in brackets is a name, as in run[2]
 
 Data = Annotated[
     list[Path],
@@ -49,7 +49,7 @@ def told() -> Iterator[None]:
     try:
         yield
     except (ConfigError, DataError, SplitError, CheckpointError, DeviceError) as error:
-        console.print(str(error), style="red", soft_wrap=True, markup=False)
+        console.print(str(error), style="red", soft_wrap=True)
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
         console.print("Stopped. The same command goes on from the last finished epoch.")

@@ -4,7 +4,7 @@ Every slice of every named patient counts, healthy heads included.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torchmetrics.functional.classification import binary_calibration_error
 
-from trainer.evaluation.intervals import bootstrap
+from trainer.evaluation.intervals import bootstrap, exact, shares
 from trainer.evaluation.metrics import ratio, sensitivity, specificity
 from trainer.evaluation.studies import Study
 
@@ -39,7 +39,10 @@ def clinical_figures(
             "study": calibration(bleeds, np.array([s.probabilities[-1] for s in studies])),
         },
         "healthy": false_alarms(studies),
-        "predictive": [predictive(*right, prevalence) for prevalence in prevalences],
+        "predictive": [
+            predictive(*right, prevalence) | _ends(shares(bleeds, called), prevalence)
+            for prevalence in prevalences
+        ],
     }
 
 
@@ -52,8 +55,9 @@ def by_volume(studies: Sequence[Study]) -> list[dict[str, Any]]:
         ]
         called = np.array([s.called for s in inside], np.bool_)
         row = {"from_ml": low, "to_ml": high if math.isfinite(high) else None}
-        share = ratio(int(called.sum()), len(inside))
-        rows.append({**row, "studies": len(inside), "sensitivity": share})
+        hits, cases = int(called.sum()), len(inside)
+        figures = {"sensitivity": ratio(hits, cases), "ci95": exact(hits, cases)}
+        rows.append({**row, "studies": cases, **figures})
     return rows
 
 
@@ -116,6 +120,13 @@ def false_alarms(studies: Sequence[Study]) -> dict[str, Any]:
         "slices_with_mask_per_study": ratio(sum(masks), len(healthy)),
         "found_ml_per_study": ratio(sum(s.volume_ml[1] for s in healthy), len(healthy)),
     }
+
+
+def _ends(intervals: Mapping[str, Sequence[float]], prevalence: float) -> dict[str, list[float]]:
+    """PPV and NPV with sensitivity and specificity both at the ends of their exact intervals."""
+    ends = list(zip(intervals["sensitivity"], intervals["specificity"], strict=False))
+    found = [predictive(*pair, prevalence) for pair in ends]
+    return {f"{name}_range": [figures[name] for figures in found] for name in ("ppv", "npv")}
 
 
 def predictive(right: float, healthy_right: float, prevalence: float) -> dict[str, float]:

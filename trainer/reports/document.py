@@ -14,8 +14,8 @@ from typing import Any
 
 import jinja2
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table as Printed
+from rich.text import Text as Plain  # what is in brackets is no markup
 
 TEMPLATES = Path(__file__).with_name("templates")
 VERSIONS = ("ihsnet-triage", "torch", "numpy", "opencv-python-headless")
@@ -45,9 +45,11 @@ class Table:
 
     def printed(self) -> Printed:
         """Return the table for a terminal; its footnote would be folded to its width."""
-        made = Printed(*map(escape, self.head), title=escape(self.title))
+        made = Printed(title=Plain(self.title))
+        for name in self.head:
+            made.add_column(Plain(name))
         for row in self.rows:
-            made.add_row(*map(escape, row))
+            made.add_row(*map(Plain, row))
         return made
 
     def show(self, out: Console) -> None:
@@ -113,7 +115,8 @@ def publish(
     if files.html:
         write(files.html, html(text, sections))
         write_figures(sections, files.html.with_name(f"{files.html.stem}-figures"))
-    out.print(*(f"{path} written" for path in (files.json, files.html) if path), sep="\n")
+    written = (f"{path} written" for path in (files.json, files.html) if path)
+    out.print("\n".join(written), soft_wrap=True, markup=False, highlight=False)
 
 
 def provenance() -> dict[str, str]:

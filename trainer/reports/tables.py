@@ -129,11 +129,12 @@ def any_bleed(report: Report) -> Table:
 def by_volume(report: Report) -> Table:
     """Sensitivity by study in bins of volume."""
     rows = [
-        (_bin(row), str(row["studies"]), shown(row["sensitivity"]))
+        (_bin(row), str(row["studies"]), shown(row["sensitivity"], row["ci95"]))
         for row in report["clinical"]["sensitivity_by_volume"]
     ]
     head = ("volume", "studies", "sensitivity")
-    return Table("Sensitivity by volume of the bleed", head, tuple(rows))
+    note = "95 % intervals, exact."
+    return Table("Sensitivity by volume of the bleed", head, tuple(rows), note)
 
 
 def _bin(row: Report) -> str:
@@ -165,10 +166,13 @@ def volumes(report: Report) -> Table:
 def predictive(report: Report) -> Table:
     """PPV and NPV by study at given prevalences."""
     rows = tuple(
-        (f"{100 * row['prevalence']:g} %", shown(row["ppv"]), shown(row["npv"]))
+        (
+            f"{100 * row['prevalence']:g} %",
+            *(shown(row[name], row[f"{name}_range"]) for name in ("ppv", "npv")),
+        )
         for row in report["clinical"]["predictive"]
     )
-    note = "From sensitivity and specificity by study."
+    note = "From sensitivity and specificity by study, both at the ends of their exact intervals."
     return Table("Predictive values", ("prevalence", "PPV", "NPV"), rows, note)
 
 
