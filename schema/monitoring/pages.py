@@ -1,9 +1,10 @@
 """The pages of a running part: `/metrics` for Prometheus, `/health` and `/ready` for probes."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
-from socketserver import ThreadingMixIn
+from socketserver import TCPServer, ThreadingMixIn
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -15,6 +16,7 @@ from schema.errors import SettingsError
 from schema.monitoring.life import Life
 from schema.monitoring.signs import Part, program_version
 
+IDLE_S: Final = 10.0
 TEXT: Final = ("Content-Type", "text/plain; charset=utf-8")
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -54,7 +56,8 @@ def open_pages(
         return None
     registry.register(PartCollector(life))
     try:
-        server = make_server(host, port, _application(life, registry), _Server, _Silent)
+        kind = _Server6 if ":" in host else _Server
+        server = make_server(host, port, _application(life, registry), kind, _Silent)
     except OSError as error:
         raise SettingsError(f"{setting}: cannot listen on {host}:{port}: {error}") from error
     return Pages(server)
@@ -119,9 +122,23 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     daemon_threads = True
 
+    def server_bind(self) -> None:
+        """Open the port without asking the domain name system for our name, which may take long."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
+        self.setup_environ()
+
+
+class _Server6(_Server):
+    """The same on an IPv6 address."""
+
+    address_family = socket.AF_INET6
+
 
 class _Silent(WSGIRequestHandler):
-    """Writes no line for each request."""
+    """Writes no line for each request, and hangs up on whoever asks nothing."""
+
+    timeout = IDLE_S
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 import trustme
 from celery import Celery
 
+from schema.broker import client
 from schema.database import Database
 from schema.messages import TRIAGE_QUEUE
 from schema.settings import Settings
@@ -67,16 +68,20 @@ def test_faults_of_workers_and_surroundings_trip_their_alerts(watched: Watched) 
 
     sick = {"TRIAGE_MODEL": "/nonexistent.safetensors", "TRIAGE_WORKER_METRICS_PORT": "0"}
     assert site.start_worker("-Q", TRIAGE_QUEUE, "-n", "sick@%h", **sick).wait(START_S) == 2
+    watch.fault()
     watch.wait_for("TriagePartFailed", part="triage", condition="failed")
 
+    watch.fault()
     away = site.settings.storage.with_name("away")
     site.settings.storage.rename(away)
     watch.wait_for("TriageStorageAway")
     away.rename(site.settings.storage)
     watch.wait_for_silence("TriageStorageAway")
 
+    watch.fault()
     with database.transaction() as session:
         study = add_study(session, "1.2.3")
+        study.received_at = database.now()
         series = add_series(study, session)
         session.execute(
             sa.update(Instance)
@@ -85,6 +90,8 @@ def test_faults_of_workers_and_surroundings_trip_their_alerts(watched: Watched) 
         )
     watch.wait_for("TriageNoReception")
 
+    watch.wait_for_silence("TriageStudyStuck")
+    watch.fault()
     with database.transaction() as session:
         stuck = session.scalars(sa.select(Study)).one()
         stuck.received_at = database.now() - datetime.timedelta(minutes=20)
@@ -98,6 +105,7 @@ def test_a_worker_that_others_may_command_trips_an_alert_and_so_does_one_that_th
     site, watch = watched.site, watched.watch
     (worker,) = site.parts[1:]
     site.kill(worker)
+    watch.fault()
     site.start_worker("-Q", TRIAGE_QUEUE, "--", "worker.enable_remote_control=yes")
     attached = (
         f'triage_consumer_attached{{instance="127.0.0.1:{site.settings.worker_metrics_port}"}}'
@@ -105,6 +113,7 @@ def test_a_worker_that_others_may_command_trips_an_alert_and_so_does_one_that_th
     watch.wait_for("TriageRemoteControl", START_S)
     wait_for("worker that takes messages", lambda: watch.value(attached) == 1, START_S)
     with Celery(broker=site.settings.broker, set_as_current=False) as whoever:
+        watch.fault()
         whoever.control.cancel_consumer(TRIAGE_QUEUE)
         watch.wait_for("TriageConsumerCancelled")
 
@@ -126,6 +135,22 @@ def test_a_full_disk_and_a_certificate_that_ends_trip_their_alerts(
         "TRIAGE_TLS_KEY": str(files.key),
         "TRIAGE_TLS_CA": str(files.authority),
     }
+    watch.fault()
     site.start(sys.executable, "-m", "receiver", **given)
     watch.wait_for("TriageStorageFull")
     watch.wait_for("TriageCertificateExpires")
+
+
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+def test_a_worker_that_is_killed_and_a_broker_that_goes_away_trip_their_alerts(
+    watched: Watched,
+) -> None:
+    site, watch = watched.site, watched.watch
+    watch.fault()
+    site.kill(site.parts[1])
+    watch.wait_for("TriagePartDown", instance=f"127.0.0.1:{site.settings.worker_metrics_port}")
+    watch.wait_for("TriagePartFailed", part="triage", condition="silent")
+    watch.fault()
+    with client(site.settings) as connection:
+        connection.shutdown(nosave=True)
+    watch.wait_for("TriageBrokerAway")

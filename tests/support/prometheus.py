@@ -3,6 +3,8 @@
 import json
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +33,11 @@ class Prometheus:
 
     def __init__(self, port: int) -> None:
         self._address = f"http://127.0.0.1:{port}"
+        self._fault_at = time.monotonic()
+
+    def fault(self) -> None:
+        """Begin the minute: a fault is injected now."""
+        self._fault_at = time.monotonic()
 
     def firing(self) -> dict[str, list[dict[str, str]]]:
         """Give the labels of the alerts that fire, by name."""
@@ -46,12 +53,14 @@ class Prometheus:
         return float(result[0]["value"][1]) if result else None
 
     def wait_for(self, alert: str, deadline_s: float = WITHIN_S, **labels: str) -> None:
-        """Wait until an alert with these labels fires."""
+        """Wait until an alert with these labels fires, so long after the fault at most."""
 
         def fires() -> bool:
             return any(labels.items() <= found.items() for found in self.firing().get(alert, []))
 
-        wait_for(alert, fires, deadline_s)
+        wait_for(alert, fires, self._fault_at + deadline_s - time.monotonic())
+        after_s = time.monotonic() - self._fault_at
+        sys.stdout.write(f"{alert} after {after_s:.0f} s\n")  # shown by pytest -s
 
     def wait_for_silence(self, alert: str) -> None:
         """Wait until an alert is over."""

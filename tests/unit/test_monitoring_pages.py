@@ -79,3 +79,10 @@ def test_a_port_that_is_taken_is_one_line_that_names_the_setting(
 ) -> None:
     with pytest.raises(SettingsError, match="TRIAGE_METRICS_PORT: cannot listen"):
         open_pages("TRIAGE_METRICS_PORT", "127.0.0.1", pages.port, life, CollectorRegistry())
+
+
+def test_an_address_of_ipv6_is_taken(life: Standing) -> None:
+    opened = open_pages("TRIAGE_METRICS_PORT", "::1", 0, life, CollectorRegistry())
+    assert opened is not None
+    assert httpx.get(f"http://[::1]:{opened.port}/health").text == "ok\n"
+    opened.close()
