@@ -1,42 +1,27 @@
 """`python -m receiver`: receive CT studies over DICOM until stopped; or one of the commands."""
 
 import json
-import signal
-import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
-import structlog
 import typer
 
 from receiver.canary.command import send_and_wait
-from receiver.catalogue.intake import Catalogue, close_all_associations
-from receiver.completeness.scp import announcements_taken
 from receiver.dispatch.planner import Planner
 from receiver.force import UnknownStudyError, failed_since, force
-from receiver.inbox import Inbox
-from receiver.metrics import receiver_life, serve_metrics
-from receiver.periodic.steps import receiver_steps
-from receiver.periodic.sweeper import Sweeper
-from receiver.processes.pool import AcceptorPool
 from receiver.selection.dry_run import try_folder
 from receiver.selection.dry_run_text import count_files, describe
 from receiver.selection.pixel_look import look_with_worker
 from receiver.selection.rules import load_rules
-from schema.broker import ensure_broker
-from schema.database import Database, open_database, wait_for_database
+from receiver.service import Ending, serve
+from schema.database import Database, open_database
 from schema.errors import SourceFileMissingError, TriageError
-from schema.files import MEGABYTE, keep_private
+from schema.files import keep_private
 from schema.log import set_up_log
-from schema.settings import Settings, settings_or_exit, stop
-
-log = structlog.get_logger()
-
-DATABASE_DEADLINE_S = 30
-
+from schema.settings import settings_or_exit, stop
 
 # Pretty exceptions print locals, and a local may be a patient's.
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -62,14 +47,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 
 @app.callback(invoke_without_command=True)
 def main(context: typer.Context) -> None:
-    """Receive studies until SIGTERM or SIGINT."""
+    """Receive studies until SIGTERM or SIGINT; SIGHUP begins again and leaves the ports open."""
     if context.invoked_subcommand is not None:
         return
     settings = settings_or_exit()
     set_up_log(settings)
     keep_private()
     try:
-        serve(settings, stop_event())
+        serve(settings, Ending())
     except (TriageError, OSError) as error:
         stop(error)
 
@@ -145,40 +130,6 @@ def canary(
         stop(error)
     typer.echo(ended.line)
     raise typer.Exit(0 if ended.is_known else 1)
-
-
-def stop_event() -> threading.Event:
-    """Give an event that SIGTERM and SIGINT set."""
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
-    return stopped
-
-
-def serve(settings: Settings, stopped: threading.Event) -> None:
-    """Open the port and keep house until stopped."""
-    database = wait_for_database(settings, DATABASE_DEADLINE_S)
-    ensure_broker(settings)
-    inbox = Inbox(settings.storage, settings.min_free_mb * MEGABYTE)
-    pool = AcceptorPool(settings, inbox)
-    inbox.close_abandoned()
-    close_all_associations(database)
-    sweeper = Sweeper(receiver_steps(settings, database))
-    life = receiver_life(settings, database, pool.count)
-    try:
-        for kind, (host, port) in pool.start().items():
-            log.info("receiver listens", kind=kind, host=host, port=port, title=settings.ae_title)
-        serve_metrics(settings, database, life)
-        with announcements_taken(settings, database):
-            sweeper.start(stopped)
-            life.start()
-            stopped.wait()
-    finally:
-        pool.stop()
-        life.stop()
-    sweeper.join()
-    Catalogue(database, settings.storage).take_in()  # what was acknowledged last has its row
-    log.info("receiver stopped")
 
 
 if __name__ == "__main__":

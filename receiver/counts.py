@@ -74,7 +74,7 @@ def counts_folder(settings: Settings) -> Path:
 def clear_counts(settings: Settings) -> None:
     """Begin at zero, as Prometheus expects of a program that starts."""
     shutil.rmtree(counts_folder(settings), ignore_errors=True)
-    counts_folder(settings).mkdir(parents=True)
+    counts_folder(settings).mkdir(parents=True, exist_ok=True)
 
 
 def counting_environment(settings: Settings) -> Mapping[str, str]:

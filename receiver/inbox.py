@@ -160,8 +160,8 @@ class Inbox:
     Attributes
     ----------
     acceptor
-        Begins the name of every folder that this process makes, so that what it leaves open when it
-        is killed can be told from what others are still receiving.
+        Begins the name of every folder that this process makes, itself begun by the receiver's, so
+        that what a killed one leaves open can be told from what others are still receiving.
     turn
         Held by the association that writes just now.
     """
@@ -205,13 +205,28 @@ class Inbox:
         if shutil.disk_usage(self.path).free < self._min_free_bytes:
             raise StorageFullError("storage: less than TRIAGE_MIN_FREE_MB free")
 
-    def close_abandoned(self, acceptor: str = "") -> None:
+    def close_abandoned(self, acceptor: str) -> None:
         """Mark what a killed acceptor left open: its associations are over, its objects are not."""
         for folder in self.path.glob(f"{acceptor}*/"):
-            with suppress(FileNotFoundError):  # taken in and cleared away meanwhile
-                for partial in folder.glob(f"*{PARTIAL_SUFFIX}"):
-                    _recover(partial)
-                (folder / CLOSED).touch()
+            close_folder(folder)
+
+
+def folders(storage: Path) -> list[Path]:
+    """List the folders of the associations that are in the inbox of a storage."""
+    return [path for path in (storage / FOLDER).iterdir() if path.is_dir()]
+
+
+def receiver_of(folder: Path) -> str:
+    """Name the receiver whose acceptor made a folder of the inbox."""
+    return folder.name.partition("-")[0]
+
+
+def close_folder(folder: Path) -> None:
+    """Mark an association as over that nobody serves any more."""
+    with suppress(FileNotFoundError):  # taken in and cleared away meanwhile
+        for partial in folder.glob(f"*{PARTIAL_SUFFIX}"):
+            _recover(partial)
+        (folder / CLOSED).touch()
 
 
 def _recover(partial: Path) -> None:

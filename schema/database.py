@@ -1,5 +1,6 @@
 """The database: engine, sessions, its clock and its migrations, for SQLite and PostgreSQL."""
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -97,6 +98,11 @@ def read_clock(session: Session) -> datetime:
         return datetime.now(UTC)
     clock = sa.cast(sa.func.clock_timestamp(), sa.DateTime(timezone=True))
     return session.execute(sa.select(clock)).scalar_one().astimezone(UTC)
+
+
+def lock_key(name: str) -> int:
+    """Give the number by which PostgreSQL knows an advisory lock."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
 
 
 def open_database(settings: Settings) -> Database:

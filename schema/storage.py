@@ -1,17 +1,106 @@
-"""Whether the shared storage is there: a volume that is not mounted looks like an empty folder."""
+"""Whether the shared storage is there, and which one: rows say on which their files lie.
 
+A volume that is not mounted looks like an empty folder.
+"""
+
+import os
 import queue
 import threading
 import time
+import uuid
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from schema.errors import StorageAwayError
+from schema.errors import SettingsError, StorageAwayError
+from schema.files import make_private, sync_folder
 from schema.settings import Settings
 
 MARK: Final = "inbox"  # every receiver makes it when it starts, and nothing removes it
 ANSWER_S: Final = 5.0  # a mount whose server is gone may never answer
 LOOK_AGAIN_S: Final = 0.5
+IDENTITY: Final = "identity"  # a file of the storage that moves with it
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A storage as this host sees it.
+
+    Attributes
+    ----------
+    identity
+        What no other storage has, wherever it is mounted.
+    """
+
+    path: Path
+    identity: uuid.UUID
+
+    @classmethod
+    def at(cls, path: Path) -> "Storage":
+        """Give the storage of this folder; the first who asks gives it its identity.
+
+        Raises
+        ------
+        SettingsError
+            If the file that holds its identity is spoilt.
+        """
+        known = read_identity(path)
+        return cls(path, known or _identify(path))
+
+    def holds(self, identity: uuid.UUID | None) -> bool:
+        """Say whether files of a row lie here; one without an identity is older than identities."""
+        return identity is None or identity == self.identity
+
+
+def read_identity(path: Path) -> uuid.UUID | None:
+    """Read which storage is mounted at a folder; None if none is, or no receiver ever was on it.
+
+    Raises
+    ------
+    SettingsError
+        If the file that holds it is spoilt.
+    """
+    try:
+        return uuid.UUID((path / IDENTITY).read_text().strip())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError as error:
+        raise SettingsError(
+            f"{path / IDENTITY}: no identity of a storage; put the file back from a backup, "
+            "or the UUID that the column instance.storage has"
+        ) from error
+
+
+def _identify(path: Path) -> uuid.UUID:
+    """Write an identity; of several at once, one is the first and all take that."""
+    make_private(path)
+    own = path / f".{IDENTITY}-{uuid.uuid4().hex}"
+    with own.open("x") as file:
+        file.write(f"{uuid.uuid4()}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    with suppress(FileExistsError):
+        (path / IDENTITY).hardlink_to(own)
+    own.unlink()
+    sync_folder(path)
+    return Storage.at(path).identity
+
+
+def require_same(path: Path, identities: Collection[uuid.UUID | None]) -> None:
+    """Refuse rows whose files lie on another storage than the one that is mounted here.
+
+    Raises
+    ------
+    StorageAwayError
+        If they do.
+    """
+    if set(identities) - {None, read_identity(path)}:
+        raise StorageAwayError(
+            f"storage {path}: images of this series lie on another storage; "
+            "start a worker that mounts it, or send the study again to one storage"
+        )
 
 
 def is_there(root: Path) -> bool:

@@ -26,7 +26,7 @@ from schema.errors import (
 )
 from schema.messages import ANALYSE
 from schema.states import Outcome
-from schema.storage import is_there, wait_until_there
+from schema.storage import is_there, require_same, wait_until_there
 from schema.tables import Job
 from worker.celery import app, places, settings
 from worker.fitness import Fitness
@@ -136,8 +136,10 @@ def _work(engine: "Engine", lease: Lease) -> None:
 def _read_input(database: Database, lease: Lease) -> Input:
     with database.reading() as session:
         job = session.get_one(Job, lease.job_id)
+        instances = job.series.analysed_instances()
+        require_same(settings.storage, {instance.storage for instance in instances})
         return Input(
-            tuple(settings.storage / instance.path for instance in job.series.analysed_instances()),
+            tuple(settings.storage / instance.path for instance in instances),
             previous_report(job, settings.storage),
         )
 

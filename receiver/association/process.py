@@ -17,7 +17,8 @@ from receiver.access.tls import TlsFiles, acceptor_context, secured
 from receiver.association.loop import Secure
 from receiver.association.server import StorageScp
 from receiver.inbox import Inbox
-from receiver.processes.pool import PLAIN, TLS, end_with_the_parent
+from receiver.processes.listeners import PLAIN, TLS
+from receiver.processes.pool import end_with_the_parent
 from schema.errors import SettingsError
 from schema.files import MEGABYTE, keep_private
 from schema.log import set_up_log
@@ -26,6 +27,7 @@ from schema.settings import Settings, settings_or_exit
 # With many associations, a thread that has one short thing to do (a C-ECHO) must not wait for
 # Python's usual 5 ms behind each of the others.
 SWITCH_INTERVAL_S: Final = 0.0005
+LOOK_S: Final = 0.2  # whether to end
 
 
 def main() -> None:
@@ -41,11 +43,17 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     threading.Thread(target=end_with_the_parent, daemon=True).start()
+    listening = []
     for port in ports:
         kind, _, descriptor = port.partition("=")
         arguments = (socket.socket(fileno=int(descriptor)), SECURE[kind](settings))
-        threading.Thread(target=scp.listen, args=arguments, daemon=True).start()
-    stopped.wait()
+        listening.append(threading.Thread(target=scp.listen, args=arguments, daemon=True))
+        listening[-1].start()
+    while not stopped.wait(LOOK_S):
+        pass  # a signal that the kernel gives to another thread does not wake this one
+    scp.take_no_more()
+    for thread in listening:
+        thread.join()  # a connection that was taken last is served, too
     scp.stop()
 
 

@@ -14,7 +14,7 @@ from receiver.access.callers import AccessRules, AssociationRequest, plain_addre
 from receiver.access.peer_limits import PeerConnection, PeerLimiter, PeerLimits
 from receiver.access.shared_places import SharedPlaces
 from receiver.association.loop import Association, Secure
-from receiver.association.timeouts import STOP_DEADLINE_S
+from receiver.association.timeouts import DRAIN_S, STOP_DEADLINE_S
 from receiver.commitment.scp import CommitmentScp
 from receiver.counts import (
     ACCEPTED,
@@ -33,6 +33,7 @@ from schema.settings import Settings
 log = structlog.get_logger()
 
 EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+LOOK_UP_S: Final = 0.2  # how long it waits for a connection before it looks whether to end
 EXHAUSTED_PAUSE_S: Final = 0.1  # for associations to end; the next connection waits in the backlog
 
 
@@ -47,21 +48,25 @@ class StorageScp:
         self._inbox = inbox
         peers = settings.commitment_peers or ()
         self._commitment = CommitmentScp(settings.storage, {peer.ae_title for peer in peers})
+        self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._waiting: dict[Association, threading.Thread] = {}  # no request yet, oldest first
         self._established: dict[Association, threading.Thread] = {}
 
     def listen(self, listener: socket.socket, secure: Secure | None = None) -> None:
-        """Take connections until the process ends; each is served by a thread of its own.
+        """Take connections until it is stopped; each is served by a thread of its own.
 
         Parameters
         ----------
         secure
             Makes a TLS connection of a plain one; None on the port without TLS.
         """
-        while True:
+        listener.settimeout(LOOK_UP_S)
+        while not self._stopping.is_set():
             try:
                 connection, address = listener.accept()
+            except TimeoutError:
+                continue
             except OSError as error:
                 if error.errno not in EXHAUSTED:
                     raise
@@ -76,13 +81,20 @@ class StorageScp:
                 self._open(connection, peer, counted, secure)
                 self._make_room()
 
+    def take_no_more(self) -> None:
+        """Leave new connections to others; `listen` returns soon."""
+        self._stopping.set()
+
     def stop(self) -> None:
-        """End all associations: what was acknowledged is on disk, the sender has the rest."""
+        """Let associations end for a moment, then end them: what was acknowledged is on disk."""
         with self._lock:
-            open_ones = self._waiting | self._established
-        for association in open_ones:
+            served = self._waiting | self._established
+        deadline = time.monotonic() + DRAIN_S
+        for thread in served.values():
+            thread.join(max(deadline - time.monotonic(), 0))
+        for association in served:
             association.stop()
-        for thread in open_ones.values():
+        for thread in served.values():
             thread.join(STOP_DEADLINE_S)
 
     def _open(

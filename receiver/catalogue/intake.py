@@ -4,7 +4,7 @@ Rows first, then the move: whatever is interrupted is found in the inbox again a
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
 
 from receiver.catalogue.rows import known_paths, register
-from receiver.inbox import CLOSED, FOLDER, OBJECT_SUFFIX, SENDER, read_sender
+from receiver.inbox import CLOSED, OBJECT_SUFFIX, SENDER, folders, read_sender
 from receiver.instance.stored import STORE, StoredObject, read_stored
 from receiver.protocol.file_meta import digest_matches
 from schema.database import Database, read_clock
 from schema.errors import UnreadableObjectError
+from schema.storage import Storage
 from schema.tables import Association
 
 log = structlog.get_logger()
@@ -40,11 +41,20 @@ class Waiting:
 
 
 class Catalogue:
-    """Takes objects from the inbox into the database and the store."""
+    """Takes objects from the inbox into the database and the store.
 
-    def __init__(self, database: Database, storage: Path) -> None:
+    Parameters
+    ----------
+    share
+        Lists the folders of the inbox that are to be taken in; all of them without it.
+    """
+
+    def __init__(
+        self, database: Database, storage: Path, share: Callable[[], Sequence[Path]] | None = None
+    ) -> None:
         self._database = database
         self._storage = storage
+        self._share = share or (lambda: folders(storage))
         self._failing: set[Path] = set()
 
     def take_some(self) -> int:
@@ -69,8 +79,7 @@ class Catalogue:
         return new
 
     def _look(self) -> list[Waiting]:
-        folders = (path for path in (self._storage / FOLDER).iterdir() if path.is_dir())
-        return [_look(folder) for folder in folders]
+        return [_look(folder) for folder in self._share()]
 
     def add_missing(self, paths: Sequence[Path]) -> int:
         """Give files of the store the rows that they lack; return how many were added."""
@@ -104,8 +113,9 @@ class Catalogue:
     def _register(self, objects: Sequence[StoredObject]) -> int:
         folders = {each.association: each.path.parent for each in objects if each.association}
         senders = {name: read_sender(folder) for name, folder in folders.items()}
+        here = Storage.at(self._storage)  # each time: another may be mounted meanwhile
         with self._database.transaction() as session:
-            return register(session, objects, senders, self._storage, read_clock(session))
+            return register(session, objects, senders, here, read_clock(session))
 
     def _read(self, paths: Iterable[Path]) -> list[StoredObject]:
         objects = []
@@ -140,11 +150,22 @@ class Catalogue:
             _clear_away(folder)
 
 
-def close_all_associations(database: Database) -> None:
-    """Note that no association of an earlier run is open any more."""
-    with database.transaction() as session:
-        open_ones = update(Association).where(Association.closed_at.is_(None))
-        session.execute(open_ones.values(closed_at=read_clock(session)))
+def close_lost_associations(database: Database, storage: Path) -> int:
+    """End the associations of this storage that have no folder; return how many.
+
+    The database came back from a backup of a time at which they were open.
+    """
+    here = Storage.at(storage)
+    still_open = select(Association.id, Association.name, Association.storage)
+    with database.reading() as session:
+        rows = session.execute(still_open.where(Association.closed_at.is_(None))).all()
+    names = {folder.name for folder in folders(storage)}
+    lost = [row.id for row in rows if here.holds(row.storage) and row.name not in names]
+    if lost:
+        with database.transaction() as session:
+            over = update(Association).where(Association.id.in_(lost))
+            session.execute(over.values(closed_at=read_clock(session)))
+    return len(lost)
 
 
 def _in_turn(queues: Sequence[Sequence[Path]]) -> list[Path]:

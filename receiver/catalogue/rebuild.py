@@ -15,11 +15,13 @@ from typing import Final
 
 import structlog
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from receiver.catalogue.intake import Catalogue
 from receiver.inbox import OBJECT_SUFFIX
 from receiver.instance.stored import STORE
 from schema.database import Database, read_clock
+from schema.storage import Storage
 from schema.tables import StoreCheck
 
 log = structlog.get_logger()
@@ -47,6 +49,7 @@ class Rebuilder:
         self._catalogue = catalogue
         self._database = database
         self._store = storage / STORE
+        self._storage = Storage.at(storage)
         self._walk: Walk | None = None
         self._portion: list[Path] = []
         self._due_at = 0.0
@@ -74,7 +77,8 @@ class Rebuilder:
 
     def _begin(self) -> Walk:
         with self._database.reading() as session:
-            since = session.scalar(select(StoreCheck.checked_until))
+            check = self._check(session)
+            since = None if check is None else check.checked_until
             began = read_clock(session)
         return Walk(began, since, _portions(self._store, since))
 
@@ -98,11 +102,15 @@ class Rebuilder:
 
     def _note(self, walk: Walk) -> None:
         with self._database.transaction() as session:
-            check = session.scalar(select(StoreCheck))
+            check = self._check(session)
             if check is None:
-                session.add(StoreCheck(checked_until=walk.began))
+                session.add(StoreCheck(checked_until=walk.began, storage=self._storage.identity))
             elif check.checked_until == walk.since:  # else a backup came back in the meantime
                 check.checked_until = walk.began
+
+    def _check(self, session: Session) -> StoreCheck | None:
+        own = StoreCheck.storage == self._storage.identity
+        return session.scalar(select(StoreCheck).where(own))
 
 
 def _portions(store: Path, since: datetime | None) -> Iterator[list[Path]]:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from schema.database import Database, read_clock
 from schema.settings import Settings
 from schema.states import JobState, Outcome, SeriesState, StudyState
+from schema.storage import Storage
 from schema.tables import FILES_KEPT, Instance, Study
 
 log = structlog.get_logger()
@@ -46,7 +47,8 @@ class Retention:
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._database = database
-        self._storage = settings.storage
+        self._storage = Storage.at(settings.storage)
+        self._after: datetime | None = None  # studies with files elsewhere hold up no others
         days = settings.retention_days
         self._keep_for = None if days is None else timedelta(days=days)
 
@@ -56,8 +58,9 @@ class Retention:
             return 0
         with self._database.reading() as session:
             before = read_clock(session) - self._keep_for
-            studies = candidates(session, before)
-        return sum(self._remove(study_id, before) for study_id in studies)
+            studies = candidates(session, before, self._after)
+        self._after = studies[-1][1] if len(studies) == STUDIES_A_SWEEP else None
+        return sum(self._remove(study_id, before) for study_id, _ in studies)
 
     def _remove(self, study_id: int, before: datetime) -> int:
         with self._database.transaction() as session:
@@ -65,12 +68,14 @@ class Retention:
             study = session.get_one(Study, study_id, with_for_update=True)
             if not is_over(study.state, study.outcome, study.finished_at, before):
                 return 0
-            spent = _spent_instances(study)
+            every = _spent_instances(study)
+            spent = [instance for instance in every if self._storage.holds(instance.storage)]
             for instance in spent:
-                (self._storage / instance.path).unlink(missing_ok=True)
+                (self._storage.path / instance.path).unlink(missing_ok=True)
                 instance.series.removed_instances += 1
                 session.delete(instance)
-            _note_sweep(session, study)
+            if len(spent) == len(every):  # else the receivers of another storage go on
+                _note_sweep(session, study)
         if spent:
             log.info(
                 "files removed, TRIAGE_RETENTION_DAYS is over",
@@ -81,10 +86,15 @@ class Retention:
         return len(spent)
 
 
-def candidates(session: Session, before: datetime) -> Sequence[int]:
-    """List studies that are over and whose files nobody has gone through, the oldest first."""
-    kept = select(Study.id).where(text(FILES_KEPT), Study.finished_at < before)
-    return session.scalars(kept.order_by(Study.finished_at).limit(STUDIES_A_SWEEP)).all()
+def candidates(
+    session: Session, before: datetime, after: datetime | None = None
+) -> Sequence[tuple[int, datetime]]:
+    """List studies whose files nobody has gone through, and when each was over; oldest first."""
+    kept = select(Study.id, Study.finished_at).where(text(FILES_KEPT), Study.finished_at < before)
+    if after is not None:
+        kept = kept.where(Study.finished_at > after)
+    rows = session.execute(kept.order_by(Study.finished_at).limit(STUDIES_A_SWEEP))
+    return [(study_id, finished_at) for study_id, finished_at in rows if finished_at is not None]
 
 
 def _note_sweep(session: Session, study: Study) -> None:

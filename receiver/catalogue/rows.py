@@ -2,10 +2,9 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 
 import structlog
-from sqlalchemy import insert, select, update
+from sqlalchemy import ARRAY, BigInteger, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session, selectinload
 
 from receiver.catalogue.arrivals import Arrival, in_order, read_arrivals, rounds
@@ -17,8 +16,10 @@ from receiver.instance.columns import header_column
 from receiver.instance.geometry import axial_slice_position_mm
 from receiver.instance.header import Header
 from receiver.instance.stored import StoredObject
+from schema.database import SQLITE, lock_key
 from schema.deciding_job import newest_ended
 from schema.states import Outcome, SeriesState
+from schema.storage import Storage
 from schema.studies import update_study
 from schema.tables import Association, Instance, Series, Study
 
@@ -31,7 +32,7 @@ def register(
     session: Session,
     objects: Sequence[StoredObject],
     senders: Mapping[str, Sender],
-    storage: Path,
+    storage: Storage,
     now: datetime,
 ) -> int:
     """Make the rows that the objects still need; the same content has one row for ever.
@@ -42,7 +43,7 @@ def register(
         How many instances were new.
     """
     _lock_studies(session, objects)
-    associations = _associations(session, senders, objects)
+    associations = _associations(session, senders, objects, storage)
     return sum(
         _register(session, each, associations, storage, now)
         for each in rounds(in_order(objects, senders))
@@ -53,17 +54,17 @@ def _register(
     session: Session,
     objects: Sequence[StoredObject],
     associations: Mapping[str, Association],
-    storage: Path,
+    storage: Storage,
     now: datetime,
 ) -> int:
     """Make the rows of objects of which each is there once."""
     series = _series(session, objects, now)
     session.flush()  # ids
     arrivals = read_arrivals(
-        session, [(stored, series[_key(stored)]) for stored in objects], storage
+        session, [(stored, series[_key(stored)]) for stored in objects], storage.path
     )
     rows = [
-        _row(each, associations.get(each.stored.association or ""), now)
+        _row(each, associations.get(each.stored.association or ""), storage, now)
         for each in arrivals
         if each.row_id is None
     ]
@@ -76,12 +77,22 @@ def _register(
         session.execute(insert(Instance), rows)
     if again:
         session.execute(update(Instance), again)
+    _note_place(session, objects, storage)
     _note_arrivals(session, arrivals, storage, now)
     return len(rows)
 
 
+def _note_place(session: Session, objects: Sequence[StoredObject], storage: Storage) -> None:
+    """Have what came again lie here: the storage of its row may be the one that was lost."""
+    elsewhere = update(Instance).where(
+        Instance.path.in_([stored.place for stored in objects]),
+        Instance.storage != storage.identity,
+    )
+    session.execute(elsewhere.values(storage=storage.identity))
+
+
 def _note_arrivals(
-    session: Session, arrivals: Sequence[Arrival], storage: Path, now: datetime
+    session: Session, arrivals: Sequence[Arrival], storage: Storage, now: datetime
 ) -> None:
     """Move the clocks of series that got something, and compare the patients."""
     by_study: dict[int, list[Arrival]] = {}
@@ -93,13 +104,20 @@ def _note_arrivals(
         for series in {id(arrival.series): arrival.series for arrival in group}.values():
             _note_arrival(series, [each for each in group if each.series is series], now)
         study = group[0].series.study
-        note_identities(session, study, group, storage, now)
+        note_identities(session, study, group, storage.path, now)
         update_study(session, study)
 
 
 def _lock_studies(session: Session, objects: Sequence[StoredObject]) -> None:
-    """Lock the studies that are known, in the order of their ids, before anything is read."""
+    """Lock the studies before anything is read; those that are known, in the order of their ids.
+
+    Two receivers may get the first images of a study at once: its row is not there to be locked.
+    """
     uids = {stored.header.identity.study_instance_uid for stored in objects}
+    if session.get_bind().dialect.name != SQLITE:  # which has one writer at a time
+        keys = sorted(lock_key(f"study {uid}") for uid in uids)
+        each = func.unnest(bindparam(None, keys, ARRAY(BigInteger)))
+        session.execute(select(func.pg_advisory_xact_lock(each)))
     known = select(Study.id).where(Study.study_instance_uid.in_(uids)).order_by(Study.id)
     session.execute(known.with_for_update(key_share=True)).all()
 
@@ -118,7 +136,9 @@ def _say_what_it_is(arrival: Arrival) -> None:
         )
 
 
-def _row(arrival: Arrival, association: Association | None, now: datetime) -> dict[str, object]:
+def _row(
+    arrival: Arrival, association: Association | None, storage: Storage, now: datetime
+) -> dict[str, object]:
     stored = arrival.stored
     recoded = arrival.earlier if arrival.is_other_encoding else None
     return {
@@ -130,6 +150,7 @@ def _row(arrival: Arrival, association: Association | None, now: datetime) -> di
         "dimse_priority": None if association is None else stored.priority,
         "version": arrival.version,
         "path": stored.place,
+        "storage": storage.identity,
         "size_bytes": stored.size_bytes,
         "sha256": stored.sha256,
         "received_at": now,
@@ -146,7 +167,10 @@ def known_paths(session: Session, paths: Collection[str]) -> set[str]:
 
 
 def _associations(
-    session: Session, senders: Mapping[str, Sender], objects: Sequence[StoredObject]
+    session: Session,
+    senders: Mapping[str, Sender],
+    objects: Sequence[StoredObject],
+    storage: Storage,
 ) -> dict[str, Association]:
     called = {each.association: each.header.requested.called_ae for each in objects}
     query = select(Association).where(Association.name.in_(senders))
@@ -159,6 +183,7 @@ def _associations(
             called_ae=called.get(name) or None,
             peer=sender.peer,
             opened_at=datetime.fromisoformat(sender.opened_at),
+            storage=storage.identity,
         )
         session.add(known[name])
     return known

@@ -23,6 +23,7 @@ from schema.database import Database, read_clock
 from schema.errors import TransientError, TriageError, describe
 from schema.peers import PeerAddress
 from schema.settings import Settings
+from schema.storage import Storage
 from schema.tables import Commitment, Instance
 
 log = structlog.get_logger()
@@ -52,14 +53,14 @@ class CommitmentReporter:
 
     def __init__(self, settings: Settings, database: Database, send: Notify | None = None) -> None:
         self._database = database
-        self._storage = settings.storage
+        self._storage = Storage.at(settings.storage)
         self._peers = {peer.ae_title: peer for peer in settings.commitment_peers or ()}
         self._send = send or _sender(settings)
         self._busy: set[str] = set()  # AE titles whose thread still waits for an answer
 
     def collect(self) -> int:
         """Take the requests on disk into the database; return how many were new."""
-        paths = sorted((self._storage / FOLDER).glob(f"*{SUFFIX}"))
+        paths = sorted((self._storage.path / FOLDER).glob(f"*{SUFFIX}"))
         return sum(self._collect(path) for path in paths)
 
     def _collect(self, path: Path) -> bool:
@@ -85,6 +86,7 @@ class CommitmentReporter:
                             ]
                         },
                         requested_at=requested_at,
+                        storage=self._storage.identity,
                         due_at=read_clock(session),
                     )
                 )
@@ -98,7 +100,7 @@ class CommitmentReporter:
         those that answer are waited for.
         """
         with self._database.reading() as session:
-            pending = due_requests(session, read_clock(session))
+            pending = due_requests(session, read_clock(session), self._storage)
         free = [request for request in pending if request.calling_ae not in self._busy]
         heard: list[int] = []
         threads = [
@@ -147,17 +149,18 @@ class CommitmentReporter:
         return self._peers[ae_title]
 
     def _held(self, session: Session, references: Sequence[Reference]) -> dict[str, list[str]]:
-        """Find what is catalogued and lies whole in the store."""
+        """Find what is catalogued and lies whole in the store; on another storage, by its row."""
         held: dict[str, list[str]] = {}
         for uids in _chunks([reference.sop_instance_uid for reference in references]):
             for row in session.scalars(select(Instance).where(Instance.sop_instance_uid.in_(uids))):
-                if has_full_size(self._storage / row.path, row.size_bytes):
+                elsewhere = not self._storage.holds(row.storage)
+                if elsewhere or has_full_size(self._storage.path / row.path, row.size_bytes):
                     held.setdefault(row.sop_instance_uid, []).append(row.sop_class_uid)
         return held
 
     def _is_arriving(self, requested_at: datetime) -> bool:
         """Say whether an acknowledged object from before the request is not catalogued yet."""
-        waiting = (self._storage / inbox.FOLDER).glob(f"*/*{inbox.OBJECT_SUFFIX}")
+        waiting = (self._storage.path / inbox.FOLDER).glob(f"*/*{inbox.OBJECT_SUFFIX}")
         return any(_is_older(path, requested_at) for path in waiting)
 
     def _postpone(self, pending: Pending, error: TransientError | None) -> None:
@@ -191,10 +194,10 @@ def _title(request: Pending) -> str:
     return request.calling_ae
 
 
-def due_requests(session: Session, now: datetime) -> list[Pending]:
-    """List the requests that are to be answered now, the one that waited longest first."""
+def due_requests(session: Session, now: datetime, storage: Storage) -> list[Pending]:
+    """List the requests of a storage to be answered now, the one that waited longest first."""
     due = select(Commitment).where(Commitment.due_at <= now).order_by(Commitment.due_at)
-    return [_pending(row) for row in session.scalars(due)]
+    return [_pending(row) for row in session.scalars(due) if storage.holds(row.storage)]
 
 
 def _pending(row: Commitment) -> Pending:

@@ -1,66 +1,99 @@
 """What the receiver does over and over, how often, and what must not wait for what."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from receiver.access.certificate import CertificateWatch
 from receiver.canary.watch import CanaryWatch
-from receiver.catalogue.intake import Catalogue
+from receiver.catalogue.intake import Catalogue, close_lost_associations
 from receiver.catalogue.rebuild import Rebuilder
 from receiver.catalogue.retention import Retention
+from receiver.catalogue.share import Share
 from receiver.commitment.reporter import CommitmentReporter
 from receiver.completeness.find_counts import Counter
 from receiver.dispatch.planner import Planner
 from receiver.dispatch.redispatch import Dispatcher
+from receiver.periodic.leadership import LOOK_S, Leadership
 from receiver.periodic.rejection_ledger import RejectionLedger
 from receiver.periodic.sweeper import Step
+from receiver.roster import Presence
 from schema.database import Database
 from schema.owners import release_orphans
 from schema.settings import Settings
+from schema.storage import Storage
 from schema.studies import heal
 
 CATALOGUE: Final = "catalogue"
 PLAN: Final = "plan"
 DISPATCH: Final = "dispatch"
+HOUSEKEEPING: Final = "housekeeping"
 CATALOGUE_PAUSE_S: Final = 0.25  # a row follows its file within a second, however busy we are
 COUNTS_S: Final = 10.0
 MINUTE_S: Final = 60.0
 DAY_S: Final = 86_400.0
 
 
-def receiver_steps(settings: Settings, database: Database) -> Sequence[Step]:
+def receiver_steps(settings: Settings, database: Database, presence: Presence) -> Sequence[Step]:
     """Give the steps of the receiver that the settings describe."""
-    catalogue = Catalogue(database, settings.storage)
-    planner = Planner.of(settings, database)
-    reporter = CommitmentReporter(settings, database)
-    often_s = settings.sweep_s
-    rows_s = min(often_s, CATALOGUE_PAUSE_S)
-    rebuilder = Rebuilder(catalogue, database, settings.storage)
+    leader = Leadership(database, "receivers")
+    # What needs the files of a storage is done by a receiver that sees it.
+    keeper = Leadership(database, f"storage {Storage.at(settings.storage).identity}")
     return (
-        Step(CATALOGUE, CATALOGUE, rows_s, catalogue.take_some),
-        Step(PLAN, PLAN, often_s, planner.plan),
-        Step("fall back", PLAN, often_s, planner.fall_back),
-        # A message goes out as soon as its job is made, however many series wait to be decided on.
-        Step(DISPATCH, DISPATCH, often_s, Dispatcher(settings, database).dispatch_due),
-        Step("orphans", DISPATCH, often_s, lambda: release_orphans(database)),
-        Step("heal", "housekeeping", often_s, lambda: heal(database)),
-        Step("rebuild", "housekeeping", often_s, rebuilder.look_further),
-        Step("certificate", "housekeeping", DAY_S, CertificateWatch(settings).look),
-        Step("rejections", "rejections", COUNTS_S, RejectionLedger(settings, database).write),
-        # A peer that hangs holds up the answers to others, and nothing else.
-        Step("commitment requests", "commitment", often_s, reporter.collect),
-        Step("commitment reports", "commitment", often_s, reporter.deliver_due),
-        *_optional(settings, database),
+        Step("leadership", "leadership", LOOK_S, leader.seek),
+        Step("leadership of the storage", "leadership", LOOK_S, keeper.seek),
+        *_every_receiver(settings, database, presence, keeper),
+        *(alone(leader, step) for step in _leader(settings, database)),
+        *(alone(keeper, step) for step in _keeper(settings, database, presence)),
     )
 
 
-def _optional(settings: Settings, database: Database) -> Iterator[Step]:
-    if settings.retention_days is not None:
-        retention = Retention(settings, database)
-        yield Step("retention", "housekeeping", MINUTE_S, retention.sweep)
+def alone(leadership: Leadership, step: Step) -> Step:
+    """Have a step done by the leader alone."""
+    return replace(step, action=leadership.alone(step.action))
+
+
+def _every_receiver(
+    settings: Settings, database: Database, presence: Presence, keeper: Leadership
+) -> Iterator[Step]:
+    share = Share(settings.storage, presence, keeper.leads)
+    catalogue = Catalogue(database, settings.storage, share.folders)
+    rows_s = min(settings.sweep_s, CATALOGUE_PAUSE_S)
+    yield Step(CATALOGUE, CATALOGUE, rows_s, catalogue.take_some)
+    # Only its own host sees that a worker has ended.
+    yield Step("orphans", DISPATCH, settings.sweep_s, lambda: release_orphans(database))
+    yield Step("certificate", HOUSEKEEPING, DAY_S, CertificateWatch(settings).look)
+    yield Step("rejections", "rejections", COUNTS_S, RejectionLedger(settings, database).write)
+
+
+def _leader(settings: Settings, database: Database) -> Iterator[Step]:
+    planner, often_s = Planner.of(settings, database), settings.sweep_s
+    yield Step(PLAN, PLAN, often_s, planner.plan)
+    yield Step("fall back", PLAN, often_s, planner.fall_back)
+    # A message goes out as soon as its job is made, however many series wait to be decided on.
+    yield Step(DISPATCH, DISPATCH, often_s, Dispatcher(settings, database).dispatch_due)
+    yield Step("heal", HOUSEKEEPING, often_s, lambda: heal(database))
     if settings.count_peers:
-        counter = Counter(settings, database)
-        yield Step("counts", "counts", settings.sweep_s, counter.ask_due)
+        yield Step("counts", "counts", often_s, Counter(settings, database).ask_due)
     if settings.canary_minutes is not None:
         watch = CanaryWatch(settings, database, settings.canary_minutes)
-        yield Step("canary", "canary", settings.sweep_s, watch.look)
+        yield Step("canary", "canary", often_s, watch.look)
+
+
+def _keeper(settings: Settings, database: Database, presence: Presence) -> Iterator[Step]:
+    storage, often_s = settings.storage, settings.sweep_s
+    reporter = CommitmentReporter(settings, database)
+    rebuilder = Rebuilder(Catalogue(database, storage), database, storage)
+    yield Step("roster", "roster", often_s, presence.strike_off)
+    yield Step(
+        "lost associations",
+        HOUSEKEEPING,
+        MINUTE_S,
+        lambda: close_lost_associations(database, storage),
+    )
+    yield Step("rebuild", HOUSEKEEPING, often_s, rebuilder.look_further)
+    # A peer that hangs holds up the answers to others, and nothing else.
+    yield Step("commitment requests", "commitment", often_s, reporter.collect)
+    yield Step("commitment reports", "commitment", often_s, reporter.deliver_due)
+    if settings.retention_days is not None:
+        yield Step("retention", HOUSEKEEPING, MINUTE_S, Retention(settings, database).sweep)

@@ -5,37 +5,28 @@ listening socket, which the kernel hands round: whoever is idle gets the next co
 port stays open while a process is started again.
 """
 
-import fcntl
 import os
-import socket
 import subprocess
 import sys
 import threading
 import time
 import uuid
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import structlog
 
 from receiver.access.shared_places import make_places
-from receiver.access.tls import TlsFiles, acceptor_context
 from receiver.counts import clear_counts, counting_environment, forget_process
 from receiver.inbox import Inbox
-from schema.errors import SettingsError
+from receiver.processes.listeners import PLAIN, STOW, TLS, Listeners, open_ports
+from receiver.roster import Presence
 from schema.settings import Settings
 
 log = structlog.get_logger()
 
-BACKLOG: Final = 256
 RESTART_PAUSE_S: Final = 1.0  # only for one that dies as soon as it starts
 STOP_DEADLINE_S: Final = 5.0
-PLAIN: Final = "plain"  # the kinds of port, as an acceptor is told of them
-TLS: Final = "tls"
-STOW: Final = "stow"
-LOCK: Final = "receiver.lock"
-LOCK_DEADLINE_S: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -51,18 +42,24 @@ STOW_SERVER: Final = Program("receiver.stow.app", (STOW,))
 
 
 class AcceptorPool:
-    """Starts the acceptor processes and keeps them running."""
+    """Starts the acceptor processes and keeps them running.
 
-    def __init__(self, settings: Settings, inbox: Inbox) -> None:
+    Attributes
+    ----------
+    listeners
+        By kind of port.
+    """
+
+    def __init__(self, settings: Settings, inbox: Inbox, presence: Presence) -> None:
         self._settings = settings
         self._inbox = inbox
-        self._lock = hold_storage(settings.storage)
+        self._presence = presence
         self._places = make_places()
         self._stopping = threading.Event()
         self._starting = threading.Lock()
         self._processes: set[subprocess.Popen[bytes]] = set()
         self._watchers: list[threading.Thread] = []
-        self._listeners: dict[str, socket.socket] = {}
+        self.listeners: Listeners = {}
 
     def start(self) -> dict[str, tuple[str, int]]:
         """Open the ports and start the processes; return the address of each port.
@@ -72,22 +69,22 @@ class AcceptorPool:
         SettingsError
             If TLS is asked for and its files are missing or no good.
         """
-        self._listeners = open_ports(self._settings)
+        self.listeners = open_ports(self._settings)
         clear_counts(self._settings)
         programs = [ACCEPTOR] * self._settings.acceptor_count
-        programs += [STOW_SERVER] if STOW in self._listeners else []
+        programs += [STOW_SERVER] if STOW in self.listeners else []
         for program in programs:
             watcher = threading.Thread(target=self._keep_running, args=(program,))
             self._watchers.append(watcher)
             watcher.start()
-        return {kind: listener.getsockname()[:2] for kind, listener in self._listeners.items()}
+        return {kind: listener.getsockname()[:2] for kind, listener in self.listeners.items()}
 
     def count(self) -> int:
         """Count the processes that run."""
         return sum(process.poll() is None for process in list(self._processes))
 
-    def stop(self) -> None:
-        """Close the port and end the processes."""
+    def stop(self, *, keep_ports: bool = False) -> None:
+        """End the processes; whoever connects to a port that is kept waits for the next ones."""
         with self._starting:
             self._stopping.set()
             for process in self._processes:
@@ -97,15 +94,14 @@ class AcceptorPool:
             watcher.join(max(deadline - time.monotonic(), 0))
         for process in list(self._processes):
             process.kill()
-        for listener in self._listeners.values():
+        for listener in () if keep_ports else self.listeners.values():
             listener.close()
         os.close(self._places)
-        os.close(self._lock)
 
     def _keep_running(self, program: Program) -> None:
         while not self._stopping.is_set():
             started = time.monotonic()
-            name = f"{uuid.uuid4().hex[:8]}-"
+            name = f"{self._presence.name}-{uuid.uuid4().hex[:8]}-"
             process = self._start(program, name)
             if process is None:
                 return
@@ -120,7 +116,7 @@ class AcceptorPool:
     def _start(self, program: Program, name: str) -> subprocess.Popen[bytes] | None:
         descriptors = {
             kind: listener.fileno()
-            for kind, listener in self._listeners.items()
+            for kind, listener in self.listeners.items()
             if kind in program.kinds
         }
         command = [sys.executable, "-m", program.module, name, str(self._places)]
@@ -132,7 +128,7 @@ class AcceptorPool:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
-                pass_fds=(*descriptors.values(), self._lock, self._places),
+                pass_fds=(*descriptors.values(), *self._presence.locks, self._places),
                 env={**os.environ, **counting_environment(self._settings)},
             )
             self._processes.add(process)
@@ -149,49 +145,3 @@ def end_with_the_parent() -> None:
     """End a child when its standard input closes: only the parent holds the other end."""
     os.read(sys.stdin.fileno(), 1)
     os._exit(1)  # at once: what was acknowledged is safe, and nobody watches us any more
-
-
-def open_ports(settings: Settings) -> dict[str, socket.socket]:
-    """Listen on the port without TLS, on the one with it, or on both."""
-    files = TlsFiles.of(settings)
-    listeners = {}
-    if settings.dicom_plain:
-        listeners[PLAIN] = open_port(settings.dicom_host, settings.dicom_port)
-    if files is not None and settings.tls_port is not None:
-        acceptor_context(files)  # what is wrong with the files is said once, before all starts
-        listeners[TLS] = open_port(settings.dicom_host, settings.tls_port)
-    if settings.stow_token is not None:
-        listeners[STOW] = open_port(settings.stow_host, settings.stow_port)
-    if not listeners.keys() & set(ACCEPTOR.kinds):
-        raise SettingsError("TRIAGE_DICOM_PLAIN=false needs TRIAGE_TLS_PORT")
-    return listeners
-
-
-def open_port(host: str, port: int) -> socket.socket:
-    """Listen on a port; 0 for any that is free."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=BACKLOG)
-
-
-def hold_storage(storage: Path) -> int:
-    """Claim the inbox for this receiver and its acceptors; return the lock's descriptor.
-
-    The acceptors inherit it, so that it is free only when the last of an earlier receiver's is
-    gone: one that still wrote while the next receiver cleans up could lose its association's end.
-
-    Raises
-    ------
-    SettingsError
-        If another receiver works on the same storage.
-    """
-    descriptor = os.open(storage / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + LOCK_DEADLINE_S
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise SettingsError(f"another receiver works on {storage}") from None
-            time.sleep(0.05)
-        else:
-            return descriptor

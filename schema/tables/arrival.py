@@ -1,5 +1,6 @@
 """What arrives: associations, series and instances, and what others announce of them."""
 
+import uuid
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ class Association(Base):
     peer: Mapped[str]
     opened_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]
+    storage: Mapped[uuid.UUID | None]  # where its folder is; see schema.storage
 
 
 class Series(Base):
@@ -106,6 +108,7 @@ class Instance(Base):
     dimse_priority: Mapped[int | None]  # of its C-STORE; NULL where it came in another way
     version: Mapped[int] = mapped_column(default=1)
     path: Mapped[str] = mapped_column(unique=True)
+    storage: Mapped[uuid.UUID | None]  # on which the path is; see schema.storage
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
     received_at: Mapped[datetime]
@@ -169,10 +172,11 @@ class Commitment(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     delivered_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
+    storage: Mapped[uuid.UUID | None]  # the one that it came in by, whose receivers answer it
 
 
 class StoreCheck(Base):
-    """Until when each file of the store is known to have its row; one row, or none yet.
+    """Until when each file of a store is known to have its row; one row a storage, or none yet.
 
     It comes back with a backup, so the files that came after the backup are looked at again.
     """
@@ -181,3 +185,4 @@ class StoreCheck(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     checked_until: Mapped[datetime]
+    storage: Mapped[uuid.UUID | None]

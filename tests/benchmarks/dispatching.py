@@ -20,6 +20,7 @@ from receiver.instance.geometry import axial_slice_position_mm
 from receiver.instance.header import read_header
 from receiver.periodic.steps import receiver_steps
 from receiver.periodic.sweeper import Sweeper
+from receiver.roster import Presence
 from schema.broker import client, count_waiting, ensure_broker
 from schema.database import Database, connect, read_clock, upgrade
 from schema.messages import TRIAGE_QUEUE
@@ -62,7 +63,7 @@ def measure(settings: Settings, database: Database, undecided: int, ready: int) 
     columns = instance_columns(settings.storage)
     add(database, columns, range(undecided), is_open=True)
     stopped = threading.Event()
-    sweeper = Sweeper(receiver_steps(settings, database))
+    sweeper = Sweeper(receiver_steps(settings, database, Presence(settings.storage)))
     sweeper.start(stopped)
     time.sleep(SETTLE_S)  # into the steady state
     add(database, columns, range(undecided, undecided + 1), is_open=False)

@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from receiver.periodic.steps import receiver_steps
+from receiver.roster import Presence
 from schema.database import Database, connect, upgrade
 from schema.settings import Settings
 from schema.tables import CRITICAL_UNSEEN, FILES_KEPT, UNSTATED
@@ -89,7 +90,8 @@ def test_every_step_of_the_receiver_has_its_queries_here(
     settings, database = filled
     peers = {"retention_days": 30, "count_peers": "CT1=127.0.0.1:104", "canary_minutes": 15}
     both = Settings(_env_file=None, home=settings.home, **peers)
-    assert {step.name for step in receiver_steps(both, database)} == STEPS.keys()
+    steps = receiver_steps(both, database, Presence(both.storage))
+    assert {step.name for step in steps} == STEPS.keys()
     names = {name for queries in STEPS.values() for name in queries} - {""}
     assert names <= periodic(settings, database, tmp_path).keys()
 

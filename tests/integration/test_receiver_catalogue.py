@@ -1,8 +1,10 @@
 """The catalogue on both databases: every file gets its row, once, whatever happens to either."""
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from receiver.catalogue.intake import Catalogue, close_all_associations
+from receiver.catalogue.intake import Catalogue, close_lost_associations
 from receiver.catalogue.rebuild import Rebuilder
 from receiver.dispatch.planner import Planner
 from receiver.inbox import AssociationFolder, Inbox
@@ -19,6 +21,7 @@ from receiver.protocol.file_meta import encode_file_meta
 from schema.database import Database
 from schema.settings import Settings
 from schema.states import SeriesState
+from schema.storage import Storage
 from schema.tables import Association, Instance, Series, StoreCheck
 from tests.support.scu import CT, EXPLICIT, encode, image, new_uid
 
@@ -297,13 +300,56 @@ def refusing(database: Database, uid: str) -> Iterator[None]:
     sa.event.remove(database.engine, "before_cursor_execute", refuse)
 
 
-def test_closing_all_associations_ends_what_an_earlier_run_left_open(
-    database: Database, catalogue: Catalogue, folder: AssociationFolder
+def test_an_association_that_a_restored_database_takes_for_open_is_ended(
+    settings: Settings, database: Database, catalogue: Catalogue, folder: AssociationFolder
 ) -> None:
     keep(folder, "1.2.3")
     catalogue.take_in()
-    close_all_associations(database)
+    assert close_lost_associations(database, settings.storage) == 0
+    shutil.rmtree(folder.path)
+    assert close_lost_associations(database, settings.storage) == 1
     assert association(database).closed_at is not None
+
+
+def test_an_open_association_of_another_storage_is_left_alone(
+    settings: Settings, database: Database, catalogue: Catalogue, folder: AssociationFolder
+) -> None:
+    keep(folder, "1.2.3")
+    catalogue.take_in()
+    other = Inbox(settings.home / "other", 0).path.parent
+    assert close_lost_associations(database, other) == 0
+    assert association(database).closed_at is None
+
+
+def test_two_receivers_that_get_the_first_images_of_studies_at_once_hinder_no_other(
+    settings: Settings, database: Database, inbox: Inbox
+) -> None:
+    beside = [inbox.open_association("CT1", "127.0.0.1") for _ in range(2)]
+    studies = [f"1.2.{number}" for number in range(20)]
+    for folder, order in zip(beside, (studies, studies[::-1]), strict=True):
+        for study in order:
+            keep(folder, new_uid(), StudyInstanceUID=study, SeriesInstanceUID=f"{study}.1")
+    shares = [Catalogue(database, settings.storage, [own.path].copy) for own in beside]
+    with capture_logs() as lines, ThreadPoolExecutor() as pool:
+        taken = list(pool.map(Catalogue.take_in, shares))
+    assert taken == [20, 20]
+    assert lines == []
+    with database.reading() as session:
+        assert len(session.scalars(sa.select(Series)).all()) == len(studies)
+
+
+def test_what_comes_again_to_another_storage_lies_there_from_then_on(
+    settings: Settings, database: Database, catalogue: Catalogue, folder: AssociationFolder
+) -> None:
+    keep(folder, "1.2.3")
+    catalogue.take_in()
+    other = settings.home / "other"
+    keep(Inbox(other, 0).open_association("CT1", "127.0.0.1"), "1.2.3")
+    assert Catalogue(database, other).take_in() == 0
+    (row,) = rows(database)
+    assert row.storage == Storage.at(other).identity
+    assert (other / row.path).exists()
+    assert series(database).revision == 1
 
 
 def test_thousands_of_images_of_one_association_delay_no_other(

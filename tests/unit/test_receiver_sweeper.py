@@ -10,6 +10,7 @@ import structlog
 
 from receiver.periodic.steps import DISPATCH, PLAN, receiver_steps
 from receiver.periodic.sweeper import Step, Sweeper
+from receiver.roster import Presence
 from schema.database import open_database
 from schema.settings import Settings
 
@@ -78,7 +79,8 @@ def test_a_step_that_works_again_says_so() -> None:
 def test_messages_go_out_while_series_are_decided_on(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, storage_dir=tmp_path, retention_days=1)
     database = open_database(settings)
-    lanes = {step.name: step.lane for step in receiver_steps(settings, database)}
+    steps = receiver_steps(settings, database, Presence(tmp_path))
+    lanes = {step.name: step.lane for step in steps}
     database.engine.dispose()
     others = {lane for name, lane in lanes.items() if name not in (DISPATCH, "orphans")}
     assert lanes[DISPATCH] not in others

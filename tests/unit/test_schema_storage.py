@@ -1,11 +1,22 @@
+import shutil
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from receiver.inbox import FOLDER, Inbox
-from schema.errors import StorageAwayError
+from schema.errors import SettingsError, StorageAwayError
 from schema.settings import Settings
-from schema.storage import MARK, is_there, require_storage
+from schema.storage import (
+    IDENTITY,
+    MARK,
+    Storage,
+    is_there,
+    read_identity,
+    require_same,
+    require_storage,
+)
 
 
 def test_a_storage_that_a_receiver_was_started_on_is_there(tmp_path: Path) -> None:
@@ -38,3 +49,36 @@ def test_a_worker_never_makes_a_storage_that_was_named(tmp_path: Path) -> None:
 def test_the_embedded_storage_needs_no_receiver_first(tmp_path: Path) -> None:
     require_storage(Settings(_env_file=None, home=tmp_path), 0)
     assert is_there(tmp_path / "storage")
+
+
+def test_all_who_ask_at_once_find_the_same_identity(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(Storage.at, [tmp_path] * 32))
+    assert len(found) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [IDENTITY]
+
+
+def test_a_storage_keeps_its_identity_where_it_moves_to(tmp_path: Path) -> None:
+    before = Storage.at(tmp_path / "before").identity
+    shutil.copytree(tmp_path / "before", tmp_path / "after")
+    assert Storage.at(tmp_path / "after").identity == before
+    assert Storage.at(tmp_path / "other").identity != before
+
+
+def test_a_spoilt_identity_is_said_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / IDENTITY).write_text("")
+    with pytest.raises(SettingsError, match=f"{tmp_path}/identity: no identity"):
+        Storage.at(tmp_path)
+
+
+def test_whoever_only_reads_gives_a_storage_no_identity(tmp_path: Path) -> None:
+    assert read_identity(tmp_path) is None
+    assert not any(tmp_path.iterdir())
+
+
+def test_files_of_another_storage_are_away_here_and_older_rows_are_not(tmp_path: Path) -> None:
+    here = Storage.at(tmp_path)
+    require_same(tmp_path, {here.identity, None})
+    assert here.holds(None)
+    with pytest.raises(StorageAwayError, match="lie on another storage"):
+        require_same(tmp_path, {here.identity, uuid.uuid4()})
