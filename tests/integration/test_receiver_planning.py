@@ -20,6 +20,7 @@ from receiver.instance.geometry import axial_slice_position_mm
 from receiver.instance.header import read_header
 from receiver.selection.rules import load_rules
 from schema.database import Database, open_database, read_clock
+from schema.dicom import DimsePriority
 from schema.settings import Settings
 from schema.states import JobState, Outcome, SeriesState, StudyState
 from schema.studies import update_study
@@ -463,3 +464,30 @@ def test_force_opens_all_that_failed(clinic: Clinic, monkeypatch: pytest.MonkeyP
     answer = CliRunner().invoke(app, ["force", "--failed", "--since", "2020-01-01T00:00"])
     assert answer.output.splitlines()[-1] == "1 opened, 0 left"
     assert clinic.study().state == StudyState.READY
+
+
+def test_a_job_has_the_points_of_how_its_series_was_sent(clinic: Clinic) -> None:
+    head = clinic.arrive(THICK)
+    with clinic.database.transaction() as session:
+        for instance in session.get_one(Series, head).instances:
+            instance.dimse_priority = DimsePriority.HIGH
+    clinic.planner.plan()
+    (job,) = clinic.series(head).jobs
+    says = [reason["says"] for reason in (job.weighed or {})["reasons"]]
+    assert "DIMSE priority HIGH" in says
+    assert job.weight == sum(reason["points"] for reason in (job.weighed or {})["reasons"])
+    assert job.overdue_at == job.created_at + timedelta(minutes=30)
+
+
+def test_a_second_choice_keeps_the_points_of_its_study(clinic: Clinic) -> None:
+    first = clinic.arrive(THICK, 1)
+    second = clinic.arrive(THIN, 2)
+    with clinic.database.transaction() as session:
+        session.scalars(sa.select(Study)).one().station_name = "ER1"
+    order = load_order().model_copy(update={"station": {"ER*": 60.0}})
+    timeouts = CompletenessTimeouts.of(clinic.settings)
+    planner = Planner(clinic.database, timeouts, clinic.rules, order)
+    planner.plan()
+    clinic.end(first, Outcome.FAILED, 0)
+    assert planner.fall_back() == 1
+    assert [job.weight for job in clinic.series(second).jobs if job.state == JobState.READY] == [60]
