@@ -91,6 +91,8 @@ def test_all_folds_together_measure_every_slice_with_blood_on_both_sides(ran):
     figures = json.loads((ran[0] / "LEAKING.json").read_text())
     assert [arm["slices"] for arm in figures["arms"]] == [8, 8]
     assert [arm["patients"] for arm in figures["arms"]] == [list(PATIENTS)] * 2
+    for arm in figures["arms"]:
+        assert sorted(int(p) for fold in arm["tested"].values() for p in fold) == list(PATIENTS)
 
 
 def test_the_twin_by_patient_remembers_whom_it_held_out(ran):

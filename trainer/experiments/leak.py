@@ -7,7 +7,7 @@ Nothing here is chosen on what is measured: maps are cut at 0.5, and the highest
 the type.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -55,7 +55,7 @@ class Arm:
     """One kind of split: what its finished runs said, patient by patient."""
 
     name: str
-    folds: tuple[int, ...]
+    tested: Mapping[int, Mapping[int, Sequence[int]]]  # of each fold its slices, by patient
     studies: Sequence[Study]
 
 
@@ -148,9 +148,17 @@ def arm(name: str, twins: Sequence[Twin], prepared: Prepared) -> Arm:
     patients = sorted({study.patient for study in parts})
     return Arm(
         name,
-        tuple(twin.number for twin in twins),
+        {twin.number: by_patient(prepared, twin.test) for twin in twins},
         [together([s for s in parts if s.patient == patient]) for patient in patients],
     )
+
+
+def by_patient(prepared: Prepared, rows: npt.NDArray[np.intp]) -> dict[int, list[int]]:
+    """Name slices by patient and number."""
+    found: dict[int, list[int]] = {}
+    for row in sorted(rows.tolist()):
+        found.setdefault(int(prepared.patients[row]), []).append(int(prepared.numbers[row]))
+    return found
 
 
 def measured_on(twin: Twin, prepared: Prepared) -> Iterator[Study]:

@@ -75,7 +75,7 @@ def counts(arms: Sequence[Arm]) -> str:
         + " with slices of this type alone)"
         for arm in arms
     ]
-    return f"Folds {', '.join(map(str, arms[0].folds))}. {'; '.join(words)}."
+    return f"Folds {', '.join(map(str, arms[0].tested))}. {'; '.join(words)}."
 
 
 def slices(arm: Arm) -> int:
@@ -91,7 +91,7 @@ def to_json(config: RunConfig, arms: Sequence[Arm]) -> dict[str, Any]:
         "arms": [
             {
                 "split": arm.name,
-                "folds": arm.folds,
+                "tested": arm.tested,
                 "slices": slices(arm),
                 "patients": [study.patient for study in arm.studies],
                 "figures": {n: asdict(m) for n, m in measured(arm.studies, figures).items()},
