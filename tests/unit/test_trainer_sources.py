@@ -278,7 +278,7 @@ def test_prepare_prints_every_source_with_its_licence(three, tmp_path):
     command = ["prepare", "--cache", str(tmp_path / "cache")]
     for path in three:
         command += ["--data", str(path)]
-    done = CliRunner(env={"COLUMNS": "250"}).invoke(app, command)
+    done = CliRunner(env={"COLUMNS": "80"}).invoke(app, command)
     assert done.exit_code == 0, done.output
     for word in ("CC BY 4.0", "MIT by its card", "DICOM", "not stated", "15 slices prepared"):
         assert word in done.output

@@ -7,26 +7,30 @@ from trainer.datasets.slices import Release, Slice, Source
 from trainer.reports.document import Table
 from worker.munet.card import CLASSES
 
+FACTS = (
+    *("patients", "scans", "slices", "with blood", *CLASSES),
+    *("pixel, mm", "step, mm", "scanners", "licence", "to cite"),
+)
+
 
 def by_source(release: Release) -> Table:
     """Patients, scans, slices, types, spacing, scanners and licence of every source."""
-    rows = [
-        _row(source, [s for s in release.slices if s.source.name == source.name])
+    columns = [
+        _column(source, [s for s in release.slices if s.source.name == source.name])
         for source in release.sources
     ]
-    counted = ("patients", "scans", "slices", "with blood", *CLASSES)
-    head = ("source", *counted, "pixel, mm", "step, mm", "scanners", "licence, to cite")
+    rows = tuple(zip(FACTS, *columns, strict=True))  # a row of so many cells would fit no terminal
+    head = ("", *(source.name for source in release.sources))
     note = "Types: patients who have it. Slices and steps: after thin slices were averaged to 5 mm."
-    return Table("Sources", head, tuple(rows), note)
+    return Table("Sources", head, rows, note)
 
 
-def _row(source: Source, slices: Sequence[Slice]) -> tuple[str, ...]:
+def _column(source: Source, slices: Sequence[Slice]) -> tuple[str, ...]:
     with_type = (
         str(len(people({s.patient for s in slices if s.types[index]})))
         for index in range(len(CLASSES))
     )
     return (
-        source.name,
         str(len(people({s.patient for s in slices}))),
         str(len({s.patient for s in slices})),
         str(len(slices)),
@@ -35,7 +39,8 @@ def _row(source: Source, slices: Sequence[Slice]) -> tuple[str, ...]:
         _range([spacing for s in slices for spacing in s.spacing_mm]),
         _range([s.interval_mm for s in slices]),
         "; ".join(source.scanners),
-        ", ".join(text for text in (source.licence, source.cite) if text),
+        source.licence,
+        source.cite or "-",
     )
 
 
