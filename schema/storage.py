@@ -49,6 +49,22 @@ class Storage:
         known = read_identity(path)
         return cls(path, known or _identify(path))
 
+    @classmethod
+    def seen(cls, path: Path) -> "Storage":
+        """Give the storage that is mounted here now; one that is away is not made anew.
+
+        Raises
+        ------
+        StorageAwayError
+            If none is.
+        SettingsError
+            If the file that holds its identity is spoilt.
+        """
+        identity = read_identity(path)
+        if identity is None:
+            raise StorageAwayError(f"storage {path}: not mounted")
+        return cls(path, identity)
+
     def holds(self, identity: uuid.UUID | None) -> bool:
         """Say whether files of a row lie here; one without an identity is older than identities."""
         return identity is None or identity == self.identity

@@ -53,7 +53,7 @@ class Catalogue:
         self, database: Database, storage: Path, share: Callable[[], Sequence[Path]] | None = None
     ) -> None:
         self._database = database
-        self._storage = storage
+        self._storage = Storage.at(storage).path  # a new one gets its identity
         self._share = share or (lambda: folders(storage))
         self._failing: set[Path] = set()
 
@@ -113,7 +113,7 @@ class Catalogue:
     def _register(self, objects: Sequence[StoredObject]) -> int:
         folders = {each.association: each.path.parent for each in objects if each.association}
         senders = {name: read_sender(folder) for name, folder in folders.items()}
-        here = Storage.at(self._storage)  # each time: another may be mounted meanwhile
+        here = Storage.seen(self._storage)  # each time: another may be mounted meanwhile
         with self._database.transaction() as session:
             return register(session, objects, senders, here, read_clock(session))
 
@@ -155,7 +155,7 @@ def close_lost_associations(database: Database, storage: Path) -> int:
 
     The database came back from a backup of a time at which they were open.
     """
-    here = Storage.at(storage)
+    here = Storage.seen(storage)
     still_open = select(Association.id, Association.name, Association.storage)
     with database.reading() as session:
         rows = session.execute(still_open.where(Association.closed_at.is_(None))).all()

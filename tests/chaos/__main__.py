@@ -62,8 +62,10 @@ def run(
         wait_for("the first outcome", lambda: site.ended() > 0, DEADLINE_S)
         due = [trouble for trouble in troubles(site) if only in trouble.name]
         rows = [_happen(site, trouble) for trouble in due]
+        sent.enough.set()
         for scanner in scanners:
             scanner.join(DEADLINE_S)
+        studies = len(sent.studies)
         began = time.monotonic()
         wait_for("all outcomes", lambda: site.ended() >= studies and site.quiet(), DEADLINE_S)
         wait_for("all deliveries", lambda: site.undelivered() == 0, DEADLINE_S)

@@ -25,7 +25,7 @@ from tests.support.models import tiny_model
 from tests.support.processes import free_port, wait_for, wait_for_port
 
 LEASE_S: Final = 6.0
-DISK: Final = "600m"
+DISK: Final = "2g"
 WORKER: Final = (sys.executable, "-m", "celery", "-A", "worker", "worker", "-c", "1")
 DELIVERY: Final = (*WORKER, "-Q", "deliver")
 CLOCK_LIBRARY: Final = "faketime/libfaketime.so.1"

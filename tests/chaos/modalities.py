@@ -31,16 +31,13 @@ class Modalities:
     refused: int = 0
     enough: threading.Event = field(default_factory=threading.Event)
 
-    def start(self, count: int, threads: int) -> list[threading.Thread]:
-        """Begin to send so many studies."""
-        numbers = iter(range(count))
-        lock = threading.Lock()
+    def start(self, least: int, threads: int) -> list[threading.Thread]:
+        """Begin to send: so many studies at least, and others until it is enough."""
+        numbers = itertools.count()
 
         def run() -> None:
-            while not self.enough.is_set():
-                with lock:
-                    number = next(numbers, None)
-                if number is None:
+            for number in numbers:  # a step of a count is one step for all threads
+                if number >= least and self.enough.is_set():
                     return
                 self.waiting.acquire()
                 self._send(number)
@@ -62,7 +59,7 @@ class Modalities:
         for port in itertools.islice(itertools.cycle(self.ports), number, None):
             with suppress(OSError):
                 self._associate(port, left)
-            if not left or self.enough.is_set():
+            if not left:
                 return
             time.sleep(PAUSE_S)
 

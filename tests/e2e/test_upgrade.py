@@ -2,9 +2,11 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,9 +134,30 @@ def hospital(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hospita
 
 
 def pause_with_a_job(hospital: Hospital, worker: "subprocess.Popen[bytes]") -> None:
-    """Stop a worker in the middle of a job."""
-    wait_for("running job", lambda: hospital.jobs(JobState.RUNNING))
-    os.killpg(worker.pid, signal.SIGSTOP)
+    """Stop a worker in the middle of a job, and not of a transaction: SQLite has one lock."""
+
+    def paused() -> bool:
+        if not hospital.jobs(JobState.RUNNING):
+            return False
+        os.killpg(worker.pid, signal.SIGSTOP)
+        if is_free(hospital.old.settings):
+            return True
+        os.killpg(worker.pid, signal.SIGCONT)
+        return False
+
+    wait_for("pause with a job", paused)
+
+
+def is_free(settings: Settings) -> bool:
+    """Say whether somebody else can write; what a moment's work holds is free soon."""
+    if not settings.embedded:
+        return True
+    connection = sqlite3.connect(sa.make_url(settings.database).database or "", timeout=2)
+    with closing(connection), suppress(sqlite3.OperationalError):
+        connection.execute("BEGIN IMMEDIATE")
+        connection.rollback()
+        return True
+    return False
 
 
 @pytest.mark.timeout(3 * DEADLINE_S)

@@ -316,7 +316,8 @@ def test_an_open_association_of_another_storage_is_left_alone(
 ) -> None:
     keep(folder, "1.2.3")
     catalogue.take_in()
-    other = Inbox(settings.home / "other", 0).path.parent
+    other = Storage.at(settings.home / "other").path
+    Inbox(other, 0)
     assert close_lost_associations(database, other) == 0
     assert association(database).closed_at is None
 

@@ -71,6 +71,14 @@ def test_a_spoilt_identity_is_said_with_its_file(tmp_path: Path) -> None:
         Storage.at(tmp_path)
 
 
+def test_a_storage_that_is_away_is_not_made_anew_by_whoever_looks_for_it(tmp_path: Path) -> None:
+    Storage.at(tmp_path / "storage")
+    (tmp_path / "storage").rename(tmp_path / "away")
+    with pytest.raises(StorageAwayError, match="not mounted"):
+        Storage.seen(tmp_path / "storage")
+    assert not (tmp_path / "storage").exists()
+
+
 def test_whoever_only_reads_gives_a_storage_no_identity(tmp_path: Path) -> None:
     assert read_identity(tmp_path) is None
     assert not any(tmp_path.iterdir())
