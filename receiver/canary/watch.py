@@ -37,9 +37,8 @@ class CanaryWatch:
         self._known = load_known()
 
     def look(self) -> None:
-        """Do what is due."""
+        """Say what became of the last one, and send the next when it is due."""
         self.conclude()
-        self.remove_old()
         if self._is_due():
             self.send()
 
@@ -68,15 +67,16 @@ class CanaryWatch:
         return len(ended)
 
     def remove_old(self) -> int:
-        """Remove the studies of yesterday's, with their files; return how many."""
+        """Remove the studies of yesterday's, with their files; return how many.
+
+        One whose files lie on another storage is left to a receiver that sees them.
+        """
         with self._database.reading() as session:
             before = read_clock(session) - STAYS
             old = session.scalars(
                 select(Canary.id).where(Canary.study_id.is_not(None), Canary.sent_at < before)
             ).all()
-        for canary_id in old:
-            self._remove(canary_id)
-        return len(old)
+        return sum(self._remove(canary_id) for canary_id in old)
 
     def _announce(self, uid: str, objects: Sequence[Dataset], now: datetime) -> int:
         """Write the study and that it is a canary, before anybody could know its UID."""
@@ -113,23 +113,27 @@ class CanaryWatch:
             canary = session.get_one(Canary, canary_id)
             canary.ended_at, canary.is_known, canary.detail = read_clock(session), False, reason
 
-    def _remove(self, canary_id: int) -> None:
+    def _remove(self, canary_id: int) -> bool:
         with self._database.transaction() as session:
             canary = session.get_one(Canary, canary_id)
             if canary.study_id is None:  # another receiver was faster, or it is an ordinary study
-                return
+                return False
             study = lock_study(session, canary.study_id)
+            files = study_files(study)
+            if files and not any((self._settings.storage / path).exists() for path in files):
+                return False
             if canary.ended_at is None:
                 canary.ended_at, canary.detail = read_clock(session), NEVER_ENDED
                 canary.is_known = False
             # Files first: one that were left without its row would be catalogued again.
-            remove_files(self._settings.storage, study_files(study))
+            remove_files(self._settings.storage, files)
             canary.study_id = None
             session.flush()
             remove_rows(session, study.id)
             forgotten = read_clock(session) - REMEMBERED
             for row in session.scalars(select(Canary).where(Canary.sent_at < forgotten)):
                 session.delete(row)
+            return True
 
 
 def _conclude(session: Session, canary: Canary, study: Study, known: KnownResult) -> None:

@@ -95,5 +95,8 @@ def _keeper(settings: Settings, database: Database, presence: Presence) -> Itera
     # A peer that hangs holds up the answers to others, and nothing else.
     yield Step("commitment requests", "commitment", often_s, reporter.collect)
     yield Step("commitment reports", "commitment", often_s, reporter.deliver_due)
+    if settings.canary_minutes is not None:
+        watch = CanaryWatch(settings, database, settings.canary_minutes)
+        yield Step("canaries of yesterday", HOUSEKEEPING, MINUTE_S, watch.remove_old)
     if settings.retention_days is not None:
         yield Step("retention", HOUSEKEEPING, MINUTE_S, Retention(settings, database).sweep)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -313,6 +314,17 @@ def test_one_that_never_ended_is_removed_too_and_says_so(aviary: Aviary) -> None
     aviary.watch.remove_old()
     assert aviary.count(Study) == aviary.count(Instance) == 0
     assert (aviary.canary().is_known, aviary.canary().detail) == (False, NEVER_ENDED)
+
+
+def test_one_whose_files_lie_elsewhere_is_left_to_who_sees_them(
+    aviary: Aviary, tmp_path: Path
+) -> None:
+    ended_canary(aviary)
+    age(aviary, timedelta(hours=25))
+    elsewhere = aviary.settings.model_copy(update={"storage_dir": tmp_path / "elsewhere"})
+    assert CanaryWatch(elsewhere, aviary.database, 15).remove_old() == 0
+    assert aviary.count(Study) == 1
+    assert aviary.watch.remove_old() == 1
 
 
 def test_what_others_send_under_its_uid_makes_it_a_study_that_everybody_sees(
