@@ -125,6 +125,7 @@ class Settings(BaseSettings):
     time_limit_s: Annotated[int, Field(ge=1, le=3000)] = 600
     decode_memory_mb: Annotated[int, Field(ge=512)] = 2048
     decode_limit_s: Seconds = 30
+    prefetch_mb: Annotated[int, Field(ge=0)] = 512
     destinations: Path | None = None
 
     @field_validator("database_url")

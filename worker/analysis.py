@@ -77,6 +77,24 @@ class Predictor(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Prepared:
+    """A series as far as it needs no network."""
+
+    source: SourceSeries
+    seen: Look
+
+
+class Ahead(Protocol):
+    """What prepares the next series while this one is in the network."""
+
+    def take(self, paths: Sequence[Path], /) -> Prepared | None:
+        """Give what was prepared of exactly these files, if anything was."""
+
+    def begin(self) -> None:
+        """Start on the next one."""
+
+
+@dataclass(frozen=True, eq=False)
 class Analysis:
     """What an analysis leaves behind.
 
@@ -143,6 +161,7 @@ def analyse(
     decoder: Decoder | None = None,
     previous: Path | None = None,
     forms: Sequence[SegmentationType] = ("BINARY",),
+    ahead: Ahead | None = None,
 ) -> Analysis:
     """Analyse one series.
 
@@ -162,6 +181,8 @@ def analyse(
         The report of the revision before, which the new one replaces.
     forms
         How masks are written, see `write_segmentation`.
+    ahead
+        What may have prepared this series, and is to prepare the next.
 
     Raises
     ------
@@ -174,9 +195,13 @@ def analyse(
     """
     watch = Stopwatch()
     with watch.step("read"):
-        source = read_series(paths, decoder)
+        prepared = ahead.take(paths) if ahead else None
+        source = prepared.source if prepared else read_series(paths, decoder)
     with watch.step("look"):
-        seen = _look(source)
+        seen = prepared.seen if prepared else _look(source)
+        _refuse(seen)
+    if ahead:
+        ahead.begin()
 
     def write(labels: npt.NDArray[np.uint8], statement: Statement) -> Written:
         return write_objects(source, labels, statement, folder, previous, forms)
@@ -220,12 +245,26 @@ def _analyse_head(
     )
 
 
+def prepare(paths: Sequence[Path], decoder: Decoder, most_bytes: int) -> Prepared:
+    """Read a series and look at it, for the `Ahead` of another one.
+
+    Raises
+    ------
+    TriageError, MemoryError
+        What `read_series` raises.
+    """
+    source = read_series(paths, decoder, most_bytes)
+    return Prepared(source, _look(source))
+
+
 def _look(source: SourceSeries) -> Look:
     """Look at the pixels before the model does; it would read a knee as well."""
-    seen = look(source.volume, length_mm(source.headers[0], "SliceThickness"))
+    return look(source.volume, length_mm(source.headers[0], "SliceThickness"))
+
+
+def _refuse(seen: Look) -> None:
     if reason := refusal(seen):
         raise UnsuitableSeriesError(reason)
-    return seen
 
 
 def _without_specks(

@@ -5,6 +5,7 @@ and never in the parent of the pool.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -16,11 +17,12 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from schema.errors import DeviceUnavailableError, ModelError, TriageError, WorkerError
 from schema.settings import Settings
-from worker.analysis import Analysis, analyse
+from worker.analysis import Analysis, Prepared, analyse
 from worker.decoders import Decoders
 from worker.delivery.destinations import load_destinations
 from worker.munet.errors import CheckpointError, DeviceError
 from worker.munet.inference import Predictor
+from worker.prefetch import NextPaths, Prefetch
 from worker.rules import load_rules
 from worker.self_tests import Memory
 
@@ -44,10 +46,23 @@ class Engine:
         self._rules = load_rules(settings.rules)
         self._predictor = _load(settings)
         self._decoders = Decoders(settings.decode_memory_mb, settings.decode_limit_s)
+        self._prefetch = Prefetch(self._decoders, settings.prefetch_mb)
         self._forms = load_destinations(settings.destinations).segmentation_types
 
-    def analyse(self, paths: Sequence[Path], previous: Path | None = None) -> Analysis:
+    def analyse(
+        self,
+        paths: Sequence[Path],
+        previous: Path | None = None,
+        next_paths: NextPaths | None = None,
+    ) -> Analysis:
         """Analyse one series.
+
+        Parameters
+        ----------
+        paths, previous
+            See `worker.analysis.analyse`.
+        next_paths
+            Guesses the files of the series after it, which are read meanwhile; None: not this time.
 
         Raises
         ------
@@ -66,6 +81,7 @@ class Engine:
                 self._decoders,
                 previous,
                 self._forms,
+                _Ahead(self._prefetch, next_paths),
             )
         except torch.OutOfMemoryError as error:
             raise self._no_memory() from error
@@ -116,6 +132,21 @@ class Engine:
         return DeviceUnavailableError(
             f"device {device}: out of memory; see what else runs on it (TRIAGE_DEVICE)"
         )
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """What an analysis has of the prefetch."""
+
+    prefetch: Prefetch
+    next_paths: NextPaths | None
+
+    def take(self, paths: Sequence[Path]) -> Prepared | None:
+        return self.prefetch.take(paths)
+
+    def begin(self) -> None:
+        if self.next_paths is not None:
+            self.prefetch.begin(self.next_paths)
 
 
 def _load(settings: Settings) -> Predictor:

@@ -10,7 +10,6 @@ import highdicom as hd
 import numpy as np
 import numpy.typing as npt
 from pydicom import dcmwrite
-from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code as SRCode
 from pydicom.uid import ExplicitVRLittleEndian
@@ -30,6 +29,7 @@ from worker.header import restore_name, without_name
 from worker.orientation import with_shared_orientation
 from worker.slices import SourceSeries
 from worker.uids import software_version, stable_uid
+from worker.unvalidated import unvalidated
 
 ARTIFICIAL_INTELLIGENCE: Final = SRCode("123110", "DCM", "Artificial Intelligence")  # CID 7162
 MANUFACTURER: Final = "IHSNet"
@@ -130,7 +130,7 @@ def write_segmentation(
     path = folder / f"{hashlib.sha256(sop_instance_uid.encode()).hexdigest()}.dcm"
 
     def write(file: BinaryIO) -> None:
-        with disable_value_validation():  # pydicom's warnings print values of the patient
+        with unvalidated():  # pydicom's warnings print values of the patient
             seg = _segmentation(source, labels, algorithm, form, sop_instance_uid)
             dcmwrite(file, seg, enforce_file_format=True)
 

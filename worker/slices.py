@@ -9,7 +9,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from pydicom import dcmread
-from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
@@ -25,6 +24,7 @@ from schema.errors import (
 from worker.frames import Frame, frames_of, slice_position_mm, stacked, tilt_degrees
 from worker.header import MALFORMED, completed, name_of, uid
 from worker.pixels import READABLE, check_size, check_voxels, hounsfield
+from worker.unvalidated import unvalidated
 from worker.volume import Volume, check_positions
 
 Decoder = Callable[[Path, str, tuple[int, int]], Iterator[npt.NDArray[np.float32]]]
@@ -92,12 +92,19 @@ class Stack:
     slice_position_mm: npt.NDArray[np.float64]
 
     @property
+    def volume_bytes(self) -> int:
+        """What its volume takes in memory."""
+        return len(self.frames) * self.size[0] * self.size[1] * np.dtype(np.float32).itemsize
+
+    @property
     def place(self) -> dict[Frame, int]:
         """Where each frame lies in the stack."""
         return {frame: index for index, frame in enumerate(self.frames)}
 
 
-def read_series(paths: Sequence[Path], decoder: Decoder | None = None) -> SourceSeries:
+def read_series(
+    paths: Sequence[Path], decoder: Decoder | None = None, most_bytes: int | None = None
+) -> SourceSeries:
     """Read a series, in any order of its files.
 
     Headers are read and checked before any pixel is decoded, so what cannot be analysed is refused
@@ -109,6 +116,8 @@ def read_series(paths: Sequence[Path], decoder: Decoder | None = None) -> Source
         One file for each SOP instance.
     decoder
         What turns a file into frames; `decode` in this very process unless another is given.
+    most_bytes
+        What the volume may take in memory, where that is less than `worker.pixels` allows.
 
     Raises
     ------
@@ -120,11 +129,16 @@ def read_series(paths: Sequence[Path], decoder: Decoder | None = None) -> Source
         The slices form no stack: mixed, doubled or non-finite geometry.
     PixelError
         The pixels of a slice cannot be decoded or are no Hounsfield units.
+    MemoryError
+        The volume would take more than `most_bytes`.
     """
     if not paths:
         raise GeometryError("a series without files; send it again")
-    with disable_value_validation():  # values are checked here; pydicom's warnings print them
-        return _read_series(paths, decoder or decode)
+    with unvalidated():  # values are checked here; pydicom's warnings print them
+        stack = read_stack(paths)
+        if most_bytes is not None and stack.volume_bytes > most_bytes:
+            raise MemoryError(f"{stack.volume_bytes} bytes are more than {most_bytes}")
+        return _read_volume(stack, decoder or decode)
 
 
 def read_stack(paths: Sequence[Path]) -> Stack:
@@ -137,8 +151,7 @@ def read_stack(paths: Sequence[Path]) -> Stack:
     return Stack(sources, size, frames, positions)
 
 
-def _read_series(paths: Sequence[Path], decoder: Decoder) -> SourceSeries:
-    stack = read_stack(paths)
+def _read_volume(stack: Stack, decoder: Decoder) -> SourceSeries:
     frames = stack.frames
     volume = Volume(
         hu=_read_pixels(stack, decoder),
@@ -234,7 +247,7 @@ def decode(
     PixelError
         Its pixels cannot be decoded.
     """
-    with disable_value_validation():
+    with unvalidated():
         with _reading(path), path.open("rb") as file:
             ds = dcmread(file)
         if ds.get("SOPInstanceUID") != sop_instance_uid:

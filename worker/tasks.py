@@ -123,7 +123,9 @@ def _work(engine: "Engine", lease: Lease) -> None:
     database = _database()
     job = _read_input(database, lease)
     with Heartbeat(database, lease, settings):
-        analysis = engine.analyse(job.paths, job.previous)
+        # A job that ended its worker is begun again alone: perhaps the next one's files did it.
+        next_paths = _next_paths if lease.attempt == 1 else None
+        analysis = engine.analyse(job.paths, job.previous, next_paths)
         _tell(lambda: record(database, lease, analysis, settings.storage, places))
     log.info(
         "study analysed",
@@ -136,12 +138,21 @@ def _work(engine: "Engine", lease: Lease) -> None:
 def _read_input(database: Database, lease: Lease) -> Input:
     with database.reading() as session:
         job = session.get_one(Job, lease.job_id)
-        instances = job.series.analysed_instances()
-        require_same(settings.storage, {instance.storage for instance in instances})
-        return Input(
-            tuple(settings.storage / instance.path for instance in instances),
-            previous_report(job, settings.storage),
-        )
+        return Input(_paths(job), previous_report(job, settings.storage))
+
+
+def _next_paths() -> tuple[Path, ...]:
+    """Guess what this process reads next; none of a job that was begun before and may be why."""
+    job_id = turns.peek(_database())
+    with _database().reading() as session:
+        job = session.get(Job, job_id) if job_id is not None else None
+        return _paths(job) if job is not None and not job.attempts else ()
+
+
+def _paths(job: Job) -> tuple[Path, ...]:
+    instances = job.series.analysed_instances()
+    require_same(settings.storage, {instance.storage for instance in instances})
+    return tuple(settings.storage / instance.path for instance in instances)
 
 
 def _surroundings(error: TransientError | OSError) -> TransientError:

@@ -11,6 +11,7 @@ from schema.queue import most_overdue, most_urgent
 from schema.settings import Settings
 from worker.lease import Lease, claim
 
+NO_JOB = 0  # what a look that no message asked for names
 MOST_TRIES = 50  # each lost to another worker, which has that job now
 
 
@@ -47,6 +48,11 @@ class Turns:
                 self._by_age = not by_age
                 return lease
         return None
+
+    def peek(self, database: Database) -> int | None:
+        """Say which job this process would take now, and claim nothing."""
+        overdue, urgent = self._look(database, NO_JOB)
+        return overdue if self._by_age and overdue is not None else urgent
 
     def _look(self, database: Database, named: int) -> tuple[int | None, int | None]:
         with database.reading() as session:

@@ -113,6 +113,17 @@ def test_the_order_that_is_told_is_the_order_in_which_a_worker_takes(queue: Queu
     assert [queue.analyse() for _ in told] == told
 
 
+def test_what_is_peeked_at_is_what_is_taken_next(queue: Queue) -> None:
+    for number in range(6):
+        queue.add(f"study {number}", weight=(number % 3) * 50)
+        queue.pass_minutes(15)
+    for _ in range(6):
+        peeked = queue.worker.peek(queue.database)
+        assert peeked is not None
+        assert queue.names[peeked] == queue.analyse()
+    assert queue.worker.peek(queue.database) is None
+
+
 def test_a_job_that_was_put_back_waits_for_its_pause_unless_its_message_comes(
     queue: Queue,
 ) -> None:

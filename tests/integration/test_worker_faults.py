@@ -3,6 +3,7 @@
 import importlib
 import uuid
 from datetime import timedelta
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -270,3 +271,46 @@ def test_the_line_that_a_study_is_analysed_carries_its_key(
         desk.tasks.analyse_job(desk.job_id)
     (line,) = [line for line in lines if line["event"] == "study analysed"]
     assert (line["study"], line["job"]) == (desk.job().series.study.study_instance_uid, desk.job_id)
+
+
+class Guesses(Ends):
+    """An engine that notes which files it would prepare beside a study."""
+
+    def analyse(self, *given: object) -> None:
+        next_paths = given[-1]
+        self.guessed = None if next_paths is None else next_paths()
+        super().analyse()
+
+
+def guessed(desk: Desk) -> tuple[Path, ...] | None:
+    engine = Guesses(ValueError("a bug"))
+    desk.tasks.fitness._engine = engine
+    desk.tasks.analyse_job(desk.job_id)
+    return engine.guessed
+
+
+def add_waiting(desk: Desk, **columns: object) -> tuple[Path, ...]:
+    """Let another study wait; give its files."""
+    with desk.database.transaction() as session:
+        series = add_series(add_study(session, "1.2.9"), session)
+        job = add_job(series, session, weight=-1, **columns)
+        session.flush()
+        return tuple(desk.settings.storage / i.path for i in job.series.analysed_instances())
+
+
+def test_the_files_of_the_next_study_are_guessed_beside_a_first_attempt(desk: Desk) -> None:
+    waiting = add_waiting(desk)
+    assert waiting
+    assert guessed(desk) == waiting
+
+
+def test_nothing_is_prepared_of_a_study_that_was_begun_and_not_ended(desk: Desk) -> None:
+    add_waiting(desk, attempts=1)
+    assert guessed(desk) == ()
+
+
+def test_a_study_that_was_begun_before_is_analysed_alone(desk: Desk) -> None:
+    add_waiting(desk)
+    with desk.database.transaction() as session:
+        session.get_one(Job, desk.job_id).attempts = 1
+    assert guessed(desk) is None

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydicom import dcmread
-from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
@@ -27,6 +26,7 @@ from schema.errors import TransientError, TriageError
 from worker.delivery.destinations import DicomDestination
 from worker.delivery.statuses import DestinationDownError, RefusedError, check_store
 from worker.delivery.transport import connect, tls_context
+from worker.unvalidated import unvalidated
 
 STORED: Final = {
     "SEG": SegmentationStorage,
@@ -187,7 +187,7 @@ def read_object(path: Path) -> Dataset:
         The file is not there (yet): perhaps an unmounted volume.
     """
     try:
-        with disable_value_validation():
+        with unvalidated():
             return dcmread(path)
     except OSError as error:
         reason = error.strerror or "unreadable"

@@ -11,7 +11,6 @@ from typing import Final
 
 import structlog
 from pydicom import dcmread
-from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID
@@ -29,6 +28,7 @@ from worker.header import MALFORMED, completed, uid
 from worker.objects.statement import Statement
 from worker.objects.writing import Written, write_unanalysed
 from worker.pixels import READABLE
+from worker.unvalidated import unvalidated
 
 log = structlog.get_logger()
 
@@ -124,7 +124,7 @@ def first_header(paths: Sequence[Path]) -> Dataset | None:
     """Read the header of the first file that has one; a deflated one is never inflated."""
     for path in paths:
         try:
-            with disable_value_validation():
+            with unvalidated():
                 if UID(read_file_meta_info(path).TransferSyntaxUID) not in READABLE:
                     continue
                 header = dcmread(path, stop_before_pixels=True)

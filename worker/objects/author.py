@@ -8,7 +8,6 @@ from typing import Any, BinaryIO, Final
 
 import highdicom as hd
 from pydicom import dcmwrite
-from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code as SRCode
 from pydicom.uid import ExplicitVRLittleEndian
@@ -18,6 +17,7 @@ from worker.durable import write_once
 from worker.header import restore_name, without_name
 from worker.segmentation import MANUFACTURER, MODEL_NAME, Audience, WrittenObject
 from worker.uids import software_version, stable_uid
+from worker.unvalidated import unvalidated
 
 SCHEME: Final = "99IHSNET"
 SCHEME_UID: Final = stable_uid("coding scheme", SCHEME)
@@ -105,7 +105,7 @@ def write_object(
     path = folder / f"{hashlib.sha256(sop_instance_uid.encode()).hexdigest()}.dcm"
 
     def write(file: BinaryIO) -> None:
-        with disable_value_validation():  # pydicom's warnings print values of the patient
+        with unvalidated():  # pydicom's warnings print values of the patient
             ds = make()
             restore_name(ds, source.headers[0])
             dcmwrite(file, ds, enforce_file_format=True)

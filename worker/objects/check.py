@@ -6,7 +6,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from pydicom import dcmread
-from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
 from schema.errors import PermanentError
@@ -17,6 +16,7 @@ from worker.objects.report import PROBABILITY, VOLUME
 from worker.objects.statement import Statement
 from worker.segmentation import WrittenObject
 from worker.slices import SourceSeries
+from worker.unvalidated import unvalidated
 from worker.volume import Volume
 
 # Patient and General Study Module (PS3.3 C.7.1.1, C.7.2.1): what joins an object to its patient.
@@ -50,7 +50,7 @@ def read_back(written: WrittenObject) -> Dataset:
     ObjectRefusedError
         It has another UID than was written.
     """
-    with disable_value_validation():
+    with unvalidated():
         ds = dcmread(written.path)
     if ds.get("SOPInstanceUID") != written.sop_instance_uid:
         raise ObjectRefusedError(f"{written.kind}: has another SOP Instance UID than was written")
