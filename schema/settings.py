@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -117,6 +117,7 @@ class Settings(BaseSettings):
 
     model: Path | None = None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    backend: Literal["eager", "onnxruntime"] = "eager"
     operating_point: str | None = None
     rules: Path | None = None
     lease_s: Seconds = 30
@@ -125,7 +126,7 @@ class Settings(BaseSettings):
     time_limit_s: Annotated[int, Field(ge=1, le=3000)] = 600
     decode_memory_mb: Annotated[int, Field(ge=512)] = 2048
     decode_limit_s: Seconds = 30
-    prefetch_mb: Annotated[int, Field(ge=0)] = 512
+    prefetch_mb: Annotated[int, Field(ge=0)] | None = None
     destinations: Path | None = None
 
     @field_validator("database_url")

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 import numpy as np
+import structlog
 import torch
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
@@ -26,7 +27,10 @@ from worker.prefetch import NextPaths, Prefetch
 from worker.rules import load_rules
 from worker.self_tests import Memory
 
+log = structlog.get_logger()
+
 RESULTS: Final = "results"
+BESIDE_GPU_MB: Final = 512  # 488 slices of 512 x 512
 SHIPPED_MODEL: Final = Path(__file__).parent / "munet" / "weights" / "munet.safetensors"
 PIXELS: Final = 256
 WATER, BONE, AIR = 0, 1000, -1000  # HU
@@ -46,7 +50,8 @@ class Engine:
         self._rules = load_rules(settings.rules)
         self._predictor = _load(settings)
         self._decoders = Decoders(settings.decode_memory_mb, settings.decode_limit_s)
-        self._prefetch = Prefetch(self._decoders, settings.prefetch_mb)
+        most_mb = prefetch_mb(settings, self._predictor.device.type)
+        self._prefetch = Prefetch(self._decoders, most_mb)
         self._forms = load_destinations(settings.destinations).segmentation_types
 
     def analyse(
@@ -149,10 +154,17 @@ class _Ahead:
             self.prefetch.begin(self.next_paths)
 
 
+def prefetch_mb(settings: Settings, device: str) -> int:
+    """Read ahead beside a GPU; on a processor that would take the network's own cores."""
+    if settings.prefetch_mb is not None:
+        return settings.prefetch_mb
+    return BESIDE_GPU_MB if device == "cuda" else 0
+
+
 def _load(settings: Settings) -> Predictor:
     model = settings.model or SHIPPED_MODEL
     try:
-        return Predictor(model, settings.device, settings.operating_point)
+        predictor = Predictor(model, settings.device, settings.operating_point, settings.backend)
     except CheckpointError as error:
         raise ModelError(f"model: {error} (TRIAGE_MODEL, TRIAGE_OPERATING_POINT)") from error
     except DeviceError as error:
@@ -165,6 +177,9 @@ def _load(settings: Settings) -> Predictor:
         raise DeviceUnavailableError(
             f"device {settings.device}: {str(error).splitlines()[0]} (TRIAGE_DEVICE)"
         ) from error
+    if predictor.fallback:
+        log.warning("eager runs the network", asked=settings.backend, reason=predictor.fallback)
+    return predictor
 
 
 def _write_slice(folder: Path) -> tuple[Path, str]:

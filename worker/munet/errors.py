@@ -7,3 +7,7 @@ class CheckpointError(ValueError):
 
 class DeviceError(ValueError):
     """The device asked for does not exist on this host."""
+
+
+class BackendError(RuntimeError):
+    """The network can't be compiled, or what was compiled is another one; torch still runs it."""

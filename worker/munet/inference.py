@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from worker.munet import checkpoint
 from worker.munet.card import LABELS, Card, OperatingPoint, Platt, Scoring
+from worker.munet.compiled import EAGER, ONNX, compiled
 from worker.munet.device import resolve
+from worker.munet.errors import BackendError
 from worker.munet.labels import components, label_frame, one_type_each
 from worker.munet.preprocessing import Projection, Series
 
@@ -162,6 +164,13 @@ class Predictor:
         auto, cpu, cuda or cuda:1.
     point
         The name of one of its operating points; empty takes the one that its card chose.
+    backend
+        What runs the network: `eager` is torch, which also runs it where another one cannot.
+
+    Attributes
+    ----------
+    backend, fallback
+        What runs it, and why that is not what was asked for.
 
     Raises
     ------
@@ -172,12 +181,33 @@ class Predictor:
     card: Card
 
     def __init__(
-        self, checkpoint_path: Path, device: str = "auto", point: str | None = None
+        self,
+        checkpoint_path: Path,
+        device: str = "auto",
+        point: str | None = None,
+        backend: str = EAGER,
     ) -> None:
         self.device = resolve(device)
         network, card = checkpoint.read(checkpoint_path)
         self.card = checkpoint.at(card, point, checkpoint_path)
         self.network: nn.Module = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.backend, self.fallback = EAGER, ""
+        if backend == ONNX:
+            self._compile(checkpoint_path)
+
+    def _compile(self, path: Path) -> None:
+        side = self.card.preprocessing.size
+        try:
+            if self.device.type != "cpu":
+                raise BackendError(
+                    f"{ONNX} runs on the processor alone, the device is {self.device}"
+                )
+            shape = (self.card.network.in_channels, side, side)
+            self.network = compiled(self.network, path, self.card.sha256, shape)
+        except BackendError as error:
+            self.fallback = str(error)
+        else:
+            self.backend = ONNX
 
     def predict(
         self, hu: npt.NDArray[np.floating], slice_position_mm: npt.NDArray[np.floating]
