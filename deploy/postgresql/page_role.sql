@@ -2,14 +2,15 @@
 -- Run it as the role that owns the tables and migrates them, after `python -m schema upgrade` and
 -- again after each update; it may be run as often as you like:
 --   psql "$OWNERS_URL" --set ON_ERROR_STOP=1 --single-transaction --file deploy/postgresql/page_role.sql
--- Then give the page a login of its own:
+-- An owner without CREATEROLE needs a DBA to make both roles before:
+--   CREATE ROLE triage_page NOLOGIN;
 --   CREATE ROLE triage_page_login LOGIN IN ROLE triage_page PASSWORD '...';
 
 DO $$
 BEGIN
-    CREATE ROLE triage_page NOLOGIN;
-EXCEPTION
-    WHEN duplicate_object THEN NULL;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'triage_page') THEN
+        CREATE ROLE triage_page NOLOGIN;
+    END IF;
 END
 $$;
 
