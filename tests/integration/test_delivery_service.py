@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,9 @@ from tests.support.phantoms import FEW_MM, Phantom
 from tests.support.processes import free_port, wait_for
 from tests.support.rows import add_job, add_series, add_study
 from worker.delivery.claims import Ledger, claim
+from worker.delivery.confirming import take_unconfirmed
 from worker.delivery.counts import DELIVERY_SECONDS
-from worker.delivery.destinations import NOWHERE
+from worker.delivery.destinations import NOWHERE, DicomDestination
 from worker.delivery.metrics import OutboxCollector
 from worker.delivery.statuses import NotNowError
 from worker.delivery.unanalysed import Unanalysed
@@ -130,6 +132,24 @@ def test_a_row_that_was_lost_to_another_worker_is_not_written(
     ledger.failed(second, NotNowError("later"))
     row = next(row for row in box.rows() if row.id == second.id)
     assert (row.state, row.last_error) == (DeliveryState.WAITING, "later")
+
+
+def test_what_waits_for_an_hour_that_a_clock_jumped_forward_and_back_is_due_at_once(
+    settings: Settings, database: Database
+) -> None:
+    box = outbox(settings, database)
+    box.add("1.2.840.1", kinds=("KO",))
+    pacs, ris = box.places.named("PACS"), box.places.named("RIS")
+    assert isinstance(pacs, DicomDestination)
+    (sent,), (sending,) = claim(database, pacs), claim(database, ris)
+    Ledger(database, pacs).done(sent, DeliveryState.SENT)
+    assert claim(database, ris) == ()
+    with database.transaction() as session:
+        ahead = read_clock(session) + timedelta(hours=2)
+        session.execute(update(Delivery).values(due_at=ahead, lease_until=ahead))
+    assert [row.id for row in take_unconfirmed(database, pacs)] == [sent.id]
+    assert take_unconfirmed(database, pacs) == ()
+    assert [row.id for row in claim(database, ris)] == [sending.id]
 
 
 def test_the_most_urgent_study_is_claimed_first(settings: Settings, database: Database) -> None:

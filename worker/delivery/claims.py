@@ -8,7 +8,17 @@ from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
 import structlog
-from sqlalchemy import ColumnElement, CursorResult, Select, and_, case, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Select,
+    SQLColumnExpression,
+    and_,
+    case,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from schema.database import Database, read_clock
@@ -44,20 +54,29 @@ def claim(database: Database, target: Target, limit: int = BATCH) -> tuple[Claim
     """Claim what is due for the most urgent study of a destination; nothing while it rests."""
     with database.transaction() as session:
         now = read_clock(session)
-        if is_resting(session, target.name, now):
+        if is_resting(session, target, now):
             return ()
         _give_up(session, target, now)
-        first = session.scalars(_due(target.name, now).limit(1)).first()
+        first = session.scalars(_due(target, now).limit(1)).first()
         if first is None:
             return ()
-        same = _due(target.name, now).where(Delivery.study_id == first.study_id).limit(limit)
+        same = _due(target, now).where(Delivery.study_id == first.study_id).limit(limit)
         return tuple(_take(row, now) for row in session.scalars(same))
 
 
-def is_resting(session: Session, name: str, now: datetime) -> bool:
+def is_resting(session: Session, target: Target, now: datetime) -> bool:
     """Say whether nothing is to be sent now: an operator holds it, or it failed a moment ago."""
-    row = session.get(Destination, name)
-    return row is not None and (row.held or (row.open_until is not None and row.open_until > now))
+    row = session.get(Destination, target.name)
+    if row is None or row.held or row.open_until is None:
+        return row is not None and row.held
+    return now < row.open_until <= now + timedelta(seconds=target.probe_s)
+
+
+def has_come(
+    moment: SQLColumnExpression[Any], now: datetime, longest: timedelta
+) -> ColumnElement[bool]:
+    """Say that a moment is over, or further off than any is set: then the clock was set back."""
+    return or_(moment <= now, moment > now + longest)
 
 
 def urgency() -> ColumnElement[int]:
@@ -65,13 +84,16 @@ def urgency() -> ColumnElement[int]:
     return case((Delivery.priority.in_((1, 2, 3)), Delivery.priority), else_=4)
 
 
-def _due(name: str, now: datetime) -> Select[Delivery]:
-    waits = and_(Delivery.state == DeliveryState.WAITING, Delivery.due_at <= now)
-    lapsed = and_(Delivery.state == DeliveryState.SENDING, Delivery.lease_until < now)
+def _due(target: Target, now: datetime) -> Select[Delivery]:
+    longest = timedelta(seconds=max(target.longest_pause_s, target.first_pause_s))
+    waits = and_(Delivery.state == DeliveryState.WAITING, has_come(Delivery.due_at, now, longest))
+    lapsed = and_(
+        Delivery.state == DeliveryState.SENDING, has_come(Delivery.lease_until, now, LEASE)
+    )
     return (
         select(Delivery)
         .where(
-            Delivery.destination == name,
+            Delivery.destination == target.name,
             Delivery.state.in_((DeliveryState.WAITING, DeliveryState.SENDING)),
             or_(waits, lapsed),
         )

@@ -15,7 +15,7 @@ from schema.database import Database, read_clock
 from schema.errors import TriageError
 from schema.states import DeliveryState, move
 from schema.tables import Delivery
-from worker.delivery.claims import is_resting, urgency
+from worker.delivery.claims import has_come, is_resting, urgency
 from worker.delivery.destinations import DicomDestination
 
 log = structlog.get_logger()
@@ -40,14 +40,14 @@ def take_unconfirmed(database: Database, target: DicomDestination) -> tuple[Unco
     """Take what is to be asked about; it is due again after `confirm_s`, whoever asked."""
     with database.transaction() as session:
         now = read_clock(session)
-        if is_resting(session, target.name, now):
+        if is_resting(session, target, now):
             return ()
         due = (
             select(Delivery)
             .where(
                 Delivery.destination == target.name,
                 Delivery.state == DeliveryState.SENT,
-                Delivery.due_at <= now,
+                has_come(Delivery.due_at, now, timedelta(seconds=target.confirm_s)),
             )
             .order_by(urgency(), Delivery.id)
             .limit(AT_ONCE)
