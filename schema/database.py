@@ -18,6 +18,7 @@ from psycopg.errors import UndefinedTable
 from sqlalchemy.orm import ORMExecuteState, Session
 
 from schema.errors import DatabaseUnavailableError
+from schema.lock_waits import limit_lock_waits, why_locked
 from schema.settings import Settings, make_home
 from schema.tables import Compatibility
 
@@ -186,6 +187,7 @@ def _upgrade(settings: Settings) -> None:
         with database.engine.begin() as connection:
             if connection.dialect.name != SQLITE:  # whoever comes second finds it done
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(UPGRADE_LOCK)))
+                limit_lock_waits(connection)
             found = _standing(connection)
             if found is Standing.BEHIND:
                 config = alembic_config()
@@ -194,7 +196,8 @@ def _upgrade(settings: Settings) -> None:
             elif found is Standing.TOO_NEW:
                 raise DatabaseUnavailableError(f"database: {found.value}")
     except sa.exc.OperationalError as error:
-        raise DatabaseUnavailableError(f"database: {error.orig}") from error
+        reason = why_locked(database.engine, error) or error.orig
+        raise DatabaseUnavailableError(f"database: {reason}") from error
     finally:
         database.engine.dispose()
 

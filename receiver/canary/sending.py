@@ -12,6 +12,7 @@ from pynetdicom.dsutils import encode
 from receiver.access.tls import TlsFiles, requestor_context
 from schema.dicom import CT_IMAGE_STORAGE, EXPLICIT_VR_LITTLE_ENDIAN, DimsePriority, DimseStatus
 from schema.errors import SettingsError, TransientError
+from schema.requestor import rejection_of, spare_responses
 from schema.settings import Settings
 
 CALLING_AE: Final = "CANARY"
@@ -83,10 +84,11 @@ def _associate(settings: Settings) -> Association:
         raise SettingsError("TRIAGE_CANARY_MINUTES: the canary needs a port that is known")
     tls = None if files is None else (requestor_context(files), host)
     assoc = ae.associate(host, port, ae_title=settings.ae_title.strip(), tls_args=tls)
-    if assoc.is_rejected:
+    if rejection_of(assoc) is not None:
         raise CanaryNotSentError(
             f"the receiver rejects {CALLING_AE} from {host}; add it to TRIAGE_CALLERS"
         )
     if not assoc.is_established:
         raise CanaryNotSentError(f"no association with our own port {host}:{port}")
+    spare_responses(assoc)
     return assoc

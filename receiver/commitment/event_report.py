@@ -11,6 +11,7 @@ from receiver.commitment.result import CommitmentReport, event_information
 from schema.dicom import PUSH_MODEL, PUSH_MODEL_INSTANCE, DimseStatus
 from schema.errors import TransientError
 from schema.peers import PeerAddress
+from schema.requestor import spare_responses
 
 TIMEOUT_S: Final = 20.0
 
@@ -40,6 +41,7 @@ def notify(
     )
     if not assoc.is_established:
         raise ReportUndeliveredError(f"{peer.ae_title} does not accept an association")
+    spare_responses(assoc)
     try:
         _send(assoc, report, peer)
     finally:

@@ -24,6 +24,7 @@ from schema.database import Database, read_clock
 from schema.dicom import DimseStatus
 from schema.errors import TransientError
 from schema.peers import PeerAddress
+from schema.requestor import spare_responses
 from schema.settings import Settings
 from schema.states import SeriesState
 from schema.tables import Announcement, Association, Instance, Series, Study
@@ -132,6 +133,7 @@ def ask(question: Question, ae_title: str, tls: ssl.SSLContext | None = None) ->
     assoc = ae.associate(peer.host, peer.port, ae_title=peer.ae_title, tls_args=tls_args)
     if not assoc.is_established:
         raise CountUnavailableError(f"{peer.ae_title} does not accept an association")
+    spare_responses(assoc)
     try:
         found = _matches(assoc, question)
     except (ValueError, RuntimeError) as error:

@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -32,6 +33,12 @@ pytestmark = pytest.mark.slow  # starts two releases of a whole system
 GIGABYTE = 10**9
 OUTCOMES = {Outcome.POSITIVE, Outcome.NEGATIVE, Outcome.INDETERMINATE}
 DEADLINE_S = 600
+# Transactions on PostgreSQL whose client has said nothing for a while.
+HELD = """
+select count(*) from pg_stat_activity
+where datname = current_database() and pid <> pg_backend_pid()
+and state like 'idle in transaction%' and state_change < clock_timestamp() - interval '0.8 seconds'
+"""
 
 
 class Hospital:
@@ -134,13 +141,13 @@ def hospital(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hospita
 
 
 def pause_with_a_job(hospital: Hospital, worker: "subprocess.Popen[bytes]") -> None:
-    """Stop a worker in the middle of a job, and not of a transaction: SQLite has one lock."""
+    """Stop a worker in the middle of a job, and not of a transaction: an upgrade waits for that."""
 
     def paused() -> bool:
         if not hospital.jobs(JobState.RUNNING):
             return False
         os.killpg(worker.pid, signal.SIGSTOP)
-        if is_free(hospital.old.settings):
+        if is_free(hospital.old):
             return True
         os.killpg(worker.pid, signal.SIGCONT)
         return False
@@ -148,11 +155,13 @@ def pause_with_a_job(hospital: Hospital, worker: "subprocess.Popen[bytes]") -> N
     wait_for("pause with a job", paused)
 
 
-def is_free(settings: Settings) -> bool:
-    """Say whether somebody else can write; what a moment's work holds is free soon."""
-    if not settings.embedded:
-        return True
-    connection = sqlite3.connect(sa.make_url(settings.database).database or "", timeout=2)
+def is_free(site: Site) -> bool:
+    """Say whether nobody holds a transaction open; what a moment's work holds is free soon."""
+    if not site.settings.embedded:
+        time.sleep(1)
+        with site.database.reading() as session:
+            return session.scalar(sa.text(HELD)) == 0
+    connection = sqlite3.connect(sa.make_url(site.settings.database).database or "", timeout=2)
     with closing(connection), suppress(sqlite3.OperationalError):
         connection.execute("BEGIN IMMEDIATE")
         connection.rollback()

@@ -23,6 +23,7 @@ from receiver.commitment.reporter import CommitmentReporter
 from schema.database import Database
 from schema.dicom import PUSH_MODEL, PUSH_MODEL_INSTANCE
 from schema.peers import parse_addresses
+from schema.requestor import spare_responses
 from schema.settings import Settings
 from schema.tables import Commitment
 from tests.support.phantoms import FEW_MM, Phantom, write
@@ -76,6 +77,7 @@ def associated(address: Address, abstract_syntax: str) -> Iterator[Any]:
     ae.add_requested_context(abstract_syntax)
     assoc = ae.associate(*address, ae_title="IHSNET")
     assert assoc.is_established
+    spare_responses(assoc)
     yield assoc
     assoc.release()
 

@@ -27,6 +27,7 @@ from receiver.completeness.scp import AnnouncementScp
 from schema.database import Database, open_database, read_clock
 from schema.dicom import DimseStatus
 from schema.peers import PeerAddress
+from schema.requestor import spare_responses
 from schema.settings import Settings
 from schema.states import SeriesState
 from schema.tables import Announcement, Association, ProcedureStep
@@ -68,6 +69,7 @@ def announcing(port: int, ae_title: str = "CT1") -> Iterator[DicomAssociation]:
     ae.add_requested_context(ModalityPerformedProcedureStep)
     ae.add_requested_context(InstanceAvailabilityNotification)
     assoc = ae.associate("127.0.0.1", port, ae_title="IHSNET")
+    spare_responses(assoc)
     yield assoc
     if assoc.is_established:
         assoc.release()
@@ -372,6 +374,7 @@ def _store(peer: PeerAddress, objects: Sequence[Dataset]) -> None:
     ae = AE("CT1")
     ae.add_requested_context(CTImageStorage)
     assoc = ae.associate(peer.host, peer.port, ae_title=peer.ae_title)
+    spare_responses(assoc)
     for ds in objects:
         ds.PatientID = "P1"
         assert assoc.send_c_store(ds).Status == 0

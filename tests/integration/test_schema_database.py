@@ -9,6 +9,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
+from schema import lock_waits
 from schema.database import (
     PROGRAM,
     Database,
@@ -103,6 +104,28 @@ def become_newer(database: Database, oldest_program: int | None) -> None:
         session.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
         if oldest_program is not None:
             session.add(Compatibility(oldest_program=oldest_program))
+
+
+def test_an_upgrade_that_a_forgotten_transaction_blocks_gives_up_and_names_it(
+    new_postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock_waits, "LOCK_WAIT_S", 1)
+    settings = Settings(_env_file=None, home=tmp_path, database_url=new_postgresql_url)
+    upgrade(settings)
+    database = open_database(settings)
+    config = alembic_config()
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "-1")
+    with database.engine.begin() as forgotten:
+        forgotten.execute(sa.select(Instance.id))
+        with pytest.raises(
+            DatabaseUnavailableError, match=r"transaction open.*pg_terminate_backend"
+        ):
+            upgrade(settings)
+    upgrade(settings)
+    assert is_current(database)
+    database.engine.dispose()
 
 
 @pytest.mark.parametrize("oldest_program", [None, PROGRAM])

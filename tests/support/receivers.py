@@ -20,6 +20,7 @@ from receiver.access.tls import TlsFiles
 from receiver.inbox import Inbox
 from receiver.processes.pool import AcceptorPool
 from receiver.roster import Presence
+from schema.requestor import rejection_of, spare_responses
 from schema.settings import PREFIX, read_settings
 
 BYSTANDER = ("127.0.0.9", 0)
@@ -82,6 +83,7 @@ def echo_once(
     ae.add_requested_context(Verification)
     assoc = ae.associate(*address, ae_title=called, **given)  # type: ignore[arg-type]
     if assoc.is_established:
+        spare_responses(assoc)
         status = assoc.send_c_echo().get("Status")
         assoc.release()
         return "echoed" if status == 0 else "no answer"
@@ -96,6 +98,7 @@ def send(address: Address, datasets: Sequence[Dataset], calling: str = "CT1") ->
         ae.add_requested_context(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID)
     assoc = ae.associate(*address, ae_title="IHSNET")
     assert assoc.is_established
+    spare_responses(assoc)
     statuses = [int(assoc.send_c_store(ds).get("Status", -1)) for ds in datasets]
     assoc.release()
     return statuses
@@ -103,8 +106,8 @@ def send(address: Address, datasets: Sequence[Dataset], calling: str = "CT1") ->
 
 def refusal_of(assoc: Association) -> str:
     """Say why an association was not opened."""
-    answer = assoc.acceptor.primitive
-    if assoc.is_rejected and answer is not None:
+    answer = rejection_of(assoc)
+    if answer is not None:
         return f"rejected {answer.result}.{answer.result_source}.{answer.diagnostic}"
     return "closed"
 

@@ -23,6 +23,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from schema.errors import TransientError, TriageError
+from schema.requestor import rejection_of, spare_responses
 from worker.delivery.destinations import DicomDestination
 from worker.delivery.statuses import DestinationDownError, RefusedError, check_store
 from worker.delivery.transport import connect, tls_context
@@ -96,6 +97,7 @@ class Archive:
         )
         if not assoc.is_established:
             raise _why_not(assoc, target, self._ae_title)
+        spare_responses(assoc)
         try:
             yield assoc
         finally:
@@ -218,12 +220,11 @@ def _why_not(assoc: Association, target: DicomDestination, ae_title: str) -> Tri
             f"{where} accepts no presentation context of ours; have the archive accept the objects"
             f" of [destinations.{target.name}], then replay"
         )
-    if assoc.is_rejected:
-        answer = assoc.acceptor.primitive
-        reason = getattr(answer, "reason_str", "") if answer is not None else ""
+    rejection = rejection_of(assoc)
+    if rejection is not None:
         return DestinationDownError(
-            f"{where} rejects our association ({reason}); check that it knows {ae_title} and that"
-            f" its title is {target.ae_title}"
+            f"{where} rejects our association ({rejection.reason_str}); check that it knows"
+            f" {ae_title} and that its title is {target.ae_title}"
         )
     try:
         connect(target).close()  # pynetdicom logs why it could not, and does not tell
