@@ -1,13 +1,18 @@
 """What holds for the tree as a whole; the table of allowed imports itself is import-linter's."""
 
 import ast
+import re
 import subprocess
 import sys
-from importlib.metadata import packages_distributions, requires
+import tomllib
+from importlib.metadata import packages_distributions, requires, version
 from itertools import combinations
 from pathlib import Path
 
 import pytest
+
+from schema.monitoring.signs import program_version
+from worker.uids import software_version
 
 ROOT = Path(__file__).parents[1]
 OURS = ("schema", "receiver", "worker", "worklist", "trainer")
@@ -34,6 +39,33 @@ def run(code: str, folder: Path) -> str:
 @pytest.mark.parametrize("package", OURS)
 def test_the_package_name_belongs_to_our_distribution(package: str) -> None:
     assert set(packages_distributions()[package]) == {"ihsnet-triage"}
+
+
+def declared_version() -> str:
+    return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
+
+
+def test_what_is_no_release_calls_itself_a_development_version() -> None:
+    newest = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    released = newest[0] == declared_version()
+    assert released or (newest[0] == "Unreleased" and declared_version().endswith(".dev0"))
+    assert declared_version() not in newest[1:]
+
+
+def test_what_is_installed_tells_the_version_of_this_tree() -> None:
+    assert {version("ihsnet-triage"), program_version(), software_version()} == {
+        declared_version()
+    }, "install again: pip install --no-deps --editable ."
+
+
+def test_the_manifests_name_the_images_of_this_version() -> None:
+    manifests = (ROOT / "deploy" / "kubernetes").glob("*.yaml")
+    named = {
+        tag
+        for manifest in manifests
+        for tag in re.findall(r"ihsnet-triage-\w+:(\S+)", manifest.read_text())
+    }
+    assert named == {declared_version()}
 
 
 @pytest.mark.parametrize("extra", ["receiver", "worklist", "embedded"])
