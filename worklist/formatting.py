@@ -1,7 +1,7 @@
 """Text of the network made fit for a screen: times, ages and what a scanner wrote."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
@@ -54,6 +54,16 @@ def clock_time(time: str) -> str:
 def without_details(reason: str | None) -> str:
     """Take UIDs, sizes in bytes and scores out of a reason; the details have them."""
     return " ".join(DETAIL.sub("", printable(reason)).split()).strip(" ,;:")
+
+
+def without_repeats(lines: Iterable[str]) -> list[str]:
+    """Drop empty lines, and each that another one says too, alone or among more."""
+    kept: list[str] = []
+    for line in filter(None, lines):
+        if not any(line.lower() in other.lower() for other in kept):
+            kept = [other for other in kept if other.lower() not in line.lower()]
+            kept.append(line)
+    return kept
 
 
 def duration(seconds: float) -> str:

@@ -1,6 +1,6 @@
 """The list and the explanation as text for a terminal or a pipe."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, tzinfo
 from typing import Any
 
@@ -17,7 +17,14 @@ from worklist.explanation import (
     JobAccount,
     SeriesAccount,
 )
-from worklist.formatting import calendar_date, clock, duration, flatten, printable
+from worklist.formatting import (
+    calendar_date,
+    clock,
+    duration,
+    flatten,
+    printable,
+    without_repeats,
+)
 from worklist.queueing import name_place
 from worklist.wording import name_findings, name_level, wording_of
 
@@ -71,11 +78,10 @@ def list_cells(entry: Entry, zone: tzinfo = UTC) -> tuple[str, ...]:
     )
 
 
-def _reasons(entry: Entry) -> Iterable[str]:
+def _reasons(entry: Entry) -> Sequence[str]:
     note = wording_of(entry).note.rstrip(".")
     part = part_seen(entry.coverage)
-    said = (note, part, printable(entry.reason), printable(entry.priority_reason))
-    return dict.fromkeys(line for line in said if line)  # a reason often is said twice
+    return without_repeats((note, part, printable(entry.reason), printable(entry.priority_reason)))
 
 
 def print_explanation(explanation: Explanation, zone: tzinfo = UTC) -> None:

@@ -12,7 +12,7 @@ from schema.readers import DisagreementCause
 from schema.states import Level, Outcome, StudyState, urgency
 from worklist.coverage import part_seen
 from worklist.entries import Entry, FindingRow
-from worklist.formatting import without_details
+from worklist.formatting import without_details, without_repeats
 
 CAUTION = "Does not exclude hemorrhage."
 READ_NORMALLY = "Read in its normal place."
@@ -148,11 +148,7 @@ def summarise(entry: Entry) -> str:
     said = [part_seen(entry.coverage), note]
     if not (note and entry.state is not StudyState.DONE):
         said += [without_details(entry.priority_reason), without_details(entry.reason)]
-    lines: list[str] = []
-    for line in filter(None, said):
-        if not any(line.lower() in earlier.lower() for earlier in lines):
-            lines.append(line)
-    return ". ".join(line[:1].upper() + line[1:] for line in lines)
+    return ". ".join(line[:1].upper() + line[1:] for line in without_repeats(said))
 
 
 def name_level(priority: int) -> str:

@@ -8,6 +8,7 @@ from schema.states import Outcome, StudyState
 from tests.support.entries import ENTRY as PLAIN
 from worklist.coverage import Coverage
 from worklist.entries import Entry, FindingRow
+from worklist.text import list_cells
 from worklist.wording import (
     CAUSES,
     OUTCOMES,
@@ -107,6 +108,13 @@ def test_nothing_is_a_finding_that_would_be_written_as_zero() -> None:
 def test_a_reason_says_each_thing_once() -> None:
     twice = replace(ENTRY, reason="IPH 31.0 mL", priority=1, priority_reason="IPH 31.0 mL")
     assert summarise(replace(twice, outcome=Outcome.POSITIVE)) == "IPH 31.0 mL"
+
+
+def test_the_caution_of_none_found_is_said_once() -> None:
+    reason = "no hemorrhage found; does not exclude hemorrhage"
+    none_found = replace(done(Outcome.NEGATIVE), reason=reason, priority_reason=reason)
+    assert summarise(none_found) == "No hemorrhage found; does not exclude hemorrhage"
+    assert list_cells(none_found)[-1] == reason
 
 
 def test_uids_bytes_and_scores_stay_out_of_a_row() -> None:
