@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from receiver.access.peer_limits import PeerLimits
 from receiver.catalogue.intake import Catalogue
 from receiver.catalogue.share import Share
 from receiver.completeness.scp import announcements_taken
@@ -59,6 +60,8 @@ class Ending(threading.Event):
 
 def serve(settings: Settings, ending: Ending) -> None:
     """Keep the ports open until the end; keep house as soon as the database is there."""
+    if warning := PeerLimits.of(settings).warning:
+        log.warning(warning)
     make_private(settings.storage)
     require_contract(settings.storage)
     ensure_broker(settings)

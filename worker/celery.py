@@ -70,6 +70,7 @@ def _refuse_pools(sender: Any, **_: object) -> None:
         stop(SettingsError(f"celery --pool: {pool} cannot run this worker; use prefork"))
 
 
+@worker_init.connect  # delivery begins, and says so, before Celery asks for its log
 @setup_logging.connect
 def _set_up_log(**_: object) -> None:
     set_up_log(settings)

@@ -41,6 +41,17 @@ class PeerLimits:
         """Connections at a time, with or without an association."""
         return self.associations * CONNECTIONS_PER_ASSOCIATION
 
+    @property
+    def warning(self) -> str | None:
+        """Say in words that one peer can lock out all others; None where it cannot."""
+        if self.associations < self.in_all:
+            return None
+        return (
+            "one address may hold every association and lock all others out: "
+            f"TRIAGE_ASSOCIATIONS_PER_PEER ({self.associations}) is not below "
+            f"TRIAGE_MAX_ASSOCIATIONS ({self.in_all})"
+        )
+
 
 class PeerLimiter:
     """Counts each peer's connections and associations."""

@@ -1,6 +1,7 @@
 """How a worker starts: what it loads, which pools it refuses, who may command it."""
 
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,17 @@ service = make_service(settings, connect(settings))
 service.start()
 service.stop()
 print(*{name.partition(".")[0] for name in sys.modules})
+"""
+
+BEGIN = """
+from types import SimpleNamespace
+import worker.celery, worker.delivery.tasks
+from celery.signals import worker_init, worker_shutdown
+queues = SimpleNamespace(consume_from={"deliver": None})
+class Sender:
+    pool_cls, app = "solo", SimpleNamespace(amqp=SimpleNamespace(queues=queues))
+worker_init.send(Sender)
+worker_shutdown.send(None)
 """
 
 
@@ -45,6 +57,18 @@ def test_the_parent_of_a_pool_loads_neither_the_model_nor_what_it_does_not_send_
     loaded = set(done.stdout.splitlines()[-1].split())
     assert "celery" in loaded
     assert loaded.isdisjoint(HEAVY)
+
+
+def test_a_workers_first_line_is_one_like_the_others(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BEGIN],
+        env={"TRIAGE_BROKER_URL": "redis://127.0.0.1:1", "TRIAGE_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first = done.stderr.splitlines()[0]
+    assert re.fullmatch(r'timestamp=\S+Z level=info event="delivery runs" destinations=\[\]', first)
 
 
 @pytest.mark.parametrize("pool", ["gevent", "eventlet"])

@@ -8,6 +8,7 @@ import pytest
 from receiver.access.peer_limits import PeerLimiter, PeerLimits
 from receiver.access.shared_places import Bucket, SharedPlaces, make_places
 from receiver.protocol.rejection import LOCAL_LIMIT
+from schema.settings import Settings
 
 SCANNER, STRANGER = "10.1.2.3", "10.6.6.6"
 # Takes as many of a stranger's places as there are, says how many, and waits to be ended.
@@ -44,6 +45,21 @@ def descriptor() -> Iterator[int]:
 def limiter(descriptor: int, clock: Clock) -> PeerLimiter:
     limits = PeerLimits(associations=2, per_minute=6, in_all=3)
     return PeerLimiter(limits, SharedPlaces(descriptor), clock)
+
+
+@pytest.mark.parametrize(("of_one", "warns"), [(63, False), (64, True), (96, True)])
+def test_limits_by_which_one_address_locks_out_all_others_are_warned_of(
+    of_one: int, warns: bool
+) -> None:
+    warning = PeerLimits(of_one, 1200, in_all=64).warning
+    assert (warning is not None) is warns
+    if warning is not None:
+        assert f"TRIAGE_ASSOCIATIONS_PER_PEER ({of_one})" in warning
+        assert "TRIAGE_MAX_ASSOCIATIONS (64)" in warning
+
+
+def test_the_limits_that_are_shipped_need_no_warning() -> None:
+    assert PeerLimits.of(Settings(_env_file=None)).warning is None
 
 
 def test_a_peer_has_so_many_associations_at_a_time(limiter: PeerLimiter) -> None:
