@@ -28,7 +28,8 @@ def why_locked(engine: sa.Engine, error: sa.exc.DBAPIError) -> str | None:
     nothing = f"a lock was not to be had within {LOCK_WAIT_S} s, and nothing was changed"
     if holder is None:
         return f"{nothing}; run it again"
+    since = f"has had a transaction open for {holder.age_s:.0f} s"
     return (
-        f"{nothing}: a program on {holder.host} has had a transaction open for"
-        f" {holder.age_s:.0f} s; end that program, or SELECT pg_terminate_backend({holder.pid}), and run it again"
+        f"{nothing}: a program on {holder.host} {since};"
+        f" end it, or SELECT pg_terminate_backend({holder.pid}), and run this again"
     )
