@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
+from sqlalchemy import make_url
 
 from schema import broker, database
 from schema.canaries import describe_canary, read_canaries, without_canaries
@@ -14,6 +15,9 @@ from schema.monitoring.signs import forget_host
 from schema.operation import describe, read_operation
 from schema.settings import Settings, make_home, settings_or_exit, stop
 from schema.storage import is_there
+
+NEXT: Final = "start the parts of this release; python -m schema check says how they do"
+PAGE_ROLE: Final = "deploy/postgresql/page_role.sql, where the page has a role of its own; then "
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,11 +29,15 @@ app = typer.Typer(
 
 @app.command()
 def upgrade() -> None:
-    """Bring the database to the newest migration."""
+    """Bring the database to the newest migration, and say from which to which."""
+    settings = settings_or_exit()
     try:
-        database.upgrade(settings_or_exit())
+        done = database.upgrade(settings)
     except TriageError as error:
         stop(error)
+    name = make_url(settings.database).render_as_string(hide_password=True)
+    typer.echo(f"{name}: {_describe_upgrade(done)}")
+    typer.echo(f"next: {'' if settings.embedded else PAGE_ROLE}{NEXT}")
 
 
 @app.command()
@@ -70,6 +78,13 @@ def run_broker() -> None:
     settings = settings_or_exit()
     make_home(settings)
     raise typer.Exit(broker.keep_broker(settings))
+
+
+def _describe_upgrade(done: database.Upgrade) -> str:
+    if done.before == done.after:
+        return f"at revision {done.after}, nothing to do"
+    before = f"revision {done.before}" if done.before else "no tables"
+    return f"from {before} to revision {done.after}"
 
 
 def _probe_database(settings: Settings) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -165,7 +166,15 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
-def upgrade(settings: Settings) -> None:
+@dataclass(frozen=True)
+class Upgrade:
+    """From which revision to which tables were brought: the same where there was nothing to do."""
+
+    before: str | None
+    after: str | None
+
+
+def upgrade(settings: Settings) -> Upgrade:
     """Bring the tables to the newest migration; one process at a time. Newer ones stay as they are.
 
     Raises
@@ -174,27 +183,27 @@ def upgrade(settings: Settings) -> None:
         If the database does not answer, or is too new for this program.
     """
     if not settings.embedded:
-        _upgrade(settings)
-        return
+        return _upgrade(settings)
     make_home(settings)
     with FileLock(settings.home / "migration.lock"):
-        _upgrade(settings)
+        return _upgrade(settings)
 
 
-def _upgrade(settings: Settings) -> None:
+def _upgrade(settings: Settings) -> Upgrade:
     database = connect(settings)
     try:
         with database.engine.begin() as connection:
             if connection.dialect.name != SQLITE:  # whoever comes second finds it done
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(UPGRADE_LOCK)))
                 limit_lock_waits(connection)
-            found = _standing(connection)
+            found, before = _standing(connection), _revision(connection)
             if found is Standing.BEHIND:
                 config = alembic_config()
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
             elif found is Standing.TOO_NEW:
                 raise DatabaseUnavailableError(f"database: {found.value}")
+            return Upgrade(before, _revision(connection))
     except sa.exc.OperationalError as error:
         reason = why_locked(database.engine, error) or error.orig
         raise DatabaseUnavailableError(f"database: {reason}") from error
@@ -228,13 +237,17 @@ def standing(database: Database) -> Standing:
 
 def _standing(connection: sa.Connection) -> Standing:
     scripts = ScriptDirectory.from_config(alembic_config())
-    revision = MigrationContext.configure(connection).get_current_revision()
+    revision = _revision(connection)
     if revision == scripts.get_current_head():
         return Standing.CURRENT
     if revision is None or revision in {script.revision for script in scripts.walk_revisions()}:
         return Standing.BEHIND
     oldest = connection.scalar(sa.select(sa.func.max(Compatibility.oldest_program)))
     return Standing.NEWER if (oldest or 0) <= PROGRAM else Standing.TOO_NEW
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def require_fit(database: Database) -> None:

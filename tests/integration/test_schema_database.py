@@ -8,11 +8,13 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from schema import lock_waits
 from schema.database import (
     PROGRAM,
     Database,
+    Upgrade,
     alembic_config,
     connect,
     is_current,
@@ -39,9 +41,41 @@ def test_the_migrations_can_be_taken_back(database: Database) -> None:
     assert not is_current(database)
 
 
-def test_a_second_upgrade_changes_nothing(settings: Settings, database: Database) -> None:
-    upgrade(settings)
+def test_an_upgrade_tells_from_which_revision_to_which_and_a_second_changes_nothing(
+    settings: Settings, database: Database
+) -> None:
+    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    assert upgrade(settings) == Upgrade(head, head)
     assert is_current(database)
+    with database.engine.begin() as connection:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+    assert upgrade(settings) == Upgrade("0001", head)
+
+
+def test_an_upgrade_names_the_database_without_its_password_and_what_comes_next(
+    new_postgresql_url: str, tmp_path: Path
+) -> None:
+    url = sa.make_url(new_postgresql_url).set(password="sesame")  # the server asks for none
+    given = {"TRIAGE_DATABASE_URL": url.render_as_string(hide_password=False)}
+
+    def said() -> list[str]:
+        ended = subprocess.run(
+            [sys.executable, "-m", "schema", "upgrade"],
+            env=os.environ | given | {"TRIAGE_HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return ended.stdout.splitlines()
+
+    named = url.render_as_string(hide_password=True)
+    first, then = said()
+    assert first.startswith(f"{named}: from no tables to revision ")
+    assert "page_role.sql" in then
+    assert then.endswith("python -m schema check says how they do")
+    assert said() == [f"{named}: at revision {first[-4:]}, nothing to do", then]
 
 
 def test_times_come_back_as_utc(database: Database) -> None:
