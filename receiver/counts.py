@@ -9,7 +9,7 @@ import shutil
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
@@ -17,6 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from schema.dicom import DimseStatus
 from schema.settings import Settings
 
+T = TypeVar("T")
 COUNTS: Final = "metrics"
 VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 ACCEPTED: Final = "accepted"
@@ -25,9 +26,10 @@ DIMSE: Final = "C-STORE"
 STOW: Final = "STOW-RS"
 STORED: Final = DimseStatus.SUCCESS
 
-MOST_TITLES: Final = 50  # in one process
+MOST_CALLERS: Final = 50  # in one process
 OTHERS: Final = "(others)"
-_titles: set[str] = set()
+_callers: set[tuple[str, str]] = set()
+_peers: set[str] = set()  # of those whose titles are too many
 _lock = threading.Lock()
 
 ASSOCIATIONS: Final = Counter(
@@ -37,7 +39,7 @@ OPEN_ASSOCIATIONS: Final = Gauge(
     "triage_associations_open", "Associations that are open now", multiprocess_mode="livesum"
 )
 REJECTIONS: Final = Counter(
-    "triage_rejections", "Associations that were rejected", ["reason", "calling_ae"]
+    "triage_rejections", "Associations that were rejected", ["reason", "calling_ae", "peer"]
 )
 CONNECTIONS_REFUSED: Final = Counter(
     "triage_connections_refused", "Connections hung up on because the peer had too many"
@@ -50,13 +52,25 @@ OBJECTS: Final = Counter(
 OBJECT_BYTES: Final = Counter("triage_object_bytes", "Bytes of datasets that were stored")
 
 
-def count_rejection(reason: str, calling_ae: str) -> None:
-    """Count an association that was rejected; a caller may call itself something new each time."""
+def count_rejection(reason: str, calling_ae: str, peer: str) -> None:
+    """Count an association that was rejected, by its calling AE title and its address."""
     with _lock:
-        if calling_ae not in _titles and len(_titles) >= MOST_TITLES:
-            calling_ae = OTHERS
-        _titles.add(calling_ae)
-    REJECTIONS.labels(reason, calling_ae).inc()
+        caller = _bounded(calling_ae, peer)
+    REJECTIONS.labels(reason, *caller).inc()
+
+
+def _bounded(calling_ae: str, peer: str) -> tuple[str, str]:
+    """Name a caller; one may call itself something new each time, but not from a new address."""
+    if _takes_in(_callers, (calling_ae, peer)):
+        return calling_ae, peer
+    return OTHERS, peer if _takes_in(_peers, peer) else OTHERS
+
+
+def _takes_in(known: set[T], new: T) -> bool:
+    if new not in known and len(known) >= MOST_CALLERS:
+        return False
+    known.add(new)
+    return True
 
 
 def count_object(way: str, status: int, size_bytes: int) -> None:
@@ -87,11 +101,13 @@ def forget_process(settings: Settings, process_id: int) -> None:
     mark_process_dead(process_id, str(counts_folder(settings)))  # type: ignore[no-untyped-call]
 
 
-def read_rejections(folder: Path) -> dict[tuple[str, str], int]:
-    """Sum up what all processes rejected since they began, by reason and calling AE title."""
+def read_rejections(folder: Path) -> dict[tuple[str, str, str], int]:
+    """Sum up what all processes rejected, by reason, calling AE title and peer."""
     collector = MultiProcessCollector(CollectorRegistry(), str(folder))  # type: ignore[no-untyped-call]
     return {
-        (sample.labels["reason"], sample.labels["calling_ae"]): int(sample.value)
+        (sample.labels["reason"], sample.labels["calling_ae"], sample.labels["peer"]): int(
+            sample.value
+        )
         for family in collector.collect()  # type: ignore[no-untyped-call]
         if family.name == "triage_rejections"
         for sample in family.samples

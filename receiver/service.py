@@ -13,7 +13,7 @@ from receiver.catalogue.share import Share
 from receiver.completeness.scp import announcements_taken
 from receiver.inbox import Inbox
 from receiver.metrics import receiver_life, serve_metrics
-from receiver.periodic.steps import receiver_steps
+from receiver.periodic.steps import REJECTIONS, receiver_steps
 from receiver.periodic.sweeper import Step, Sweeper
 from receiver.processes.listeners import begin_again
 from receiver.processes.pool import AcceptorPool
@@ -87,6 +87,7 @@ def serve(settings: Settings, ending: Ending) -> None:
         life.stop()
     sweeper.join()
     if is_ready:
+        sweeper.run_once(REJECTIONS)  # of the acceptors' last seconds
         take_in_the_last(settings, database, presence)
     presence.leave()
     log.info("receiver stopped")

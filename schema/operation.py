@@ -119,7 +119,8 @@ def describe(operation: Operation) -> Iterator[tuple[str, str]]:
     yield "received", f"last image {ago(last.at)}{sender}" if last else "nothing that is still here"
     for refused, count in operation.rejections:
         by = f", by {refused.calling_ae}" if refused.calling_ae else ""
-        yield "rejected", f"{count} x {refused.reason}{by}"
+        peer = f" from {refused.peer}" if refused.peer else ""
+        yield "rejected", f"{count} x {refused.reason}{by}{peer}"
     if not operation.rejections:
         yield "rejected", "no association in the last hour"
     yield from _describe_late(operation.studies, ago)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
-from receiver.protocol.rejection import CALLED_AE, CALLING_AE, CERTIFICATE, Rejection
+from receiver.protocol.rejection import CALLED_AE, CALLING_AE, CERTIFICATE, ELSEWHERE, Rejection
 from schema.callers import Caller, is_allowed
 from schema.settings import Settings
 
@@ -55,11 +55,15 @@ def refuse(request: AssociationRequest, rules: AccessRules) -> Rejection | None:
     The caller is checked first: a stranger does not learn which title would have been right.
     """
     if not is_allowed(rules.callers, request.calling_ae, plain_address(request.address)):
-        return CALLING_AE
+        return ELSEWHERE if _is_named(rules.callers, request.calling_ae) else CALLING_AE
     name = rules.certificates.get(request.calling_ae)
     if name is not None and name not in request.certificate_names:
         return CERTIFICATE
     return None if request.called_ae in rules.ae_titles else CALLED_AE
+
+
+def _is_named(callers: Sequence[Caller], calling_ae: str) -> bool:
+    return any(caller.ae_title == calling_ae for caller in callers)
 
 
 def plain_address(address: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from receiver.access.shared_places import SharedPlaces
-from receiver.protocol.rejection import LOCAL_LIMIT, Rejection
+from receiver.protocol.rejection import FULL, LOCAL_LIMIT, TOO_FAST, Rejection
 from schema.settings import Settings
 
 # An association that is one too many is told so (PS3.8 table 9-21); for that, its request has to be
@@ -87,11 +87,13 @@ class PeerConnection:
 
     def refuse(self) -> Rejection | None:
         """Say why an association on it would be one too many, or None; then it is counted."""
-        if not self._is_within_the_limit() or self._limiter.is_too_fast(self._peer):
+        if not self._is_within_the_limit():
             return LOCAL_LIMIT
+        if self._limiter.is_too_fast(self._peer):
+            return TOO_FAST
         limits, places = self._limiter.limits, self._limiter.places
         self._in_all = places.take(EVERYBODY, limits.in_all)
-        return LOCAL_LIMIT if self._in_all is None else None
+        return FULL if self._in_all is None else None
 
     def close(self) -> None:
         """Count it no more."""

@@ -73,6 +73,7 @@ class Association:
         self._secure = secure
         self._reader = PduReader(connection)
         self._stopped = False
+        self._log = log.bind(peer=address)  # and the titles, as soon as they are known
 
     def run(self) -> None:
         """Negotiate, serve and end the association; no error of the peer leaves this."""
@@ -82,12 +83,12 @@ class Association:
             if request is not None and self._serve(request):
                 self._await_close()
         except ProtocolError as error:
-            log.warning("association aborted", peer=self.address, reason=str(error))
+            self._log.warning("association aborted", reason=str(error))
             self._abort(error.reason)
         except ConnectionLostError as error:
             if self._stopped:
                 self._abort(AbortReason.NOT_SPECIFIED)
-            log.debug("connection over", peer=self.address, reason=str(error))
+            self._log.debug("connection over", reason=str(error))
         finally:
             self._connection.close()
 
@@ -110,8 +111,8 @@ class Association:
             self._connection = self._secure(self._connection)
         except OSError as error:
             ASSOCIATIONS.labels(TLS_REFUSED).inc()
-            count_rejection(TLS_REFUSED, "")  # nobody said yet who calls
-            log.warning("TLS refused", peer=self.address, reason=str(error))
+            count_rejection(TLS_REFUSED, "", self.address)  # nobody said yet who calls
+            self._log.warning("TLS refused", reason=str(error))
             raise ConnectionLostError(str(error)) from error
         self._reader = PduReader(self._connection)
 
@@ -125,10 +126,15 @@ class Association:
         if header.type != PduType.A_ASSOCIATE_RQ:
             raise ProtocolError(f"{header.type.name} first", AbortReason.UNEXPECTED_PDU)
         request = decode_request(body)
+        self._log = self._log.bind(
+            calling_ae=request.calling_ae_title.strip(), called_ae=request.called_ae_title.strip()
+        )
         rejection = self._admit(self, request)
         if rejection is None:
             return request
-        log.warning("association rejected", peer=self.address, reason=rejection.reason)
+        self._log.warning(
+            "association rejected", reason=rejection.reason, put_right=rejection.put_right
+        )
         self._send(encode_reject(rejection))
         self._await_close()
         return None

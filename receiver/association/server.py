@@ -152,7 +152,7 @@ class StorageScp:
         if rejection is None:
             self._establish(association)
         else:
-            count_rejection(rejection.reason, request.calling_ae)
+            count_rejection(rejection.reason, request.calling_ae, request.address)
         ASSOCIATIONS.labels(ACCEPTED if rejection is None else rejection.reason).inc()
         return rejection
 

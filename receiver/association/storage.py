@@ -11,7 +11,7 @@ from receiver.inbox import AssociationFolder, Inbox, IncomingObject
 from receiver.protocol.dimse import Command, Operation, Tag, encode_response
 from receiver.protocol.failure_statuses import SopClassNotSupportedError, status_of
 from receiver.protocol.file_meta import encode_file_meta
-from receiver.protocol.identity import read_identity, require_match, require_uid
+from receiver.protocol.identity import is_uid, read_identity, require_match, require_uid
 from receiver.protocol.negotiation import AcceptedContext
 from schema.dicom import DimseStatus
 from schema.errors import TriageError, describe
@@ -100,6 +100,18 @@ class StorageService:
         )
         incoming.keep(request.priority)
 
+    def describe(self, request: Command) -> dict[str, str]:
+        """Name an object and its sender for the log: UIDs, titles and an address, no patient."""
+        uids = {
+            "sop_class_uid": request.uid(Tag.AFFECTED_SOP_CLASS_UID),
+            "sop_instance_uid": request.uid(Tag.AFFECTED_SOP_INSTANCE_UID),
+        }
+        return {
+            "peer": self._delivery.peer,
+            "calling_ae": self._delivery.calling_ae,
+            "called_ae": self._delivery.called_ae,
+        } | {name: uid if is_uid(uid) else "not a UID" for name, uid in uids.items()}
+
     def close(self) -> None:
         """Note that the association is over, in whatever way."""
         if self._folder is not None:
@@ -153,8 +165,8 @@ class StoreOperation:
             self.abandon()
             self._status = status_of(error)
             self._comment = str(error) if isinstance(error, TriageError) else type(error).__name__
-            _log_refusal(self._status, error)
+            self._log_refusal(describe(error))
 
-
-def _log_refusal(status: DimseStatus, error: Exception) -> None:
-    log.error("object refused", status=f"0x{status:04X}", reason=describe(error))
+    def _log_refusal(self, reason: str) -> None:
+        named = self._service.describe(self._request)
+        log.error("object refused", status=f"0x{self._status:04X}", reason=reason, **named)

@@ -102,7 +102,14 @@ class AnnouncementScp:
         )
         rejection = refuse(request, self._rules)
         if rejection is not None:
-            log.warning("association rejected", peer=request.address, reason=rejection.reason)
+            log.warning(
+                "association rejected",
+                peer=request.address,
+                calling_ae=request.calling_ae,
+                called_ae=request.called_ae,
+                reason=rejection.reason,
+                put_right=rejection.put_right,
+            )
             assoc.acse.send_reject(rejection.result, rejection.source, rejection.diagnostic)
             assoc.kill()  # waits until the A-ASSOCIATE-RJ is out; else the peer sees an abort
 

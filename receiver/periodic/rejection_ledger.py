@@ -12,7 +12,7 @@ class RejectionLedger:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._folder = counts_folder(settings)
         self._database = database
-        self._written: dict[tuple[str, str], int] = {}
+        self._written: dict[tuple[str, str, str], int] = {}
 
     def write(self) -> int:
         """Write what is new; return how many rejections."""

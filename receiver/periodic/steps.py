@@ -28,6 +28,7 @@ CATALOGUE: Final = "catalogue"
 PLAN: Final = "plan"
 DISPATCH: Final = "dispatch"
 HOUSEKEEPING: Final = "housekeeping"
+REJECTIONS: Final = "rejections"
 CATALOGUE_PAUSE_S: Final = 0.25  # a row follows its file within a second, however busy we are
 COUNTS_S: Final = 10.0
 MINUTE_S: Final = 60.0
@@ -63,7 +64,7 @@ def _every_receiver(
     # Only its own host sees that a worker has ended.
     yield Step("orphans", DISPATCH, settings.sweep_s, lambda: release_orphans(database))
     yield Step("certificate", HOUSEKEEPING, DAY_S, CertificateWatch(settings).look)
-    yield Step("rejections", "rejections", COUNTS_S, RejectionLedger(settings, database).write)
+    yield Step(REJECTIONS, REJECTIONS, COUNTS_S, RejectionLedger(settings, database).write)
 
 
 def _leader(settings: Settings, database: Database) -> Iterator[Step]:

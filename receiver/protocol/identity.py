@@ -48,8 +48,13 @@ def require_uid(name: str, value: str) -> None:
     UnreadableObjectError
         If it is empty, longer than 64 characters or holds anything but digits and dots.
     """
-    if len(value) > UID_MAX_LENGTH or not UID_PATTERN.fullmatch(value):
+    if not is_uid(value):
         raise UnreadableObjectError(f"{name} is not a UID")
+
+
+def is_uid(value: str) -> bool:
+    """Say whether a value is a UID, and so may be told: what is none could be a name."""
+    return len(value) <= UID_MAX_LENGTH and UID_PATTERN.fullmatch(value) is not None
 
 
 def read_identity(head: Callable[[int], bytes], length: int, transfer_syntax_uid: str) -> Identity:

@@ -1,7 +1,7 @@
-"""Associations that were rejected, by hour, reason and calling AE title; kept a week."""
+"""Associations that were rejected, by hour, reason, calling AE title and address; kept a week."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -13,9 +13,10 @@ from schema.database import SQLITE, read_clock
 from schema.tables import Rejection
 
 KEPT: Final = timedelta(days=7)
-MOST_AN_HOUR: Final = 200  # reasons and titles; a scan of the port must not fill the table
+MOST_AN_HOUR: Final = 200  # callers and their reasons; a scan of the port must not fill the table
 OTHERS: Final = "(others)"
 RECENT: Final = timedelta(hours=1)
+REFUSED: Final = (Rejection.reason, Rejection.calling_ae, Rejection.peer)
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Refused:
 
     reason: str
     calling_ae: str
+    peer: str
 
 
 def add_rejections(session: Session, counts: Mapping[Refused, int]) -> None:
@@ -33,41 +35,45 @@ def add_rejections(session: Session, counts: Mapping[Refused, int]) -> None:
     session.execute(delete(Rejection).where(Rejection.hour < now - KEPT))
     known = _known(session, hour)
     for refused, count in counts.items():
-        if refused not in known and len(known) >= MOST_AN_HOUR:
-            refused = Refused(refused.reason, OTHERS)
-        known.add(refused)
-        _add(session, hour, refused, count)
+        named = _bounded(refused, known)
+        known.add(named)
+        _add(session, hour, named, count)
 
 
 def read_rejections(session: Session, since: datetime, most: int) -> Sequence[tuple[Refused, int]]:
-    """Sum up by reason and title what was rejected in the hours that reach beyond `since`."""
+    """Sum up by reason and caller what was rejected in the hours that reach beyond `since`."""
     total = func.sum(Rejection.count)
     counted = (
-        select(Rejection.reason, Rejection.calling_ae, total)
+        select(*REFUSED, total)
         .where(Rejection.hour > since - RECENT)
-        .group_by(Rejection.reason, Rejection.calling_ae)
-        .order_by(total.desc(), Rejection.reason, Rejection.calling_ae)
+        .group_by(*REFUSED)
+        .order_by(total.desc(), *REFUSED)
         .limit(most)
     )
-    return [(Refused(reason, ae), int(count)) for reason, ae, count in session.execute(counted)]
+    return [(Refused(*refused), int(count)) for *refused, count in session.execute(counted)]
 
 
 def _known(session: Session, hour: datetime) -> set[Refused]:
-    rows = session.execute(
-        select(Rejection.reason, Rejection.calling_ae).where(Rejection.hour == hour)
-    )
+    rows = session.execute(select(*REFUSED).where(Rejection.hour == hour))
     return {Refused(*row) for row in rows}
+
+
+def _bounded(refused: Refused, known: set[Refused]) -> Refused:
+    """Give up a caller's title where there are too many, and then its address."""
+    untitled = replace(refused, calling_ae=OTHERS)
+    for named, most in ((refused, MOST_AN_HOUR), (untitled, 2 * MOST_AN_HOUR)):
+        if named in known or len(known) < most:
+            return named
+    return replace(untitled, peer=OTHERS)
 
 
 def _add(session: Session, hour: datetime, refused: Refused, count: int) -> None:
     """Add to a row, or make it; several receivers may do so at once."""
     insert = sqlite.insert if session.get_bind().dialect.name == SQLITE else postgresql.insert
-    row = insert(Rejection).values(
-        hour=hour, reason=refused.reason, calling_ae=refused.calling_ae, count=count
-    )
+    row = insert(Rejection).values(hour=hour, **vars(refused), count=count)
     session.execute(
         row.on_conflict_do_update(
-            index_elements=["hour", "reason", "calling_ae"],
+            index_elements=["hour", "reason", "calling_ae", "peer"],
             set_={"count": Rejection.count + row.excluded.count},
         )
     )

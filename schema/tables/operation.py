@@ -33,10 +33,11 @@ class Rejection(Base):
     """How many associations of one caller were rejected for one reason in one hour."""
 
     __tablename__ = "rejection"
-    __table_args__ = (UniqueConstraint("hour", "reason", "calling_ae"),)
+    __table_args__ = (UniqueConstraint("hour", "reason", "calling_ae", "peer"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     hour: Mapped[datetime]  # its begin
     reason: Mapped[str] = mapped_column(String(64))
     calling_ae: Mapped[str] = mapped_column(String(16))
+    peer: Mapped[str] = mapped_column(String(64), server_default="")  # its address
     count: Mapped[int]

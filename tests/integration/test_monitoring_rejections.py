@@ -1,5 +1,6 @@
 """Whom the acceptors turned away: counted by them, written by the receiver, kept a week."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -20,26 +21,37 @@ from schema.tables import Rejection
 from tests.support.receivers import acceptors, echo_once
 
 UNKNOWN = "calling AE title not recognised"
-CT9 = Refused(UNKNOWN, "CT9")
+CT9 = Refused(UNKNOWN, "CT9", "10.1.2.9")
 
 
 def test_rejections_add_up_by_reason_and_caller(database: Database) -> None:
+    too_many = Refused("local limit exceeded", "CT1", "10.1.2.1")
+    elsewhere = replace(CT9, peer="10.1.3.9")
     with database.transaction() as session:
-        add_rejections(session, {CT9: 2, Refused("local limit exceeded", "CT1"): 1})
-        add_rejections(session, {CT9: 3})
+        add_rejections(session, {CT9: 2, too_many: 1})
+        add_rejections(session, {CT9: 3, elsewhere: 2})
         found = read_rejections(session, read_clock(session) - timedelta(hours=1), 10)
-    assert found == [(CT9, 5), (Refused("local limit exceeded", "CT1"), 1)]
+    assert found == [(CT9, 5), (elsewhere, 2), (too_many, 1)]
 
 
-def test_a_scan_with_ever_new_titles_does_not_fill_the_table(database: Database) -> None:
+def test_a_scan_with_ever_new_titles_does_not_fill_the_table_and_its_address_is_told(
+    database: Database,
+) -> None:
+    titles = (f"X{number}" for number in range(2 * MOST_AN_HOUR))
     with database.transaction() as session:
-        add_rejections(
-            session, {Refused(UNKNOWN, f"X{number}"): 1 for number in range(2 * MOST_AN_HOUR)}
-        )
+        add_rejections(session, {Refused(UNKNOWN, title, "10.6.6.6"): 1 for title in titles})
         rows = session.scalar(select(func.count(Rejection.id)))
-        others = session.scalar(select(Rejection.count).where(Rejection.calling_ae == OTHERS))
+        others = session.scalars(select(Rejection).where(Rejection.calling_ae == OTHERS)).one()
     assert rows == MOST_AN_HOUR + 1
-    assert others == MOST_AN_HOUR
+    assert (others.count, others.peer) == (MOST_AN_HOUR, "10.6.6.6")
+
+
+def test_a_scan_from_ever_new_addresses_does_not_fill_it_either(database: Database) -> None:
+    callers = {Refused(UNKNOWN, f"X{n}", f"10.6.{n >> 8}.{n & 255}"): 1 for n in range(600)}
+    with database.transaction() as session:
+        add_rejections(session, callers)
+        assert session.scalar(select(func.count(Rejection.id))) == 2 * MOST_AN_HOUR + 1
+        assert session.scalar(select(func.sum(Rejection.count))) == len(callers)
 
 
 def test_old_rejections_are_not_told_and_go_after_a_week(database: Database) -> None:
@@ -71,5 +83,5 @@ def test_what_the_acceptors_turn_away_is_written_once(
         assert ledger.write() == 1
     with database.reading() as session:
         found = read_rejections(session, read_clock(session) - timedelta(hours=1), 10)
-    assert found == [(CT9, 4)]
+    assert found == [(replace(CT9, peer="127.0.0.1"), 4)]
     assert counts_folder(settings).is_dir()

@@ -20,6 +20,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     ModalityPerformedProcedureStep,
     StudyRootQueryRetrieveInformationModelFind,
 )
+from structlog.testing import capture_logs
 
 from receiver.completeness.evidence import read_evidence, receiving
 from receiver.completeness.find_counts import Counter, CountUnavailableError, Question, ask
@@ -223,8 +224,11 @@ def test_what_is_no_uid_is_refused(announcements: int, database: Database) -> No
 
 
 def test_a_stranger_announces_nothing(announcements: int) -> None:
-    with announcing(announcements, "STRANGER") as assoc:
+    with capture_logs() as lines, announcing(announcements, "STRANGER") as assoc:
         assert assoc.is_rejected
+    (line,) = [line for line in lines if line["event"] == "association rejected"]
+    assert (line["calling_ae"], line["peer"]) == ("STRANGER", "127.0.0.1")
+    assert line["put_right"] == "add calling_ae@peer to TRIAGE_CALLERS"
 
 
 # --- counts ---------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ def test_the_page_sums_what_all_processes_counted(settings: Settings, database: 
     assert found["triage_associations_open", ""] == 0
     assert found["triage_storage_free_bytes", ""] > 0
     assert found["triage_storage_up", ""] == 1
-    assert found["triage_rejections_total", "CT9 calling AE title not recognised"] == 3
+    assert found["triage_rejections_total", "127.0.0.1 CT9 calling AE title not recognised"] == 3
     pages.close()
 
 

@@ -87,9 +87,11 @@ def test_a_worker_that_stopped_says_why_and_other_parts_are_named_too(database: 
 
 def test_who_was_rejected_in_the_last_hour_is_named_with_the_reason(database: Database) -> None:
     with database.transaction() as session:
-        add_rejections(session, {Refused("calling AE title not recognised", "CT9"): 12})
+        add_rejections(session, {Refused("calling AE title not recognised", "CT9", "10.1.2.9"): 12})
         session.flush()
-        assert said(session)["rejected"] == ["12 x calling AE title not recognised, by CT9"]
+        assert said(session)["rejected"] == [
+            "12 x calling AE title not recognised, by CT9 from 10.1.2.9"
+        ]
 
 
 def test_a_late_study_is_named_by_its_key_and_no_patient(database: Database) -> None:
