@@ -13,6 +13,7 @@ import numpy.typing as npt
 from schema.errors import PermanentError, UnsuitableSeriesError
 from schema.hemorrhage_subtypes import Claim
 from worker.findings import Finding, measure
+from worker.forms import FOR_THE_PAGE, Forms
 from worker.header import length_mm
 from worker.look.marks import marks, refusal
 from worker.look.series_look import Look, look
@@ -20,7 +21,7 @@ from worker.objects.statement import Statement
 from worker.objects.writing import Written, write_objects
 from worker.priority import Priority, prioritise
 from worker.rules import Rules
-from worker.segmentation import SegmentationType, WrittenObject
+from worker.segmentation import WrittenObject
 from worker.slices import Decoder, SourceSeries, read_series
 from worker.strip import key_picture, slice_values
 
@@ -160,7 +161,7 @@ def analyse(
     folder: Path,
     decoder: Decoder | None = None,
     previous: Path | None = None,
-    forms: Sequence[SegmentationType] = ("BINARY",),
+    forms: Forms = FOR_THE_PAGE,
     ahead: Ahead | None = None,
 ) -> Analysis:
     """Analyse one series.
@@ -180,7 +181,7 @@ def analyse(
     previous
         The report of the revision before, which the new one replaces.
     forms
-        How masks are written, see `write_segmentation`.
+        Which forms of the result are written.
     ahead
         What may have prepared this series, and is to prepare the next.
 

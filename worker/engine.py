@@ -52,7 +52,7 @@ class Engine:
         self._decoders = Decoders(settings.decode_memory_mb, settings.decode_limit_s)
         most_mb = prefetch_mb(settings, self._predictor.device.type)
         self._prefetch = Prefetch(self._decoders, most_mb)
-        self._forms = load_destinations(settings.destinations).segmentation_types
+        self._forms = load_destinations(settings.destinations).forms
 
     def analyse(
         self,

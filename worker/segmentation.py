@@ -25,6 +25,7 @@ from schema.hemorrhage_subtypes import (
     Subtype,
 )
 from worker.durable import write_once
+from worker.forms import SegmentationType
 from worker.header import restore_name, without_name
 from worker.orientation import with_shared_orientation
 from worker.slices import SourceSeries
@@ -62,7 +63,7 @@ class Algorithm:
 
 
 # (0062,0001): a frame for each segment of each slice, or a segment number for each pixel.
-SegmentationType = Literal["BINARY", "LABELMAP"]
+
 # Whom an object may be sent to: everybody; who takes overlays; of these, who asked for label maps
 # instead of binary masks; who takes no overlay.
 Audience = Literal["all", "full", "labelmap", "triage"]

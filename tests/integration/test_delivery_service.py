@@ -24,7 +24,7 @@ from tests.support.outbox import Outbox
 from tests.support.phantoms import FEW_MM, Phantom
 from tests.support.processes import free_port, wait_for
 from tests.support.rows import add_job, add_series, add_study
-from worker.delivery.claims import Ledger, claim
+from worker.delivery.claims import LEASE, Ledger, claim
 from worker.delivery.confirming import take_unconfirmed
 from worker.delivery.counts import DELIVERY_SECONDS
 from worker.delivery.destinations import NOWHERE, DicomDestination
@@ -150,6 +150,19 @@ def test_what_waits_for_an_hour_that_a_clock_jumped_forward_and_back_is_due_at_o
     assert [row.id for row in take_unconfirmed(database, pacs)] == [sent.id]
     assert take_unconfirmed(database, pacs) == ()
     assert [row.id for row in claim(database, ris)] == [sending.id]
+
+
+def test_a_lease_that_was_extended_after_our_transaction_began_is_left_alone(
+    settings: Settings, database: Database
+) -> None:
+    box = outbox(settings, database)
+    box.add("1.2.840.1", kinds=("KO",))
+    pacs = box.places.named("PACS")
+    assert len(claim(database, pacs)) == 1
+    with database.transaction() as session:
+        newer = read_clock(session) + LEASE + timedelta(seconds=5)
+        session.execute(update(Delivery).values(lease_until=newer))
+    assert claim(database, pacs) == ()
 
 
 def test_the_most_urgent_study_is_claimed_first(settings: Settings, database: Database) -> None:

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from tests.support.phantoms import EMERGENCY, Phantom, write
 from tests.support.statements import write_all
 from tests.support.validators import object_errors, study_errors
+from worker.forms import Forms
 from worker.slices import read_series
 
 pytestmark = pytest.mark.slow  # a hundred objects, each through the validators
@@ -83,7 +84,8 @@ def cases() -> list[object]:
 def test_every_object_of_a_drawn_study_is_valid(number: int, tmp_path: Path) -> None:
     draw = random.Random(number)
     sent = write(as_sent(draw, phantom(draw)), tmp_path / "in")
-    written = write_all(read_series(sent), tmp_path / "out", ("BINARY", "LABELMAP"))
+    forms = Forms(("BINARY", "LABELMAP"), unlocated_report=True)
+    written = write_all(read_series(sent), tmp_path / "out", forms)
     assert written.refused == []
     paths = [written.path for written in written.objects]
     assert {written.kind for written in written.objects} == {"SEG", "SR", "SC", "KO"}

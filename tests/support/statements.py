@@ -1,6 +1,5 @@
 """Statements and objects of phantoms, for tests of what leaves the system."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +8,13 @@ import numpy.typing as npt
 from schema.hemorrhage_subtypes import ANY, KEYS, Claim
 from schema.states import Outcome
 from worker.findings import measure
+from worker.forms import Forms
 from worker.objects.statement import Statement
 from worker.objects.writing import Written, write_objects
-from worker.segmentation import SegmentationType
 from worker.slices import SourceSeries
 
 SHA256 = "ab" * 32
+EVERY_REPORT = Forms(unlocated_report=True)
 SCORES = dict.fromkeys((ANY, *KEYS), 0.75)
 
 
@@ -45,7 +45,7 @@ def statement_of(
 def write_all(
     series: SourceSeries,
     folder: Path,
-    forms: Sequence[SegmentationType] = ("BINARY",),
+    forms: Forms = EVERY_REPORT,
     **values: object,
 ) -> Written:
     """Write every object of a phantom with a bleed."""

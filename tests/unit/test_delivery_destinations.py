@@ -7,6 +7,7 @@ import pytest
 from schema.errors import SettingsError
 from worker.delivery.archive import LABEL_MAP, stored_classes
 from worker.delivery.destinations import NOWHERE, DicomDestination, load_destinations
+from worker.forms import Forms
 
 GOOD = """
 [destinations.PACS]
@@ -77,7 +78,7 @@ def test_an_archive_that_asks_for_label_maps_gets_no_binary_masks(tmp_path: Path
     text = f"[destinations.P]\n{archive}[destinations.O]\n{archive}segmentation='LABELMAP'\n"
     loaded = load(tmp_path, text)
     binary, labelled = loaded.destinations
-    assert loaded.segmentation_types == ("BINARY", "LABELMAP")
+    assert loaded.forms == Forms(("BINARY", "LABELMAP"))
     assert [binary.takes("SEG", kind) for kind in ("full", "labelmap")] == [True, False]
     assert [labelled.takes("SEG", kind) for kind in ("full", "labelmap")] == [False, True]
     assert labelled.takes("SR", "full")
@@ -87,4 +88,12 @@ def test_an_archive_that_asks_for_label_maps_gets_no_binary_masks(tmp_path: Path
 def test_masks_are_written_as_label_maps_only_where_one_is_sent(tmp_path: Path) -> None:
     archive = "kind='dicom'\nhost='x'\nport=104\nae_title='PACS'\nsegmentation='LABELMAP'\n"
     text = f"[destinations.P]\n{archive}profile='triage-only'\n"
-    assert load(tmp_path, text).segmentation_types == ("BINARY",)
+    assert load(tmp_path, text).forms.segmentations == ("BINARY",)
+
+
+def test_a_report_without_places_is_written_only_where_one_is_sent(tmp_path: Path) -> None:
+    archive = "[destinations.P]\nkind='dicom'\nhost='x'\nport=104\nae_title='PACS'\n"
+    assert not load(tmp_path, archive).forms.unlocated_report
+    assert load(tmp_path, f"{archive}profile='triage-only'\n").forms.unlocated_report
+    keys_alone = f"{archive}profile='triage-only'\nobjects=['SC']\n"
+    assert not load(tmp_path, keys_alone).forms.unlocated_report

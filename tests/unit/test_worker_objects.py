@@ -15,6 +15,7 @@ from schema.states import Outcome
 from tests.support.phantoms import FEW_MM, Phantom
 from tests.support.statements import bleed, statement_of, write_all
 from tests.support.validators import object_errors
+from worker.forms import Forms
 from worker.objects import check
 from worker.objects.author import Source
 from worker.objects.check import masks_by_slice
@@ -130,7 +131,7 @@ def test_a_label_map_holds_the_same_masks_and_is_for_who_asked_for_it(
     series: SourceSeries, tmp_path: Path
 ) -> None:
     labels = bleed(series)
-    forms = ("BINARY", "LABELMAP")
+    forms = Forms(("BINARY", "LABELMAP"))
     written = write_objects(series, labels, statement_of(series, labels), tmp_path, forms=forms)
     (binary,), (label_map,) = of(written, "SEG", "full"), of(written, "SEG", "labelmap")
     masks = [masks_by_slice(dcmread(seg.path), series.volume) for seg in (binary, label_map)]

@@ -31,6 +31,8 @@ from worker.delivery.destinations import Destination as Target
 log = structlog.get_logger()
 
 LEASE: Final = timedelta(seconds=120)  # above every timeout of one object
+# A row may have been written after our transaction began, with a clock that is so much newer.
+OTHER_CLOCKS: Final = timedelta(seconds=60)
 BATCH: Final = 32  # objects of one study that share an association
 
 
@@ -69,14 +71,14 @@ def is_resting(session: Session, target: Target, now: datetime) -> bool:
     row = session.get(Destination, target.name)
     if row is None or row.held or row.open_until is None:
         return row is not None and row.held
-    return now < row.open_until <= now + timedelta(seconds=target.probe_s)
+    return now < row.open_until <= now + timedelta(seconds=target.probe_s) + OTHER_CLOCKS
 
 
 def has_come(
     moment: SQLColumnExpression[Any], now: datetime, longest: timedelta
 ) -> ColumnElement[bool]:
     """Say that a moment is over, or further off than any is set: then the clock was set back."""
-    return or_(moment <= now, moment > now + longest)
+    return or_(moment <= now, moment > now + longest + OTHER_CLOCKS)
 
 
 def urgency() -> ColumnElement[int]:

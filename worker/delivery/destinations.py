@@ -9,13 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from schema.errors import SettingsError
 from schema.states import Level
+from worker.forms import Forms, SegmentationType
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 AeTitle = Annotated[str, Field(pattern=r"^[\x21-\x5b\x5d-\x7e][\x20-\x5b\x5d-\x7e]{0,15}$")]
 Url = Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
 ObjectKind = Literal["SEG", "SR", "SC", "KO"]
-SegmentationType = Literal["BINARY", "LABELMAP"]  # (0062,0001), PS3.3 C.8.20.2
+
 AUDIENCES: Final = {"full": ("all", "full"), "triage-only": ("all", "triage")}
 
 
@@ -145,11 +146,12 @@ class Destinations(_Table):
     destinations: tuple[Destination, ...] = ()
 
     @property
-    def segmentation_types(self) -> tuple[SegmentationType, ...]:
-        """How masks are written: BINARY for the page and most viewers, LABELMAP if one asks."""
+    def forms(self) -> Forms:
+        """What is written: BINARY masks for the page and most viewers, the rest if one asks."""
         archives = [place for place in self.destinations if isinstance(place, DicomDestination)]
-        wanted = any(archive.takes("SEG", "labelmap") for archive in archives)
-        return ("BINARY", "LABELMAP") if wanted else ("BINARY",)
+        label_map = any(archive.takes("SEG", "labelmap") for archive in archives)
+        unlocated_report = any(archive.takes("SR", "triage") for archive in archives)
+        return Forms(("BINARY", "LABELMAP") if label_map else ("BINARY",), unlocated_report)
 
     def named(self, name: str) -> Destination:
         """Give the destination of a name.

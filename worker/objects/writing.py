@@ -12,6 +12,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from schema.errors import TransientError
+from worker.forms import FOR_THE_PAGE, Forms
 from worker.header import MALFORMED
 from worker.objects import check
 from worker.objects.author import Source
@@ -19,7 +20,7 @@ from worker.objects.keys import keys_of, write_keys
 from worker.objects.pages import write_slices, write_summary
 from worker.objects.report import LABEL, write_report
 from worker.objects.statement import Statement
-from worker.segmentation import Algorithm, SegmentationType, WrittenObject, write_segmentation
+from worker.segmentation import Algorithm, WrittenObject, write_segmentation
 from worker.slices import SourceSeries
 
 log = structlog.get_logger()
@@ -65,7 +66,7 @@ def write_objects(
     statement: Statement,
     folder: Path,
     previous: Path | None = None,
-    forms: Sequence[SegmentationType] = ("BINARY",),
+    forms: Forms = FOR_THE_PAGE,
 ) -> Written:
     """Write the objects of a series that was analysed.
 
@@ -76,7 +77,7 @@ def write_objects(
     previous
         The report of the revision before, which the new one replaces.
     forms
-        How masks are written; the report refers to the first.
+        Which forms are written.
 
     Raises
     ------
@@ -85,7 +86,8 @@ def write_objects(
     """
     written, source = Written(), Source(series.headers)
     segs = _write_segmentations(written, series, labels, statement, folder, forms)
-    _write_reports(written, source, statement, next(iter(segs), None), folder, previous)
+    seg = next(iter(segs), None)
+    _write_reports(written, source, statement, seg, folder, previous, forms)
     with written.trying("SC"):
         written.add(write_summary(source, statement, folder), source, _nothing)
     if labels.any():
@@ -102,7 +104,7 @@ def write_unanalysed(headers: Sequence[Dataset], statement: Statement, folder: P
         The storage is full or does not answer.
     """
     written, source = Written(), Source(tuple(headers))
-    _write_reports(written, source, statement, None, folder, None)
+    _write_reports(written, source, statement, None, folder, None, FOR_THE_PAGE)
     with written.trying("SC"):
         written.add(write_summary(source, statement, folder), source, _nothing)
     return written
@@ -114,7 +116,7 @@ def _write_segmentations(
     labels: npt.NDArray[np.uint8],
     statement: Statement,
     folder: Path,
-    forms: Sequence[SegmentationType],
+    forms: Forms,
 ) -> list[Dataset]:
     claims = dict(statement.claims or {})
     algorithm = Algorithm(statement.model, statement.model_sha256, claims)
@@ -123,7 +125,7 @@ def _write_segmentations(
         check.check_segmentation(ds, series, labels, statement.findings)
 
     segs = []
-    for form in forms:
+    for form in forms.segmentations:
         with written.trying("SEG"):
             seg = write_segmentation(series, labels, algorithm, folder, form)
             if seg is not None:
@@ -138,10 +140,13 @@ def _write_reports(
     seg: Dataset | None,
     folder: Path,
     previous: Path | None,
+    forms: Forms,
 ) -> None:
-    """Write the report; with masks, a second one without them for who is sent none."""
+    """Write the report; with masks, where it is wanted, a second one without them."""
     replaced = None if previous is None else _read(previous)
-    labels = [LABEL] if seg is None else [LABEL.to("full"), LABEL.to("triage")]
+    labels = [LABEL] if seg is None else [LABEL.to("full")]
+    if seg is not None and forms.unlocated_report:
+        labels.append(LABEL.to("triage"))
     for label in labels:
         with written.trying("SR"):
             located = None if label.audience == "triage" else seg

@@ -1,0 +1,25 @@
+"""Which of the forms of a result are written; a form that nobody is sent costs time alone."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+SegmentationType = Literal["BINARY", "LABELMAP"]  # (0062,0001), PS3.3 C.8.20.2
+
+
+@dataclass(frozen=True)
+class Forms:
+    """The forms that the destinations take.
+
+    Attributes
+    ----------
+    segmentations
+        How masks are written; the report refers to the first.
+    unlocated_report
+        Also a report that refers to no segment, for who is sent none.
+    """
+
+    segmentations: tuple[SegmentationType, ...] = ("BINARY",)
+    unlocated_report: bool = False
+
+
+FOR_THE_PAGE: Final = Forms()
