@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from socket import gethostname
 from typing import Annotated, Final
 
 import typer
@@ -12,10 +13,12 @@ from schema import broker, database
 from schema.canaries import describe_canary, read_canaries, without_canaries
 from schema.errors import StorageAwayError, TriageError
 from schema.monitoring.signs import forget_host
-from schema.operation import describe, read_operation
+from schema.operation import read_operation
+from schema.operation_lines import describe, describe_lack
 from schema.settings import Settings, make_home, settings_or_exit, stop
 from schema.storage import is_there
 
+NO_WORKER: Final = 3  # the exit status of a check: nothing is broken, and nothing is analysed
 NEXT: Final = "start the parts of this release; python -m schema check says how they do"
 PAGE_ROLE: Final = "deploy/postgresql/page_role.sql, where the page has a role of its own; then "
 
@@ -44,7 +47,7 @@ def upgrade() -> None:
 def check() -> None:
     """Say whether database, broker and storage answer, who works and what waits.
 
-    Exit 1 if a part does not answer.
+    Exit 1 if one of the three does not answer, 3 if they do and no worker is ready.
     """
     settings = settings_or_exit()
     console = Console(highlight=False, markup=False)
@@ -56,9 +59,10 @@ def check() -> None:
             answer = f"FAILED: {error}"
             failed.add(name)
         console.print(f"{name:<10}{answer}", soft_wrap=True)
-    for name, line in [] if "database" in failed else _describe_operation(settings):
+    lines, status = ([], 0) if "database" in failed else _account(settings)
+    for name, line in lines:
         console.print(f"{name:<10}{line}", soft_wrap=True)
-    raise typer.Exit(1 if failed else 0)
+    raise typer.Exit(1 if failed else status)
 
 
 @app.command()
@@ -99,26 +103,30 @@ def _probe_broker(settings: Settings) -> str:
     return "ok"
 
 
-def _describe_operation(settings: Settings) -> list[tuple[str, str]]:
+def _account(settings: Settings) -> tuple[list[tuple[str, str]], int]:
+    """Give the lines of the operation, and the exit status that it deserves."""
     try:
         opened = database.connect(settings)
         with without_canaries(opened).reading() as session:
-            operation = list(describe(read_operation(session, settings.study_late_s)))
+            operation = read_operation(session, settings.study_late_s)
         with opened.reading() as session:
-            return [*operation, *describe_canary(read_canaries(session))]
+            lines = [*describe(operation), *describe_canary(read_canaries(session))]
     except TriageError as error:
-        return [("tables", f"FAILED: {error}")]
+        return [("tables", f"FAILED: {error}")], 1
+    lack = describe_lack(operation)
+    return ([*lines, ("worker", f"FAILED: {lack}")], NO_WORKER) if lack else (lines, 0)
 
 
 def _probe_storage(settings: Settings) -> str:
     if not is_there(settings.storage):
         raise StorageAwayError(
-            f"storage {settings.storage}: not mounted, or no receiver was ever started on it"
+            f"storage {settings.storage}: not mounted on {gethostname()}, "
+            "or no receiver was ever started on it"
         )
     probe = settings.storage / f".probe-{os.getpid()}"
     probe.write_bytes(b"")
     probe.unlink()
-    return f"ok ({settings.storage})"
+    return f"ok ({settings.storage}) as seen from {gethostname()}"
 
 
 PROBES: dict[str, Callable[[Settings], str]] = {

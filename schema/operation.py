@@ -1,7 +1,7 @@
 """How the operation goes, by what the tables know: who works, what waits, what came last."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from schema.database import read_clock
 from schema.monitoring.open_studies import Reconciliation, reconcile
 from schema.monitoring.rejections import Refused, read_rejections
-from schema.monitoring.signs import Model, Part, Running, read_running
+from schema.monitoring.signs import Running, read_running
 from schema.states import JobState, Outcome
 from schema.tables import Association, Instance, Job, Study
 
@@ -20,7 +20,6 @@ RECENT: Final = timedelta(hours=1)
 PLACES: Final = (-1, 0, 1, 2, 3)  # all of them: with each named, the index finds the last hour
 UNANALYSED: Final = (Outcome.NOT_ANALYSED, Outcome.FAILED)
 MOST_REASONS: Final = 10
-Ago = Callable[[datetime], str]
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,9 @@ class OldestJob:
     id: int
     since: datetime
     waits_for: str | None
+    due_at: datetime
+    last_error: str | None
+    needs_program: int
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Operation:
     read_at: datetime
     running: tuple[Running, ...]
     jobs_by_host: Mapping[str, int]  # those that are analysed now
+    waiting: int  # jobs that no worker has
     oldest_job: OldestJob | None
     last_reception: Reception | None
     rejections: tuple[tuple[Refused, int], ...]
@@ -61,6 +64,7 @@ def read_operation(session: Session, late_s: float) -> Operation:
         now,
         read_running(session),
         _read_jobs_by_host(session),
+        _count_waiting(session),
         _read_oldest_job(session),
         _read_last_reception(session),
         tuple(read_rejections(session, now - RECENT, MOST_REASONS)),
@@ -74,10 +78,16 @@ def _read_jobs_by_host(session: Session) -> Mapping[str, int]:
     return Counter((owner or "").partition(":")[0] for owner in owners)
 
 
+def _count_waiting(session: Session) -> int:
+    waiting = select(func.count(Job.id)).where(Job.state == JobState.READY)
+    return session.scalar(waiting) or 0
+
+
 def _read_oldest_job(session: Session) -> OldestJob | None:
-    waiting = select(Job.id, Job.created_at, Job.waits_for).where(Job.state == JobState.READY)
+    told = (Job.waits_for, Job.due_at, Job.last_error, Job.needs_program)
+    waiting = select(Job.id, Job.created_at, *told).where(Job.state == JobState.READY)
     job = session.execute(waiting.order_by(Job.created_at).limit(1)).first()
-    return None if job is None else OldestJob(job.id, job.created_at, job.waits_for)
+    return None if job is None else OldestJob(*job)
 
 
 def _read_last_reception(session: Session) -> Reception | None:
@@ -101,57 +111,3 @@ def _read_unanalysed(session: Session, since: datetime) -> Mapping[str, int]:
         if outcome in UNANALYSED
     )
     return dict(counted.most_common(MOST_REASONS))
-
-
-def describe(operation: Operation) -> Iterator[tuple[str, str]]:
-    """Say it in lines: what, and how it stands."""
-
-    def ago(moment: datetime) -> str:
-        seconds = max((operation.read_at - moment).total_seconds(), 0)
-        return f"{timedelta(seconds=round(seconds))} ago"
-
-    yield from _describe_running(operation, ago)
-    job = operation.oldest_job
-    cause = f", waits for {job.waits_for}" if job and job.waits_for else ""
-    yield "waiting", f"job {job.id}, made {ago(job.since)}{cause}" if job else "no job"
-    last = operation.last_reception
-    sender = f" from {last.calling_ae}" if last and last.calling_ae else ""
-    yield "received", f"last image {ago(last.at)}{sender}" if last else "nothing that is still here"
-    for refused, count in operation.rejections:
-        by = f", by {refused.calling_ae}" if refused.calling_ae else ""
-        peer = f" from {refused.peer}" if refused.peer else ""
-        yield "rejected", f"{count} x {refused.reason}{by}{peer}"
-    if not operation.rejections:
-        yield "rejected", "no association in the last hour"
-    yield from _describe_late(operation.studies, ago)
-    for reason, studies in operation.unanalysed.items():
-        yield "last hour", f"{studies} x {reason}"
-    if not operation.unanalysed:
-        yield "last hour", "no study went unanalysed"
-
-
-def _describe_running(operation: Operation, ago: Ago) -> Iterator[tuple[str, str]]:
-    shown = [part for part in operation.running if not part.replaced]
-    for part in shown:
-        works = part.part == Part.TRIAGE
-        busy = operation.jobs_by_host.get(part.host, 0) if works else 0
-        words = [f"{part.host} ({part.process_id}): {part.condition.replace('_', ' ')}"]
-        words += [_name(part.model)] if works else []
-        words += [f"version {part.version}", f"last sign of life {ago(part.alive_at)}"]
-        words += [f"{busy} running"] if busy else []
-        words += [part.reason] if part.reason else []
-        yield "worker" if works else part.part, ", ".join(words)
-    if not any(part.part == Part.TRIAGE for part in shown):
-        yield "worker", "none has shown itself"
-
-
-def _name(model: Model | None) -> str:
-    """Name a model and, since its name may outlive its weights, the begin of their digest."""
-    return f"{model.name} {model.sha256[:8]}" if model else "no model loaded"
-
-
-def _describe_late(studies: Reconciliation, ago: Ago) -> Iterator[tuple[str, str]]:
-    yield "open", f"{studies.open} received and not ended, {studies.late} of them late"
-    for study in studies.named:
-        moved = ago(study.open_since)
-        yield "late", f"study {study.study_instance_uid} is {study.state}, moved last {moved}"

@@ -1,18 +1,22 @@
 """`python -m schema check`: who works, what waits, what came last, and what it must not touch."""
 
 import os
+import re
 import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 from sqlalchemy.orm import Session
 
+from schema.broker import client, ensure_broker
 from schema.database import Database, read_clock
 from schema.monitoring.rejections import Refused, add_rejections
 from schema.monitoring.signs import Model, Part, Sign, give_sign
-from schema.operation import describe, read_operation
+from schema.operation import read_operation
+from schema.operation_lines import describe, describe_lack
 from schema.owners import this_process
 from schema.settings import Settings
 from schema.states import JobState, Outcome, ProcessState
@@ -73,6 +77,66 @@ def test_workers_waiting_jobs_and_the_last_image_are_named(database: Database) -
     assert lines["received"][0].startswith("last image 0:02:0")
 
 
+def test_the_oldest_job_says_why_it_waits(database: Database) -> None:
+    with database.transaction() as session:
+        now = read_clock(session)
+        job = add_job(add_series(add_study(session), session), session)
+
+        def causes(**columns: object) -> str:
+            for name, value in columns.items():
+                setattr(job, name, value)
+            session.flush()
+            (line,) = said(session)["waiting"]
+            return line.partition(" ago, ")[2]
+
+        assert causes() == "no worker is ready"
+        give_sign(session, Sign(Part.TRIAGE, ProcessState.READY))
+        assert causes() == "no worker has taken it"
+        other = add_job(add_series(add_study(session, "1.2.4"), session), session, owner="h:8:2:a")
+        other.state, other.lease_until = JobState.RUNNING, now + timedelta(seconds=20)
+        assert causes() == "no worker has taken it, 1 other running"
+        later = now + timedelta(minutes=2)
+        set_aside = causes(last_error="device cuda: out of memory", due_at=later)
+        assert re.fullmatch(
+            r"set aside for another 0:0[12]:\d\d: device cuda: out of memory", set_aside
+        )
+        assert causes(due_at=now) == "put back: device cuda: out of memory"
+        away = causes(waits_for="StorageAwayError", last_error="storage /srv: not mounted")
+        assert away == "waits for StorageAwayError: storage /srv: not mounted"
+        assert causes(needs_program=99).endswith("; needs a worker of a later release")
+
+
+@pytest.mark.parametrize(
+    ("state", "step"),
+    [
+        (None, "start one: systemctl start ihsnet-worker, or celery -A worker worker -Q triage"),
+        (ProcessState.STOPPED, "start one: "),
+        (ProcessState.STARTING, "one starts, ask again in a minute"),
+        (ProcessState.NOT_READY, "do what its line above says"),
+        (ProcessState.FAILED, "do what its line above says; its supervisor starts it again"),
+    ],
+)
+def test_without_a_ready_worker_it_says_where_jobs_wait_and_what_to_do(
+    database: Database, state: ProcessState | None, step: str
+) -> None:
+    with database.transaction() as session:
+        add_job(add_series(add_study(session), session), session)
+        if state is not None:
+            give_sign(session, Sign(Part.TRIAGE, state))
+        session.flush()
+        lack = describe_lack(read_operation(session, LATE_S))
+    assert lack is not None
+    assert lack.startswith(f"none is ready; 1 job waits in the database until one is; {step}")
+
+
+def test_a_worker_that_is_ready_is_enough_whatever_others_are(database: Database) -> None:
+    with database.transaction() as session:
+        give_sign(session, Sign(Part.TRIAGE, ProcessState.READY))
+        give_sign(session, Sign(Part.RECEIVER, ProcessState.FAILED, "port in use"))
+        session.flush()
+        assert describe_lack(read_operation(session, LATE_S)) is None
+
+
 def test_a_worker_that_stopped_says_why_and_other_parts_are_named_too(database: Database) -> None:
     with database.transaction() as session:
         give_sign(session, Sign(Part.TRIAGE, ProcessState.FAILED, "device cuda: out of memory"))
@@ -119,7 +183,7 @@ def test_what_went_unanalysed_in_the_last_hour_is_counted_by_reason(database: Da
 def test_the_check_makes_no_storage_and_says_that_there_is_none(tmp_path: Path) -> None:
     storage = tmp_path / "storage"
     ended = check(tmp_path, TRIAGE_STORAGE_DIR=str(storage))
-    assert f"storage   FAILED: storage {storage}: not mounted" in ended.stdout
+    assert f"storage   FAILED: storage {storage}: not mounted on {gethostname()}" in ended.stdout
     assert ended.returncode == 1
     assert not storage.exists()
 
@@ -128,8 +192,27 @@ def test_the_check_makes_no_storage_and_says_that_there_is_none(tmp_path: Path) 
 def test_the_check_prints_storage_and_tables(settings: Settings) -> None:
     (settings.storage / "inbox").mkdir(parents=True)
     lines = check(settings.home).stdout.splitlines()
-    assert f"storage   ok ({settings.storage})" in lines
+    assert f"storage   ok ({settings.storage}) as seen from {gethostname()}" in lines
     assert "worker    none has shown itself" in lines
+
+
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+def test_the_exit_status_tells_no_worker_from_what_does_not_answer(
+    settings: Settings, database: Database
+) -> None:
+    (settings.storage / "inbox").mkdir(parents=True)
+    ensure_broker(settings)
+    try:
+        ended = check(settings.home)
+        assert ended.returncode == 3
+        assert ended.stdout.splitlines()[-1].startswith("worker    FAILED: none is ready; ")
+        with database.transaction() as session:
+            give_sign(session, Sign(Part.TRIAGE, ProcessState.READY))
+        assert check(settings.home).returncode == 0
+    finally:
+        with client(settings) as connection:
+            connection.shutdown(nosave=True)
+    assert check(settings.home).returncode == 1
 
 
 @pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
