@@ -4,10 +4,13 @@ import typer
 
 from trainer.commands.evaluating import ablate, crossval, evaluate, leak
 from trainer.commands.making import calibrate, export, fit, prepare, reread, smote
+from trainer.commands.measuring import measure
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Train and evaluate MUNet on CT-ICH."
 )
 
-for command in (prepare, smote, fit, export, reread, calibrate, evaluate, crossval, ablate, leak):
+for command in (
+    prepare, smote, fit, export, reread, measure, calibrate, evaluate, crossval, ablate, leak,
+):  # fmt: skip
     app.command()(command)

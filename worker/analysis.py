@@ -17,6 +17,7 @@ from worker.forms import FOR_THE_PAGE, Forms
 from worker.header import length_mm
 from worker.look.marks import marks, refusal
 from worker.look.series_look import Look, look
+from worker.look.unlikeness import Training, Unlikeness, measured, unlikeness
 from worker.objects.statement import Statement
 from worker.objects.writing import Written, write_objects
 from worker.priority import Priority, prioritise
@@ -42,6 +43,10 @@ class Card(Protocol):
     @property
     def claims(self) -> Mapping[str, str]:
         """What it may say of each type, by name of a `Claim`; of a type without one, nothing."""
+
+    @property
+    def measured(self) -> Training | None:
+        """What its training patients measured; None where nobody measured them."""
 
 
 class Prediction(Protocol):
@@ -117,6 +122,8 @@ class Analysis:
         What is unusual about the stack, in words for `gaps`.
     look
         What the pixels show, the part of the head that was seen among it.
+    unlike
+        How unlike the model's training data they are; None where it can't be told.
     marks
         What a reader should know of the images, in words.
     slices
@@ -135,6 +142,7 @@ class Analysis:
     tilt_degrees: float
     gaps: tuple[str, ...]
     look: Look
+    unlike: Unlikeness | None
     marks: tuple[str, ...]
     slices: Mapping[str, Any]
     key_picture: bytes | None
@@ -225,8 +233,10 @@ def _analyse_head(
         findings = _measure(source, prediction, predictor.card)
     with watch.step("prioritise"):
         priority = prioritise(findings, rules, prediction.alarm, coverage=seen.coverage)
+    unlike = unlikeness(measured(seen), predictor.card.measured)
+    said = tuple(marks(seen, unlike))
     with watch.step("write"):
-        statement = _state(source, findings, priority, predictor.card, seen)
+        statement = _state(source, findings, priority, predictor.card, seen, said)
         labels = _without_specks(prediction.labels, findings)
         written = write(labels, statement)
     return Analysis(
@@ -240,7 +250,8 @@ def _analyse_head(
         tilt_degrees=source.volume.tilt_degrees,
         gaps=tuple(map(str, source.volume.gaps)),
         look=seen,
-        marks=tuple(marks(seen)),
+        unlike=unlike,
+        marks=said,
         slices=slice_values(source.volume, labels, prediction.slice_probabilities[:, -1]),
         key_picture=key_picture(source.volume, labels, statement),
     )
@@ -295,6 +306,7 @@ def _state(
     priority: Priority,
     card: Card,
     seen: Look,
+    said: tuple[str, ...],
 ) -> Statement:
     """Put together what the objects say."""
     tilt_degrees = source.volume.tilt_degrees
@@ -309,5 +321,5 @@ def _state(
         model_sha256=card.sha256,
         claims={finding.subtype: finding.claim for finding in findings},
         coverage=seen.coverage.to_json() if seen.coverage else None,
-        limits=(*tilted, *(f"gap: {gap}" for gap in source.volume.gaps), *marks(seen)),
+        limits=(*tilted, *(f"gap: {gap}" for gap in source.volume.gaps), *said),
     )

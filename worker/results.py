@@ -51,7 +51,7 @@ def record(
         job.rule_version = analysis.priority.rule_version
         job.measured = _measured(analysis)
         job.model, job.model_sha256 = analysis.model, analysis.model_sha256
-        job.look = analysis.look.to_json() | {"marks": list(analysis.marks)}
+        job.look = _look(analysis)
         job.coverage = analysis.look.coverage.to_json() if analysis.look.coverage else None
         job.timings_s = dict(analysis.timings_s)
         job.slices = dict(analysis.slices)
@@ -76,6 +76,12 @@ def previous_report(job: Job, storage: Path) -> Path | None:
         if written.kind == "SR" and written.audience != "triage"
     ]
     return reports[-1] if reports and reports[-1].exists() else None
+
+
+def _look(analysis: "Analysis") -> dict[str, Any]:
+    """Give what the pixels show, what is said of it, and how unlike the training data they are."""
+    unlike = analysis.unlike.to_json() if analysis.unlike else None
+    return analysis.look.to_json() | {"marks": list(analysis.marks), "unlike": unlike}
 
 
 def _measured(analysis: "Analysis") -> dict[str, Any]:

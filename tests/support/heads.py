@@ -13,12 +13,12 @@ import pytest
 
 from tests.support.phantoms import ge_series
 from trainer.datasets.slices import Release
-from trainer.datasets.sources import read_release, read_series
+from trainer.datasets.sources import read_release
+from trainer.datasets.stored import read_stored
 from worker.slices import read_series as read_dicom
 from worker.volume import Volume
 
 SHARED = Path(os.environ.get("IHSNET_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
-PUBLISHED_MM, SCANNER_PIXELS = 650 * 0.33, 512
 
 
 @cache
@@ -32,11 +32,7 @@ def release() -> Release:
 
 def ctich(patient: int) -> Volume:
     """One patient as a scanner's 512 x 512 slices."""
-    hu, slice_position_mm = read_series(release().of(patient))
-    size = (SCANNER_PIXELS, SCANNER_PIXELS)
-    frames = np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in hu])
-    pixel_mm = PUBLISHED_MM / SCANNER_PIXELS
-    return Volume(frames.astype(np.float32), slice_position_mm, (pixel_mm, pixel_mm))
+    return read_stored(release().of(patient))
 
 
 def ge_head() -> Volume:

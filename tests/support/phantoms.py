@@ -292,7 +292,10 @@ class ThresholdPredictor:
     subtype: str = "EDH"
     card: SimpleNamespace = field(
         default_factory=lambda: SimpleNamespace(
-            name="threshold", sha256="ab" * 32, claims=dict.fromkeys(KEYS, Claim.REPORTED)
+            name="threshold",
+            sha256="ab" * 32,
+            claims=dict.fromkeys(KEYS, Claim.REPORTED),
+            measured=None,
         )
     )
 

@@ -65,6 +65,7 @@ class Slab:
     volume: Volume
     planes: tuple[int, ...]
     weights: tuple[float, ...]  # add up to 1
+    plane_position_mm: tuple[float, ...]  # of all planes of the volume, rising
 
 
 @dataclass(frozen=True)

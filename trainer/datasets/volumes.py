@@ -75,7 +75,12 @@ def laid_out(scan: Scan, patient: int) -> list[Slice]:
     step = float(np.median(np.diff(laid))) if len(laid) > 1 else SLICE_INTERVAL_MM
     slices = []
     for index, mixture in enumerate(mixed):
-        slab = Slab(scan.volume, tuple(mixture.indices.tolist()), tuple(mixture.weights.tolist()))
+        slab = Slab(
+            scan.volume,
+            tuple(mixture.indices.tolist()),
+            tuple(mixture.weights.tolist()),
+            scan.slice_position_mm,
+        )
         present = np.unique(read_kinds(slab))
         slices.append(
             Slice(

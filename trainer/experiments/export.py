@@ -14,6 +14,7 @@ from trainer.datasets.people import people
 from trainer.datasets.sources import Release
 from trainer.datasets.splits import Split
 from trainer.evaluation.evaluate import evaluate
+from trainer.evaluation.likeness import measure, summed_up, with_ranges
 from trainer.evaluation.operating import POINTS, SCORING, Seen, calibrated, choose, look
 from trainer.evaluation.studies import Study, predict_studies
 from trainer.reports.document import as_json
@@ -94,6 +95,7 @@ def export(
     seen = look(network, prepared, first.split.validation, SCORING)
     card = card_of(runs, seen, sources_of(release, first.split.train))
     card = replace(card, training={**card.training, "note": note})
+    card = with_ranges(card, summed_up(dict(measure(release, first.split.train))))
     written = checkpoint.write(target, weights, card)
     studies = list(predict_studies(Predictor(target), release, first.split.validation))
     figures = {

@@ -6,6 +6,7 @@ from typing import Final
 from worker.look.contrast import Contrast
 from worker.look.series_look import Look
 from worker.look.texture import Kernel
+from worker.look.unlikeness import Unlikeness
 
 METAL_ML: Final = 0.05
 MOTION_MM: Final = 6.0  # the 61 CT-ICH patients stay below 5, but for one with 9
@@ -28,8 +29,16 @@ def refusal(look: Look) -> str:
     return ""
 
 
-def marks(look: Look) -> Iterator[str]:
-    """Say what a reader of the result should know of the images, in words."""
+def marks(look: Look, unlike: Unlikeness | None = None) -> Iterator[str]:
+    """Say what a reader of the result should know of the images, in words.
+
+    Parameters
+    ----------
+    unlike
+        How unlike the training data of the model they are, where a model read them.
+    """
+    if unlike is not None and unlike.is_high:
+        yield f"unlike the training data: {unlike}"
     if look.contrast is Contrast.DOUBTFUL:
         yield f"perhaps a contrast agent: bright spots in {look.vessel_share:.0%} of the vault"
     if look.texture is not None and look.texture.kernel is not Kernel.SOFT:

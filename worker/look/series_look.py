@@ -10,6 +10,7 @@ import numpy.typing as npt
 from worker.look.artefacts import metal_ml, motion_mm
 from worker.look.contrast import RIM_MM, Contrast, contrast_of, deep_brain
 from worker.look.coverage import LEAST_CM2, Coverage, Profile, measure
+from worker.look.density import VAULT_SHARE, Density, density_of
 from worker.look.section import Section, look_at
 from worker.look.strangers import describe
 from worker.look.texture import Texture, texture_of
@@ -19,7 +20,6 @@ STEP_MM: Final = 2.0  # between the slices that are looked at; thin series have 
 MOST_SECTIONS: Final = 60
 SCOUTS: Final = 12
 TEXTURE_SLICES: Final = 5
-VAULT_SHARE: Final = 0.6
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class Look:
         Whether vessels are enhanced, and in what share of the vault's slices.
     texture
         Kernel, noise and true thickness; None where there is too little brain.
+    density
+        How dense brain and skull are, and how large; None without a head.
     step_mm
         The usual distance of neighbours.
     metal_ml, motion_mm
@@ -56,15 +58,17 @@ class Look:
     contrast: Contrast = Contrast.PLAIN
     vessel_share: float = 0.0
     texture: Texture | None = None
+    density: Density | None = None
     step_mm: float = 0.0
     metal_ml: float = 0.0
     motion_mm: float = 0.0
 
     def to_json(self) -> dict[str, object]:
         """Give plain values, numbers rounded for people; the coverage is stored apart."""
-        values = asdict(self) | (asdict(self.texture) if self.texture else {})
-        for name in ("coverage", "texture"):
-            del values[name]
+        values = asdict(self)
+        del values["coverage"]
+        for part in ("texture", "density"):
+            values |= values.pop(part) or {}
         return {
             name: round(value, 2) if isinstance(value, float) else value
             for name, value in values.items()
@@ -140,6 +144,7 @@ def _of_head(
         contrast=contrast,
         vessel_share=vessel_share,
         texture=_texture(volume, indices, head),
+        density=density_of(head),
         step_mm=float(np.median(steps)),
         metal_ml=metal_ml(head, _heights_mm(places[indices])),
         motion_mm=motion_mm(head),

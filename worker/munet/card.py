@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from worker.munet.measured import Measured
 from worker.munet.network import OUTPUTS, NetworkConfig
 from worker.munet.preprocessing import Preprocessing
-from worker.munet.strictly import read_json
+from worker.munet.strictly import read_json, read_values
 
 FORMAT = "ihsnet-munet/2"
 READABLE = ("ihsnet-munet/1", FORMAT)  # what 2 has more of has a default in 1
@@ -93,7 +94,8 @@ class Card:
 
     `claims` says of each type how much of it was shown to be learned; one that is not named is not
     told apart. `training` and `metrics` are for people: data, patients, figures and whom they were
-    measured on.
+    measured on. `training` holds `measured` too, which a worker reads: a field of its own would be
+    an unknown key to 0.1.0, which may run beside this version on the same card.
     """
 
     name: str
@@ -120,6 +122,17 @@ class Card:
             raise ValueError(f"members and claims are of networks and of {CLASSES}: {self.claims}")
         if self.chosen not in self.operating_points:
             raise ValueError(f"operating point {self.chosen!r} is not among its operating points")
+        if self.measured is not None and self.measured.scans < 1:
+            raise ValueError("training.measured: ranges of no scan")
+
+    @property
+    def measured(self) -> Measured | None:
+        """What the training patients measured; None in a card from before they were measured."""
+        values = self.training.get("measured")
+        try:
+            return None if values is None else read_values(Measured, values)
+        except ValueError as error:
+            raise ValueError(f"training.measured: {error}") from error
 
     @property
     def operating_point(self) -> OperatingPoint:
