@@ -7,6 +7,7 @@ from pathlib import Path
 from schema.hemorrhage_subtypes import Claim
 from schema.states import Outcome, StudyState
 from worklist.coverage import Coverage
+from worklist.unlikeness import Unlikeness
 from worklist.window import Place
 
 LATE_AFTER_S = 600  # as long as a series may take to arrive; an analysis takes a minute
@@ -53,6 +54,9 @@ class Entry:
         For the page alone; never in JSON, a log or a terminal.
     coverage
         How much of the head was seen; None until somebody looked.
+    unlike_training
+        That the images are unlike what the model was trained on; None where they are not, or where
+        nobody can tell.
     unread
         Whether nobody has seen this result.
     key_picture
@@ -83,6 +87,7 @@ class Entry:
     model: str | None
     revision: int
     coverage: Coverage | None
+    unlike_training: Unlikeness | None
     unread: bool
     acknowledged_at: datetime | None
     acknowledged_by: str | None

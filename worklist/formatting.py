@@ -91,4 +91,6 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 def _value(value: Any) -> str:
     if value is None:
         return "not measured"
+    if isinstance(value, list | tuple):
+        return "; ".join(printable(str(item)) for item in value) or "none"
     return f"{value:.4g}" if isinstance(value, float) else printable(str(value))

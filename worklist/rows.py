@@ -10,6 +10,7 @@ from schema.states import JobState, Level, StudyState
 from schema.tables import Job, ResultObject, Series, Study
 from worklist.coverage import make_coverage
 from worklist.entries import LATE_AFTER_S, Entry, FindingRow, ObjectRow
+from worklist.unlikeness import make_unlikeness
 
 SUBTYPE_ORDER = (ANY, *KEYS)
 
@@ -48,6 +49,7 @@ def make_entry(study: Study, now: datetime, storage: Path) -> Entry:
         model=study.model,
         revision=study.revision,
         coverage=make_coverage(study.coverage) if done else None,
+        unlike_training=make_unlikeness(job.look) if job and done else None,
         unread=study.unread,
         acknowledged_at=study.acknowledged_at,
         acknowledged_by=study.acknowledged_by,

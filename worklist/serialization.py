@@ -36,6 +36,7 @@ ENTRY_FIELDS = (
     "model",
     "revision",
     "coverage",
+    "unlike_training",
     "unread",
     "acknowledged_at",
     "acknowledged_by",

@@ -26,6 +26,7 @@ from worklist.formatting import (
     without_repeats,
 )
 from worklist.queueing import name_place
+from worklist.unlikeness import unlike_training
 from worklist.wording import name_findings, name_level, wording_of
 
 PIPE_WIDTH = 160  # a pipe has no width of its own, and 80 columns would break every UID
@@ -80,8 +81,9 @@ def list_cells(entry: Entry, zone: tzinfo = UTC) -> tuple[str, ...]:
 
 def _reasons(entry: Entry) -> Sequence[str]:
     note = wording_of(entry).note.rstrip(".")
-    part = part_seen(entry.coverage)
-    return without_repeats((note, part, printable(entry.reason), printable(entry.priority_reason)))
+    part, unlike = part_seen(entry.coverage), unlike_training(entry.unlike_training)
+    said = (note, part, unlike, printable(entry.reason), printable(entry.priority_reason))
+    return without_repeats(said)
 
 
 def print_explanation(explanation: Explanation, zone: tzinfo = UTC) -> None:

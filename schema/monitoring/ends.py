@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, load_only
 
 from schema.monitoring.causes import Cause, cause_of
+from schema.monitoring.likeness import Likeness, likeness_of
 from schema.states import JobState, Outcome, StudyState
 from schema.tables import Job, Series, Study
 
@@ -17,6 +18,7 @@ RECALLED: Final = timedelta(
     hours=1
 )  # what ended before is not looked at; it was only seen by a reader
 ENDED: Final = (JobState.DONE, JobState.FAILED)
+ANALYSED: Final = (Outcome.POSITIVE, Outcome.NEGATIVE, Outcome.INDETERMINATE)
 HOPS: Final = ("sent", "complete", "dispatched", "claimed", "analysed")
 OF_STUDY: Final = (
     Study.finished_at,
@@ -37,6 +39,8 @@ OF_JOB: Final = (
     Job.started_at,
     Job.finished_at,
     Job.take_overs,
+    Job.series_id,
+    Job.look,
 )
 
 
@@ -57,13 +61,20 @@ class EndedJob:
 
 @dataclass(frozen=True)
 class EndedStudy:
-    """A study that got an outcome; a reopened one gets another."""
+    """A study that got an outcome; a reopened one gets another.
+
+    Attributes
+    ----------
+    likeness
+        Of its analysed images to the training data; None where none were analysed.
+    """
 
     id: int
     finished_at: datetime
     station: str
     outcome: Outcome
     cause: Cause | None
+    likeness: Likeness | None
     received_at: datetime
     revision: int
 
@@ -80,13 +91,16 @@ def read_ends(session: Session, now: datetime, since: datetime) -> Ends:
     """Give what changed since then and has an end in the last hour."""
     changed = _changed_studies(session, now, since)
     rows = _jobs_of(session, [study.id for study in changed])
-    had_job = {study_id for study_id, job, *_ in rows if job.outcome is not None}
+    of_study: dict[int, list[Job]] = {study.id: [] for study in changed}
+    for study_id, job, *_ in rows:
+        if job.outcome is not None:
+            of_study[study_id].append(job)
     jobs = [
         EndedJob(job.id, _hops_s(job, first_at, last_at), job.take_overs)
         for _, job, first_at, last_at in rows
         if job.state in ENDED and job.finished_at and job.finished_at > now - RECALLED
     ]
-    return Ends([_ended(study, had_job=study.id in had_job) for study in changed], jobs)
+    return Ends([_ended(study, of_study[study.id]) for study in changed], jobs)
 
 
 def _changed_studies(session: Session, now: datetime, since: datetime) -> Sequence[Study]:
@@ -109,7 +123,7 @@ def _jobs_of(session: Session, study_ids: Sequence[int]) -> Sequence[Any]:
     return session.execute(query.where(Series.study_id.in_(study_ids))).all()
 
 
-def _ended(study: Study, *, had_job: bool) -> EndedStudy:
+def _ended(study: Study, jobs: Sequence[Job]) -> EndedStudy:
     assert study.outcome is not None
     assert study.finished_at is not None
     mixed = study.identity_alert is not None
@@ -118,10 +132,17 @@ def _ended(study: Study, *, had_job: bool) -> EndedStudy:
         study.finished_at,
         study.station_name,
         study.outcome,
-        cause_of(study.outcome, study.reason or "", had_job=had_job, mixed=mixed),
+        cause_of(study.outcome, study.reason or "", had_job=bool(jobs), mixed=mixed),
+        _likeness(jobs) if study.outcome in ANALYSED else None,
         study.received_at,
         study.revision,
     )
+
+
+def _likeness(jobs: Sequence[Job]) -> Likeness:
+    """Compare what was analysed: of each series its newest revision."""
+    newest = {job.series_id: job for job in sorted(jobs, key=lambda job: job.revision)}
+    return likeness_of(job.look for job in newest.values() if job.outcome in ANALYSED)
 
 
 def _hops_s(job: Job, first_at: datetime, last_at: datetime) -> dict[str, float]:

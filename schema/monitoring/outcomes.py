@@ -49,6 +49,12 @@ class OutcomeCollector(Collector):
             ["station", "outcome"],
             registry=registry,
         )
+        self._likeness = Counter(
+            "triage_likeness",
+            "Analysed studies by how like the training data their images are, by Station Name",
+            ["station", "training"],
+            registry=registry,
+        )
         self._unanalysed = Counter(
             "triage_unanalysed",
             "Studies that were not analysed, by cause",
@@ -98,7 +104,10 @@ class OutcomeCollector(Collector):
         if key in self._studies:
             return
         self._studies[key] = now
-        self._results.labels(self._station(study.station), study.outcome).inc()
+        station = self._station(study.station)
+        self._results.labels(station, study.outcome).inc()
+        if study.likeness is not None:
+            self._likeness.labels(station, study.likeness).inc()
         if study.cause is not None:
             self._unanalysed.labels(study.cause).inc()
         if study.revision == 1:

@@ -63,6 +63,48 @@ def test_an_outcome_is_counted_once_with_its_station(database: Database) -> None
         assert found["triage_result_seconds_count",] == 1
 
 
+@pytest.mark.parametrize(
+    ("look", "training"),
+    [
+        ({"unlike": {"is_high": True}}, "unlike"),
+        ({"unlike": {"is_high": False}}, "like"),
+        ({"unlike": None}, "not measured"),
+        ({"noise_hu": 4.0}, "not measured"),
+        (None, "not measured"),
+    ],
+    ids=["unlike", "like", "a card without ranges", "an older worker", "no look"],
+)
+def test_what_was_analysed_is_counted_by_likeness_and_station(
+    database: Database, look: dict[str, object] | None, training: str
+) -> None:
+    collector = OutcomeCollector(database)
+    samples(collector)
+    with database.transaction() as session:
+        ended(session, Outcome.NEGATIVE).series[0].jobs[0].look = look
+    for _ in range(2):
+        found = samples(collector)
+        assert found["triage_likeness_total", "CT1", training] == 1
+
+
+def test_a_study_is_compared_by_the_newest_images_of_its_series(database: Database) -> None:
+    collector = OutcomeCollector(database)
+    with database.transaction() as session:
+        study = ended(session, Outcome.NEGATIVE)
+        series = study.series[0]
+        series.jobs[0].look = {"unlike": {"is_high": True}}
+        series.revision = 2
+        add_job(series, session, look={"unlike": {"is_high": False}}, **done(Outcome.NEGATIVE, 4))
+        study.finished_at = read_clock(session)
+    assert [key[2] for key in samples(collector) if key[0] == "triage_likeness_total"] == ["like"]
+
+
+def test_what_was_not_analysed_is_compared_with_nothing(database: Database) -> None:
+    collector = OutcomeCollector(database)
+    with database.transaction() as session:
+        ended(session, Outcome.NOT_ANALYSED)
+    assert [key for key in samples(collector) if key[0] == "triage_likeness_total"] == []
+
+
 def test_each_stretch_of_the_way_is_timed(database: Database) -> None:
     collector = OutcomeCollector(database)
     with database.transaction() as session:

@@ -31,6 +31,7 @@ ENTRY = Entry(
     model=None,
     revision=1,
     coverage=None,
+    unlike_training=None,
     unread=True,
     acknowledged_at=None,
     acknowledged_by=None,

@@ -21,6 +21,7 @@ from worklist.explanation import (
     SeriesAccount,
 )
 from worklist.serialization import ENTRY_FIELDS
+from worklist.unlikeness import Unlikeness
 from worklist.window import View, Window
 from worklist.wording import CONFLICT, OUTCOMES
 
@@ -30,6 +31,7 @@ KINDS = (
     FindingRow,
     ObjectRow,
     Coverage,
+    Unlikeness,
     Explanation,
     SeriesAccount,
     JobAccount,
