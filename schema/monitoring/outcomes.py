@@ -25,6 +25,7 @@ from schema.monitoring.ends import (
     EndedStudy,
     read_ends,
 )
+from schema.monitoring.likeness import Likeness
 
 SECONDS: Final = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14_400)
 MOST_STATIONS: Final = 50  # the name comes from the images; beyond, all are one
@@ -107,6 +108,8 @@ class OutcomeCollector(Collector):
         station = self._station(study.station)
         self._results.labels(station, study.outcome).inc()
         if study.likeness is not None:
+            for likeness in Likeness:  # a share of what never came is 0, not unknown
+                self._likeness.labels(station, likeness)
             self._likeness.labels(station, study.likeness).inc()
         if study.cause is not None:
             self._unanalysed.labels(study.cause).inc()

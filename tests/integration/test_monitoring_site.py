@@ -95,7 +95,9 @@ def test_a_study_is_compared_by_the_newest_images_of_its_series(database: Databa
         series.revision = 2
         add_job(series, session, look={"unlike": {"is_high": False}}, **done(Outcome.NEGATIVE, 4))
         study.finished_at = read_clock(session)
-    assert [key[2] for key in samples(collector) if key[0] == "triage_likeness_total"] == ["like"]
+    found = samples(collector)
+    assert found["triage_likeness_total", "CT1", "like"] == 1
+    assert found["triage_likeness_total", "CT1", "unlike"] == 0
 
 
 def test_what_was_not_analysed_is_compared_with_nothing(database: Database) -> None:
