@@ -30,8 +30,8 @@ from worklist.text import print_explanation
 pytestmark = pytest.mark.slow  # starts a whole system
 
 SLICES_MM = tuple(float(place) for place in range(-70, 71, 5))
-WALTER = {"PatientID": "4711", "PatientName": "Geheim^Walter", "PatientBirthDate": "19600102"}
-FRIEDA = {"PatientID": "4712", "PatientName": "Heimlich^Frieda", "PatientBirthDate": "19700304"}
+WALTER = {"PatientID": "84711093", "PatientName": "Geheim^Walter", "PatientBirthDate": "19600102"}
+FRIEDA = {"PatientID": "84712093", "PatientName": "Heimlich^Frieda", "PatientBirthDate": "19700304"}
 NOBODY = {"PatientID": "TR-0815", "PatientName": "UNKNOWN^TRAUMA", "PatientBirthDate": ""}
 OUTCOMES = {Outcome.POSITIVE, Outcome.NEGATIVE, Outcome.INDETERMINATE}
 
@@ -122,7 +122,7 @@ def explained(site: Site, uid: str, capsys: pytest.CaptureFixture[str]) -> str:
 def assert_discreet(site: Site) -> None:
     """Nobody is named in the log."""
     log = site.log.read_text().lower()
-    for secret in ("geheim", "heimlich", "4711", "4712", "tr-0815"):
+    for secret in ("geheim", "heimlich", "84711093", "84712093", "tr-0815"):
         assert secret not in log
 
 
@@ -137,10 +137,10 @@ def test_two_patients_in_one_series_are_kept_flagged_and_not_analysed_as_one(
     assert "two patients in one series" in str(study.reason)
     (event,) = events(site.database, study)
     assert event.kind == IdentityChange.MISMATCH
-    assert {event.earlier["patient_id"], event.later["patient_id"]} == {"4711", "4712"}
+    assert {event.earlier["patient_id"], event.later["patient_id"]} == {"84711093", "84712093"}
     assert "two patients under one study" in site.log.read_text()
     told = explained(site, "1.2.10", capsys)
-    assert "MISMATCH: 4711 -> 4712, patient ID, name, birth date differs" in told
+    assert "MISMATCH: 84711093 -> 84712093, patient ID, name, birth date differs" in told
     assert "Geheim" not in told
     with site.database.reading() as session:
         assert read_waiting(session).identities["MISMATCH"] >= 1
@@ -168,11 +168,11 @@ def test_a_study_sent_again_under_another_patient_id_is_a_revision_with_both_on_
     send(site, head("1.2.12", **FRIEDA), tmp_path / "2")
     study = settled(site, "1.2.12", 2 * len(SLICES_MM))
     assert study.revision > before
-    assert (study.patient_id, study.patient_name) == ("4712", "Heimlich^Frieda")
+    assert (study.patient_id, study.patient_name) == ("84712093", "Heimlich^Frieda")
     assert [job.revision for job in waiting(study)] == [study.revision]
     (event,) = events(site.database, study)
     assert event.kind == IdentityChange.CORRECTED
-    assert "CORRECTED: 4711 -> 4712" in explained(site, "1.2.12", capsys)
+    assert "CORRECTED: 84711093 -> 84712093" in explained(site, "1.2.12", capsys)
     assert "patient identity corrected" in site.log.read_text()
     assert_discreet(site)
 
@@ -187,7 +187,7 @@ def test_another_scan_under_the_same_uids_and_another_name_is_no_correction(
         ds.PixelData = ds.PixelData[2:] + b"\0\0"
     send(site, others, tmp_path / "2")
     study = settled(site, "1.2.13", 2 * len(SLICES_MM))
-    assert study.patient_id == "4711"
+    assert study.patient_id == "84711093"
     assert not waiting(study)
     assert study.series[0].state == SeriesState.REJECTED
     assert [event.kind for event in events(site.database, study)] == [IdentityChange.MISMATCH]
@@ -200,12 +200,12 @@ def test_an_unknown_trauma_patient_is_analysed_at_once_and_the_name_that_comes_l
     assert len(waiting(settled(site, "1.2.14", len(SLICES_MM)))) == 1
     send(site, head("1.2.14", series=2, **WALTER), tmp_path / "2")
     study = settled(site, "1.2.14", 2 * len(SLICES_MM))
-    assert study.patient_id == "4711"
+    assert study.patient_id == "84711093"
     assert study.identity_alert is None
     assert all(series.score is not None for series in study.series)
     (event,) = events(site.database, study)
     assert event.kind == IdentityChange.COMPLETED
-    assert "COMPLETED: TR-0815 -> 4711" in explained(site, "1.2.14", capsys)
+    assert "COMPLETED: TR-0815 -> 84711093" in explained(site, "1.2.14", capsys)
     assert_discreet(site)
 
 
@@ -219,7 +219,7 @@ def test_another_patient_in_a_series_of_the_study_leaves_the_first_ones_head_ana
     assert (own.state, strange.state) == (SeriesState.SELECTED, SeriesState.REJECTED)
     assert "its patient is not the study's" in str(strange.reason)
     assert [job.series_id for job in waiting(study)] == [own.id]
-    assert study.patient_id == "4711"
+    assert study.patient_id == "84711093"
     assert study.identity_alert
 
 
@@ -227,9 +227,13 @@ def test_one_patient_in_many_spellings_is_one_patient_and_nothing_is_flagged(
     site: Site, tmp_path: Path
 ) -> None:
     spellings = [
-        {"PatientID": "0004711", "PatientName": "Müller^Jörg^^Dr.", "PatientBirthDate": "19600102"},
-        {"PatientID": "4711 ", "PatientName": "MUELLER^JOERG", "PatientBirthDate": ""},
-        {"PatientID": "4711", "PatientName": "Muller^Jorg^^^", "PatientBirthDate": "19600102"},
+        {
+            "PatientID": "00084711093",
+            "PatientName": "Müller^Jörg^^Dr.",
+            "PatientBirthDate": "19600102",
+        },
+        {"PatientID": "84711093 ", "PatientName": "MUELLER^JOERG", "PatientBirthDate": ""},
+        {"PatientID": "84711093", "PatientName": "Muller^Jorg^^^", "PatientBirthDate": "19600102"},
     ]
     spelt = [head("1.2.16", **patient) for patient in spellings]
     datasets = [spelt[number % 3][number] for number in range(len(SLICES_MM))]

@@ -119,7 +119,7 @@ def hospital(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hospita
         dicom_port=free_port(),
         model=tiny_model(tmp_path / "tiny.safetensors"),
         series_quiet_s=0.2,
-        series_silence_s=1,
+        series_silence_s=10,
         sweep_s=0.05,
         redispatch_s=2,
         lease_s=10,

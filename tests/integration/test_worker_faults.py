@@ -25,6 +25,7 @@ from schema.settings import Settings
 from schema.states import JobState, Outcome
 from schema.storage import require_storage
 from schema.tables import Instance, Job
+from tests.support.processes import wait_for
 from tests.support.rows import add_job, add_series, add_study
 from worker.lease import claim
 from worker.results import LONGEST_PAUSE_S
@@ -222,20 +223,19 @@ def test_a_message_is_dropped_while_the_storage_is_away(desk: Desk) -> None:
 
 
 def test_what_was_written_for_a_lost_lease_is_dropped(desk: Desk) -> None:
-    lost: list[object] = []
+    def lapse_and_claim() -> object:
+        with desk.database.transaction() as session:
+            job = session.get_one(Job, desk.job_id)
+            job.lease_until = job.created_at
+        return claim(desk.database, desk.job_id, desk.settings)
 
     def take_over(*_: object) -> None:
-        with desk.database.transaction() as session:
-            session.get_one(Job, desk.job_id).lease_until = session.get_one(
-                Job, desk.job_id
-            ).created_at
-        lost.append(claim(desk.database, desk.job_id, desk.settings))
+        wait_for("lease that its heartbeat did not keep", lapse_and_claim)
         raise GeometryError("too late")
 
     desk.tasks.fitness._engine = engine = Ends(KeyError())
     engine.analyse = take_over  # type: ignore[method-assign]
     desk.tasks.analyse_job(desk.job_id)
-    assert lost
     assert standing(desk.job()) == (JobState.RUNNING, 2)
 
 
