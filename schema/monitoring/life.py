@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Final
 
 import structlog
@@ -17,6 +17,7 @@ log = structlog.get_logger()
 
 STALE_S: Final = 30.0  # a look that takes longer hangs: whatever it looks at does not answer
 STOP_S: Final = 5.0
+SURROUNDINGS: Final = frozenset(("storage", "database"))  # checks of what goes and comes back
 
 Check = Callable[[], str | None]
 """What is missing, in words for an operator; None where nothing is."""
@@ -61,6 +62,8 @@ class Life:
         self._interval_s = interval_s
         self._missing: Mapping[str, str] | None = None  # None before the first look
         self._looked_at = time.monotonic()
+        self._there: Set[str] = frozenset()  # of the surroundings, at the last look
+        self._away: Set[str] = frozenset()  # what the log said is away
         self._failing = False
         self._stopped = threading.Event()
         self._threads = [
@@ -97,6 +100,7 @@ class Life:
         """Ask every check."""
         found = {name: missing for name, check in self._checks.items() if (missing := check())}
         self._missing, self._looked_at = found, time.monotonic()
+        self._tell(found)
 
     def sign(self) -> None:
         """Write how the part does."""
@@ -104,6 +108,16 @@ class Life:
         state = ProcessState.NOT_READY if missing else ProcessState.READY
         state = ProcessState.STARTING if self._missing is None else state
         self._write(state, "; ".join(missing.values()) or None)
+
+    def _tell(self, missing: Mapping[str, str]) -> None:
+        """Log what of the surroundings went since the last look and what is back, once each."""
+        gone = self._there & missing.keys()
+        for name in sorted(gone):
+            log.warning(f"{name} is away", part=self.part, reason=missing[name])
+        for name in sorted(self._away - missing.keys()):
+            log.info(f"{name} is back", part=self.part)
+        self._away = (self._away & missing.keys()) | gone
+        self._there = (SURROUNDINGS & self._checks.keys()) - missing.keys()
 
     def _repeat(self, action: Callable[[], None]) -> None:
         while True:

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from structlog.testing import capture_logs
 
 from schema.database import Database, read_clock
 from schema.monitoring import signs
-from schema.monitoring.life import Life
+from schema.monitoring.disk import storage_missing
+from schema.monitoring.life import Check, Life
 from schema.monitoring.signs import (
     Model,
     Part,
@@ -21,6 +24,7 @@ from schema.monitoring.signs import (
 )
 from schema.owners import this_process
 from schema.states import ProcessState
+from schema.storage import MARK
 from schema.tables import Process
 
 MODEL = Model("munet 1.2", "a" * 64)
@@ -165,3 +169,23 @@ def test_a_part_that_ends_says_how(database: Database) -> None:
     with database.reading() as session:
         (running,) = read_running(session)
     assert (running.condition, running.reason) == ("failed", "device cuda: out of memory")
+
+
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+def test_an_idle_part_logs_once_that_the_storage_is_away_and_once_that_it_is_back(
+    database: Database, tmp_path: Path
+) -> None:
+    inbox = tmp_path / MARK
+    checks: dict[str, Check] = {
+        "storage": lambda: storage_missing(tmp_path),
+        "model": lambda: None if inbox.is_dir() else "not loaded",  # starts and ends with the part
+    }
+    life = Life(Part.TRIAGE, database, checks)
+    with capture_logs() as lines:
+        for there in (False, True, True, False, False, True, True):
+            inbox.mkdir() if there and not inbox.exists() else None
+            inbox.rmdir() if not there and inbox.exists() else None
+            life.look()
+    assert [line["event"] for line in lines] == ["storage is away", "storage is back"]
+    assert lines[0]["reason"] == f"storage {tmp_path}: not mounted, or does not answer"
+    assert {line["part"] for line in lines} == {"triage"}
