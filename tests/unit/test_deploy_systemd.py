@@ -47,6 +47,7 @@ def test_every_part_has_its_unit() -> None:
     assert {unit.stem for unit in UNITS} == {
         "ihsnet-receiver",
         "ihsnet-worker",
+        "ihsnet-worker@",
         "ihsnet-deliver",
         "ihsnet-worklist",
     }
@@ -60,11 +61,30 @@ def test_every_unit_is_hardened(unit: Path) -> None:
 
 @every_unit
 def test_the_worker_alone_sees_devices_and_those_are_gpus(unit: Path) -> None:
-    if unit.stem == "ihsnet-worker":
+    if unit.stem in ("ihsnet-worker", "ihsnet-worker@"):
         assert values(unit, "DevicePolicy") == ["closed"]
         assert values(unit, "DeviceAllow") == ["char-nvidia* rw"]
     else:
         assert values(unit, "PrivateDevices") == ["yes"]
+
+
+def test_one_of_several_workers_differs_from_a_lone_one_by_what_must_not_be_shared() -> None:
+    lone, one_of_several = (
+        (FOLDER / f"ihsnet-worker{suffix}.service").read_text().splitlines() for suffix in ("", "@")
+    )
+    own = {line for line in one_of_several if "%i" in line}
+    assert {line.partition("=")[0] for line in own} == {
+        "Description", "EnvironmentFile", "Environment", "StateDirectory", "ExecStart",
+    }  # fmt: skip
+    said = {line for line in one_of_several if not line.startswith("#")}
+    shared = {line for line in lone if not line.startswith("#")} & said
+    assert said - own == shared
+    # Its folder, its port, its GPU and its name; the GPU by what CUDA shows, for TRIAGE_DEVICE of
+    # the file that all read would win over one that is set here.
+    assert "StateDirectory=ihsnet-worker-%i" in own
+    assert "Environment=TRIAGE_WORKER_METRICS_PORT=912%i" in own
+    assert "Environment=CUDA_VISIBLE_DEVICES=%i" in own
+    assert any(line.endswith("-n triage%i@%%h") for line in own)
 
 
 @every_unit
