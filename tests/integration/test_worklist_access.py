@@ -178,7 +178,9 @@ def test_a_role_may_what_it_may(stranger: Browser, role: str, path: str, status:
 
 def test_a_program_comes_in_by_http_basic(stranger: Browser) -> None:
     coded = base64.b64encode(f"reader:{PASSWORD}".encode()).decode()
-    assert stranger.get("/api/worklist", {"authorization": f"Basic {coded}"}).status_code == 200
+    basic = {"authorization": f"Basic {coded}"}
+    assert stranger.get("/api/worklist", basic).status_code == 200
+    assert stranger.get("/", basic).headers["location"] == "/login?next=/"
 
 
 @pytest.mark.parametrize(

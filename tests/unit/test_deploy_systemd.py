@@ -1,5 +1,6 @@
 """The systemd units: systemd accepts them, each is hardened, and what they name exists."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -85,6 +86,36 @@ def test_one_of_several_workers_differs_from_a_lone_one_by_what_must_not_be_shar
     assert "Environment=TRIAGE_WORKER_METRICS_PORT=912%i" in own
     assert "Environment=CUDA_VISIBLE_DEVICES=%i" in own
     assert any(line.endswith("-n triage%i@%%h") for line in own)
+
+
+def install_commands() -> str:
+    """Give what the page has an operator type to install the units, in its order."""
+    text = (FOLDER.parents[1] / "docs" / "operations.md").read_text()
+    section = text.partition("### As systemd services")[2].partition("\n### ")[0]
+    return "\n".join(section.split("```")[1::2])
+
+
+@every_unit
+def test_the_install_makes_what_a_unit_reads_before_it_enables_it(unit: Path) -> None:
+    commands = install_commands()
+    named = r"systemctl enable --now .*" + re.escape(unit.stem)
+    enabled = re.search(named, commands)
+    assert enabled is not None
+    before = commands[: enabled.start()]
+    credentials = [line.partition(":")[2] for line in values(unit, "LoadCredential")]
+    files = [name for name in values(unit, "EnvironmentFile") if not name.startswith("-")]
+    written = [line for line in before.splitlines() if line.startswith("install -m 0600")]
+    assert [
+        name for name in (*credentials, *files) if not any(f" {name} " in line for line in written)
+    ] == []
+    assert "-m schema upgrade" in before
+    assert unit.stem == "ihsnet-receiver" or "enable --now ihsnet-receiver.socket" in before
+
+
+def test_the_install_lets_somebody_log_in_before_it_opens_the_page() -> None:
+    before, enabled, _ = install_commands().partition("systemctl enable --now ihsnet-worklist")
+    assert enabled
+    assert "-m worklist user add" in before
 
 
 @every_unit

@@ -9,6 +9,7 @@ from receiver.protocol import rejection
 from receiver.protocol.pdu import BUFFER_BYTES
 from receiver.protocol.rejection import Rejection
 from schema.settings import Settings
+from worklist.access.guard import MACHINES
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -48,6 +49,13 @@ def test_the_runbook_names_every_reason_for_which_an_association_is_rejected() -
     reasons = [value.reason for value in vars(rejection).values() if isinstance(value, Rejection)]
     assert len(reasons) >= 6
     assert [reason for reason in reasons if reason not in text] == []
+
+
+@pytest.mark.parametrize("name", ["operations.md", "api.md"])
+def test_where_http_basic_counts_is_written_down(name: str) -> None:
+    text = " ".join((ROOT / "docs" / name).read_text().split())
+    said = text.partition("HTTP Basic")[2].partition(" alone")[0]
+    assert tuple(re.findall(r"`(/[^`]*)`", said)) == MACHINES
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
