@@ -23,6 +23,7 @@ from worklist.listing import COUNTED_TO
 from worklist.queueing import name_place
 from worklist.serialization import iso
 from worklist.timeline import timeline
+from worklist.unlikeness import unlike_training
 from worklist.window import Place, View
 from worklist.wording import (
     CAUSES,
@@ -94,6 +95,7 @@ def _environment(settings: Settings) -> Environment:
         subtype_names={subtype.key: subtype.name for subtype in SUBTYPES},
         summarise=summarise,
         timeline=timeline,
+        unlike_training=unlike_training,
         viewer_url=settings.viewer_url or "",
         views=list(View),
     )

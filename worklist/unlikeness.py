@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Unlikeness:
-    """A score above its bar: the model was trained on nothing like these images.
+    """A score above its bar: the model was trained on few images like these, or none.
 
     Attributes
     ----------
@@ -40,5 +40,5 @@ def make_unlikeness(look: Mapping[str, Any] | None) -> Unlikeness | None:
 
 
 def unlike_training(unlike: Unlikeness | None) -> str:
-    """Say it in a line; nothing where there is nothing to say."""
+    """Say it in a few words; nothing where there is nothing to say."""
     return "" if unlike is None else f"unlike the training data: {unlike.named}"

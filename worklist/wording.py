@@ -13,7 +13,6 @@ from schema.states import Level, Outcome, StudyState, urgency
 from worklist.coverage import part_seen
 from worklist.entries import Entry, FindingRow
 from worklist.formatting import without_details, without_repeats
-from worklist.unlikeness import unlike_training
 
 CAUTION = "Does not exclude hemorrhage."
 READ_NORMALLY = "Read in its normal place."
@@ -146,7 +145,7 @@ def say_claim(finding: FindingRow) -> str:
 def summarise(entry: Entry) -> str:
     """Say in one line why the study stands where it stands, each thing once."""
     note = wording_of(entry).note.rstrip(".")
-    said = [part_seen(entry.coverage), unlike_training(entry.unlike_training), note]
+    said = [part_seen(entry.coverage), note]
     if not (note and entry.state is not StudyState.DONE):
         said += [without_details(entry.priority_reason), without_details(entry.reason)]
     return ". ".join(line[:1].upper() + line[1:] for line in without_repeats(said))

@@ -68,7 +68,7 @@ def test_the_list_the_page_and_the_json_say_it(site: Site) -> None:
     (entry,) = read_worklist(site.database, site.settings.storage).entries
     assert entry.unlike_training is not None
     assert entry.unlike_training.words == SAID
-    assert "Unlike the training data: density of brain" in page(site, "/")
+    assert "unlike the training data: density of brain" in page(site, "/")
     assert f"Unlike the training data: {SAID}" in page(site, f"/study/{site.uid}")
 
 
