@@ -35,7 +35,7 @@ def test_a_bleed_of_65_ml_is_critical_and_segmented(tmp_path: Path) -> None:
     assert (analysis.priority.level, analysis.priority.outcome) == (1, Outcome.POSITIVE)
     assert analysis.findings[1].volume_ml == pytest.approx(SPHERE_ML, rel=0.02)
     kinds = [written.kind for written in analysis.objects]
-    assert kinds == ["SEG", "SR", "SR", "SC", "SC", "SC", "SC", "SC", "KO"]
+    assert kinds == ["SEG", "SR", "SC", "SC", "SC", "SC", "SC", "KO"]
 
 
 def test_a_healthy_head_is_negative_with_a_report_and_a_page(tmp_path: Path) -> None:
