@@ -1,11 +1,12 @@
 """Studies a minute with one, two and four worker processes, and what a study costs by step.
 
 `python -m tests.benchmarks.scaling [--workers 1,2,4] [--studies 24] [--sample bleed]
-[--prefetch-mb 0,512]`
+[--prefetch-mb 0,512] [--tiny]`
 
-PostgreSQL, the private Redis, a receiver, the shipped model. All studies are received and wait
-before the workers start. What a worker spends beside the network, from the claim to the result
-without the step `predict`, is a share of that step.
+PostgreSQL, the private Redis, a receiver, the shipped model, or with `--tiny` one of almost
+nothing, which shows what else there is. All studies are received and wait before the workers start.
+What a worker spends beside the network, from the claim to the result without the step `predict`, is
+a share of that step.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from schema.storage import require_storage
 from schema.tables import Job
 from tests.benchmarks.delivering import copies, pick
 from tests.support.jobs import ended
+from tests.support.models import tiny_model
 from tests.support.postgresql import create_database
 from tests.support.processes import Site, free_port, wait_for
 
@@ -41,6 +43,7 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=24)
     parser.add_argument("--sample", default="bleed", help="a folder of deploy/samples")
     parser.add_argument("--prefetch-mb", default="0", help="TRIAGE_PREFETCH_MB, one row for each")
+    parser.add_argument("--tiny", action="store_true", help="a model of almost nothing")
     asked = parser.parse_args()
     print(
         "| worker processes | prefetch, MB | studies a minute | seconds a study"
@@ -55,7 +58,7 @@ def main() -> None:
         for count, prefetch_mb in itertools.product(counts, sizes):
             url = create_database(server.get_uri())
             home = Path(folder) / f"{count}-{prefetch_mb}"
-            run = Run(count, prefetch_mb, asked.studies)
+            run = Run(count, prefetch_mb, asked.studies, asked.tiny)
             steps = measure(home, url, run, pick(asked.sample))
     print("\n| step of the last row | seconds |\n|---|---|")
     for name, seconds in steps.items():
@@ -69,12 +72,19 @@ class Run:
     workers: int
     prefetch_mb: int
     studies: int
+    tiny: bool
 
 
 def measure(home: Path, url: str, run: Run, sample: Path) -> dict[str, float]:
     """Let so many processes empty the queue; print the row, give the median of each step."""
+    home.mkdir()
     settings = Settings(
-        _env_file=None, home=home, database_url=url, dicom_port=free_port(), min_free_mb=0
+        _env_file=None,
+        home=home,
+        database_url=url,
+        dicom_port=free_port(),
+        min_free_mb=0,
+        model=tiny_model(home / "tiny.safetensors") if run.tiny else None,
     )
     upgrade(settings)
     require_storage(settings, 0)
