@@ -101,6 +101,7 @@ def report(rows: list[Row], verdict: Verdict) -> None:
     print("\n| what became of it | |\n|---|---|")
     for name, count in (verdict.facts | verdict.faults).items():
         print(f"| {name} | {count} |")
+    sys.stderr.write("".join(f"{line}\n" for line in verdict.details))
 
 
 if __name__ == "__main__":

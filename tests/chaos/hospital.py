@@ -93,6 +93,11 @@ class Hospital:
         """Give the ports of the receivers."""
         return [part.port for part in self.parts.values() if part.port is not None]
 
+    def log_lines(self) -> list[str]:
+        """Give all that was logged so far."""
+        logs = [path.read_text(errors="replace") for path in self.folder.glob("*.log")]
+        return [line for log in logs for line in log.splitlines()]
+
     def mount(self, worker: str) -> Path:
         """Give the link by which a worker sees the storage."""
         return self.folder / f"{worker}-mount"

@@ -22,12 +22,17 @@ WATER_EVERY: Final = 5  # these studies end before the network
 
 @dataclass
 class Modalities:
-    """Send studies one after another from several threads; `acknowledged` has SHA-256 by UID."""
+    """Send studies one after another from several threads; `acknowledged` has SHA-256 by UID.
+
+    `longest_pause_s` is how long a study got no answer at most: nobody can know of an image that a
+    scanner does not get rid of.
+    """
 
     ports: Sequence[int]
     waiting: threading.Semaphore  # how many studies may be under way
     studies: dict[str, int] = field(default_factory=dict)  # number of images
     acknowledged: dict[str, str] = field(default_factory=dict)
+    longest_pause_s: dict[str, float] = field(default_factory=dict)
     refused: int = 0
     enough: threading.Event = field(default_factory=threading.Event)
 
@@ -56,14 +61,16 @@ class Modalities:
         ).datasets
         self.studies[uid] = len(images)
         left = [(str(ds.SOPInstanceUID), encode(ds)) for ds in images]
+        answered = Stopwatch()
         for port in itertools.islice(itertools.cycle(self.ports), number, None):
             with suppress(OSError):
-                self._associate(port, left)
+                self._associate(port, left, answered)
+            self.longest_pause_s[uid] = answered.longest_s
             if not left:
                 return
             time.sleep(PAUSE_S)
 
-    def _associate(self, port: int, left: list[tuple[str, bytes]]) -> None:
+    def _associate(self, port: int, left: list[tuple[str, bytes]], answered: "Stopwatch") -> None:
         with Scu(("127.0.0.1", port), ((CT, EXPLICIT),)) as scu:
             while left:
                 uid, encoded = left[0]
@@ -72,4 +79,19 @@ class Modalities:
                     return
                 self.acknowledged[uid] = hashlib.sha256(encoded).hexdigest()
                 left.pop(0)
+                answered.lap()
             scu.release()
+
+
+class Stopwatch:
+    """The longest time between two laps."""
+
+    def __init__(self) -> None:
+        self.longest_s = 0.0
+        self._last: float | None = None
+
+    def lap(self) -> None:
+        """End one, begin the next."""
+        now = time.monotonic()
+        self.longest_s = max(self.longest_s, now - (self._last or now))
+        self._last = now

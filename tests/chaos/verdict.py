@@ -26,6 +26,7 @@ class Verdict:
 
     faults: dict[str, int] = field(default_factory=dict)
     facts: dict[str, int] = field(default_factory=dict)
+    details: list[str] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
@@ -39,6 +40,7 @@ def judge(site: Hospital, sent: Modalities) -> Verdict:
     with site.database.reading() as session:
         _look_at_objects(session, site.settings.storage, sent.acknowledged, verdict)
         _look_at_studies(session, sent.studies, verdict)
+        _look_at_decisions(session, site, sent, verdict)
         _look_at_deliveries(session, site, verdict)
     return verdict
 
@@ -76,20 +78,32 @@ def _look_at_studies(session: Session, sent: Mapping[str, int], verdict: Verdict
         "studies not at their end": len(studies) - len(ended),
         "studies that FAILED": outcomes[str(Outcome.FAILED)],
         "studies without an outcome": outcomes[str(None)],
-        "studies decided before their last image": _decided_early(session, sent),
         "series with two jobs of one revision": _doubled_jobs(session),
     }
 
 
-def _decided_early(session: Session, sent: Mapping[str, int]) -> int:
-    """Count the studies whose newest job saw fewer images than were sent."""
+def _look_at_decisions(
+    session: Session, site: Hospital, sent: Modalities, verdict: Verdict
+) -> None:
+    """Tell studies that were decided on too early from those whose scanner was silent so long."""
+    silence_s = site.settings.series_silence_s
+    revised = _revised(session)
+    early = [uid for uid in revised if sent.longest_pause_s.get(uid, 0) < silence_s]
+    verdict.faults["studies decided before their last image"] = len(early)
+    for uid in early:
+        said = [line for line in site.log_lines() if uid in line and "series decided" in line]
+        verdict.details += [f"paused {sent.longest_pause_s[uid]:.1f} s at most", *said]
+
+
+def _revised(session: Session) -> list[str]:
+    """Give the studies that have a second job, since an image came after the first."""
     rows = session.execute(
         sa.select(Study.study_instance_uid, sa.func.count(sa.distinct(Job.revision)))
         .join(Series, Series.study_id == Study.id)
         .join(Job, Job.series_id == Series.id)
         .group_by(Study.study_instance_uid)
     ).all()
-    return sum(revisions > 1 for uid, revisions in rows if uid in sent)
+    return [uid for uid, revisions in rows if revisions > 1]
 
 
 def _doubled_jobs(session: Session) -> int:

@@ -17,5 +17,6 @@ def test_whatever_is_killed_stopped_or_misled_each_study_ends_once_and_nothing_i
     with TemporaryDirectory(prefix="chaos", ignore_cleanup_errors=True) as folder:
         rows, verdict = run(Path(folder), STUDIES)
     assert len(rows) > 10
-    assert {name: count for name, count in verdict.faults.items() if count} == {}
+    faults = {name: count for name, count in verdict.faults.items() if count}
+    assert faults == {}, "\n".join(verdict.details)
     assert verdict.is_clean
