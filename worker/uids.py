@@ -1,6 +1,7 @@
 """UIDs that follow from what an object holds, so that a re-run never makes a second copy."""
 
 import hashlib
+from functools import cache
 from importlib.metadata import version
 from typing import Final
 
@@ -23,6 +24,7 @@ def stable_uid(*parts: str | bytes) -> str:
     return f"2.25.{bits}"
 
 
+@cache  # read from disk otherwise, and asked for eighteen times a study
 def software_version() -> str:
     """Return the version of this software, for every object that it writes."""
     return version(DISTRIBUTION)
