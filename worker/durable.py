@@ -3,7 +3,8 @@
 import errno
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -17,8 +18,9 @@ GROUP_MAY_READ: Final = 0o640  # the page and delivery may run as users of their
 def write_once(path: Path, write: Callable[[BinaryIO], None]) -> None:
     """Write a file under its final name, unless it is there already.
 
-    The bytes are synced before they get their name, and the name before this returns. The name is
-    given by a hard link, which, unlike a rename, never replaces the file of another worker.
+    The bytes are synced before they get their name, and the names by `sync_names`, once for all
+    files of a result. The name is given by a hard link, which, unlike a rename, never replaces the
+    file of another worker.
 
     Parameters
     ----------
@@ -34,10 +36,29 @@ def write_once(path: Path, write: Callable[[BinaryIO], None]) -> None:
     TransientError
         The storage did not take the file for another reason.
     """
-    try:
+    with _storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             _write(path, write)
+
+
+def sync_names(folder: Path) -> None:
+    """Let the names that were given in a folder survive a power cut, before a row refers to them.
+
+    Raises
+    ------
+    TransientError
+        The storage does not do it.
+    """
+    if folder.exists():
+        with _storage_errors(folder):
+            sync_folder(folder)
+
+
+@contextmanager
+def _storage_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         kind = StorageFullError if error.errno in FULL else TransientError
         raise kind(f"{path}: {error.strerror or error}; check the storage") from error
@@ -53,4 +74,3 @@ def _write(path: Path, write: Callable[[BinaryIO], None]) -> None:
             path.hardlink_to(file.name)
         except FileExistsError:
             return  # another worker was first with the same result
-    sync_folder(path.parent)

@@ -15,6 +15,7 @@ from schema.states import Outcome
 from tests.support.phantoms import FEW_MM, Phantom
 from tests.support.statements import bleed, statement_of, write_all
 from tests.support.validators import object_errors
+from worker import durable
 from worker.forms import Forms
 from worker.objects import check
 from worker.objects.author import Source
@@ -292,3 +293,12 @@ def test_an_object_that_is_refused_takes_no_other_with_it(
     written = write_all(series, tmp_path)
     assert written.refused == ["KO: selects other images than those with a mask"]
     assert {written_object.kind for written_object in written.objects} == {"SEG", "SR", "SC"}
+
+
+def test_the_names_of_all_objects_are_made_durable_before_a_row_can_refer_to_them(
+    series: SourceSeries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[set[Path]] = []
+    monkeypatch.setattr(durable, "sync_folder", lambda folder: synced.append(set(folder.iterdir())))
+    written = write_all(series, tmp_path)
+    assert synced == [{result.path for result in written.objects}]

@@ -12,6 +12,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from schema.errors import TransientError
+from worker.durable import sync_names
 from worker.forms import FOR_THE_PAGE, Forms
 from worker.header import MALFORMED
 from worker.objects import check
@@ -92,6 +93,7 @@ def write_objects(
         written.add(write_summary(source, statement, folder), source, _nothing)
     if labels.any():
         _write_located(written, series, labels, statement, folder)
+    sync_names(folder)
     return written
 
 
@@ -107,6 +109,7 @@ def write_unanalysed(headers: Sequence[Dataset], statement: Statement, folder: P
     _write_reports(written, source, statement, None, folder, None, FOR_THE_PAGE)
     with written.trying("SC"):
         written.add(write_summary(source, statement, folder), source, _nothing)
+    sync_names(folder)
     return written
 
 
