@@ -44,10 +44,14 @@ def upgrade() -> None:
 
 
 @app.command()
-def check() -> None:
+def check(
+    ready: Annotated[
+        bool, typer.Option("--ready", help="Exit 3 while no worker is ready.")
+    ] = False,
+) -> None:
     """Say whether database, broker and storage answer, who works and what waits.
 
-    Exit 1 if one of the three does not answer, 3 if they do and no worker is ready.
+    Exit 1 if one of the three does not answer.
     """
     settings = settings_or_exit()
     console = Console(highlight=False, markup=False)
@@ -62,7 +66,9 @@ def check() -> None:
     lines, status = ([], 0) if "database" in failed else _account(settings)
     for name, line in lines:
         console.print(f"{name:<10}{line}", soft_wrap=True)
-    raise typer.Exit(1 if failed else status)
+    if failed:
+        raise typer.Exit(1)
+    raise typer.Exit(0 if status == NO_WORKER and not ready else status)
 
 
 @app.command()

@@ -48,7 +48,7 @@ def test_a_canary_comes_out_as_known_and_is_on_no_list(site: Site) -> None:
     readers.engine.dispose()
 
     def is_well() -> bool:  # the worker's sign of life may come later than its first result
-        return site.start(sys.executable, "-m", "schema", "check").wait(60) == 0
+        return site.start(sys.executable, "-m", "schema", "check", "--ready").wait(60) == 0
 
     wait_for("check without a failure", is_well)
     assert "the known result after" in site.log.read_text()
