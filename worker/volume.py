@@ -203,6 +203,7 @@ class Volume:
         """Volume of a mask (slice, row, column) in mL, by counting voxels of their own height."""
         if mask.shape != self.hu.shape:
             raise ValueError(f"the mask is {mask.shape}, the volume {self.hu.shape}")
-        pixels = np.count_nonzero(mask, axis=(1, 2))  # (slice,)
+        # Plane by plane: along axes NumPy adds up integers, eight times as slowly.
+        pixels = np.array([np.count_nonzero(plane) for plane in mask])  # (slice,)
         area_mm2 = self.spacing_mm[0] * self.spacing_mm[1]
         return float(pixels @ self.slice_heights_mm) * area_mm2 / 1000
