@@ -66,9 +66,9 @@ def check(
     lines, status = ([], 0) if "database" in failed else _account(settings)
     for name, line in lines:
         console.print(f"{name:<10}{line}", soft_wrap=True)
-    if failed:
-        raise typer.Exit(1)
-    raise typer.Exit(0 if status == NO_WORKER and not ready else status)
+    if status == NO_WORKER and not ready:
+        status = 0
+    raise typer.Exit(1 if failed else status)
 
 
 @app.command()

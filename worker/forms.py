@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
+# A frame for each segment of each slice, or a segment number for each pixel.
 SegmentationType = Literal["BINARY", "LABELMAP"]  # (0062,0001), PS3.3 C.8.20.2
 
 

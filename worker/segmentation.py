@@ -62,8 +62,6 @@ class Algorithm:
         return self.claims.get(subtype.key, Claim.REPORTED)
 
 
-# (0062,0001): a frame for each segment of each slice, or a segment number for each pixel.
-
 # Whom an object may be sent to: everybody; who takes overlays; of these, who asked for label maps
 # instead of binary masks; who takes no overlay.
 Audience = Literal["all", "full", "labelmap", "triage"]
