@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 from rich.progress import track
 
-from trainer.commands.options import CACHE, Cache, Data, Patients, Preset, console, numbers, told
+from trainer.commands.options import (
+    CACHE,
+    Cache,
+    Data,
+    Model,
+    Patients,
+    Preset,
+    console,
+    numbers,
+    told,
+)
 from trainer.config import load_config
 from trainer.datasets.cache import prepare as prepare_release
 from trainer.datasets.sources import read_release
@@ -29,10 +39,7 @@ from worker.munet.inference import Predictor
 
 def evaluate(
     data: Data,
-    model: Annotated[
-        Path,
-        typer.Option(help="A checkpoint, either file; else the shipped one."),
-    ] = SHIPPED,
+    model: Model = SHIPPED,
     patients: Patients = "",
     split: Annotated[str, typer.Option(help="paper-test: table 3's test patients.")] = "",
     json_file: Annotated[Path | None, typer.Option("--json", help="Where the figures go.")] = None,

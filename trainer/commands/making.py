@@ -10,7 +10,17 @@ from typing import Annotated
 import typer
 from rich.progress import track
 
-from trainer.commands.options import CACHE, Cache, Data, Patients, Preset, console, numbers, told
+from trainer.commands.options import (
+    CACHE,
+    Cache,
+    Data,
+    Model,
+    Patients,
+    Preset,
+    console,
+    numbers,
+    told,
+)
 from trainer.config import RunConfig, load_config
 from trainer.datasets.cache import Prepared
 from trainer.datasets.cache import prepare as prepare_release
@@ -116,9 +126,7 @@ def export(
 def reread(
     data: Data,
     out: Annotated[Path, typer.Option(help="The new checkpoint's .safetensors.")],
-    model: Annotated[
-        Path, typer.Option(help="A checkpoint, either file; else the shipped one.")
-    ] = SHIPPED,
+    model: Model = SHIPPED,
     preset: Annotated[str, typer.Option(help="Whose preprocessing it gets.")] = "robust",
     note: Annotated[str, typer.Option(help="What people should know of it.")] = "",
 ) -> None:
@@ -134,9 +142,7 @@ def calibrate(
         Path, typer.Option(help="CSV or JSON of studies: probability, and bleeds as 0 or 1.")
     ],
     out: Annotated[Path, typer.Option(help="Where the checkpoint with new thresholds goes.")],
-    model: Annotated[
-        Path, typer.Option(help="A checkpoint, either file; else the shipped one.")
-    ] = SHIPPED,
+    model: Model = SHIPPED,
 ) -> None:
     """Choose the study thresholds on a site's own agreed studies; nothing else changes."""
     with told():

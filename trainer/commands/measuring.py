@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.progress import track
 
-from trainer.commands.options import Data, console, told
+from trainer.commands.options import Data, Model, console, told
 from trainer.config import ConfigError
 from trainer.datasets.sources import Release, read_release
 from trainer.evaluation.likeness import (
@@ -27,9 +27,7 @@ from worker.munet.ensemble import halved
 def measure(
     data: Data,
     out: Annotated[Path, typer.Option(help="Where the checkpoint with its ranges goes.")],
-    model: Annotated[
-        Path, typer.Option(help="A checkpoint, either file; else the shipped one.")
-    ] = SHIPPED,
+    model: Model = SHIPPED,
 ) -> None:
     """Measure a checkpoint's training patients, so that workers mark series unlike them."""
     with told():

@@ -16,6 +16,7 @@ from worker.munet.errors import CheckpointError, DeviceError
 
 console = Console(markup=False)  # what is in brackets is a name, as in run[2]
 
+Model = Annotated[Path, typer.Option(help="A checkpoint, either file; else the shipped one.")]
 Data = Annotated[
     list[Path],
     typer.Option(
