@@ -3,7 +3,7 @@
 import typer
 
 from trainer.commands.evaluating import ablate, crossval, evaluate, leak
-from trainer.commands.making import calibrate, export, fit, prepare, reread, smote
+from trainer.commands.making import calibrate, export, fit, prepare, ship, smote
 from trainer.commands.measuring import measure
 
 app = typer.Typer(
@@ -11,6 +11,6 @@ app = typer.Typer(
 )
 
 for command in (
-    prepare, smote, fit, export, reread, measure, calibrate, evaluate, crossval, ablate, leak,
+    prepare, smote, fit, export, ship, measure, calibrate, evaluate, crossval, ablate, leak,
 ):  # fmt: skip
     app.command()(command)

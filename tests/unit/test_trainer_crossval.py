@@ -15,6 +15,7 @@ from trainer.datasets.splits import SplitError
 from trainer.experiments import crossval as crossval_module
 from trainer.experiments.crossval import Which, crossval, learning, plan
 from trainer.experiments.crossval_report import outcome, sections, to_json
+from trainer.experiments.unseen import Reading
 from trainer.training.run import baseline
 
 pytestmark = pytest.mark.slow  # trains
@@ -82,17 +83,19 @@ def test_a_plateau_is_watched_on_training_patients(config, prepared, tmp_path):
 def test_thresholds_of_a_fold_come_from_the_other_folds(
     networks, home, config, prepared, release, monkeypatch
 ):
-    chosen = []
-    real = crossval_module.choose
+    chosen_on = []
+    real = crossval_module.chosen
 
-    def spy(seen, scoring, limit):
-        chosen.append(sum(len(study.types) for study in seen))
-        return real(seen, scoring, limit)
+    def spy(unseen):
+        chosen_on.append([patient.patient for patient in unseen])
+        return real(unseen)
 
-    monkeypatch.setattr(crossval_module, "choose", spy)
+    monkeypatch.setattr(crossval_module, "chosen", spy)
     planned = plan(config, prepared, home / "run", 2)
-    crossval_module.evaluated(planned, prepared, release)
-    assert chosen == [3 * len(fold.split.train) for fold in planned]
+    crossval_module.evaluated(planned, release, Reading(config.preprocessing))
+    assert [sorted(patients) for patients in chosen_on] == [
+        sorted(fold.split.train) for fold in planned
+    ]
 
 
 def test_folds_are_trained_one_by_one_and_pooled_when_they_are_done(

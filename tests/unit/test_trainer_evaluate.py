@@ -20,7 +20,7 @@ from trainer.evaluation.metrics import (
     sensitivity,
     specificity,
 )
-from trainer.evaluation.operating import POINTS, platt, youden
+from trainer.evaluation.operating import POINTS, balanced, platt
 from trainer.evaluation.studies import ML_PER_PIXEL, count
 from worker.munet.card import CLASSES
 from worker.munet.inference import calibrate
@@ -146,9 +146,15 @@ def test_the_bootstrap_draws_patients():
     assert interval[0] < 24.5 < interval[1]
 
 
-def test_youden_parts_what_can_be_parted():
+def test_a_balanced_point_lies_in_the_middle_of_the_gap_that_parts_what_can_be_parted():
     truth = np.array([False, False, True, True])
-    assert youden(truth, np.array([0.1, 0.3, 0.7, 0.9])) == pytest.approx(0.5)
+    assert balanced(truth, np.array([0.1, 0.3, 0.7, 0.9])) == pytest.approx(0.5)
+
+
+def test_a_balanced_point_finds_nine_in_ten_where_fewer_would_leave_more_healthy_alone():
+    truth = np.repeat([False, True], [10, 10])
+    score = np.concatenate((np.linspace(0.1, 0.55, 10), [0.2, 0.45], np.linspace(0.6, 0.95, 8)))
+    assert sensitivity(truth, score >= balanced(truth, score)) == pytest.approx(0.9)
 
 
 def test_the_three_points_lie_where_their_names_say():
@@ -233,7 +239,7 @@ def test_one_command_each_trains_ships_and_judges(tmp_path, release):
     data = ["--data", str(release), "--cache", str(tmp_path / "cache")]
     commands = [
         ["fit", *data, "--run", str(run), "--preset", str(preset), "--held-out", "3,4"],
-        ["export", *data, "--run", str(run), "--out", str(model)],
+        ["export", *data[:2], "--run", str(run), "--out", str(model)],
         ["evaluate", *data[:2], "--model", str(model), "--patients", "3", "--json", str(figures)],
     ]
     for command in commands:

@@ -10,11 +10,14 @@ from rich.progress import track
 from trainer.commands.options import (
     CACHE,
     Cache,
+    Changed,
     Data,
     Model,
     Patients,
     Preset,
+    ReadAs,
     console,
+    how,
     numbers,
     told,
 )
@@ -88,6 +91,8 @@ def crossval(
     with_baseline: Annotated[
         bool, typer.Option("--baseline", help="Train a plain U-Net of the same budget too.")
     ] = False,
+    reading: ReadAs = "",
+    changed: Changed = "",
     json_file: Annotated[Path | None, typer.Option("--json", help="RUN/crossval.json")] = None,
     html_file: Annotated[Path | None, typer.Option("--html", help="RUN/crossval.html")] = None,
     cache: Cache = CACHE,
@@ -99,8 +104,9 @@ def crossval(
         prepared = prepare_release(release, config.preprocessing, cache)
         configs = [config, baseline(config)] if with_baseline else [config]
         which = folds_of.Which(run, count, numbers(folds))
+        read = how(reading, config.preprocessing, changed)
         made = crossval_report.outcome(
-            config, folds_of.crossval(configs, prepared, release, which, console)
+            config, folds_of.crossval(configs, prepared, release, which, console, read)
         )
         publish(
             crossval_report.sections(made),

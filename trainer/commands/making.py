@@ -13,11 +13,14 @@ from rich.progress import track
 from trainer.commands.options import (
     CACHE,
     Cache,
+    Changed,
     Data,
     Model,
     Patients,
     Preset,
+    ReadAs,
     console,
+    how,
     numbers,
     told,
 )
@@ -29,7 +32,7 @@ from trainer.datasets.people import people
 from trainer.datasets.sources import read_release
 from trainer.datasets.splits import Split, SplitError, held_patients, hold_out
 from trainer.experiments import export as exporting
-from trainer.experiments import reread as rereading
+from trainer.experiments import ship as shipping
 from trainer.experiments import site
 from trainer.experiments.begin import beginning
 from trainer.reports.contact import contact_sheet, table_4
@@ -111,29 +114,27 @@ def export(
     run: Annotated[list[Path], typer.Option(help="A finished run's folder; several are averaged.")],
     out: Annotated[Path, typer.Option(help="The checkpoint's .safetensors.")],
     note: Annotated[str, typer.Option(help="What people should know about the run.")] = "",
-    cache: Cache = CACHE,
 ) -> None:
     """Write a finished run as a checkpoint, thresholds and figures from its validation patients."""
     with told():
-        release = read_release(data)
-        prepared = prepare_release(release, described(run[0])[0].preprocessing, cache)
-        card = exporting.export(
-            [exporting.finished(fold) for fold in run], prepared, release, out, note
-        )
+        runs = [exporting.finished(folder) for folder in run]
+        card = exporting.export(runs, read_release(data), out, note)
         console.print_json(json.dumps(card.metrics))
 
 
-def reread(
+def ship(
     data: Data,
-    out: Annotated[Path, typer.Option(help="The new checkpoint's .safetensors.")],
-    model: Model = SHIPPED,
-    preset: Annotated[str, typer.Option(help="Whose preprocessing it gets.")] = "robust",
-    note: Annotated[str, typer.Option(help="What people should know of it.")] = "",
+    run: Annotated[Path, typer.Option(help="The folder of a finished cross-validation.")],
+    out: Annotated[Path, typer.Option(help="The checkpoint's .safetensors.")],
+    reading: ReadAs = "",
+    changed: Changed = "",
+    members: Annotated[int, typer.Option(min=1, help="How many folds' networks it averages.")] = 4,
 ) -> None:
-    """Choose all but a checkpoint's weights anew, on its validation patients and changed copies."""
+    """Average the folds of a cross-validation; thresholds from whom each never saw."""
     with told():
-        preprocessing = load_config(preset).preprocessing
-        card = rereading.reread(model, preprocessing, read_release(data), out, note)
+        release = read_release(data)
+        read = how(reading, described(run / "fold-0")[0].preprocessing, changed)
+        card = shipping.ship(run, release, read, members, out)
         console.print_json(json.dumps(card.metrics))
 
 

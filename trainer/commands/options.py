@@ -8,11 +8,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from trainer.config import ConfigError
+from trainer.config import ConfigError, load_config
 from trainer.datasets.people import person_number
 from trainer.datasets.sources import DataError
 from trainer.datasets.splits import SplitError
+from trainer.evaluation.perturb import CHANGES
+from trainer.experiments.unseen import Reading
 from worker.munet.errors import CheckpointError, DeviceError
+from worker.munet.preprocessing import Preprocessing
 
 console = Console(markup=False)  # what is in brackets is a name, as in run[2]
 
@@ -28,6 +31,15 @@ Preset = Annotated[str, typer.Option(help="A preset's name or a TOML file.")]
 Patients = Annotated[
     str, typer.Option(help="Comma-separated patients: numbers, or SOURCE/NAME as BHSD/ID_0a1b2c3d.")
 ]
+ReadAs = Annotated[
+    str, typer.Option("--reading", help="The preset whose preprocessing feeds the networks.")
+]
+Changed = Annotated[
+    str,
+    typer.Option(
+        "--changed", help="Changes of each head that thresholds must hold for: all, or a;b;c."
+    ),
+]
 CACHE = Path("var/cache")
 
 
@@ -37,6 +49,15 @@ def numbers(text: str) -> tuple[int, ...]:
         return tuple(_number(part.strip()) for part in text.split(",") if part.strip())
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is no comma-separated list of numbers") from error
+
+
+def how(preset: str, trained: Preprocessing, changed: str) -> Reading:
+    """Read how networks are fed and about which changes they are asked."""
+    named = tuple(name.strip() for name in changed.split(";") if name.strip())
+    names = tuple(CHANGES) if named == ("all",) else named
+    if unknown := sorted(set(names) - set(CHANGES)):
+        raise typer.BadParameter(f"{unknown} are not among {'; '.join(CHANGES)}")
+    return Reading(load_config(preset).preprocessing if preset else trained, names)
 
 
 def _number(text: str) -> int:

@@ -8,13 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_curve
-from torch import nn
 
-from trainer.datasets.cache import Prepared
-from trainer.evaluation.blobs import blobs, together
+from trainer.evaluation.blobs import Blobs, blobs, together
+from trainer.evaluation.seen import Copy, Seen
 from worker.munet.card import CLASSES, OperatingPoint, Platt, Scoring
-from worker.munet.device import resolve
-from worker.munet.inference import Maps, calibrate, run, slice_logits, study_logits
+from worker.munet.inference import calibrate, slice_logits, study_logits
 
 MASKS, SEEDS, SIZES = (0.3, 0.4, 0.5, 0.6), (0.5, 0.7, 0.85, 0.95), (0, 8, 20)
 GATES = (0.0, 0.05, 0.1, 0.2, 0.3)
@@ -32,47 +30,22 @@ SCORING = Scoring(
     whole_bleeds=True,
 )
 FOUND = 0.95  # of what is there, at high-sensitivity; of what is healthy left alone, at high-ppv
+MOST = 0.9  # of what is there, that a balanced point must find
 STRENGTH = 1.0  # of the pull towards a flat line: a dozen patients can't pin down two numbers
 
 Limit = Callable[[npt.NDArray[np.bool_], npt.NDArray[np.floating]], float]
 
 
-@dataclass(frozen=True)
-class Seen:
-    """One validation patient and the network's raw answer."""
-
-    maps: Maps
-    types: npt.NDArray[np.bool_]  # (slice, 5)
-    masks: npt.NDArray[np.bool_]  # (slice, 256, 256)
-
-    @property
-    def truth(self) -> npt.NDArray[np.bool_]:
-        """Types and any, (slice, 6)."""
-        return np.column_stack((self.types, self.types.any(axis=1)))
-
-
-def look(
-    network: nn.Module, prepared: Prepared, patients: Sequence[int], scoring: Scoring
-) -> list[Seen]:
-    """Run the network over whole patients."""
-    found, device = [], resolve("auto")
-    network = network.to(device)
-    for patient in patients:
-        rows = prepared.where([patient])
-        maps = run(network, prepared.series(patient), scoring, device)
-        found.append(Seen(maps, prepared.types[rows], prepared.masks[rows]))
-    return found
-
-
-def calibrated(seen: Sequence[Seen], scoring: Scoring) -> Scoring:
-    """Fit the lines that make probabilities of logits, for slices and for studies."""
+def calibrated(seen: Sequence[Seen], scoring: Scoring, copies: Sequence[Copy] = ()) -> Scoring:
+    """Fit the lines that make probabilities of logits, for slices and, with copies, for studies."""
     slices = np.concatenate([slice_logits(study.maps, scoring) for study in seen])
-    studies = np.stack([study_logits(study.maps, scoring) for study in seen])
+    heads = [*(study.copy() for study in seen), *copies]
+    studies = np.stack([study_logits(head.maps, scoring) for head in heads])
     return replace(
         scoring,
         calibrated=True,
         slice=platt(slices, np.concatenate([study.truth for study in seen])),
-        study=platt(studies, np.stack([study.truth.any(axis=0) for study in seen])),
+        study=platt(studies, np.stack([head.truth for head in heads])),
     )
 
 
@@ -95,27 +68,74 @@ def _line(logits: npt.NDArray[np.float32], truth: npt.NDArray[np.bool_]) -> tupl
     return (slope, intercept) if slope > 0 else (1.0, 0.0)
 
 
-def choose(seen: Sequence[Seen], scoring: Scoring, limit: Limit) -> OperatingPoint:
-    """Choose an operating point: thresholds by `limit`, then best masks."""
-    slices = [calibrate(slice_logits(study.maps, scoring), scoring.slice) for study in seen]
-    studies = np.stack(
-        [calibrate(study_logits(study.maps, scoring), scoring.study) for study in seen]
-    )
-    truth = np.stack([study.truth.any(axis=0) for study in seen])
-    every = np.concatenate([study.truth[:, -1] for study in seen])
-    study_limit = limit(truth[:, -1], studies[:, -1])
-    point = OperatingPoint(
-        study_gate=study_limit / 2,
-        slice_any=limit(every, np.concatenate(slices)[:, -1]),
-        study_any=study_limit,
-        types=tuple(limit(truth[:, i], studies[:, i]) for i in range(len(CLASSES))),
-    )
-    return best_masks(seen, slices, studies[:, -1], point)
+def points(
+    seen: Sequence[Seen], scoring: Scoring, copies: Sequence[Copy] = ()
+) -> dict[str, OperatingPoint]:
+    """Choose every operating point: thresholds by its rule, a study's with copies; then masks.
+
+    Where all studies are told apart each rule stops at another place of the same gap; a point that
+    is named for sensitivity must never call less than another.
+    """
+    scores = Scores.of(seen, scoring, copies)
+    rising = sorted(limit(scores.bleeds, scores.any) for limit in POINTS.values())
+    counted = {mask: masks_at(seen, mask) for mask in MASKS}
+    return {
+        name: best_masks(scores, counted, thresholds(scores, limit, study_any))
+        for (name, limit), study_any in zip(POINTS.items(), rising, strict=True)
+    }
 
 
-def youden(truth: npt.NDArray[np.bool_], score: npt.NDArray[np.floating]) -> float:
-    """Threshold with the highest sensitivity + specificity."""
-    return _limit(truth, score, lambda false, true: int(np.argmax(true - false)))
+@dataclass(frozen=True)
+class Scores:
+    """Calibrated probabilities beside what is there."""
+
+    slices: npt.NDArray[np.float32]  # (slice, 6), of all patients in a row
+    slice_truth: npt.NDArray[np.bool_]  # (slice, 6)
+    lengths: tuple[int, ...]  # slices of each patient
+    studies: npt.NDArray[np.float32]  # (study, 6), patients first, then copies
+    study_truth: npt.NDArray[np.bool_]  # (study, 6)
+
+    @classmethod
+    def of(cls, seen: Sequence[Seen], scoring: Scoring, copies: Sequence[Copy]) -> "Scores":
+        """Read raw answers."""
+        heads = [*(study.copy() for study in seen), *copies]
+        slices = np.concatenate([slice_logits(study.maps, scoring) for study in seen])
+        studies = np.stack([study_logits(head.maps, scoring) for head in heads])
+        return cls(
+            calibrate(slices, scoring.slice),
+            np.concatenate([study.truth for study in seen]),
+            tuple(len(study.types) for study in seen),
+            calibrate(studies, scoring.study),
+            np.stack([head.truth for head in heads]),
+        )
+
+    @property
+    def any(self) -> npt.NDArray[np.float32]:
+        """Score of each study, copies included."""
+        return self.studies[:, -1]
+
+    @property
+    def bleeds(self) -> npt.NDArray[np.bool_]:
+        """Whether there is blood in each study, copies included."""
+        return self.study_truth[:, -1]
+
+
+def thresholds(scores: Scores, limit: Limit, study_any: float) -> OperatingPoint:
+    """Return the point whose masks are still to be chosen."""
+    kinds = range(len(CLASSES))
+    return OperatingPoint(
+        study_gate=study_any / 2,
+        slice_any=limit(scores.slice_truth[:, -1], scores.slices[:, -1]),
+        study_any=study_any,
+        types=tuple(limit(scores.study_truth[:, i], scores.studies[:, i]) for i in kinds),
+    )
+
+
+def balanced(truth: npt.NDArray[np.bool_], score: npt.NDArray[np.floating]) -> float:
+    """Of the thresholds that find 90 %, that with the highest sensitivity + specificity."""
+    return _limit(
+        truth, score, lambda false, true: int(np.argmax(np.where(true >= MOST, true - false, -1)))
+    )
 
 
 def sensitive(truth: npt.NDArray[np.bool_], score: npt.NDArray[np.floating]) -> float:
@@ -130,7 +150,7 @@ def precise(truth: npt.NDArray[np.bool_], score: npt.NDArray[np.floating]) -> fl
 
 POINTS: Mapping[str, Limit] = {
     "high-sensitivity": sensitive,
-    "balanced": youden,
+    "balanced": balanced,
     "high-ppv": precise,
 }
 
@@ -149,25 +169,25 @@ def _limit(
     return float(np.clip((chosen + (lower.max() if len(lower) else 0.0)) / 2, 0.0, 1.0))
 
 
+def masks_at(seen: Sequence[Seen], mask: float) -> Blobs:
+    """Count all components of all patients at one mask threshold."""
+    return together([blobs(study.maps.any_map, study.masks, mask) for study in seen])
+
+
 def best_masks(
-    seen: Sequence[Seen],
-    slices: Sequence[npt.NDArray[np.float32]],
-    studies: npt.NDArray[np.floating],
-    point: OperatingPoint,
+    scores: Scores, counted: Mapping[float, Blobs], point: OperatingPoint
 ) -> OperatingPoint:
     """Search mask threshold, seed, size and gate for the highest Dice, pooled and by slice.
 
     On the network's grid; the two kinds of Dice count alike.
     """
-    study = np.repeat(studies, [len(study.types) for study in seen])
-    score = np.concatenate(slices)[:, -1]
-    tried = []
-    for mask in MASKS:
-        counted = together([blobs(study.maps.any_map, study.masks, mask) for study in seen])
+    study = np.repeat(scores.any[: len(scores.lengths)], scores.lengths)
+    score, tried = scores.slices[:, -1], []
+    for mask, blobs_there in counted.items():
         for seed, size, gate in product(SEEDS, SIZES, GATES):
             if seed >= mask:
                 candidate = replace(point, mask=mask, seed=seed, minimum_px=size, slice_gate=gate)
                 shown = (score >= gate) & (study >= point.study_gate)
-                counts = counted.sifted(candidate, shown)
+                counts = blobs_there.sifted(candidate, shown)
                 tried.append((counts.dice + counts.with_blood.mean_dice, candidate))
     return max(tried, key=lambda pair: pair[0])[1]

@@ -18,10 +18,10 @@ from trainer.datasets.splits import Split
 from trainer.evaluation.operating import SCORING
 from trainer.evaluation.pooled import Measured, clinical, measured, paper
 from trainer.evaluation.studies import Study
-from trainer.experiments.crossval import Fold, answers, called, train
+from trainer.experiments.crossval import FIXED, judge, train
+from trainer.experiments.unseen import Fold, Reading, answers
 from trainer.reports import published
 from trainer.reports.document import Section, Table, shown
-from worker.munet.card import OperatingPoint
 from worker.munet.preprocessing import Channels, Preprocessing
 
 CLAHE = 2.0  # where the preset goes without
@@ -115,14 +115,15 @@ def _row(
     fold = Fold(0, split, variant.config, folder / variant.key)
     prepared = prepare(release, variant.config.preprocessing, cache)
     train([fold], (), prepared, console)
-    studies = evaluated(fold, release, cache)
+    studies = evaluated(fold, release)
     return Row(variant, measured(studies, paper), measured(studies, clinical))
 
 
-def evaluated(fold: Fold, release: Release, cache: Path) -> list[Study]:
+def evaluated(fold: Fold, release: Release) -> Sequence[Study]:
     """Evaluate one row's patients at thresholds fixed beforehand."""
-    seen = answers(fold, prepare(release, fold.config.preprocessing, cache))
-    return called(fold, seen, release, SCORING, OperatingPoint())
+    reading = Reading(fold.config.preprocessing)
+    unseen = list(answers(fold, release, reading))
+    return judge(unseen, release, reading, SCORING, FIXED).studies
 
 
 def to_json(rows: Sequence[Row], split: Split) -> dict[str, Any]:

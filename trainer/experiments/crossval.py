@@ -13,35 +13,42 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
 from trainer.config import RunConfig
 from trainer.datasets.cache import Prepared
 from trainer.datasets.sources import Release, read_series
 from trainer.datasets.splits import Split, SplitError, folds, inner
-from trainer.evaluation.operating import SCORING, Seen, calibrated, choose, look, youden
+from trainer.evaluation.expected import Expected, next_hundred
+from trainer.evaluation.operating import POINTS, SCORING
+from trainer.evaluation.perturb import Answer, Outcomes
+from trainer.evaluation.seen import Copy
 from trainer.evaluation.studies import Study, study_of
+from trainer.experiments.unseen import Fold, Points, Reading, Unseen, answers, chosen
 from trainer.training.fit import fit
-from trainer.training.run import averaged, describe
+from trainer.training.run import describe
 from worker.munet.card import OperatingPoint, Scoring
-from worker.munet.inference import read
+from worker.munet.inference import calibrate, read, study_logits
 from worker.munet.preprocessing import Projection
+
+FIXED: Points = {"balanced": OperatingPoint()}  # beforehand, where there is nobody to choose on
 
 
 @dataclass(frozen=True)
-class Fold:
-    """One run of a cross-validation and the patients that it never sees."""
+class Judged:
+    """The patients of one fold.
 
-    number: int
-    split: Split
-    config: RunConfig
-    place: Path
+    Attributes
+    ----------
+    studies, compared
+        What is there and what was found, and whether changes turn it, at the balanced point.
+    called
+        Whether each operating point, chosen on the other folds' patients, calls each of them.
+    """
 
-    @property
-    def finished(self) -> bool:
-        """Whether it has trained all its epochs."""
-        return averaged(self.config, self.place).epoch == self.config.epochs
+    studies: Sequence[Study]
+    compared: Sequence[Outcomes]
+    called: Mapping[str, Sequence[bool]]
 
 
 @dataclass(frozen=True)
@@ -49,12 +56,32 @@ class Network:
     """What one architecture's finished folds said."""
 
     architecture: str
-    folds: Mapping[int, Sequence[Study]]
+    folds: Mapping[int, Judged]
 
     @property
     def studies(self) -> list[Study]:
         """Every evaluated patient, rising."""
-        return sorted((s for part in self.folds.values() for s in part), key=lambda s: s.patient)
+        every = (study for fold in self.folds.values() for study in fold.studies)
+        return sorted(every, key=lambda study: study.patient)
+
+    @property
+    def expected(self) -> dict[str, dict[str, Expected]]:
+        """What each operating point lets expect of the next patients."""
+        parts = list(self.folds.values())
+        bleeds = [bool(study.positive.any()) for part in parts for study in part.studies]
+        names = set.intersection(*(set(part.called) for part in parts))
+        called = {
+            name: [c for part in parts for c in part.called[name]]
+            for name in POINTS
+            if name in names
+        }
+        return next_hundred(bleeds, called)
+
+    @property
+    def compared(self) -> list[Outcomes]:
+        """Every evaluated patient's outcomes, rising."""
+        every = (outcomes for fold in self.folds.values() for outcomes in fold.compared)
+        return sorted(every, key=lambda outcomes: outcomes.patient)
 
 
 @dataclass(frozen=True)
@@ -72,6 +99,7 @@ def crossval(
     release: Release,
     which: Which,
     console: Console,
+    reading: Reading | None = None,
 ) -> list[Network]:
     """Train folds of each configuration, and evaluate all that have finished in the folder.
 
@@ -81,12 +109,15 @@ def crossval(
         One for each architecture, all of one preprocessing.
     which
         A second call goes on after a kill, or adds folds to those that are there.
+    reading
+        How the networks are fed when they are evaluated; as they were trained, if not given.
     """
     plans = [plan(config, prepared, which.folder, which.count) for config in configs]
     for planned in plans:
         train(planned, which.numbers, prepared, console)
+    reading = reading or Reading(configs[0].preprocessing)
     return [
-        Network(config.architecture, evaluated(planned, prepared, release))
+        Network(config.architecture, evaluated(planned, release, reading))
         for config, planned in zip(configs, plans, strict=True)
     ]
 
@@ -136,42 +167,58 @@ def learning(fold: Fold, prepared: Prepared) -> Split:
     return Split(fold.split.train, ())
 
 
-def evaluated(
-    planned: Sequence[Fold], prepared: Prepared, release: Release
-) -> dict[int, list[Study]]:
+def evaluated(planned: Sequence[Fold], release: Release, reading: Reading) -> dict[int, Judged]:
     """Evaluate the patients of all folds that have finished, by the fold's number."""
     done = [fold for fold in planned if fold.finished]
-    seen = [answers(fold, prepared) for fold in done]
-    studies = {}
-    for index, fold in enumerate(done):
-        others = [study for other, part in enumerate(seen) if other != index for study in part]
-        scoring = calibrated(others, SCORING) if others else SCORING
-        point = choose(others, scoring, youden) if others else OperatingPoint()
-        studies[fold.number] = called(fold, seen[index], release, scoring, point)
-    return studies
+    unseen = {fold.number: list(answers(fold, release, reading)) for fold in done}
+    return judged(unseen, release, reading)
 
 
-def answers(fold: Fold, prepared: Prepared) -> list[Seen]:
-    """Raw answers of one fold's network for the patients it never saw."""
-    network = averaged(fold.config, fold.place).network
-    return look(network, prepared, fold.split.validation, SCORING)
+def judged(
+    unseen: Mapping[int, Sequence[Unseen]], release: Release, reading: Reading
+) -> dict[int, Judged]:
+    """Judge each fold's patients by what the other folds' patients have chosen."""
+    found = {}
+    for number, patients in unseen.items():
+        others = [patient for other in unseen if other != number for patient in unseen[other]]
+        scoring, points = chosen(others) if others else (SCORING, FIXED)
+        found[number] = judge(patients, release, reading, scoring, points)
+    return found
 
 
-def called(
-    fold: Fold,
-    seen: Sequence[Seen],
-    release: Release,
-    scoring: Scoring,
-    point: OperatingPoint,
-) -> list[Study]:
-    """Read one fold's raw answers as the worker would, on the source grid."""
-    studies = []
-    for patient, study in zip(fold.split.validation, seen, strict=True):
-        slices = release.of(patient)
-        hu, _ = read_series(slices)
-        back = Projection(
-            fold.config.preprocessing.box(hu), np.arange(len(hu)), (hu.shape[1], hu.shape[2])
-        )
-        found = read(study.maps, scoring, point, back)
-        studies.append(study_of(slices, found, point))
-    return studies
+def judge(
+    unseen: Sequence[Unseen], release: Release, reading: Reading, scoring: Scoring, points: Points
+) -> Judged:
+    """Read raw answers as the worker would, on the source grid, and hold changed ones beside."""
+    balanced = points["balanced"]
+    return Judged(
+        [studied(patient, release, reading, scoring, balanced) for patient in unseen],
+        [compared(patient, scoring, balanced) for patient in unseen],
+        {
+            name: [compared(patient, scoring, point).unchanged.called for patient in unseen]
+            for name, point in points.items()
+        },
+    )
+
+
+def studied(
+    patient: Unseen, release: Release, reading: Reading, scoring: Scoring, point: OperatingPoint
+) -> Study:
+    """Set what is read from one patient's answer against what is there."""
+    slices, preprocessing = release.of(patient.patient), reading.preprocessing
+    hu, slice_position_mm = read_series(slices)
+    laid = preprocessing.slabs(hu, slice_position_mm)
+    back = Projection(preprocessing.box(laid.hu), laid.nearest, (hu.shape[1], hu.shape[2]))
+    return study_of(slices, read(patient.seen.maps, scoring, point, back), point)
+
+
+def compared(patient: Unseen, scoring: Scoring, point: OperatingPoint) -> Outcomes:
+    """Read one head's scores, unchanged and changed."""
+
+    def answer(copy: Copy) -> Answer:
+        probability = float(calibrate(study_logits(copy.maps, scoring), scoring.study)[-1])
+        return Answer(probability, probability >= point.study_any)
+
+    changed = {name: answer(copy) for name, copy in patient.changed.items()}
+    head = patient.seen.copy()
+    return Outcomes(patient.patient, bool(head.truth[-1]), answer(head), changed)

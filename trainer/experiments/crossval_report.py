@@ -6,9 +6,12 @@ from typing import Any
 
 from trainer.config import RunConfig
 from trainer.evaluation.evaluate import evaluate, with_type
+from trainer.evaluation.expected import NEXT
+from trainer.evaluation.perturb import to_json as perturbed
 from trainer.evaluation.pooled import Measured, clinical, gain, measured, paper
 from trainer.evaluation.studies import Study
 from trainer.experiments.crossval import Network
+from trainer.reports import robustness
 from trainer.reports.document import Section, Table, shown
 from worker.munet.card import CLASSES
 
@@ -33,6 +36,10 @@ OPERATING = (
     "Each patient is evaluated by a network that never saw them. Calibration and thresholds of a"
     " fold come from the other folds' patients, never from those it is measured on; with one fold"
     " finished they are fixed beforehand. How scores are combined was chosen once on all patients."
+)
+NEXT_NOTE = (
+    "Each fold's patients at thresholds chosen on the others; 95 % prediction interval of the"
+    " beta-binomial distribution. It holds for patients and scanners like these alone."
 )
 PROTOCOLS = {
     "clinical": "Clinical protocol: every slice of every patient. ",
@@ -89,11 +96,16 @@ def _of(made: Outcome, network: Network) -> dict[str, Any]:
             "clinical": _plain(made.clinical[kind]),
             "paper": _plain(made.paper[kind]),
         },
+        "expected": {
+            name: {kind: asdict(found) for kind, found in kinds.items()}
+            for name, kinds in network.expected.items()
+        },
+        "perturbed": perturbed(network.compared),
         "folds": [
-            {"fold": number, "patients": [study.patient for study in studies]}
-            | clinical(studies)
-            | paper(studies)
-            for number, studies in network.folds.items()
+            {"fold": number, "patients": [study.patient for study in fold.studies]}
+            | clinical(fold.studies)
+            | paper(fold.studies)
+            for number, fold in network.folds.items()
         ],
     }
 
@@ -114,7 +126,10 @@ def sections(made: Outcome) -> list[Section]:
             ("paper", PAPER, made.paper),
         )
     ]
-    return [*pooled, Section("Fold by fold", tables=tuple(_by_fold(n) for n in made.networks))]
+    first = made.networks[0]
+    by_fold = Section("Fold by fold", tables=tuple(_by_fold(n) for n in made.networks))
+    changed = [robustness.section(first.compared)] if first.compared[0].changed else []
+    return [*pooled, Section("The next hundred", tables=(_next(first),)), *changed, by_fold]
 
 
 def behind(made: Outcome) -> str:
@@ -144,11 +159,22 @@ def _cell(column: Mapping[str, Measured], name: str) -> str:
     return shown(column[name].value, column[name].ci95)
 
 
+def _next(network: Network) -> Table:
+    rows = [
+        (name, kind, f"{found.right} of {found.cases}", f"{found.median} ({low} to {high})")
+        for name, kinds in network.expected.items()
+        for kind, found in kinds.items()
+        for low, high in [found.ci95]
+    ]
+    head = ("operating point", "by study", "here", f"of the next {NEXT}")
+    return Table("What to expect of patients like these", head, tuple(rows), NEXT_NOTE)
+
+
 def _by_fold(network: Network) -> Table:
     names = ("any_dice", "any_dice_by_slice", "slice_auc", "study_auc")
     rows = [
-        (str(number), str(len(studies)), *(shown(clinical(studies)[name]) for name in names))
-        for number, studies in network.folds.items()
+        (str(number), str(len(fold.studies)), *(shown(clinical(fold.studies)[n]) for n in names))
+        for number, fold in network.folds.items()
     ]
     heads = ("fold", "patients", *(CLINICAL[name].removeprefix("any bleed, ") for name in names))
     return Table(NAMES[network.architecture], heads, tuple(rows), PROTOCOLS["clinical"])

@@ -9,13 +9,13 @@ from typing import Any
 from torch import nn
 
 from trainer.config import ConfigError, RunConfig
-from trainer.datasets.cache import Prepared
 from trainer.datasets.people import people
 from trainer.datasets.sources import Release
 from trainer.datasets.splits import Split
 from trainer.evaluation.evaluate import evaluate
 from trainer.evaluation.likeness import measure, summed_up, with_ranges
-from trainer.evaluation.operating import POINTS, SCORING, Seen, calibrated, choose, look
+from trainer.evaluation.operating import SCORING, calibrated, points
+from trainer.evaluation.seen import Seen, see
 from trainer.evaluation.studies import Study, predict_studies
 from trainer.reports.document import as_json
 from trainer.training.run import averaged, described
@@ -67,9 +67,7 @@ def finished(folder: Path) -> Finished:
     return Finished(config, split, stored.network, stored.history)
 
 
-def export(
-    runs: Sequence[Finished], prepared: Prepared, release: Release, target: Path, note: str = ""
-) -> Card:
+def export(runs: Sequence[Finished], release: Release, target: Path, note: str = "") -> Card:
     """Choose calibration and thresholds on the validation patients, evaluate there, and write.
 
     Parameters
@@ -92,7 +90,8 @@ def export(
     weights = halved(joined([run.network.state_dict() for run in runs]))
     network = make(first.config.network, len(runs)).eval()
     network.load_state_dict({name: value.float() for name, value in weights.items()})
-    seen = look(network, prepared, first.split.validation, SCORING)
+    preprocessing, patients = first.config.preprocessing, first.split.validation
+    seen = [see(network, preprocessing, SCORING, release, patient) for patient in patients]
     card = card_of(runs, seen, sources_of(release, first.split.train))
     card = replace(card, training={**card.training, "note": note})
     card = with_ranges(card, summed_up(dict(measure(release, first.split.train))))
@@ -124,7 +123,7 @@ def card_of(
         network=config.network,
         preprocessing=config.preprocessing,
         scoring=scoring,
-        operating_points={name: choose(seen, scoring, limit) for name, limit in POINTS.items()},
+        operating_points=points(seen, scoring),
         chosen="balanced",
         members=len(runs),
         claims=CLAIMS,

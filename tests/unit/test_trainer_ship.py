@@ -1,0 +1,158 @@
+import io
+import json
+import shutil
+
+import numpy as np
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from tests.support.ctich import TINY, make
+from trainer.cli import app
+from trainer.config import ConfigError, load_config
+from trainer.datasets.cache import prepare
+from trainer.datasets.sources import read_release
+from trainer.experiments import unseen
+from trainer.experiments.crossval import Which, crossval, plan
+from trainer.experiments.ship import folds_in, ship
+from trainer.experiments.unseen import Reading, answers
+from worker.munet import checkpoint
+from worker.munet.ensemble import Ensemble
+from worker.munet.inference import Predictor
+
+pytestmark = pytest.mark.slow  # trains
+
+PATIENTS = {1: ("EDH",), 2: (), 3: ("EDH",), 4: (), 5: ("SDH",), 6: ()}
+CHANGED = ("5 HU more", "10 mm slices")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ship")
+    (folder / "tiny.toml").write_text(TINY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(home):
+    return load_config(str(home / "tiny.toml"))
+
+
+@pytest.fixture(scope="module")
+def release(home):
+    return read_release(make(home / "data", PATIENTS))
+
+
+@pytest.fixture(scope="module")
+def prepared(home, release, config):
+    return prepare(release, config.preprocessing, home / "cache")
+
+
+@pytest.fixture(scope="module")
+def run(home, release, config, prepared):
+    crossval([config], prepared, release, Which(home / "run", 2), quiet())
+    return home / "run"
+
+
+@pytest.fixture(scope="module")
+def shipped(home, run):
+    command = ["ship", "--data", home / "data", "--run", run, "--out", home / "all.safetensors"]
+    command += ["--members", "2", "--changed", ";".join(CHANGED)]
+    done = CliRunner().invoke(app, [str(word) for word in command])
+    assert done.exit_code == 0, done.output
+    return home / "all.safetensors"
+
+
+def quiet():
+    return Console(file=io.StringIO())
+
+
+def test_the_checkpoint_averages_the_folds_and_answers_as_one(shipped, release):
+    network, card = checkpoint.read(shipped)
+    assert isinstance(network, Ensemble)
+    assert card.members == 2
+    hu = np.full((3, 64, 64), 40.0, np.float32)
+    assert 0 <= Predictor(shipped).predict(hu, np.arange(3) * 5.0).probabilities["any"] <= 1
+
+
+def test_the_card_says_who_trained_it_and_that_nobody_was_kept(shipped):
+    _, card = checkpoint.read(shipped)
+    assert card.training["patients"] == list(PATIENTS)
+    assert card.training["validation_patients"] == []
+    assert "never saw" in card.metrics["crossval"]["note"]
+
+
+def test_the_card_says_what_to_expect_at_each_operating_point(shipped):
+    _, card = checkpoint.read(shipped)
+    expected = card.metrics["crossval"]["expected"]
+    assert set(expected) == set(card.operating_points)
+    kinds = expected["balanced"]
+    assert (kinds["sensitivity"]["cases"], kinds["specificity"]["cases"]) == (3, 3)
+    low, high = kinds["specificity"]["ci95"]
+    assert low < kinds["specificity"]["median"] <= high
+
+
+def test_every_patient_is_asked_of_the_network_that_never_saw_them(run, release, config):
+    reading = Reading(config.preprocessing, CHANGED)
+    for fold in folds_in(run):
+        found = list(answers(fold, release, reading))
+        assert tuple(patient.patient for patient in found) == fold.split.validation
+        assert all(tuple(patient.changed) == CHANGED for patient in found)
+        assert all(len(p.changed["10 mm slices"].maps.logits) == 1 for p in found)
+
+
+def test_what_was_answered_once_is_not_asked_again(run, release, config, monkeypatch):
+    reading = Reading(config.preprocessing)
+    fold = folds_in(run)[0]
+    before = [patient.seen.maps.logits for patient in answers(fold, release, reading)]
+    monkeypatch.setattr(unseen, "ask", lambda *_: pytest.fail("asked again"))
+    after = [patient.seen.maps.logits for patient in answers(fold, release, reading)]
+    assert all(np.array_equal(*pair) for pair in zip(before, after, strict=True))
+
+
+def test_another_way_to_feed_a_network_is_asked_anew(run, release, config):
+    fold = folds_in(run)[0]
+    feedings = [config.preprocessing, load_config("robust").preprocessing]
+    digests = {Reading(preprocessing).digest(fold.config) for preprocessing in feedings}
+    assert len(digests) == 2
+
+
+def test_a_fold_that_is_not_at_its_end_is_named(home, release, config, prepared, tmp_path):
+    shutil.copytree(home / "run", tmp_path / "run")
+    for fold in plan(config, prepared, tmp_path / "run", 2)[1:]:
+        (fold.place / "state.pt").unlink()
+    with pytest.raises(ConfigError, match=r"fold-1: has trained 0 of 1 epochs"):
+        ship(
+            tmp_path / "run", release, Reading(config.preprocessing), 2, tmp_path / "x.safetensors"
+        )
+
+
+def test_a_fold_that_is_missing_is_told(run, config, tmp_path):
+    shutil.copytree(run / "fold-0", tmp_path / "fold-0")
+    with pytest.raises(ConfigError, match="holds no cross-validation"):
+        folds_in(tmp_path)
+
+
+def test_a_patient_in_two_folds_is_refused(run, tmp_path):
+    for name in ("fold-0", "fold-1"):
+        shutil.copytree(run / "fold-0", tmp_path / name)
+    with pytest.raises(ConfigError, match="each patient must be held out by one fold"):
+        folds_in(tmp_path)
+
+
+def test_the_report_counts_what_changes_turned_and_expects_the_next_hundred(home, run):
+    command = ["crossval", "--data", str(home / "data"), "--cache", str(home / "cache")]
+    command += ["--run", str(run), "--preset", str(home / "tiny.toml"), "--count", "2"]
+    done = CliRunner().invoke(app, [*command, "--changed", ";".join(CHANGED)])
+    assert done.exit_code == 0, done.output
+    figures = json.loads((run / "crossval.json").read_text())
+    assert set(figures["perturbed"][0]["changed"]) == set(CHANGED)
+    assert "of the next 100" in (run / "crossval.html").read_text()
+    assert "The same head, the same answer" in (run / "crossval.html").read_text()
+
+
+def test_an_unknown_change_is_refused_with_those_that_are_known(home, run):
+    command = ["ship", "--data", str(home / "data"), "--run", str(run), "--out", "x.safetensors"]
+    done = CliRunner().invoke(app, [*command, "--changed", "upside down"])
+    assert done.exit_code == 2
+    assert "5 HU more" in done.output

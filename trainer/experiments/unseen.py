@@ -1,0 +1,114 @@
+"""What the networks of a cross-validation answer for patients whom they never saw.
+
+Asking takes seconds a patient and change, so each answer is kept beside its run: a killed command
+goes on, and the next one asks nothing again.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from trainer.config import RunConfig
+from trainer.datasets.sources import Release, read_series
+from trainer.datasets.splits import Split
+from trainer.evaluation.operating import SCORING, calibrated, points
+from trainer.evaluation.perturb import CHANGES, Head
+from trainer.evaluation.seen import Copy, Seen, ask, beside
+from trainer.training.run import averaged
+from worker.munet.card import OperatingPoint, Scoring
+from worker.munet.inference import Maps
+from worker.munet.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One run of a cross-validation and the patients that it never sees."""
+
+    number: int
+    split: Split
+    config: RunConfig
+    place: Path
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has trained all its epochs."""
+        return averaged(self.config, self.place).epoch == self.config.epochs
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How networks are fed, and which changes of each head they are asked about besides."""
+
+    preprocessing: Preprocessing
+    changes: tuple[str, ...] = ()
+
+    def digest(self, config: RunConfig) -> str:
+        """Name answers by everything that decides them but the head."""
+        values = [config.to_json(), asdict(self.preprocessing), asdict(SCORING)]
+        return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """One patient as a network that never saw them sees them, unchanged and changed."""
+
+    patient: int
+    seen: Seen
+    changed: Mapping[str, Copy]
+
+
+Points = Mapping[str, OperatingPoint]
+
+
+def chosen(unseen: Sequence[Unseen]) -> tuple[Scoring, Points]:
+    """Choose calibration and every operating point on patients whom no network saw."""
+    seen = [patient.seen for patient in unseen]
+    copies = [copy for patient in unseen for copy in patient.changed.values()]
+    scoring = calibrated(seen, SCORING, copies)
+    return scoring, points(seen, scoring, copies)
+
+
+def answers(fold: Fold, release: Release, reading: Reading) -> Iterator[Unseen]:
+    """Ask a fold's network about each patient that it never saw."""
+    network = averaged(fold.config, fold.place).network
+    folder = fold.place / f"answers-{reading.digest(fold.config)}"
+    folder.mkdir(exist_ok=True)
+    for patient in fold.split.validation:
+        yield asked(network, release, patient, reading, folder)
+
+
+def asked(
+    network: nn.Module, release: Release, patient: int, reading: Reading, folder: Path
+) -> Unseen:
+    """Ask a network about one patient, or read what it answered before."""
+    slices, preprocessing = release.of(patient), reading.preprocessing
+    head = Head(*read_series(slices))
+    maps = _kept(folder / f"{patient}.npz", network, preprocessing, head)
+    seen = beside(slices, head, preprocessing, maps)
+    copies = {}
+    for name in reading.changes:
+        path = folder / f"{patient}-{name.replace(' ', '-')}.npz"
+        copies[name] = seen.copy(_kept(path, network, preprocessing, head, name))
+    return Unseen(patient, seen, copies)
+
+
+def _kept(
+    path: Path, network: nn.Module, preprocessing: Preprocessing, head: Head, change: str = ""
+) -> Maps:
+    """Return the answer in a file; where there is none, ask and write it in one step."""
+    if not path.exists():
+        changed = CHANGES[change](head) if change else head
+        maps = ask(network, preprocessing, SCORING, changed)
+        if change:  # of a copy only its scores are looked at
+            maps = Maps(maps.slice_position_mm, maps.logits, maps.any_map[:0], maps.types[:0])
+        part = path.with_suffix(".part")
+        with part.open("wb") as file:
+            np.savez_compressed(file, **vars(maps))
+        part.replace(path)
+    with np.load(path) as stored:
+        return Maps(**stored)
