@@ -23,11 +23,23 @@ class TypeClaim:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """How many of the next hundred of a kind the model is expected to call right, by its card."""
+
+    cases: int  # patients behind it
+    median: int
+    low: int  # 95 % prediction interval
+    high: int
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """What a reader should know of the model.
 
     Attributes
     ----------
+    with_blood, without_blood
+        What to expect at the operating point in force; None where the card doesn't say.
     measured
         What it was measured on and how it did, as the card has it.
     """
@@ -37,6 +49,8 @@ class ModelCard:
     training_data: str
     training_patients: int
     claims: tuple[TypeClaim, ...]
+    with_blood: Expected | None
+    without_blood: Expected | None
     measured: dict[str, Any]
 
 
@@ -46,12 +60,15 @@ def read_card(settings: Settings) -> ModelCard | None:
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
         training = card.get("training", {})
+        point = settings.operating_point or card.get("chosen", "")
         return ModelCard(
             name=str(card["name"]),
             sha256=str(card.get("sha256", "")),
             training_data=str(training.get("data", "")),
             training_patients=len(training.get("patients", ())),
             claims=_claims(card.get("claims", {})),
+            with_blood=_expected(card, point, "sensitivity"),
+            without_blood=_expected(card, point, "specificity"),
             measured={key: card[key] for key in ("metrics", "evaluation") if key in card},
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -64,3 +81,12 @@ def _claims(stored: dict[str, str]) -> tuple[TypeClaim, ...]:
         TypeClaim(subtype.key, subtype.name, Claim(stored.get(subtype.key, Claim.NOT_TOLD_APART)))
         for subtype in SUBTYPES
     )
+
+
+def _expected(card: dict[str, Any], point: str, kind: str) -> Expected | None:
+    points = card.get("metrics", {}).get("crossval", {}).get("expected", {})
+    found = points.get(point, {}).get(kind)
+    if found is None:
+        return None
+    low, high = found["ci95"]
+    return Expected(found["cases"], found["median"], low, high)
