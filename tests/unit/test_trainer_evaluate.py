@@ -57,6 +57,7 @@ def test_the_report_has_the_contracts_keys(report):
         "balanced_accuracy",
         *CLASSES,
         "confusion",
+        "outlined",
     ]
 
 

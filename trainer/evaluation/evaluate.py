@@ -26,6 +26,7 @@ from trainer.evaluation.metrics import (
     sensitivity,
     specificity,
 )
+from trainer.evaluation.outlined import outlined, with_type
 from trainer.evaluation.studies import Study
 from worker.munet.card import CLASSES
 
@@ -85,11 +86,6 @@ def pixel_counts(studies: Sequence[Study], index: int = -1) -> PixelCounts:
     return PixelCounts(_column(studies, "truth_px"), *columns)
 
 
-def with_type(studies: Sequence[Study], index: int) -> int:
-    """Count the patients who have a slice with this type alone."""
-    return sum(bool((s.types[:, index] & one_type(s.types)).any()) for s in studies)
-
-
 def overlap(counts: PixelCounts) -> dict[str, float]:
     """Mean Dice and IoU over slices, and the agreement of areas."""
     return {
@@ -101,7 +97,10 @@ def overlap(counts: PixelCounts) -> dict[str, float]:
 
 
 def classification(studies: Sequence[Study]) -> dict[str, Any]:
-    """Return the paper's tables 9 to 11: argmax over five types, slices with one type."""
+    """Return the paper's tables 9 to 11: argmax over five types, slices with one type.
+
+    `outlined` has the same of what is outlined, where a slice may be missed or left uncertain.
+    """
     types, scores = _column(studies, "types"), _column(studies, "slice_probabilities")
     calls = CalledTypes.of(scores, types)
     report: dict[str, Any] = {
@@ -117,7 +116,7 @@ def classification(studies: Sequence[Study]) -> dict[str, Any]:
     matrix = np.zeros((len(CLASSES),) * 2, int)
     if len(calls.truth):
         matrix = confusion_matrix(calls.truth, calls.called, labels=numbers)
-    return report | {"confusion": matrix.tolist()}
+    return report | {"confusion": matrix.tolist(), "outlined": outlined(studies)}
 
 
 def leads(scores: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:

@@ -5,14 +5,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from trainer.config import RunConfig
-from trainer.evaluation.evaluate import evaluate, with_type
+from trainer.evaluation.evaluate import evaluate
 from trainer.evaluation.expected import NEXT
+from trainer.evaluation.outlined import outlined, with_type
 from trainer.evaluation.perturb import to_json as perturbed
 from trainer.evaluation.pooled import Measured, clinical, gain, measured, paper
 from trainer.evaluation.studies import Study
 from trainer.experiments.crossval import Network
 from trainer.reports import robustness
 from trainer.reports.document import Section, Table, shown
+from trainer.reports.tables import outlined_types
 from worker.munet.card import CLASSES
 
 NAMES = {"munet": "MUNet", "unet": "plain U-Net of the same budget"}
@@ -29,6 +31,8 @@ CLINICAL = {
 PAPER = {
     "type_accuracy": "type accuracy",
     "type_balanced_accuracy": "type accuracy, mean over types",
+    "outlined_accuracy": "type of what is outlined, misses counted",
+    "outlined_balanced_accuracy": "type of what is outlined, mean over types",
 } | {f"{name}_dice": f"{name}, Dice" for name in CLASSES}
 PAPER |= {"mean_dice": "mean Dice over types"}
 INTERVALS = "With 95 % intervals: exact for shares of studies, else by bootstrap over patients."
@@ -126,10 +130,13 @@ def sections(made: Outcome) -> list[Section]:
             ("paper", PAPER, made.paper),
         )
     ]
+    types = tuple(outlined_types(outlined(n.studies), NAMES[n.architecture]) for n in made.networks)
+    told = Section("Types of what is outlined", tables=types)
     first = made.networks[0]
     by_fold = Section("Fold by fold", tables=tuple(_by_fold(n) for n in made.networks))
     changed = [robustness.section(first.compared)] if first.compared[0].changed else []
-    return [*pooled, Section("The next hundred", tables=(_next(first),)), *changed, by_fold]
+    hundred = Section("The next hundred", tables=(_next(first),))
+    return [*pooled, told, hundred, *changed, by_fold]
 
 
 def behind(made: Outcome) -> str:

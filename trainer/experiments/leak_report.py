@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from trainer.config import RunConfig
-from trainer.evaluation.evaluate import with_type
+from trainer.evaluation.outlined import with_type
 from trainer.evaluation.pooled import gain, measured
 from trainer.experiments.leak import Arm, figures
 from trainer.reports import published
