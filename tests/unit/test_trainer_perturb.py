@@ -7,6 +7,7 @@ from trainer.evaluation.perturb import (
     Head,
     Outcomes,
     flips,
+    moving,
     outcomes,
     overlapping,
     rotated,
@@ -59,6 +60,15 @@ def test_overlapping_slices_lie_between_their_neighbours(head):
 
 def test_a_rotation_brings_in_air(head):
     assert rotated(45)(head).hu[:, 0, 0].tolist() == [-1000.0] * 8
+
+
+def test_a_head_that_moves_is_smeared_along_its_rows_alone():
+    hu = np.full((2, 40, 40), 30, np.float32)
+    hu[:, :, 20] = 1000
+    smeared = moving(3)(Head(hu, np.arange(2) * 5.0)).hu[0]
+    assert smeared[20, 20] < 500
+    assert (smeared[20, 15:26] > 30).sum() >= 3
+    assert np.ptp(smeared[:, 18]) < 1e-3
 
 
 def test_a_network_that_counts_slices_is_caught(head):

@@ -17,7 +17,8 @@ from worker.munet.inference import Prediction, Predictor
 from worker.munet.slab import extents
 
 AIR_HU = -1000.0
-MM_PER_PIXEL = 0.33  # of CT-ICH's pictures, close enough to tilt a head by
+MM_PER_PIXEL = 0.33  # of CT-ICH's pictures, close enough to tilt and to move a head by
+MOMENTS = 5  # positions of a head that moves, averaged
 
 
 class Head(NamedTuple):
@@ -116,6 +117,17 @@ def tilted(angle_deg: float) -> Change:
     return change
 
 
+def moving(distance_mm: float) -> Change:
+    """Blur every frame as a head does that slides sideways while it is scanned."""
+    shifts = np.linspace(-0.5, 0.5, MOMENTS) * distance_mm / MM_PER_PIXEL
+
+    def blur(frame: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        moments = [warped(frame, np.array([[1, 0, shift], [0, 1, 0]])) for shift in shifts]
+        return np.asarray(np.mean(moments, axis=0), np.float32)
+
+    return each(blur)
+
+
 def wider(share: float) -> Change:
     """Show the head in a larger field of view."""
 
@@ -184,6 +196,7 @@ CHANGES: Mapping[str, Change] = {
     "rotated by 90 degrees": rotated(90),
     "gantry tilted by 15 degrees": tilted(15),
     "field of view 20 % wider": wider(0.2),
+    "moving by 3 mm": moving(3),
     "sharp kernel": sharper(1.5),
     "smooth kernel": sharper(-0.8),
     "5 HU more": offset(5),

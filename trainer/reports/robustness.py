@@ -8,7 +8,7 @@ from trainer.reports.document import Section, Table
 TITLE = "The same head, the same answer"
 TEXT = (
     "Each head is changed as scanners and technicians change it; what is in it stays, so an outcome"
-    " that turns is an error. A gantry tilt and a kernel are imitated, not scanned."
+    " that turns is an error. Tilt, kernel and motion are imitated, not scanned."
 )
 
 
