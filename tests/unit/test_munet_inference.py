@@ -9,7 +9,7 @@ import torch
 
 from worker.munet import checkpoint, inference
 from worker.munet.card import LABELS, Card, OperatingPoint, Platt, Scoring
-from worker.munet.device import resolve
+from worker.munet.device import on, resolve
 from worker.munet.errors import CheckpointError, DeviceError
 from worker.munet.inference import Maps, Predictor, calibrate, slice_logits, study_logits
 from worker.munet.labels import label_frame, one_type_each
@@ -247,3 +247,25 @@ def test_inference_needs_no_queue_database_or_dicom():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_on_a_processor_values_stay_where_they_are():
+    values = torch.rand(2, 3)
+    assert on(values, torch.device("cpu")).data_ptr() == values.data_ptr()
+
+
+def test_a_gpu_gets_values_from_pinned_memory_without_a_wait(monkeypatch):
+    calls = []
+
+    def pinned(values):
+        calls.append("pinned")
+        return values
+
+    def moved(values, device, non_blocking=False):
+        calls.append((device.type, non_blocking))
+        return values
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pinned)
+    monkeypatch.setattr(torch.Tensor, "to", moved)
+    on(torch.zeros(1), torch.device("cuda"))
+    assert calls == ["pinned", ("cuda", True)]

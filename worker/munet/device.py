@@ -1,6 +1,7 @@
 """Where the network runs."""
 
 import torch
+from torch import Tensor
 
 from worker.munet.errors import DeviceError
 
@@ -18,3 +19,10 @@ def resolve(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DeviceError(f"device {name!r} is not there: {torch.cuda.device_count()} GPUs found")
     return device
+
+
+def on(values: Tensor, device: torch.device) -> Tensor:
+    """Bring values to a device: to a GPU from pinned memory, which the host need not wait for."""
+    if device.type == "cuda":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from worker.munet import checkpoint
 from worker.munet.card import LABELS, Card, OperatingPoint, Platt, Scoring
 from worker.munet.compiled import EAGER, ONNX, compiled
-from worker.munet.device import resolve
+from worker.munet.device import on, resolve
 from worker.munet.errors import BackendError
 from worker.munet.labels import components, label_frame, one_type_each
 from worker.munet.preprocessing import Projection, Series
@@ -81,7 +81,7 @@ def run(network: nn.Module, series: Series, scoring: Scoring, device: torch.devi
     """Run a network in eval mode over a series, in bounded batches."""
     parts, layout = [], series.layout
     for start in range(0, len(layout), BATCH):
-        batch = torch.from_numpy(series.pictures[layout[start : start + BATCH]]).to(device)
+        batch = on(torch.from_numpy(series.pictures[layout[start : start + BATCH]]), device)
         x = to_input(batch).contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, enabled=device.type == "cuda"):
             masks, scores = forward(network, x, scoring)
