@@ -2,6 +2,7 @@
 
 import typer
 
+from trainer.commands.drawing import synthetic
 from trainer.commands.evaluating import ablate, crossval, evaluate, leak
 from trainer.commands.making import calibrate, export, fit, prepare, ship, smote
 from trainer.commands.measuring import measure
@@ -11,6 +12,7 @@ app = typer.Typer(
 )
 
 for command in (
-    prepare, smote, fit, export, ship, measure, calibrate, evaluate, crossval, ablate, leak,
+    prepare, smote, synthetic, fit, export, ship, measure, calibrate,
+    evaluate, crossval, ablate, leak,
 ):  # fmt: skip
     app.command()(command)

@@ -39,6 +39,7 @@ class Loss:
     cross_entropy: float = 0.0
     positive_weight: float = 1.0
     any_weight: float = 1.0  # of the "any" map against one type's
+    volume: float = 0.0  # weight of the volume that the "any" map is off by
     branches: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)  # X2 ... X5
 
 
@@ -57,6 +58,7 @@ class Augment:
     dim: float = 0.0  # most of its contrast to brain that blood loses
     mix: float = 0.0  # most of a slice's thickness that its neighbour takes over
     paste: float = 0.0  # share of healthy slices that get the blood of another patient
+    synthetic: float = 0.0  # share of slices that get bleeds drawn after their anatomy
 
 
 @dataclass(frozen=True)

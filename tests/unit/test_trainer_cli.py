@@ -68,6 +68,22 @@ def test_smote_counts_draws_and_states_its_peak(home, tmp_path):
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_bleeds_are_not_drawn_into_what_is_no_head(home, tmp_path):
+    where = ["--data", home / "data", "--cache", home / "cache", "--out", tmp_path / "sheet.png"]
+    done = start("synthetic", *where, "--preset", home / "tiny.toml")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "no slice has a closed skull" in done.stdout
+    assert not (tmp_path / "sheet.png").exists()
+
+
+def test_a_patient_who_is_not_there_can_not_be_held_out(home, tmp_path):
+    where = ["--data", home / "data", "--cache", home / "cache", "--run", tmp_path / "run"]
+    done = start("fit", *where, "--preset", home / "tiny.toml", "--held-out", "999")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "patients [999] are not in these data" in done.stdout
+    assert not (tmp_path / "run").exists()
+
+
 def test_fit_draws_its_curves_and_holds_the_split_out(home):
     assert {p.name for p in (home / "run" / "figures").iterdir()} == {
         "figure-07.png",

@@ -134,6 +134,12 @@ def test_a_cache_holds_what_the_preprocessing_makes(release, tmp_path):
     assert np.array_equal(prepared.pictures[prepared.layout], seen.pictures[seen.layout])
     assert prepared.masks.sum(axis=(1, 2)).tolist() == [0, 512, 0]
     assert prepared.positive.tolist() == [False, True, False]
+    assert prepared.pixel_mm(0) == pytest.approx(0.33)
+
+
+def test_a_smaller_picture_has_larger_pixels(release, tmp_path):
+    prepared = prepare(read_release(release), Preprocessing(size=32, crop="frame"), tmp_path)
+    assert prepared.pixel_mm(2) == pytest.approx(0.66)
 
 
 def test_a_second_preparation_reads_the_cache(release, tmp_path, monkeypatch):

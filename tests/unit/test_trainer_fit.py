@@ -6,6 +6,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from tests.support.skulls import prepared_skulls
 from trainer.config import (
     Augment,
     ConfigError,
@@ -27,6 +28,7 @@ from trainer.training.run import Run, averaged, baseline
 from trainer.training.sampling import draw, positive_weights
 from trainer.training.schedule import halvings, next_epoch, rate
 from worker.munet.network import NetworkConfig
+from worker.munet.preprocessing import Preprocessing
 
 pytestmark = pytest.mark.slow  # trains
 
@@ -233,6 +235,29 @@ def test_the_paper_preset_is_table_5():
     assert (paper.optimiser.rate, paper.optimiser.schedule) == (1e-4, "plateau")
     assert paper.network == NetworkConfig(width=64)
     assert paper.loss.cross_entropy == 0
+
+
+def test_a_run_learns_from_drawn_bleeds_and_goes_on_to_the_same_numbers(tmp_path, monkeypatch):
+    skulls, drawn = prepared_skulls(3), []
+
+    def spy(prepared, rows, size, bleeds, mix):
+        drawn.append(len(bleeds.drawn))
+        return load_batch(prepared, rows, size, bleeds, mix)
+
+    monkeypatch.setattr(fit_module, "load_batch", spy)
+    config = replace(
+        TINY,
+        stages=(Stage(64, 2, 8),),
+        preprocessing=Preprocessing(clip_limit=0.0),
+        augment=replace(TINY.augment, synthetic=0.5),
+        loss=replace(TINY.loss, volume=0.5),
+    )
+    parts = Split((1, 2), (3,))
+    whole = fit(config, skulls, parts, tmp_path / "whole", quiet())
+    assert min(drawn) > 0
+    assert all(np.isfinite(epoch["loss"]) for epoch in whole.history)
+    again = fit(config, skulls, parts, tmp_path / "again", quiet())
+    assert torch.equal(weights(whole), weights(again))
 
 
 def test_an_unknown_preset_is_answered_with_the_known_ones():

@@ -12,6 +12,7 @@ from trainer.training.losses import (
     focal,
     mask_loss,
     total_loss,
+    volume_loss,
     within_loss,
 )
 from worker.munet.network import Output
@@ -151,3 +152,34 @@ def test_within_blood_each_pixel_of_a_mixed_slice_has_its_own_type():
     target = Target(torch.ones(1, 4, 4), torch.tensor([[1.0, 0, 0, 0, 1]]), typed)
     right = (typed * 40).requires_grad_()
     assert within_loss(right, target).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_volume_that_is_met_costs_nothing_wherever_it_lies():
+    truth = torch.zeros(2, 8, 8)
+    truth[0, :4] = 1
+    assert volume_loss(truth.flip(1), truth).item() == 0
+
+
+def test_half_a_volume_costs_as_much_as_twice_the_volume():
+    truth = torch.zeros(1, 16, 16)
+    truth[:, :8] = 1
+    half, twice = truth * 0.5, torch.ones_like(truth)
+    assert volume_loss(half, truth).item() == pytest.approx(1 / 3, abs=0.01)
+    assert volume_loss(twice, truth).item() == pytest.approx(1 / 3, abs=0.01)
+
+
+def test_blood_where_there_is_none_costs_by_its_volume():
+    nothing = torch.zeros(1, 16, 16)
+    assert volume_loss(torch.ones(1, 16, 16) * 0.1, nothing) > 0
+    assert volume_loss(nothing, nothing).item() == 0
+
+
+def test_the_volume_counts_only_where_a_preset_asks_for_it():
+    logits, mask = torch.full((1, 6, 8, 8), -2.0), torch.zeros(1, 8, 8)
+    mask[:, :4] = 1
+    target = Target(mask, torch.eye(5)[:1])
+    without, asked = (mask_loss(logits, target, Loss(volume=weight)) for weight in (0.0, 2.0))
+    off = 2 * volume_loss(logits[:, -1].sigmoid(), mask)
+    assert (asked - without).item() == pytest.approx(off.item())
+    within = Loss(types="within", volume=2.0)
+    assert mask_loss(logits, target, within) > mask_loss(logits, target, replace(within, volume=0))

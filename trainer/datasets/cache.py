@@ -22,7 +22,8 @@ from trainer.datasets.sources import (
 from worker.munet.preprocessing import Preprocessing, Series
 from worker.munet.resize import Box, resize
 
-MAKING = 4  # raised when the same settings come to give other pictures
+MAKING = 5  # raised when the same settings come to give another file
+PIXEL_MM = 0.75  # about what a head cut out of its frame has
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Prepared:
     masks: npt.NDArray[np.bool_]  # (slice, 256, 256)
     layout: npt.NDArray[np.int64]  # (slice, 3), which pictures are the channels
     positions_mm: npt.NDArray[np.float64] | None = None  # (slice,); as in CT-ICH where not given
+    pixels_mm: npt.NDArray[np.float64] | None = None  # (slice,) side of a pixel; PIXEL_MM where not
     # Of slices with several types whose pixels are known: (256, 256), 0 none, 1 ... 5 the type.
     kinds: Mapping[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
 
@@ -50,6 +52,10 @@ class Prepared:
     def where(self, patients: Collection[int]) -> npt.NDArray[np.intp]:
         """Return the indices of the named patients' slices."""
         return np.flatnonzero(np.isin(self.patients, list(patients)))
+
+    def pixel_mm(self, row: int) -> float:
+        """Side of a slice's pixels."""
+        return PIXEL_MM if self.pixels_mm is None else float(self.pixels_mm[row])
 
     def series(self, patient: int) -> Series:
         """Return what the network is given of one patient."""
@@ -82,6 +88,7 @@ def prepare(release: Release, preprocessing: Preprocessing, folder: Path) -> Pre
             stored["masks"],
             _layout(stored["patients"], stored["numbers"], release, preprocessing),
             np.array([ct_slice.slice_position_mm for ct_slice in release.slices]),
+            stored["pixels_mm"],
             dict(zip(stored["mixed"].tolist(), stored["kinds"], strict=True)),
         )
 
@@ -105,12 +112,15 @@ def fingerprint(slices: Iterable[Slice], preprocessing: Preprocessing) -> str:
 def _write(path: Path, release: Release, preprocessing: Preprocessing) -> None:
     pictures: list[npt.NDArray[np.uint8]] = []
     masks: list[npt.NDArray[np.bool_]] = []
+    pixels_mm: list[float] = []
     kinds: dict[int, npt.NDArray[np.uint8]] = {}
     for patient in track(release.patients, "Preparing patients"):
         slices = release.of(patient)
         hu, _ = read_series(slices)
         box = preprocessing.box(hu)
         pictures.append(preprocessing.pictures(hu, box))
+        share = box.side / preprocessing.size
+        pixels_mm += [share * float(np.sqrt(np.prod(s.spacing_mm))) for s in slices]
         kinds |= _mixed(slices, box, preprocessing.size, len(masks))
         masks += [small_mask(read_mask(ct_slice), box, preprocessing.size) for ct_slice in slices]
     part = path.with_suffix(".part")
@@ -122,6 +132,7 @@ def _write(path: Path, release: Release, preprocessing: Preprocessing) -> None:
             types=[s.types for s in release.slices],
             pictures=np.concatenate(pictures),
             masks=np.stack(masks),
+            pixels_mm=pixels_mm,
             mixed=np.array(list(kinds), np.int64),
             kinds=np.array(list(kinds.values()), np.uint8),
         )

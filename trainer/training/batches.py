@@ -1,6 +1,8 @@
 """From row numbers to tensors."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +14,10 @@ from trainer.datasets.cache import Prepared
 from trainer.training.losses import Target
 from trainer.training.paste import donors, paste, scene
 from trainer.training.sampling import positive_weights
+from trainer.training.synthetic.scenes import Made
 from worker.munet.inference import to_input
+
+NOTHING: Mapping[int, Made] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ class Bleeds:
         Training slices; only they give blood.
     share
         Of the healthy slices of a batch.
+    drawn
+        Slices that get drawn bleeds instead, by row.
     """
 
     def __init__(
@@ -69,8 +76,9 @@ class Bleeds:
         rows: npt.NDArray[np.intp],
         share: float,
         rng: np.random.Generator,
+        drawn: Mapping[int, Made] = NOTHING,
     ) -> None:
-        self.prepared, self.share, self.rng = prepared, share, rng
+        self.prepared, self.share, self.rng, self.drawn = prepared, share, rng, drawn
         self.donors = donors(prepared, rows)
         weights = positive_weights(prepared.types[self.donors]) if len(self.donors) else np.ones(0)
         self.chances = weights / max(weights.sum(), 1e-9)
@@ -83,14 +91,24 @@ class Bleeds:
         types: npt.NDArray[np.bool_],
     ) -> bool:
         """Perhaps change one slice of a batch in place; tell whether it was."""
+        if made := self.drawn.get(row):
+            picture[:], mask[:], types[:] = made.pictures, made.kinds > 0, made.types
+            return True
         if not len(self.donors) or types.any() or self.rng.random() >= self.share:
             return False
         donor = int(self.rng.choice(self.donors, p=self.chances))
-        made = paste(scene(self.prepared, donor), scene(self.prepared, row), self.rng)
-        if made is None:
+        pasted = paste(scene(self.prepared, donor), scene(self.prepared, row), self.rng)
+        if pasted is None:
             return False
-        picture[:], mask[:], types[:] = made.pictures, made.masks[1] > 0, made.types
+        picture[:], mask[:], types[:] = pasted.pictures, pasted.masks[1] > 0, pasted.types
         return True
+
+    def kinds(self, row: int) -> npt.NDArray[np.uint8] | None:
+        """Types of the pixels of a slice with several, where they are known."""
+        made = self.drawn.get(row)
+        if made is None:
+            return self.prepared.kinds.get(row)
+        return made.kinds if made.types.sum() > 1 else None
 
 
 def load_batch(
@@ -106,19 +124,18 @@ def load_batch(
     if size != pictures.shape[-1]:
         pictures = interpolate(pictures, (size, size), mode="area")
         mask = interpolate(mask[:, None], (size, size), mode="area")[:, 0]
-    typed = by_type(prepared, rows, size)
+    typed = by_type([bleeds.kinds(int(row)) for row in rows], kinds.shape[1], size)
     target = Target(mask, torch.from_numpy(kinds).float(), typed)
     return Batch(pictures, target, ~np.array(changed))
 
 
-def by_type(prepared: Prepared, rows: npt.NDArray[np.intp], size: int) -> Tensor | None:
+def by_type(kinds: Sequence[npt.NDArray[np.uint8] | None], types: int, size: int) -> Tensor | None:
     """Masks of each type where a slice's several types are known, (slice, 5, size, size)."""
-    known = {at: row for at, row in enumerate(rows.tolist()) if row in prepared.kinds}
+    known = [found for found in kinds if found is not None]
     if not known:
         return None
-    kinds = np.zeros((len(rows), *prepared.masks.shape[1:]), np.uint8)
-    for at, row in known.items():
-        kinds[at] = prepared.kinds[row]
-    every = torch.arange(1, prepared.types.shape[1] + 1)[:, None, None]
-    masks = (torch.from_numpy(kinds)[:, None] == every).float()
+    unknown = np.zeros_like(known[0])
+    every = torch.arange(1, types + 1)[:, None, None]
+    pixels = np.stack([unknown if found is None else found for found in kinds])
+    masks = (torch.from_numpy(pixels)[:, None] == every).float()
     return interpolate(masks, (size, size), mode="area")

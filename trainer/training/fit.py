@@ -25,7 +25,9 @@ from trainer.training.run import Run, Weights, describe
 from trainer.training.sampling import draw
 from trainer.training.schedule import check_watched, next_epoch, rate
 from trainer.training.smote import oversample
+from trainer.training.synthetic.scenes import scenes
 from trainer.training.validation import validate
+from worker.munet.device import on
 from worker.munet.network import Output
 
 Observer = Callable[[Run], None]
@@ -114,7 +116,8 @@ def train_epoch(
     cuts = range(stage.batch, len(chosen), stage.batch)
     # One slice alone has no batch statistics.
     batches = [batch for batch in np.split(chosen, cuts) if len(batch) >= 2 * world.size]
-    bleeds = Bleeds(prepared, rows, config.augment.paste, rng)
+    drawn = scenes(prepared, chosen, config, epoch)
+    bleeds = Bleeds(prepared, rows, config.augment.paste, rng, drawn)
     set_mode(run.network, stage)
     steps, before = [], run.hardness.clone()
     for index, batch in enumerate(batches):
@@ -171,7 +174,7 @@ def train_step(
     pictures, masks = augment(batch.pictures, batch.target.masks, run.config.augment, rng)
     device = next(run.network.parameters()).device
     target = batch.target.moved(masks).to(device)
-    pictures = pictures.to(device).contiguous(memory_format=torch.channels_last)
+    pictures = on(pictures, device).contiguous(memory_format=torch.channels_last)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         masks, scores = (run.learner or run.network)(pictures)
     output = Output(tuple(mask.float() for mask in masks), scores.float())

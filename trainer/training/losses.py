@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from trainer.config import Loss
+from worker.munet.device import on
 from worker.munet.network import Output
 
 SMOOTH = 1.0  # one pixel: an empty map against an empty mask is right, not undefined
@@ -38,8 +39,8 @@ class Target:
 
     def to(self, device: torch.device) -> "Target":
         """Return the same on a device."""
-        typed = None if self.typed is None else self.typed.to(device)
-        return Target(self.mask.to(device), self.types.to(device), typed)
+        typed = None if self.typed is None else on(self.typed, device)
+        return Target(on(self.mask, device), on(self.types, device), typed)
 
     @property
     def scores(self) -> Tensor:
@@ -111,6 +112,27 @@ def dice_loss(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return (by_slice + (over_batch * share).sum() / share.sum()) / 2
 
 
+def volume_loss(probability: Tensor, target: Tensor) -> Tensor:
+    """By how much two volumes differ, 0 ... 1: of each slice with blood, and of the whole batch.
+
+    A bleed cut short costs as much as one drawn too large, wherever its voxels lie.
+
+    Parameters
+    ----------
+    probability, target
+        (slice, rows, columns).
+    """
+    found, blood = probability.sum((-2, -1)), target.sum((-2, -1))  # (slice,)
+    bloody = (blood > 0).float()
+    by_slice = (apart(found, blood) * bloody).sum() / bloody.sum().clamp(min=1e-6)
+    return (by_slice + apart(found.sum(), blood.sum())) / 2
+
+
+def apart(found: Tensor, blood: Tensor) -> Tensor:
+    """Difference of two sizes in pixels against their sum."""
+    return (found - blood).abs() / (found + blood + SMOOTH)
+
+
 def within_loss(logits: Tensor, target: Target) -> Tensor:
     """Cross-entropy of the type given blood, each slice whose types are known counting alike.
 
@@ -132,6 +154,13 @@ def within_loss(logits: Tensor, target: Target) -> Tensor:
 
 def mask_loss(logits: Tensor, target: Target, config: Loss) -> Tensor:
     """Return the loss of one branch, logits (slice, 6, rows, columns)."""
+    loss = _mask_loss(logits, target, config)
+    if config.volume:
+        loss = loss + config.volume * volume_loss(logits[:, -1].sigmoid(), target.mask)
+    return loss
+
+
+def _mask_loss(logits: Tensor, target: Target, config: Loss) -> Tensor:
     if config.types == "within":
         # Slicing twice would fill two maps with zeros on the way back.
         types, found = torch.split(logits, [5, 1], dim=1)

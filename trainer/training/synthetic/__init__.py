@@ -1,0 +1,1 @@
+"""Bleeds drawn into heads after their anatomy: lens, crescent, sulci, ventricles, blob."""
