@@ -13,6 +13,7 @@ from schema.errors import PermanentError
 from schema.readers import DisagreementCause
 from schema.states import Outcome, StudyState
 from schema.tables import CRITICAL_UNSEEN, Study, StudyEvent, Verdict
+from worklist.formatting import iso
 from worklist.listing import CRITICAL
 from worklist.rows import deciding_job
 
@@ -24,6 +25,12 @@ MOST_AT_ONCE = 100
 
 class ReadingError(PermanentError):
     """A reader asked for what can't be done to this study; the message says why."""
+
+
+class OutdatedError(ReadingError):
+    """The page that a reader speaks of is older than the study's result."""
+
+    status = 409
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,26 @@ def acknowledge(session: Session, study: Study, who: str) -> None:
         raise ReadingError("there is no result yet that could be seen")
     if study.unread:
         study.acknowledged_at, study.acknowledged_by = read_clock(session), who
+
+
+def require_shown(study: Study, result: str) -> None:
+    """Make sure that a reader speaks of the result that is there now.
+
+    Parameters
+    ----------
+    result
+        When the result on the reader's page was finished; empty from a program that does not say.
+
+    Raises
+    ------
+    OutdatedError
+        If a newer result came after that page was made.
+    """
+    if result and study.finished_at is not None and result != iso(study.finished_at):
+        raise OutdatedError(
+            "This study got a newer result after your page was made. Nothing was changed:"
+            " look at the newer one first."
+        )
 
 
 def take_back(session: Session, study: Study) -> None:

@@ -44,7 +44,13 @@ class Actions:
 
     async def acknowledge(self, request: Request) -> Response:
         """Note that the reader saw the result."""
-        return await self._change(request, What.ACKNOWLEDGED, acknowledgement.acknowledge)
+        result = (await read_form(request)).get("result", "")
+
+        def acknowledge(session: Session, study: Study, who: str) -> None:
+            acknowledgement.require_shown(study, result)
+            acknowledgement.acknowledge(session, study, who)
+
+        return await self._change(request, What.ACKNOWLEDGED, acknowledge)
 
     async def take_back(self, request: Request) -> Response:
         """Make the study unread again."""
@@ -56,9 +62,11 @@ class Actions:
 
     async def verdict(self, request: Request) -> Response:
         """Store whether the reader agrees, and why not."""
-        opinion = read_opinion(await read_form(request))
+        form = await read_form(request)
+        opinion = read_opinion(form)
 
         def agree(session: Session, study: Study, who: str) -> None:
+            acknowledgement.require_shown(study, form.get("result", ""))
             acknowledgement.give_verdict(session, study, opinion, who)
 
         return await self._change(request, What.AGREED if opinion.agrees else What.DISAGREED, agree)

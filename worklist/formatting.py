@@ -94,3 +94,8 @@ def _value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "; ".join(printable(str(item)) for item in value) or "none"
     return f"{value:.4g}" if isinstance(value, float) else printable(str(value))
+
+
+def iso(moment: datetime) -> str:
+    """Write a point in time as ISO 8601 in UTC, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -21,7 +21,6 @@ from worklist.coverage import part_seen
 from worklist.entries import LATE_AFTER_S, Entry
 from worklist.listing import COUNTED_TO
 from worklist.queueing import name_place
-from worklist.serialization import iso
 from worklist.timeline import timeline
 from worklist.unlikeness import unlike_training
 from worklist.window import Place, View
@@ -69,7 +68,7 @@ def _environment(settings: Settings) -> Environment:
         clock_time=formatting.clock_time,
         duration=formatting.duration,
         flatten=formatting.flatten,
-        iso=iso,
+        iso=formatting.iso,
         person_name=formatting.person_name,
         printable=formatting.printable,
         short_clock=partial(formatting.short_clock, zone=settings.zone),

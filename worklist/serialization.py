@@ -3,13 +3,14 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from worklist.acknowledgement import GivenVerdict
 from worklist.entries import Entry, Worklist
 from worklist.explanation import Explanation
+from worklist.formatting import iso
 
 # What leaves the page, in the order of the contract; whatever is not named here stays on it, as
 # the patient's name does: files and terminals live longer than a page.
@@ -68,11 +69,6 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
 def verdicts_json(verdicts: Iterable[GivenVerdict]) -> list[Any]:
     """Make the array that `verdicts --json` prints."""
     return [plain(asdict(verdict)) for verdict in verdicts]
-
-
-def iso(moment: datetime) -> str:
-    """Write a point in time as ISO 8601 in UTC, to the millisecond."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _plain_fields(fields: Mapping[str, Any]) -> dict[str, Any]:

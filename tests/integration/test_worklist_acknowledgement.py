@@ -1,8 +1,9 @@
 """What readers do with a result, and what becomes of what nobody saw."""
 
 import json
+import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,33 @@ def test_late_images_make_a_study_unread_again(page: Browser, database: Database
         study = session.scalars(sa.select(Study)).one()
         study.state, study.outcome, study.finished_at = StudyState.RECEIVING, None, None
     assert unread(page)
+
+
+def result_on(page: Browser, path: str) -> str:
+    found = re.search(r'name="result" value="([^"]+)"', page.get(path).text)
+    assert found
+    return found[1]
+
+
+@pytest.mark.parametrize("shown_on", ["/", "/study/1.2.3"])
+@pytest.mark.parametrize("said", ["acknowledge", "verdict"])
+def test_a_newer_result_than_the_one_on_the_readers_page_stays_unread(
+    page: Browser, database: Database, shown_on: str, said: str
+) -> None:
+    form = {"agrees": "yes", "result": result_on(page, shown_on)}
+    with database.transaction() as session:
+        session.scalars(sa.select(Study)).one().finished_at = datetime.now(UTC)
+    answer = page.post(f"/study/1.2.3/{said}", form)
+    assert answer.status_code == 409
+    assert "newer result" in answer.text
+    assert unread(page)
+    assert read_all(database) == []
+
+
+def test_the_result_on_the_readers_page_is_the_one_that_is_seen(page: Browser) -> None:
+    form = {"result": result_on(page, "/"), "next": "/"}
+    assert page.post("/study/1.2.3/acknowledge", form).status_code == 303
+    assert not unread(page)
 
 
 def test_a_disagreement_is_stored_with_who_and_why(page: Browser, database: Database) -> None:
