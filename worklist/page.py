@@ -3,6 +3,7 @@
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import unquote_plus
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
@@ -22,6 +23,7 @@ from worklist import queries, serialization
 from worklist.access.audit import Act, Trail, What
 from worklist.access.guard import Access, Gate, address_of, needing, reader_of
 from worklist.access.login_pages import AccessViews
+from worklist.access.shown import Shown
 from worklist.actions import Actions
 from worklist.events import Events
 from worklist.explanation import Explanation
@@ -87,6 +89,7 @@ class Views:
         self.settings = settings
         self.templates = templates
         self.trail = trail
+        self.shown = Shown()
 
     def routes(self) -> list[BaseRoute]:
         """Say which address shows what."""
@@ -109,7 +112,7 @@ class Views:
         """Show the list."""
         window = self._window(request, PAGE_ROWS)
         worklist = queries.read_worklist(self.database, self.settings.storage, window)
-        self._note_search(request, window)
+        self._note_list(request)
         return self.templates.show(
             request,
             "list.html",
@@ -147,7 +150,7 @@ class Views:
         """Answer the list as the contract's JSON; a Link header names the next part."""
         window = self._window(request, JSON_ROWS)
         worklist = queries.read_worklist(self.database, self.settings.storage, window)
-        self._note_search(request, window)
+        self._note_list(request)
         answer = JSONResponse(serialization.worklist_json(worklist))
         if worklist.after:
             following = request.url.include_query_params(after=worklist.after.written())
@@ -181,10 +184,11 @@ class Views:
         now = datetime.now(self.settings.zone)
         return read_window(dict(request.query_params), now, default_window(self.settings, rows))
 
-    def _note_search(self, request: Request, window: Window) -> None:
-        if window.search:
-            who, where = reader_of(request).name, address_of(request)
-            self.trail.write(Act(What.LISTED, who, where, query=window.search))
+    def _note_list(self, request: Request) -> None:
+        who, where = reader_of(request).name, address_of(request)
+        query = unquote_plus(request.url.query) or f"view={View.CURRENT}"
+        if self.shown.is_new(who, where, query):
+            self.trail.write(Act(What.LISTED, who, where, query=query))
 
     def _explanation(self, request: Request) -> Explanation:
         uid = request.path_params["uid"]

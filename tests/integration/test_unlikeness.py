@@ -105,7 +105,7 @@ def page(site: Site, path: str) -> str:
 
     async def ask() -> str:
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://page") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return (await client.get(path)).text
 
     return asyncio.run(ask())

@@ -81,6 +81,31 @@ def test_a_page_on_loopback_without_users_asks_nobody(database: Database, home: 
     assert browser(database, home).get("/").status_code == 200
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "evil.example"},  # a name that was pointed at this host
+        {"host": "127.0.0.1.evil.example:8080"},
+        {"host": "localhost", "x-forwarded-for": "10.1.2.3"},  # a proxy's whole network
+    ],
+)
+def test_a_page_without_users_answers_browsers_on_its_own_host_alone(
+    database: Database, home: Path, headers: dict[str, str]
+) -> None:
+    local = browser(database, home)
+    assert local.get("/", headers).headers["location"] == "/login?next=/"
+    assert local.get("/api/worklist", headers).status_code == 401
+
+
+def test_a_login_that_nobody_has_yet_says_what_to_do(database: Database, home: Path) -> None:
+    assert "python -m worklist user add NAME" in browser(database, home).get("/login").text
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1:8080", "[::1]:8080"])
+def test_every_name_of_this_host_is_its_own(database: Database, home: Path, host: str) -> None:
+    assert browser(database, home).get("/", {"host": host}).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/", "/study/1.2.3", "/wall", "/model", "/performance"])
 def test_a_stranger_is_sent_to_the_login_and_learns_nothing(stranger: Browser, path: str) -> None:
     answer = stranger.get(path)
@@ -210,11 +235,35 @@ def test_a_name_that_nobody_added_needs_a_role_to_come_in_by_single_sign_on(
 def test_the_trail_names_who_did_what_to_which_study(reader: Browser, home: Path) -> None:
     reader.get("/study/1.2.3")
     reader.post("/study/1.2.3/acknowledge", {"csrf": reader.token()})
-    assert audited(home) == ["110122", "110103", "ACKNOWLEDGED"]
+    assert audited(home) == ["110122", "110103", "LIST", "ACKNOWLEDGED"]
     last = (home / "audit.log").read_text().splitlines()[-1]
     assert 'UserID="reader"' in last
     assert 'ParticipantObjectID="1.2.3"' in last
     assert "Phantom" not in last
+
+
+def test_a_list_that_keeps_itself_current_is_on_the_trail_once(reader: Browser, home: Path) -> None:
+    for path in ("/", "/", "/?search=Ash", "/?search=Ash", "/api/worklist"):
+        reader.get(path)
+    assert audited(home) == ["110122", "LIST", "LIST"]
+
+
+@pytest.mark.parametrize(
+    ("proxies", "named", "address"),
+    [
+        ("10.1.0.7", "203.0.113.9, 192.168.4.5", "192.168.4.5"),
+        ("10.1.0.7", "203.0.113.9, 192.168.4.5, 10.1.0.7", "192.168.4.5"),
+        ("10.1.0.7", "no address", "10.1.0.7"),
+        ("10.1.0.8", "192.168.4.5", "10.1.0.7"),  # not ours: whatever it says
+    ],
+)
+def test_behind_our_proxy_the_trail_has_the_address_that_it_names(
+    database: Database, users: None, home: Path, proxies: str, named: str, address: str
+) -> None:
+    proxied = browser(database, home, "10.1.0.7", sso_header="X-User", sso_proxies=proxies)
+    form = {"name": "reader", "password": "wrong horse battery"}
+    proxied.post("/login", form, {"x-forwarded-for": named})
+    assert f'NetworkAccessPointID="{address}"' in (home / "audit.log").read_text()
 
 
 def test_the_trail_is_for_its_owner_alone(reader: Browser, home: Path) -> None:

@@ -38,7 +38,9 @@ class Client:
         return asyncio.run(self._get(path))
 
     async def _get(self, path: str) -> httpx.Response:
-        async with httpx.AsyncClient(transport=self.transport, base_url="http://page") as client:
+        async with httpx.AsyncClient(
+            transport=self.transport, base_url="http://localhost"
+        ) as client:
             return await client.get(path)
 
 

@@ -43,7 +43,7 @@ class Browser:
 
     async def _send(self, method: str, path: str, headers: dict[str, str], form: Any) -> Any:
         async with httpx.AsyncClient(
-            transport=self.transport, base_url="http://page", cookies=self.cookies
+            transport=self.transport, base_url="http://localhost", cookies=self.cookies
         ) as client:
             answer = await client.request(method, path, headers=headers, data=form)
             self.cookies = dict(client.cookies)

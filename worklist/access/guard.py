@@ -1,5 +1,6 @@
 """Deny by default: find out who asks before any view runs."""
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Callable
@@ -27,6 +28,8 @@ from worklist.access.users import anybody, check_password
 LOCAL = Reader("local", Role.ADMIN, came_by="loopback")
 PUBLIC = ("/login", "/static/", "/health", "/healthz", "/ready")
 SAFE = frozenset({"GET", "HEAD"})
+HASHES_AT_ONCE = 4  # of passwords: each takes 64 MiB and a core for a moment
+FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "via")
 MACHINES = ("/api/", "/events", "/metrics")  # answered by a status, not by a form
 
 
@@ -37,6 +40,7 @@ class Gate:
     database: Database
     settings: Settings
     attempts: Attempts = field(default_factory=Attempts)
+    hashing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(HASHES_AT_ONCE))
 
     def identify(self, request: Request) -> Reader | None:
         """Find out who asks; None for a stranger."""
@@ -47,7 +51,7 @@ class Gate:
                 found = find_session(session, token)
                 if found:
                     return found
-            if not self.asks_for_login and not anybody(session):
+            if not self.asks_for_login and is_direct(request) and not anybody(session):
                 return LOCAL
         return self._basic(request) if request.url.path.startswith(MACHINES) else None
 
@@ -56,11 +60,24 @@ class Gate:
         """Whether a login is needed even before there is a user."""
         return self.settings.sso_header is not None or not is_loopback(self.settings.worklist_host)
 
+    def is_empty(self) -> bool:
+        """Whether nobody can log in, since there is no user."""
+        with self.database.reading() as session:
+            return not anybody(session) and self.settings.sso_header is None
+
+    def find_address(self, request: Request) -> str:
+        """Find the address that a request began at: the nearest that is none of our proxies."""
+        ours, address = self.settings.sso_proxies or (), peer_of(request)
+        named = request.headers.get("x-forwarded-for", "").split(",")
+        while named and _within(address, ours) and _is_address(named[-1].strip()):
+            address = named.pop().strip()
+        return address
+
     def is_secure(self, request: Request) -> bool:
         """Whether the browser came by HTTPS, to us or to a proxy that we trust."""
         if request.url.scheme == "https":
             return True
-        trusted = _within(address_of(request), self.settings.sso_proxies or ())
+        trusted = _within(peer_of(request), self.settings.sso_proxies or ())
         return trusted and request.headers.get("x-forwarded-proto") == "https"
 
     def check(self, name: str, password: str, address: str) -> User | None:
@@ -77,7 +94,7 @@ class Gate:
 
     def _named_by_proxy(self, request: Request) -> Reader | None:
         name = request.headers.get(self.settings.sso_header or "", "").strip()
-        if not name or not _within(address_of(request), self.settings.sso_proxies or ()):
+        if not name or not _within(peer_of(request), self.settings.sso_proxies or ()):
             return None
         with self.database.reading() as session:
             role = session.scalar(sa.select(User.role).where(User.name == name))
@@ -112,10 +129,10 @@ class Access:
             await self.app(scope, receive, send)
             return
         request = Request(scope)
-        scope["reader"] = None
+        scope["reader"], scope["address"] = None, self.gate.find_address(request)
         if not request.url.path.startswith(PUBLIC):
             try:
-                scope["reader"] = await run_in_threadpool(self.gate.identify, request)
+                scope["reader"] = await self._identify(request)
             except (TriageError, sa.exc.SQLAlchemyError) as error:
                 await self.outage(request, error)(scope, receive, send)
                 return
@@ -126,6 +143,12 @@ class Access:
             await JSONResponse({"error": "This came from another site."}, 403)(scope, receive, send)
             return
         await self.app(scope, receive, send)
+
+    async def _identify(self, request: Request) -> Reader | None:
+        if "authorization" not in request.headers:
+            return await run_in_threadpool(self.gate.identify, request)
+        async with self.gate.hashing:
+            return await run_in_threadpool(self.gate.identify, request)
 
     @staticmethod
     def _turn_away(request: Request) -> Response:
@@ -139,8 +162,27 @@ class Access:
 
 
 def address_of(request: Request) -> str:
+    """Give the address that a request began at, as the guard found it."""
+    return str(request.scope.get("address", "")) or peer_of(request)
+
+
+def peer_of(request: Request) -> str:
     """Give the address that a request came from, as the socket knows it."""
     return request.client.host if request.client else ""
+
+
+def is_direct(request: Request) -> bool:
+    """Whether a browser on this host asked us by a name of this host.
+
+    A proxy would let its whole network in, and a site whose name was pointed at this host
+    (DNS rebinding) every page that a reader has open.
+    """
+    if any(name in request.headers for name in FORWARDED):
+        return False
+    try:
+        return is_loopback(urlsplit(f"//{request.headers.get('host', '')}").hostname or "")
+    except ValueError:
+        return False
 
 
 def is_loopback(host: str) -> bool:
@@ -163,6 +205,13 @@ def own_path(text: str) -> str:
     """Give a path of this site to go on to; the list for anything else."""
     is_ours = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable()
     return text if is_ours else "/"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(ip_address(text))
+    except ValueError:
+        return False
 
 
 def _within(address: str, networks: tuple[Network, ...]) -> bool:

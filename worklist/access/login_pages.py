@@ -18,6 +18,10 @@ from worklist.actions import read_form
 from worklist.rendering import Templates
 
 WRONG = "Name or password is wrong."
+NOBODY = (
+    "Nobody can log in yet. Add a user on the host: python -m worklist user add NAME --role admin."
+    " Until then the page answers browsers on its own host alone, by http://127.0.0.1 or localhost."
+)
 TOO_OFTEN = "Too many wrong passwords. Wait five minutes, or ask an admin."
 
 
@@ -40,12 +44,14 @@ class AccessViews:
 
     def form(self, request: Request) -> Response:
         """Show the login form."""
-        return self._form(request, request.query_params.get("next", "/"))
+        problem = NOBODY if self.gate.is_empty() else ""
+        return self._form(request, request.query_params.get("next", "/"), problem)
 
     async def login(self, request: Request) -> Response:
         """Let in whoever knows the password."""
         form = await read_form(request)
-        return await run_in_threadpool(self._login, request, form)
+        async with self.gate.hashing:
+            return await run_in_threadpool(self._login, request, form)
 
     async def logout(self, request: Request) -> Response:
         """End the session of this browser."""
