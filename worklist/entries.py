@@ -107,6 +107,9 @@ class Worklist:
         Where the next window begins; None if this one is the last.
     unread, unread_critical
         Of the whole list, whatever the window; counted to 1000.
+    newest_critical_at
+        When the newest critical result that nobody has seen was finished: a sound follows it, since
+        a number stays the same where another reader has seen one in the same second.
     """
 
     read_at: datetime
@@ -114,3 +117,4 @@ class Worklist:
     after: Place | None = None
     unread_critical: int = 0
     unread: int = 0
+    newest_critical_at: datetime | None = None

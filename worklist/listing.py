@@ -59,6 +59,17 @@ def count_unread(session: Session, place: int | None = None) -> int:
     return session.scalar(sa.select(sa.func.count()).select_from(some)) or 0
 
 
+def newest_critical(session: Session) -> datetime | None:
+    """Give when the newest critical result that nobody has seen was finished."""
+    finished_at: datetime | None = session.scalar(
+        sa.select(Study.finished_at)
+        .where(Study.place == CRITICAL, Study.finished_at.is_not(None))
+        .order_by(Study.finished_at.desc())
+        .limit(1)
+    )
+    return finished_at
+
+
 def fingerprint(session: Session) -> str:
     """Give a text that changes with every change of the list: its newest changes."""
     newest = sa.select(Study.id, Study.changed_at).order_by(Study.changed_at.desc()).limit(20)

@@ -33,7 +33,7 @@ from worklist.explanation import (
     Resent,
     SeriesAccount,
 )
-from worklist.listing import CRITICAL, count_unread, place_of, select_ids
+from worklist.listing import CRITICAL, count_unread, newest_critical, place_of, select_ids
 from worklist.queueing import account_queue, read_places
 from worklist.rows import deciding_job, make_entry, make_findings, make_objects
 from worklist.window import Window
@@ -78,6 +78,7 @@ def read_worklist(database: Database, storage: Path, window: Window = PLAIN) -> 
             after=place_of(studies[-1]) if len(ids) > window.limit else None,
             unread_critical=count_unread(session, CRITICAL),
             unread=count_unread(session),
+            newest_critical_at=newest_critical(session),
         )
 
 

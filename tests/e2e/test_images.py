@@ -180,6 +180,17 @@ def test_a_drag_changes_level_and_width(page: Page) -> None:
     assert width > 80
 
 
+def test_the_keys_change_level_and_width_too(page: Page) -> None:
+    canvas = page.locator("#canvas")
+    begun = shown(page)
+    for key in ("Shift+ArrowRight", "Shift+ArrowDown"):
+        canvas.press(key)
+    level, width = map(int, page.locator("#window").inner_text().split(" / "))
+    assert level > 40
+    assert width > 80
+    assert shown(page) == begun
+
+
 def test_an_overlay_goes_and_comes_by_type_and_by_key(page: Page) -> None:
     drawn = colours(page)
     page.get_by_label("Epidural hemorrhage").uncheck()

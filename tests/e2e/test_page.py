@@ -1,5 +1,6 @@
 """The page in a real browser."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import BytesIO
@@ -7,14 +8,15 @@ from io import BytesIO
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, expect, sync_playwright
+from sqlalchemy import select
 
 from schema.database import Database
 from schema.readers import Role
 from schema.settings import Settings
 from schema.states import Outcome, SeriesState
-from schema.tables import Finding, KeyPicture
-from tests.support.browsers import CHROMIUM, WITHIN_MS, browse, serve
+from schema.tables import Finding, KeyPicture, Study
+from tests.support.browsers import CHROMIUM, FLAGS, WITHIN_MS, browse, serve
 from tests.support.rows import LONG_AGO, add_job, add_series, add_study, add_thousand, done
 from worklist.access.users import add_user
 
@@ -81,6 +83,14 @@ def grave_faults(page: Page) -> list[str]:
     return [fault["id"] for fault in found if fault["impact"] in ("serious", "critical")]
 
 
+def add_critical(database: Database, uid: str, name: str) -> None:
+    with database.transaction() as session:
+        fresh, now = add_study(session, uid), datetime.now(UTC)
+        fresh.patient_name, fresh.received_at = name, now
+        ended = done(Outcome.POSITIVE, 1, finished_at=now)
+        add_job(add_series(fresh, session), session, **ended)
+
+
 def log_in(page: Page, address: str, name: str) -> None:
     page.goto(address)
     page.get_by_label("Name").fill(name)
@@ -92,9 +102,25 @@ def log_in(page: Page, address: str, name: str) -> None:
 @pytest.mark.parametrize("width", [1440, 390])
 def test_everybody_can_use_every_page(page: Page, address: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
-    for path in ("", "study/1.2.1", "wall", "model", "performance", "login", "?search=nobody"):
+    for path in ("", "study/1.2.1", "study/1.2.3", "wall", "model", "performance", "login",
+                 "users", "?search=nobody", "?view=all"):  # fmt: skip
         page.goto(address + path)
         assert (path, grave_faults(page)) == (path, [])
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_everybody_can_use_a_page_that_says_no(address: str, width: int) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        for path, status in (("study/9.9", 404), ("nowhere", 404), ("?priority=many", 400)):
+            answer = page.goto(address + path)  # a status of its own is a line in the console
+            assert answer is not None
+            assert answer.status == status
+            assert (path, grave_faults(page)) == (path, [])
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        browser.close()
 
 
 def test_a_new_critical_study_appears_on_the_first_screen_without_a_reload(
@@ -122,6 +148,15 @@ def add_pictures(database: Database) -> None:
             study = add_study(session, f"1.8.{number}")
             job = add_job(add_series(study, session), session, **done(Outcome.POSITIVE, 1))
             job.key_picture = KeyPicture(jpeg=file.getvalue())
+            job.look = {
+                "unlike": {
+                    "is_high": True,
+                    "score": 9,
+                    "bar": 1,
+                    "named": "noise",
+                    "words": "noise 9",
+                }
+            }
             study.escalated_at, study.received_at = LONG_AGO, datetime.now(UTC)
 
 
@@ -133,6 +168,51 @@ def test_at_least_twelve_rows_are_on_the_screen(page: Page, database: Database) 
     script = "[...document.querySelectorAll('tbody tr')]"
     script += ".filter(row => row.getBoundingClientRect().bottom <= innerHeight).length"
     assert page.evaluate(script) >= 12
+
+
+def test_a_refresh_leaves_the_focus_on_what_the_reader_chose(
+    page: Page, database: Database
+) -> None:
+    chosen = page.locator("tbody tr", has_text="does not exclude").get_by_role("button")
+    chosen.focus()
+    add_critical(database, "1.5.7", "NEW^BLEED")
+    page.get_by_role("link", name="NEW, BLEED").wait_for(timeout=WITHIN_MS)
+    expect(chosen).to_be_focused()
+
+
+def test_a_key_marks_one_study_and_goes_on_to_the_next(page: Page) -> None:
+    page.keyboard.press("j")
+    following = page.locator("a.open").nth(1).get_attribute("href")
+    page.keyboard.down("s")
+    page.keyboard.down("s")  # held down
+    page.locator("tbody .level-1").wait_for(state="detached", timeout=WITHIN_MS)
+    expect(page.locator(f'a.open[href="{following}"]')).to_be_focused()
+    page.keyboard.up("s")
+    assert page.get_by_role("button", name="undo").count() <= 1
+    assert page.get_by_role("button", name="Seen").count() >= 1
+
+
+def test_a_row_that_came_under_a_resting_pointer_is_not_clicked(
+    page: Page, database: Database
+) -> None:
+    box = page.locator("tbody tr").first.get_by_role("button", name="Seen").bounding_box()
+    assert box is not None
+    place = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(*place)
+    page.evaluate(
+        """place => new MutationObserver((_, watch) => {
+        watch.disconnect();
+        window.clicked = true;
+        const button = document.elementFromPoint(...place).closest("button");
+        setTimeout(() => button.dispatchEvent(
+            new MouseEvent("click", { bubbles: true, cancelable: true, detail: 1 })));
+    }).observe(document.querySelector("main"), { childList: true })""",
+        list(place),
+    )
+    add_critical(database, "1.5.8", "SUDDEN^BLEED")
+    page.get_by_text("The list moved just now").wait_for(timeout=WITHIN_MS)
+    with database.reading() as session:
+        assert session.scalars(select(Study).where(Study.acknowledged_at.is_not(None))).all() == []
 
 
 def test_seen_takes_an_old_study_off_the_list_and_keeps_it_one_click_away(
@@ -215,6 +295,7 @@ def test_a_sound_that_the_reader_switched_on_calls_out_a_new_critical_study(
         const make = AudioContext.prototype.createOscillator;
         AudioContext.prototype.createOscillator = function () {
             window.tones += 1;
+            document.documentElement.dataset.tones = window.tones;
             return make.call(this);
         };
     """)
@@ -224,12 +305,18 @@ def test_a_sound_that_the_reader_switched_on_calls_out_a_new_critical_study(
     switch.click()
     expect(page.get_by_role("button", name="Sound on")).to_have_attribute("aria-pressed", "true")
     tried = page.evaluate("window.tones")  # a sound at once, so that the reader knows it
-    with database.transaction() as session:
-        fresh = add_study(session, "1.5.6")
-        fresh.patient_name = "LOUD^BLEED"
-        add_job(add_series(fresh, session), session, **done(Outcome.POSITIVE, 1))
+    add_critical(database, "1.5.6", "LOUD^BLEED")
     page.get_by_role("link", name="LOUD, BLEED").wait_for(timeout=WITHIN_MS)
     assert page.evaluate("window.tones") > tried > 0
+    page.get_by_role("link", name="LOUD, BLEED").click()
+    with database.transaction() as session:
+        # As many as before: another reader has seen the first one.
+        seen = session.scalars(select(Study).where(Study.study_instance_uid == "1.5.6")).one()
+        seen.acknowledged_at, seen.acknowledged_by = datetime.now(UTC), "anna"
+    add_critical(database, "1.5.9", "LATER^BLEED")
+    page.get_by_role("link", name="Worklist", exact=True).click()
+    expect(page.get_by_role("button", name="Sound on")).to_be_visible()
+    expect(page.locator("html")).to_have_attribute("data-tones", re.compile(r"\d+"))
 
 
 def test_the_page_is_silent_unless_told_otherwise(page: Page) -> None:

@@ -162,7 +162,7 @@ def test_the_pages_hold_no_script_and_no_style_of_their_own(
     add_study(database)
     pages = client.get("/").text + client.get("/study/1.2.3").text
     assert set(re.findall(r"<script[^>]*>[^<]*", pages)) <= {
-        '<script src="/static/live.js" defer>',
+        '<script type="module" src="/static/live.js">',
         '<script src="/static/viewer.js" defer>',
     }
     assert "style=" not in pages

@@ -1,125 +1,147 @@
 // Keeps an open list current: an event of the server makes it fetch its own address again and put
 // the new rows in. Without this script the list is a plain page with plain forms.
-"use strict";
-(() => {
-  const SLOWEST_MS = 60000;
-  const live = () => document.getElementById("live");
-  let critical = Number(live().dataset.critical);
-  let sound = null;
-  let refreshing = false;
-  let again = false;
+import { callOut, offerSound } from "./sound.js";
 
-  async function refresh() {
-    if (refreshing) { again = true; return; }
-    refreshing = true;
-    try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-      if (answer.redirected) { location.href = answer.url; return; }
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const fresh = page.getElementById("live");
-      if (!fresh) throw new Error("no list in the answer");
-      put(fresh, page.title);
-      say("");
-    } catch (error) {
-      say("Not current: the worklist does not answer. Read all studies in their normal order.");
-    } finally {
-      refreshing = false;
-      if (again) { again = false; refresh(); }
-    }
+const SLOWEST_MS = 60000;
+const JUST_MOVED_MS = 700;
+const PARTS = ["a.open", ".thumbnail a", "form.seen button"]; // of a row, that can have the focus
+const live = () => document.getElementById("live");
+const rows = () => [...document.querySelectorAll("#live tr.row")];
+let refreshing = null;
+let again = false;
+let next = ""; // the study that the focus goes on to when the row that has it was dealt with
+let pointer = [-1, -1];
+let moved = { study: "", at: -JUST_MOVED_MS };
+
+async function refresh() {
+  if (refreshing) { again = true; return refreshing; }
+  refreshing = renew();
+  await refreshing;
+  refreshing = null;
+  if (again) { again = false; await refresh(); }
+}
+
+async function renew() {
+  try {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (answer.redirected) { location.href = answer.url; return; }
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = page.getElementById("live");
+    if (!fresh) throw new Error("no list in the answer");
+    put(fresh, page.title);
+    say("");
+  } catch {
+    say("Not current: the worklist does not answer. Read all studies in their normal order.", true);
   }
+}
 
-  function put(fresh, title) {
-    const focused = document.activeElement && document.activeElement.closest("tr a.open");
-    const href = focused ? focused.getAttribute("href") : null;
-    // Pictures that are there already stay: no answer of ours is kept in a cache.
-    const shown = new Map([...live().querySelectorAll("img")].map((img) => [img.getAttribute("src"), img]));
-    for (const img of fresh.querySelectorAll("img")) {
-      const same = shown.get(img.getAttribute("src"));
-      if (same && same.alt === img.alt) img.replaceWith(same);
-    }
-    live().replaceWith(document.adoptNode(fresh));
-    document.title = title;
-    if (href) {
-      const link = [...document.querySelectorAll("a.open")].find((a) => a.getAttribute("href") === href);
-      if (link) link.focus({ preventScroll: true });
-    }
-    const now = Number(live().dataset.critical);
-    if (now > critical) beep();
-    critical = now;
+function put(fresh, title) {
+  const focus = whereFocused();
+  const pointed = studyUnderPointer();
+  // Pictures that are there already stay: no answer of ours is kept in a cache.
+  const shown = new Map([...live().querySelectorAll("img")].map((img) => [img.getAttribute("src"), img]));
+  for (const img of fresh.querySelectorAll("img")) {
+    const same = shown.get(img.getAttribute("src"));
+    if (same && same.alt === img.alt) img.replaceWith(same);
   }
+  live().replaceWith(document.adoptNode(fresh));
+  document.title = title;
+  focusAgain(focus);
+  const study = studyUnderPointer();
+  if (study !== pointed) moved = { study, at: performance.now() };
+  callOut(live().dataset.newest);
+}
 
-  function say(text) {
-    const place = document.getElementById("connection");
-    place.hidden = !text;
-    place.textContent = text;
-    document.body.classList.toggle("stale", Boolean(text));
-  }
+function studyOf(element) {
+  const row = element && element.closest("#live tr.row");
+  const link = row && row.querySelector("a.open");
+  return link ? link.getAttribute("href") : "";
+}
 
-  function beep() {
-    if (!sound) return;
-    for (const [at, hertz] of [[0, 880], [0.25, 660], [0.5, 880]]) {
-      const tone = sound.createOscillator();
-      const volume = sound.createGain();
-      tone.frequency.value = hertz;
-      volume.gain.value = 0.2;
-      tone.connect(volume).connect(sound.destination);
-      tone.start(sound.currentTime + at);
-      tone.stop(sound.currentTime + at + 0.18);
-    }
-  }
+function studyUnderPointer() {
+  return studyOf(document.elementFromPoint(...pointer));
+}
 
-  function offerSound() {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "quiet";
-    const show = () => {
-      button.textContent = sound ? "Sound on" : "Sound off";
-      button.setAttribute("aria-pressed", String(Boolean(sound)));
-    };
-    button.addEventListener("click", () => {
-      if (sound) { sound.close(); sound = null; } else { sound = new AudioContext(); beep(); }
-      show();
-    });
-    show();
-    document.querySelector(".sound").append(button);
-  }
+function whereFocused() {
+  const active = document.activeElement;
+  if (!active || !live().contains(active)) return null;
+  return { study: studyOf(active), part: PARTS.find((part) => active.matches(part)) || ".more a" };
+}
 
-  function step(by) {
-    const links = [...document.querySelectorAll("a.open")];
-    const at = links.indexOf(document.activeElement);
-    const next = links[Math.min(links.length - 1, Math.max(0, at < 0 ? 0 : at + by))];
-    if (next) { next.focus(); next.scrollIntoView({ block: "nearest" }); }
-  }
+function focusAgain(focus) {
+  if (!focus) return;
+  const going = next;
+  next = "";
+  const row = rows().find((one) => studyOf(one) === (going || focus.study));
+  const place = row ? row.querySelector(going ? "a.open" : focus.part) || row.querySelector("a.open") : live().querySelector(".more a");
+  if (place) place.focus({ preventScroll: true });
+}
 
-  function press(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.closest("input, select, textarea")) return;
-    const row = event.target.closest("tr");
-    const search = document.getElementById("search");
-    const keys = {
-      j: () => step(1), ArrowDown: () => step(1), k: () => step(-1), ArrowUp: () => step(-1),
-      s: () => { const form = row && row.querySelector("form.seen"); if (form) form.requestSubmit(); },
-      "/": () => search && search.focus(),
-    };
-    if (keys[event.key]) { event.preventDefault(); keys[event.key](); }
-  }
+function say(text, isStale = false) {
+  const place = document.getElementById("connection");
+  place.hidden = !text;
+  place.textContent = text;
+  document.body.classList.toggle("stale", isStale);
+}
 
-  async function submit(event) {
-    const form = event.target.closest("form.seen");
-    if (!form) return;
-    event.preventDefault();
+function step(by) {
+  const links = [...document.querySelectorAll("a.open")];
+  const at = links.findIndex((link) => studyOf(link) === studyOf(document.activeElement));
+  const link = links[Math.min(links.length - 1, Math.max(0, at < 0 ? 0 : at + by))];
+  if (link) { link.focus(); link.scrollIntoView({ block: "nearest" }); }
+}
+
+function press(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest("input, select, textarea")) return;
+  const row = event.target.closest("tr");
+  const search = document.getElementById("search");
+  const keys = {
+    j: () => step(1), ArrowDown: () => step(1), k: () => step(-1), ArrowUp: () => step(-1),
+    // A key that is held down marks one study, not every one that moves up to its place.
+    s: () => { const form = row && row.querySelector("form.seen"); if (form && !event.repeat) form.requestSubmit(); },
+    "/": () => search && search.focus(),
+  };
+  if (keys[event.key]) { event.preventDefault(); keys[event.key](); }
+}
+
+async function submit(event) {
+  const form = event.target.closest("form.seen");
+  if (!form) return;
+  event.preventDefault();
+  const row = form.closest("tr");
+  const near = row.nextElementSibling || row.previousElementSibling;
+  if (row.contains(document.activeElement)) next = studyOf(near);
+  try {
     const answer = await fetch("/api" + new URL(form.action).pathname, {
       method: "POST", body: new URLSearchParams(new FormData(form)),
     });
-    if (answer.ok) refresh();
-    else say((await answer.json()).error);
+    const error = answer.ok ? "" : (await answer.json()).error;
+    if (error) next = "";
+    await refresh();
+    if (error) say(error);
+  } catch {
+    next = "";
+    say("Not marked: the worklist does not answer. Try again.", true);
   }
+}
 
-  const events = new EventSource("/events");
-  events.addEventListener("change", refresh);
-  events.addEventListener("error", () => { if (events.readyState === EventSource.CLOSED) refresh(); });
-  setInterval(refresh, SLOWEST_MS);
-  document.addEventListener("keydown", press);
-  document.addEventListener("submit", submit);
-  offerSound();
-})();
+// A row that came under a pointer which rested is not the one that the reader means to click.
+function guard(event) {
+  if (!event.detail || performance.now() - moved.at > JUST_MOVED_MS) return;
+  if (!moved.study || studyOf(event.target) !== moved.study) return;
+  event.preventDefault();
+  event.stopPropagation();
+  say("The list moved just now. Look again, then click.");
+}
+
+const events = new EventSource("/events");
+events.addEventListener("change", refresh);
+events.addEventListener("error", () => { if (events.readyState === EventSource.CLOSED) refresh(); });
+setInterval(refresh, SLOWEST_MS);
+document.addEventListener("keydown", press);
+document.addEventListener("submit", submit);
+document.addEventListener("click", guard, true);
+document.addEventListener("pointermove", (event) => { pointer = [event.clientX, event.clientY]; moved.study = ""; });
+offerSound(document.querySelector(".sound"));
+callOut(live().dataset.newest);

@@ -35,10 +35,15 @@
 
   async function open() {
     say("Decoding the images…");
-    const answer = await fetch(`/api/job/${root.dataset.job}/images`);
-    const told = await answer.json();
-    if (!answer.ok) { say(told.error); return; }
-    series = told;
+    try {
+      const answer = await fetch(`/api/job/${root.dataset.job}/images`);
+      const told = await answer.json();
+      if (!answer.ok) { say(told.error); return; }
+      series = told;
+    } catch {
+      say("The images can't be shown: the worklist does not answer. Load the page again.");
+      return;
+    }
     [canvas.width, canvas.height] = [series.columns, series.rows];
     picture = context.createImageData(series.columns, series.rows);
     const [row, column] = series.spacing_mm;
@@ -177,8 +182,14 @@
   function press(event) {
     if (!series || event.ctrlKey || event.metaKey || event.altKey) return;
     const presets = [...root.querySelectorAll("[data-level]")];
+    // A mouse drags for the same: as far as ten pixels.
+    const windows = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowRight: [1, 0], ArrowLeft: [-1, 0] };
     const steps = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: 5, PageDown: -5, Home: -FAR, End: FAR };
-    if (event.key in steps) go(index + steps[event.key]);
+    if (event.shiftKey && event.key in windows) {
+      const [across, down] = windows[event.key];
+      const pace = 10 * Math.max(width / 200, 0.5);
+      choose(level + down * pace, width + across * pace);
+    } else if (event.key in steps) go(index + steps[event.key]);
     else if (event.key === "b") go(most());
     else if (event.key === "o") toggleAll();
     else if (presets[event.key - 1]) presets[event.key - 1].click();
