@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 
 from schema.database import Database, read_clock
 from schema.errors import PermanentError
+from schema.hemorrhage_subtypes import ANY
 from schema.readers import DisagreementCause
 from schema.states import Outcome, StudyState
-from schema.tables import CRITICAL_UNSEEN, Study, StudyEvent, Verdict
+from schema.tables import CRITICAL_UNSEEN, Finding, Job, Study, StudyEvent, Verdict
 from worklist.formatting import iso
 from worklist.listing import CRITICAL
 from worklist.rows import deciding_job
@@ -21,6 +22,14 @@ log = structlog.get_logger()
 UNREAD_CRITICAL = "UNREAD_CRITICAL"
 LONGEST_COMMENT = 500
 MOST_AT_ONCE = 100
+# There is a bleed although the reader disagrees: none was marked, or one of another type or size.
+BLEEDS = frozenset(
+    {
+        DisagreementCause.MISSED_BLEED,
+        DisagreementCause.WRONG_TYPE,
+        DisagreementCause.WRONG_VOLUME,
+    }
+)
 
 
 class ReadingError(PermanentError):
@@ -51,7 +60,14 @@ class Opinion:
 
 @dataclass(frozen=True)
 class GivenVerdict:
-    """What a reader said of a study's result, with who and when."""
+    """What a reader said of a study's result, with who and when.
+
+    Attributes
+    ----------
+    outcome, priority, model, model_sha256, probability
+        Of the result that it is about, whatever the study shows now; the score is that of any
+        blood, None where nothing was analysed.
+    """
 
     study_instance_uid: str
     accession_number: str
@@ -62,8 +78,29 @@ class GivenVerdict:
     priority: int
     job_id: int | None
     model: str | None
+    model_sha256: str | None
+    probability: float | None
     given_by: str
     given_at: datetime
+
+    @property
+    def bleeds(self) -> bool | None:
+        """Whether the reader says that there is blood; None where the words leave it open.
+
+        Who agrees with "uncertain" says neither, nor does one who disagrees for another reason.
+        """
+        if self.cause in BLEEDS:
+            return True
+        if self.cause is DisagreementCause.OTHER:
+            return None
+        match self.outcome:
+            case Outcome.POSITIVE:
+                return self.agrees
+            case Outcome.NEGATIVE if self.agrees:
+                return False
+            case Outcome.INDETERMINATE if not self.agrees:
+                return False
+        return None
 
 
 def acknowledge(session: Session, study: Study, who: str) -> None:
@@ -132,10 +169,16 @@ def give_verdict(session: Session, study: Study, opinion: Opinion, who: str) -> 
 
 def read_verdicts(session: Session, study: Study | None = None) -> Iterator[GivenVerdict]:
     """Read what readers said, of one study or of all, oldest first."""
-    query = sa.select(Verdict, Study).join(Study, Study.id == Verdict.study_id)
+    of_any = sa.and_(Finding.job_id == Verdict.job_id, Finding.subtype == ANY)
+    query = (
+        sa.select(Verdict, Study, Job, Finding.probability)
+        .join(Study, Study.id == Verdict.study_id)
+        .outerjoin(Job, Job.id == Verdict.job_id)
+        .outerjoin(Finding, of_any)
+    )
     if study is not None:
         query = query.where(Study.id == study.id)
-    for verdict, reviewed in session.execute(query.order_by(Verdict.id)):
+    for verdict, reviewed, job, probability in session.execute(query.order_by(Verdict.id)):
         yield GivenVerdict(
             study_instance_uid=reviewed.study_instance_uid,
             accession_number=reviewed.accession_number,
@@ -143,9 +186,11 @@ def read_verdicts(session: Session, study: Study | None = None) -> Iterator[Give
             cause=verdict.cause,
             comment=verdict.comment,
             outcome=verdict.outcome,
-            priority=reviewed.priority,
+            priority=job.priority if job else reviewed.priority,
             job_id=verdict.job_id,
-            model=reviewed.model,
+            model=job.model if job else None,
+            model_sha256=job.model_sha256 if job else None,
+            probability=probability,
             given_by=verdict.given_by,
             given_at=verdict.given_at,
         )

@@ -3,14 +3,14 @@
 import csv
 import io
 from collections.abc import Iterable
-from dataclasses import asdict, fields
+from dataclasses import fields
 
 from schema.database import Database
 from worklist.acknowledgement import GivenVerdict, read_verdicts
 from worklist.queries import find_study
-from worklist.serialization import plain
+from worklist.serialization import verdict_json
 
-COLUMNS = tuple(field.name for field in fields(GivenVerdict))
+COLUMNS = (*(field.name for field in fields(GivenVerdict)), "bleeds")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run it
 
 
@@ -33,7 +33,7 @@ def as_csv(verdicts: Iterable[GivenVerdict]) -> str:
     writer = csv.DictWriter(text, COLUMNS)
     writer.writeheader()
     for verdict in verdicts:
-        row = plain(asdict(verdict))
+        row = verdict_json(verdict)
         writer.writerow({name: _harmless(row[name]) for name in COLUMNS})
     return text.getvalue()
 

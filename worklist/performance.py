@@ -4,14 +4,11 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from schema.readers import DisagreementCause
 from schema.states import Outcome
 from worklist.acknowledgement import GivenVerdict
 
 CONFIDENCE = 0.95
 STEPS = 60  # of bisection: far below a float's last digit
-# There is a bleed although the reader disagrees: with its type or its size.
-BLEED_AFTER_ALL = frozenset({DisagreementCause.WRONG_TYPE, DisagreementCause.WRONG_VOLUME})
 
 
 @dataclass(frozen=True)
@@ -31,6 +28,8 @@ class SitePerformance:
 
     Attributes
     ----------
+    left_open
+        Studies whose verdict does not say whether there is a bleed; they are in no value.
     positive_predictive_value
         Bleeds among results that said POSITIVE.
     negative_predictive_value
@@ -42,6 +41,7 @@ class SitePerformance:
     """
 
     studies: int
+    left_open: int
     positive_predictive_value: Proportion
     negative_predictive_value: Proportion
     indeterminate_with_bleed: Proportion
@@ -57,21 +57,12 @@ def sum_up(verdicts: Iterable[GivenVerdict]) -> SitePerformance:
     causes = [str(verdict.cause) for verdict in newest.values() if verdict.cause]
     return SitePerformance(
         studies=len(newest),
-        positive_predictive_value=_share(by_outcome.get(Outcome.POSITIVE, []), has_bleed),
-        negative_predictive_value=_share(
-            by_outcome.get(Outcome.NEGATIVE, []), lambda verdict: not has_bleed(verdict)
-        ),
-        indeterminate_with_bleed=_share(by_outcome.get(Outcome.INDETERMINATE, []), has_bleed),
+        left_open=sum(verdict.bleeds is None for verdict in newest.values()),
+        positive_predictive_value=_share(by_outcome.get(Outcome.POSITIVE, []), bleeds=True),
+        negative_predictive_value=_share(by_outcome.get(Outcome.NEGATIVE, []), bleeds=False),
+        indeterminate_with_bleed=_share(by_outcome.get(Outcome.INDETERMINATE, []), bleeds=True),
         causes={cause: causes.count(cause) for cause in sorted(set(causes))},
     )
-
-
-def has_bleed(verdict: GivenVerdict) -> bool:
-    """Whether the reader says that there is blood."""
-    if verdict.cause is DisagreementCause.MISSED_BLEED:
-        return True
-    suspicious = verdict.outcome in (Outcome.POSITIVE, Outcome.INDETERMINATE)
-    return suspicious and (verdict.agrees or verdict.cause in BLEED_AFTER_ALL)
 
 
 def exact_interval(hits: int, of: int) -> tuple[float, float]:
@@ -82,8 +73,9 @@ def exact_interval(hits: int, of: int) -> tuple[float, float]:
     return low, high
 
 
-def _share(verdicts: list[GivenVerdict], hit: Callable[[GivenVerdict], bool]) -> Proportion:
-    hits, of = sum(map(hit, verdicts)), len(verdicts)
+def _share(verdicts: list[GivenVerdict], *, bleeds: bool) -> Proportion:
+    decided = [verdict for verdict in verdicts if verdict.bleeds is not None]
+    hits, of = sum(verdict.bleeds is bleeds for verdict in decided), len(decided)
     low, high = exact_interval(hits, of)
     return Proportion(hits, of, hits / of if of else None, low, high)
 

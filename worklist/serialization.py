@@ -68,7 +68,12 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
 
 def verdicts_json(verdicts: Iterable[GivenVerdict]) -> list[Any]:
     """Make the array that `verdicts --json` prints."""
-    return [plain(asdict(verdict)) for verdict in verdicts]
+    return [verdict_json(verdict) for verdict in verdicts]
+
+
+def verdict_json(verdict: GivenVerdict) -> dict[str, Any]:
+    """Make one of them, with what it says of blood."""
+    return _plain_fields(asdict(verdict) | {"bleeds": verdict.bleeds})
 
 
 def _plain_fields(fields: Mapping[str, Any]) -> dict[str, Any]:

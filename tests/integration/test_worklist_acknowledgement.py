@@ -11,13 +11,17 @@ import sqlalchemy as sa
 
 from schema.database import Database, open_database, read_clock
 from schema.settings import Settings
+from schema.hemorrhage_subtypes import Claim
 from schema.states import Outcome, StudyState
-from schema.tables import Study, StudyEvent
+from schema.tables import Finding, Job, Study, StudyEvent
 from tests.support.pages import Browser
 from tests.support.rows import add_job, add_series, add_study, done
+from trainer.experiments.site import Verdict as TrainersVerdict
+from trainer.experiments.site import read_verdicts
 from worklist.acknowledgement import UNREAD_CRITICAL, ReadingError, acknowledge, escalate
 from worklist.export import as_csv, read_all
 from worklist.page import make_app
+from worklist.serialization import verdicts_json
 
 
 @pytest.fixture
@@ -134,6 +138,21 @@ def test_the_trainer_gets_verdicts_as_json(page: Browser) -> None:
 def test_a_comment_cannot_run_in_a_spreadsheet(page: Browser, database: Database) -> None:
     disagree(page)
     assert "'=plexus" in as_csv(read_all(database))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json"])
+def test_the_trainer_reads_what_is_exported(
+    page: Browser, database: Database, tmp_path: Path, suffix: str
+) -> None:
+    with database.transaction() as session:
+        job = session.scalars(sa.select(Job)).one()
+        job.findings = [Finding(subtype="any", probability=0.75, volume_ml=3.0, present=True,
+                                claim=Claim.REPORTED)]  # fmt: skip
+    disagree(page)
+    exported = tmp_path / f"verdicts.{suffix}"
+    found = read_all(database)
+    exported.write_text(as_csv(found) if suffix == "csv" else json.dumps(verdicts_json(found)))
+    assert read_verdicts(exported) == [TrainersVerdict(0.75, bleeds=False)]
 
 
 def test_the_performance_page_sums_them_up(page: Browser) -> None:

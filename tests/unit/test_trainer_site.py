@@ -53,3 +53,26 @@ def test_a_row_that_is_no_verdict_is_named(tmp_path, row):
     (tmp_path / "v.csv").write_text(f"probability,bleeds\n0.5,1\n{row}\n")
     with pytest.raises(ConfigError, match="study 2"):
         read_verdicts(tmp_path / "v.csv")
+
+
+EXPORTED = "study_instance_uid,model_sha256,probability,bleeds\n"
+
+
+def test_the_newest_verdict_of_a_study_of_the_worklists_export_counts(tmp_path):
+    (tmp_path / "v.csv").write_text(
+        f"{EXPORTED}1.2,a,0.5,True\n1.3,a,0.25,False\n1.2,a,0.5,False\n"
+    )
+    read = read_verdicts(tmp_path / "v.csv", "a")
+    assert read == [Verdict(0.5, bleeds=False), Verdict(0.25, bleeds=False)]
+
+
+@pytest.mark.parametrize("row", ["1.2,a,,True", "1.2,a,0.5,", "1.2,b,0.5,True"])
+def test_what_an_export_says_of_no_threshold_is_left_out(tmp_path, row):
+    (tmp_path / "v.csv").write_text(f"{EXPORTED}{row}\n")
+    assert read_verdicts(tmp_path / "v.csv", "a") == []
+
+
+def test_a_row_that_is_no_object_is_named(tmp_path):
+    (tmp_path / "v.json").write_text("[3]")
+    with pytest.raises(ConfigError, match="study 1"):
+        read_verdicts(tmp_path / "v.json")

@@ -8,6 +8,7 @@ import pytest
 from schema.hemorrhage_subtypes import Claim
 from schema.readers import DisagreementCause
 from schema.states import Outcome, StudyState
+from worklist.acknowledgement import GivenVerdict
 from worklist.coverage import Coverage
 from worklist.entries import FindingRow, ObjectRow
 from worklist.explanation import (
@@ -20,6 +21,7 @@ from worklist.explanation import (
     Resent,
     SeriesAccount,
 )
+from worklist.performance import Proportion, SitePerformance
 from worklist.serialization import ENTRY_FIELDS
 from worklist.unlikeness import Unlikeness
 from worklist.window import View, Window
@@ -40,6 +42,9 @@ KINDS = (
     Resent,
     LeftOut,
     Announced,
+    GivenVerdict,
+    SitePerformance,
+    Proportion,
 )
 
 

@@ -13,7 +13,9 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 def verdict(
     uid: str, outcome: Outcome, agrees: bool, cause: DisagreementCause | None = None
 ) -> GivenVerdict:
-    return GivenVerdict(uid, "A1", agrees, cause, "", outcome, 1, 1, "munet", "reader", NOON)
+    return GivenVerdict(
+        uid, "A1", agrees, cause, "", outcome, 1, 1, "munet", "0" * 64, 0.5, "reader", NOON
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,3 +67,29 @@ def test_an_opinion_that_contradicts_itself_is_refused(
 ) -> None:
     with pytest.raises(ReadingError):
         Opinion(agrees, cause)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "agrees", "cause", "bleeds"),
+    [
+        (Outcome.POSITIVE, True, None, True),
+        (Outcome.POSITIVE, False, DisagreementCause.TUMOUR, False),
+        (Outcome.POSITIVE, False, DisagreementCause.OTHER, None),
+        (Outcome.NEGATIVE, True, None, False),
+        (Outcome.NEGATIVE, False, DisagreementCause.WRONG_TYPE, True),
+        (Outcome.NEGATIVE, False, DisagreementCause.ARTEFACT, None),
+        (Outcome.INDETERMINATE, True, None, None),
+        (Outcome.INDETERMINATE, False, DisagreementCause.MISSED_BLEED, True),
+        (Outcome.INDETERMINATE, False, DisagreementCause.CALCIFICATION, False),
+        (Outcome.NOT_ANALYSED, True, None, None),
+    ],
+)
+def test_a_verdict_says_of_blood_what_the_reader_said(
+    outcome: Outcome, agrees: bool, cause: DisagreementCause | None, bleeds: bool | None
+) -> None:
+    assert verdict("1", outcome, agrees, cause).bleeds is bleeds
+
+
+def test_what_is_left_open_is_in_no_value_and_counted() -> None:
+    summed = sum_up([verdict("1", Outcome.INDETERMINATE, True)])
+    assert (summed.indeterminate_with_bleed.of, summed.left_open) == (0, 1)

@@ -140,7 +140,10 @@ def ship(
 
 def calibrate(
     verdicts: Annotated[
-        Path, typer.Option(help="CSV or JSON of studies: probability, and bleeds as 0 or 1.")
+        Path,
+        typer.Option(
+            help="What `python -m worklist verdicts` printed, or a table of probability and bleeds."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Where the checkpoint with new thresholds goes.")],
     model: Model = SHIPPED,
@@ -148,7 +151,7 @@ def calibrate(
     """Choose the study thresholds on a site's own agreed studies; nothing else changes."""
     with told():
         network, card = checkpoint.read(model)
-        made = site.calibrated(card, site.read_verdicts(verdicts))
+        made = site.calibrated(card, site.read_verdicts(verdicts, card.sha256))
         checkpoint.write(out, halved(network.state_dict()), made)
         console.print_json(json.dumps(made.training["site"]))
 

@@ -30,8 +30,11 @@ class Verdict:
     bleeds: bool
 
 
-def read_verdicts(path: Path) -> list[Verdict]:
-    """Read a CSV with a head, or a JSON array of objects.
+def read_verdicts(path: Path, model_sha256: str = "") -> list[Verdict]:
+    """Read a CSV with a head, or a JSON array of objects: a site's own, or the worklist's export.
+
+    Of an export the newest verdict of a study counts, and what says nothing of this model's
+    threshold is left out: another model's score, a result without one, a reader who left it open.
 
     Raises
     ------
@@ -41,9 +44,26 @@ def read_verdicts(path: Path) -> list[Verdict]:
     try:
         text = path.read_text("utf-8-sig")
         rows = json.loads(text) if path.suffix == ".json" else csv.DictReader(text.splitlines())
-        return [_verdict(path, number, row) for number, row in enumerate(rows, 1)]
+        newest = {_study(number, row): (number, row) for number, row in enumerate(rows, 1)}
+        return [
+            _verdict(path, number, row)
+            for number, row in newest.values()
+            if not _says_nothing(row, model_sha256)
+        ]
     except (OSError, json.JSONDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _study(number: int, row: Any) -> str | int:
+    uid = row.get("study_instance_uid") if isinstance(row, Mapping) else None
+    return str(uid) if uid else number
+
+
+def _says_nothing(row: Any, model_sha256: str) -> bool:
+    if not isinstance(row, Mapping) or not row.get("study_instance_uid"):
+        return False  # a table made by hand says something in every row, or is wrong
+    other = model_sha256 and row.get("model_sha256") not in (None, "", model_sha256)
+    return bool(other) or any(row.get(name) in (None, "") for name in ("probability", "bleeds"))
 
 
 def _verdict(path: Path, number: int, row: Mapping[str, Any]) -> Verdict:
