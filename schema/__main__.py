@@ -75,7 +75,7 @@ def check(
 def forget(host: Annotated[str, typer.Argument(help="As `check` names it.")]) -> None:
     """Forget what ran on a host that was taken away and gives no sign any more."""
     try:
-        with database.connect(settings_or_exit()).transaction() as session:
+        with database.connect_to_read(settings_or_exit()).transaction() as session:
             rows = forget_host(session, host)
     except TriageError as error:
         stop(error)
@@ -98,7 +98,7 @@ def _describe_upgrade(done: database.Upgrade) -> str:
 
 
 def _probe_database(settings: Settings) -> str:
-    opened = database.connect(settings)
+    opened = database.connect_to_read(settings)
     database.require_fit(opened)
     found = database.standing(opened)
     return "ok" if found is database.Standing.CURRENT else f"ok ({found.value})"
@@ -112,7 +112,7 @@ def _probe_broker(settings: Settings) -> str:
 def _account(settings: Settings) -> tuple[list[tuple[str, str]], int]:
     """Give the lines of the operation, and the exit status that it deserves."""
     try:
-        opened = database.connect(settings)
+        opened = database.connect_to_read(settings)
         with without_canaries(opened).reading() as session:
             operation = read_operation(session, settings.study_late_s)
         with opened.reading() as session:

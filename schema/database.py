@@ -18,7 +18,7 @@ from filelock import FileLock
 from psycopg.errors import UndefinedTable
 from sqlalchemy.orm import ORMExecuteState, Session
 
-from schema.errors import DatabaseUnavailableError
+from schema.errors import DatabaseUnavailableError, SettingsError
 from schema.lock_waits import limit_lock_waits, why_locked
 from schema.settings import Settings, make_home
 from schema.tables import Compatibility
@@ -140,6 +140,23 @@ def connect(settings: Settings) -> Database:
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return Database(engine)
+
+
+def connect_to_read(settings: Settings) -> Database:
+    """Make the engine for a command that reads: it makes no folder, no file and no table.
+
+    Raises
+    ------
+    SettingsError
+        If no database is where the settings say.
+    """
+    url = sa.make_url(settings.database)
+    if url.get_backend_name() == SQLITE and url.database and not Path(url.database).is_file():
+        setting = "TRIAGE_HOME" if settings.embedded else "TRIAGE_DATABASE_URL"
+        raise SettingsError(
+            f"{setting}: there is no database {url.database}; start the system first, or correct it"
+        )
+    return connect(settings)
 
 
 def _keep_private(path: Path) -> None:

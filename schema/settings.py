@@ -31,6 +31,7 @@ UNIX_SOCKET_PATH_LIMIT = 100  # sun_path holds 108 bytes on Linux
 # VR AE: 16 characters of the default repertoire, no backslash, no control, not spaces alone
 # (PS3.5 section 6.2).
 AE_TITLE = r"^ *[!-\[\]-~][ -\[\]-~]*$"
+DATABASES = ("sqlite", "postgresql")
 BROKERS = ("redis", "rediss", "redis+socket")
 OWNER_ALONE = 0o700
 # What Kubernetes puts into every container for a Service named `triage` or `triage-…`.
@@ -134,8 +135,10 @@ class Settings(BaseSettings):
     def _know_database(cls, value: str | None) -> str | None:
         try:
             if value is not None:
-                sa.make_url(value).get_dialect()
-        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError) as error:
+                dialect = sa.make_url(value).get_dialect()
+                dialect.import_dbapi()  # postgresql:// alone means a driver that is not installed
+                DATABASES.index(dialect.name)
+        except (ValueError, sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
             raise ValueError(
                 "not the URL of a database that is known;"
                 " one is postgresql+psycopg://user:password@host/name"

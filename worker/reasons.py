@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from schema.hemorrhage_subtypes import ANY, KEYS, Claim
+from schema.shares import percent
 from worker.findings import Finding
 from worker.look.coverage import Coverage, UnseenGap
 from worker.rules import CoverageLimits
@@ -83,8 +84,9 @@ def describe_part(coverage: Coverage | None, limits: CoverageLimits) -> str:
     if coverage.share >= limits.share and not gaps:
         return ""
     seen = (
-        f"{coverage.share:.0%} of the head, from {coverage.from_mm:.0f} to {coverage.to_mm:.0f} mm"
-    ).replace("%", " %")
+        f"{percent(coverage.share)} of the head,"
+        f" from {coverage.from_mm:.0f} to {coverage.to_mm:.0f} mm"
+    )
     return f"none found in the part seen ({'; '.join([seen, *map(_gap, gaps)])})"
 
 

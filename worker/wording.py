@@ -1,7 +1,7 @@
 """The few words that every report, page and message carries."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from schema.states import Outcome
 
@@ -16,3 +16,15 @@ OUTCOME_WORDS: Final[Mapping[Outcome, str]] = {
     Outcome.FAILED: "Not analysed by AI (it failed): says nothing about hemorrhage",
 }
 LEVEL_WORDS: Final = ("not analysed", "critical", "high", "review", "none found")
+WHOLE: Final = 0.995  # of a head: what a percentage without decimals would call all of it
+
+
+def may_exclude(outcome: Outcome, coverage: Mapping[str, Any] | None) -> bool:
+    """Say whether what was not found may be called absent: in doubt, or of a part of a head, no.
+
+    How much of a head must be seen for "none found", the rules of the priority say.
+    """
+    if outcome is Outcome.POSITIVE:
+        seen = coverage or {}
+        return float(seen.get("share", 1)) >= WHOLE and not seen.get("gaps")
+    return outcome is Outcome.NEGATIVE

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from schema.shares import percent
+
 
 @dataclass(frozen=True)
 class Gap:
@@ -38,6 +40,7 @@ class Coverage:
 
 
 WHOLE = 0.995  # what a percentage without decimals would call the whole head
+SAID = "in the part seen"  # in a reason that names the part: it is the worker's (worker.reasons)
 
 
 def make_coverage(stored: Mapping[str, Any] | None) -> Coverage | None:
@@ -54,11 +57,11 @@ def make_coverage(stored: Mapping[str, Any] | None) -> Coverage | None:
     return read if math.isfinite(read.share) else None
 
 
-def part_seen(coverage: Coverage | None) -> str:
-    """Say which part was seen, if it was a part; nothing for a whole head."""
-    if coverage is None or not coverage.is_part:
+def part_seen(coverage: Coverage | None, reason: str | None = None) -> str:
+    """Say which part was seen, if it was a part; nothing for a whole head or what a reason says."""
+    if coverage is None or not coverage.is_part or SAID in (reason or ""):
         return ""
-    words = f"part seen: {math.floor(100 * coverage.share)} % of the head"
+    words = f"part seen: {percent(coverage.share)} of the head"
     if not coverage.gaps:
         return words
     largest = max(gap.to_mm - gap.from_mm for gap in coverage.gaps)

@@ -1,13 +1,10 @@
 """Open what is there: a command that reads makes no folder, no file and no table."""
 
 from datetime import timedelta
-from pathlib import Path
-
-import sqlalchemy as sa
 
 from schema.canaries import without_canaries
-from schema.database import Database, connect, open_database, require_fit
-from schema.errors import DatabaseUnavailableError, SettingsError
+from schema.database import Database, connect_to_read, open_database, require_fit
+from schema.errors import DatabaseUnavailableError
 from schema.settings import Settings
 from worklist.window import Window
 
@@ -22,13 +19,7 @@ def open_to_read(settings: Settings) -> Database:
     DatabaseUnavailableError
         If it does not answer, its migrations are behind, or it is too new.
     """
-    url = sa.make_url(settings.database)
-    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():
-        setting = "TRIAGE_HOME" if settings.embedded else "TRIAGE_DATABASE_URL"
-        raise SettingsError(
-            f"{setting}: there is no database {url.database}; start the system first, or correct it"
-        )
-    database = connect(settings)
+    database = connect_to_read(settings)
     try:
         require_fit(database)
     except DatabaseUnavailableError:

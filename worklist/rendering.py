@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse
 
 from schema.hemorrhage_subtypes import SUBTYPES
 from schema.settings import Settings
+from schema.shares import percent
 from schema.states import Outcome, StudyState
 from worklist import formatting, viewing
 from worklist.access.guard import LOCAL
@@ -69,6 +70,7 @@ def _environment(settings: Settings) -> Environment:
         duration=formatting.duration,
         flatten=formatting.flatten,
         iso=formatting.iso,
+        percent=percent,
         person_name=formatting.person_name,
         printable=formatting.printable,
         short_clock=partial(formatting.short_clock, zone=settings.zone),

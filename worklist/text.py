@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from schema.hemorrhage_subtypes import Claim
 from worklist.coverage import part_seen
 from worklist.entries import Entry, FindingRow, Worklist
 from worklist.explanation import (
@@ -20,6 +21,7 @@ from worklist.explanation import (
 from worklist.formatting import (
     calendar_date,
     clock,
+    clock_time,
     duration,
     flatten,
     printable,
@@ -27,7 +29,7 @@ from worklist.formatting import (
 )
 from worklist.queueing import name_place
 from worklist.unlikeness import unlike_training
-from worklist.wording import name_findings, name_level, wording_of
+from worklist.wording import is_found, name_findings, name_level, say_claim, wording_of
 
 PIPE_WIDTH = 160  # a pipe has no width of its own, and 80 columns would break every UID
 HEADER = ("Priority", "Outcome", "Findings", "Patient, accession", "Received", "Study", "Why")
@@ -81,7 +83,8 @@ def list_cells(entry: Entry, zone: tzinfo = UTC) -> tuple[str, ...]:
 
 def _reasons(entry: Entry) -> Sequence[str]:
     note = wording_of(entry).note.rstrip(".")
-    part, unlike = part_seen(entry.coverage), unlike_training(entry.unlike_training)
+    part = part_seen(entry.coverage, entry.priority_reason)
+    unlike = unlike_training(entry.unlike_training)
     said = (note, part, unlike, printable(entry.reason), printable(entry.priority_reason))
     return without_repeats(said)
 
@@ -107,8 +110,9 @@ def _study_fields(explanation: Explanation, zone: tzinfo) -> dict[str, str]:
         "why": "; ".join(_reasons(entry)),
         "state": f"{entry.state}, revision {entry.revision}",
         "study": f"{printable(entry.study_instance_uid)} {printable(entry.study_description)}",
-        "study date": calendar_date(entry.study_date),
-        "patient": printable(entry.patient_id),
+        "studied": f"{calendar_date(entry.study_date)} {clock_time(entry.study_time)}",
+        "station": printable(entry.station_name),
+        "patient": f"{printable(entry.patient_id)} {printable(entry.patient_sex)}",
         "identities": "\n".join(name_identity(event, zone) for event in explanation.identities),
         "accession": printable(entry.accession_number),
         "received": f"{clock(entry.received_at, zone)}, {duration(entry.age_s)} ago",
@@ -185,7 +189,7 @@ def _job_fields(job: JobAccount, zone: tzinfo) -> dict[str, str]:
         "rule": printable(job.rule_version),
         "measured": _pairs(job.measured),
         "look": _pairs(job.look),
-        "findings": "\n".join(_finding(finding) for finding in job.findings),
+        "findings": "\n".join(describe_finding(finding) for finding in job.findings),
         "model": f"{printable(job.model)} {printable(job.model_sha256)}".strip(),
         "seconds": _pairs(job.timings_s),
         "objects": "\n".join(f"{written.kind} {written.path}" for written in job.objects),
@@ -195,10 +199,15 @@ def _job_fields(job: JobAccount, zone: tzinfo) -> dict[str, str]:
     }
 
 
-def _finding(finding: FindingRow) -> str:
-    # What lies below the threshold has no volume to act on.
-    said = f"present, {finding.volume_ml:.1f} mL" if finding.present else "not found"
-    return f"{finding.subtype} {said}, score {finding.probability:.2f}"
+def describe_finding(finding: FindingRow) -> str:
+    """Say of one type what the page says of it."""
+    said = f"{finding.subtype} {say_claim(finding)}"
+    if finding.claim is Claim.NOT_TOLD_APART:
+        return said
+    # What lies below the threshold, or is a hint, has no volume to act on.
+    is_told = is_found(finding) and finding.claim is Claim.REPORTED
+    volume = f", {finding.volume_ml:.1f} mL" if is_told else ""
+    return f"{said}{volume}, score {finding.probability:.2f}"
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TypeVar
@@ -92,6 +92,9 @@ class Window:
         return any(given) or self.priority is not None
 
 
+FILTERS = frozenset({field.name for field in fields(Window)} - {"recent"}) | {"unread"}
+
+
 def read_window(given: Mapping[str, str], now: datetime, defaults: Window) -> Window:
     """Read the filters of a query string or a command line; empty ones count as absent.
 
@@ -101,6 +104,9 @@ def read_window(given: Mapping[str, str], now: datetime, defaults: Window) -> Wi
         If a value is not one that the filter knows; the message names both.
     """
     asked = {name: value.strip() for name, value in given.items() if value.strip()}
+    if unknown := sorted(asked.keys() - FILTERS):
+        # Passed over, it would show what nobody asked for as what was.
+        raise WindowError(f"{unknown[0]}: no such filter; there are {', '.join(sorted(FILTERS))}")
     try:
         return Window(
             view=_view(asked, defaults.view),

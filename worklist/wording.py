@@ -112,12 +112,7 @@ def name_findings(entry: Entry) -> tuple[str, ...]:
     """
     if wording_of(entry).key not in WITH_FINDINGS:
         return ()
-    found = [
-        finding
-        for finding in entry.findings
-        if finding.present and finding.volume_ml >= SMALLEST_ML
-    ]
-    named = {finding.subtype: finding for finding in found}
+    named = {finding.subtype: finding for finding in entry.findings if is_found(finding)}
     total = named.pop(ANY, None)
     words = [f"{total.volume_ml:.1f} mL of blood"] if total else []
     return (*words, *filter(None, map(_name_type, named.values())))
@@ -133,19 +128,25 @@ def _name_type(finding: FindingRow) -> str:
             return ""
 
 
+def is_found(finding: FindingRow) -> bool:
+    """Whether there is enough of it to be a finding."""
+    return finding.present and finding.volume_ml >= SMALLEST_ML
+
+
 def say_claim(finding: FindingRow) -> str:
     """Say of one type what the model may say of it."""
     if finding.claim is Claim.NOT_TOLD_APART:
         return "not told apart from other blood"
-    if not finding.present or finding.volume_ml < SMALLEST_ML:
-        return "not found" if finding.subtype == ANY or finding.claim is Claim.REPORTED else "-"
+    if not is_found(finding):
+        # Of a type that is only hinted at, nobody can say that it is absent.
+        return "no hint" if finding.claim is Claim.HINTED else "not found"
     return "found" if finding.claim is Claim.REPORTED else "perhaps"
 
 
 def summarise(entry: Entry) -> str:
     """Say in one line why the study stands where it stands, each thing once."""
     note = wording_of(entry).note.rstrip(".")
-    said = [part_seen(entry.coverage), note]
+    said = [part_seen(entry.coverage, entry.priority_reason), note]
     if not (note and entry.state is not StudyState.DONE):
         said += [without_details(entry.priority_reason), without_details(entry.reason)]
     return ". ".join(line[:1].upper() + line[1:] for line in without_repeats(said))

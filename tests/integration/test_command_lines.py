@@ -31,7 +31,7 @@ def command(home: Path, *verb: str, **given: str) -> subprocess.CompletedProcess
 @pytest.mark.parametrize(
     "verb", [("schema", "upgrade"), ("schema", "check"), ("receiver",), ("worklist", "list")]
 )
-@pytest.mark.parametrize("url", ["foo", "foo://bar"])
+@pytest.mark.parametrize("url", ["foo", "foo://bar", "mysql://db/x", "postgresql://db/x"])
 def test_a_bad_database_url_is_one_line_wherever_it_is_read(
     tmp_path: Path, verb: tuple[str, ...], url: str
 ) -> None:
@@ -39,6 +39,14 @@ def test_a_bad_database_url_is_one_line_wherever_it_is_read(
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
     assert line.startswith("ihsnet-triage: TRIAGE_DATABASE_URL: ")
+
+
+@pytest.mark.parametrize("verb", [("check",), ("forget", "host")])
+def test_a_command_that_reads_makes_no_home(tmp_path: Path, verb: tuple[str, ...]) -> None:
+    ended = command(tmp_path / "typo", "schema", *verb)
+    assert ended.returncode in (1, 2)
+    assert "TRIAGE_HOME: there is no database" in ended.stdout + ended.stderr
+    assert not (tmp_path / "typo").exists()
 
 
 def test_words_in_square_brackets_stay_in_what_a_check_says(tmp_path: Path) -> None:

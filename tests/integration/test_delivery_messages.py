@@ -20,7 +20,7 @@ from tests.support.listeners import http_listener, mllp_listener
 from tests.support.outbox import Outbox
 from tests.support.processes import free_port, wait_for
 from tests.support.rows import add_job, add_series, done
-from worker.delivery import hl7_message, listing
+from worker.delivery import fhir, hl7_message, listing
 from worker.delivery.events import queue_events
 from worker.delivery.message import read_message
 from worker.delivery.outbox import enqueue_job
@@ -227,6 +227,34 @@ def test_fhir_is_a_valid_transaction_that_may_be_repeated(
     report = bundle.entry[-1].resource
     assert (report.status, len(report.result)) == ("preliminary", 2)
     assert report.subject.identifier.value == "P1"
+
+
+@pytest.mark.parametrize("claim", [Claim.HINTED, Claim.REPORTED])
+def test_messages_say_no_more_of_a_type_than_the_model_may(
+    settings: Settings, database: Database, claim: Claim
+) -> None:
+    box = with_result(settings, database, FHIR.format(url="http://localhost/"))
+    with database.transaction() as session:
+        edh = session.scalars(select(Finding).where(Finding.subtype == "EDH")).one()
+        edh.claim, edh.present, edh.volume_ml = claim, False, 0.0
+    message = read_message(database, box.rows()[0].id)
+    said = json.dumps(fhir.bundle(box.places.named("EHR"), message))
+    assert ("Undetermined" in said) == ("(a hint)" in said) == (claim is Claim.HINTED)
+
+
+def test_nothing_is_called_absent_where_a_part_was_seen(
+    settings: Settings, database: Database
+) -> None:
+    box = with_result(settings, database, FHIR.format(url="http://localhost/"), level=3)
+    with database.transaction() as session:
+        study = session.scalars(select(Study)).one()
+        study.coverage = {"from_mm": 0, "to_mm": 60, "share": 0.44, "gaps": []}
+        found = session.scalars(select(Finding).where(Finding.subtype == ANY)).one()
+        found.present = False
+    message = read_message(database, box.rows()[0].id)
+    said = json.dumps(fhir.bundle(box.places.named("EHR"), message))
+    assert "Undetermined" in said
+    assert "valueBoolean" not in said
 
 
 def test_a_request_that_is_wrong_is_not_repeated(settings: Settings, database: Database) -> None:

@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from schema.database import Database, open_database, read_clock
-from schema.settings import Settings
 from schema.hemorrhage_subtypes import Claim
+from schema.settings import Settings
 from schema.states import Outcome, StudyState
 from schema.tables import Finding, Job, Study, StudyEvent
 from tests.support.pages import Browser

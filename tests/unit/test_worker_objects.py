@@ -112,6 +112,36 @@ def test_a_type_that_is_not_told_apart_is_not_named(series: SourceSeries, tmp_pa
     assert "Undetermined" in sr
 
 
+@pytest.mark.parametrize(
+    ("outcome", "share", "said"),
+    [
+        (Outcome.NEGATIVE, 0.9, "Absent"),  # enough for "none found", by the rules
+        (Outcome.INDETERMINATE, 0.44, "Undetermined"),
+        (Outcome.INDETERMINATE, 1.0, "Undetermined"),  # suspected, and nothing outlined
+    ],
+)
+def test_what_was_not_seen_is_not_called_absent(
+    series: SourceSeries, tmp_path: Path, outcome: Outcome, share: float, said: str
+) -> None:
+    labels = np.zeros(series.volume.hu.shape, np.uint8)
+    seen = {"from_mm": 0.0, "to_mm": 60.0, "share": share, "gaps": []}
+    statement = replace(statement_of(series, labels), outcome=outcome, coverage=seen)
+    sr = encoded(write_objects(series, labels, statement, tmp_path), "SR", "all")
+    assert said in sr
+    assert ({"Absent", "Undetermined"} - {said}).pop() not in sr
+
+
+def test_a_type_that_is_only_hinted_at_is_never_called_absent(
+    series: SourceSeries, tmp_path: Path
+) -> None:
+    labels = np.zeros(series.volume.hu.shape, np.uint8)
+    claims = dict.fromkeys(("EDH", "IVH", "SAH", "SDH"), Claim.NOT_TOLD_APART)
+    statement = statement_of(series, labels, claims=claims | {"IPH": Claim.HINTED})
+    statement = replace(statement, outcome=Outcome.NEGATIVE)
+    sr = encoded(write_objects(series, labels, statement, tmp_path), "SR", "all")
+    assert "Undetermined" in sr
+
+
 def test_a_segment_says_no_more_of_its_type_than_the_model_may(
     series: SourceSeries, tmp_path: Path
 ) -> None:

@@ -55,6 +55,11 @@ def test_a_value_that_is_none_is_named(name: str, value: str) -> None:
         read(**{name: value})
 
 
+def test_a_filter_that_is_none_is_named_and_not_passed_over() -> None:
+    with pytest.raises(WindowError, match="outcme: no such filter"):
+        read(outcme="POSITIVE")
+
+
 def test_an_age_before_the_calendar_is_refused() -> None:
     with pytest.raises(WindowError):
         read(since="999999w")

@@ -6,9 +6,9 @@ from schema.hemorrhage_subtypes import Claim
 from schema.readers import DisagreementCause
 from schema.states import Outcome, StudyState
 from tests.support.entries import ENTRY as PLAIN
-from worklist.coverage import Coverage
+from worklist.coverage import Coverage, Gap
 from worklist.entries import Entry, FindingRow
-from worklist.text import list_cells
+from worklist.text import describe_finding, list_cells
 from worklist.wording import (
     CAUSES,
     OUTCOMES,
@@ -99,6 +99,43 @@ def test_a_type_is_named_as_far_as_it_was_learned(claim: Claim, named: tuple[str
 def test_a_type_that_was_never_learned_is_not_said_to_be_absent() -> None:
     absent = FindingRow("SAH", 0.1, 0.0, present=False, claim=Claim.NOT_TOLD_APART)
     assert "not found" not in say_claim(absent)
+
+
+def test_a_type_that_is_only_hinted_at_is_not_said_to_be_absent() -> None:
+    absent = FindingRow("IPH", 0.1, 0.0, present=False, claim=Claim.HINTED)
+    assert say_claim(absent) == "no hint"
+
+
+@pytest.mark.parametrize(
+    ("finding", "said"),
+    [
+        (FindingRow("any", 0.9, 3.0, present=True), "any found, 3.0 mL, score 0.90"),
+        (FindingRow("EDH", 0.1, 0.0, present=False), "EDH not found, score 0.10"),
+        (
+            FindingRow("SAH", 0.1, 0.0, present=False, claim=Claim.NOT_TOLD_APART),
+            "SAH not told apart from other blood",
+        ),
+        (FindingRow("IPH", 0.9, 3.0, present=True, claim=Claim.HINTED), "IPH perhaps, score 0.90"),
+        (FindingRow("EDH", 0.4, 0.04, present=True), "EDH not found, score 0.40"),
+    ],
+)
+def test_a_terminal_says_no_more_of_a_type_than_the_page(finding: FindingRow, said: str) -> None:
+    assert describe_finding(finding) == said
+
+
+PART = "none found in the part seen (80 % of the head, from 0 to 140 mm; gap of 30 mm)"
+
+
+def test_the_part_that_was_seen_is_named_once() -> None:
+    seen = Coverage(0, 140, 0.806, (Gap(55, 85),))
+    entry = replace(done(Outcome.INDETERMINATE), priority=3, reason=PART, priority_reason=PART)
+    entry = replace(entry, coverage=seen)
+    assert summarise(entry).count("80 %") == list_cells(entry)[-1].count("80 %") == 1
+
+
+def test_the_part_that_was_seen_is_named_beside_a_bleed() -> None:
+    entry = replace(done(Outcome.POSITIVE), coverage=Coverage(0, 70, 0.6), priority_reason="9 mL")
+    assert "art seen: 60 % of the head" in summarise(entry)
 
 
 def test_nothing_is_a_finding_that_would_be_written_as_zero() -> None:

@@ -5,14 +5,15 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
-from schema.hemorrhage_subtypes import ANY, INTRACRANIAL_HEMORRHAGE, SUBTYPES
+from schema.hemorrhage_subtypes import ANY, INTRACRANIAL_HEMORRHAGE, SUBTYPES, Claim
 from worker.delivery.destinations import FhirDestination
 from worker.delivery.message import Found, Message, told_apart
 from worker.uids import stable_uid
-from worker.wording import NOTICE, OUTCOME_WORDS
+from worker.wording import NOTICE, OUTCOME_WORDS, may_exclude
 
 SYSTEM: Final = f"urn:oid:{stable_uid('coding scheme', '99IHSNET')}"
 SNOMED: Final = "http://snomed.info/sct"
+UNDETERMINED: Final = "373068000"
 UCUM: Final = "http://unitsofmeasure.org"
 SERVICE: Final = "http://terminology.hl7.org/CodeSystem/v2-0074"  # HL7 table 0074
 CODES: Final = {ANY: INTRACRANIAL_HEMORRHAGE} | {
@@ -74,18 +75,27 @@ def _observations(target: FhirDestination, message: Message) -> Iterator[Json]:
 def _finding(target: FhirDestination, message: Message, found: Found) -> Json:
     code = CODES[found.subtype]
     coding = {"system": SNOMED, "code": code.value, "display": code.meaning}
-    concept = {"coding": [coding], "text": found.name}
+    concept = {"coding": [coding], "text": found.said}
     observation = _observation(target, message, found.subtype, concept)
     volume = {"value": round(found.volume_ml, 3), "unit": "mL", "system": UCUM, "code": "mL"}
     score = {"value": round(found.probability, 4), "system": UCUM, "code": "1"}
-    observation |= {
-        "valueBoolean": found.present,
+    observation |= _presence(message, found) | {
         "component": [
             {"code": _own("SCORE", "Score of the model"), "valueQuantity": score},
             {"code": _own("VOLUME", "Volume of the mask"), "valueQuantity": volume},
         ],
     }
     return observation
+
+
+def _presence(message: Message, found: Found) -> Json:
+    """Say yes or no where the model may; else that it is undetermined, as the report does."""
+    if found.claim is not Claim.HINTED and (
+        found.present or may_exclude(message.outcome, message.coverage)
+    ):
+        return {"valueBoolean": found.present}
+    coding = {"system": SNOMED, "code": UNDETERMINED, "display": "Undetermined"}
+    return {"valueCodeableConcept": {"coding": [coding], "text": "Undetermined"}}
 
 
 def _observation(target: FhirDestination, message: Message, what: str, code: Json) -> Json:

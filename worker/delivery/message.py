@@ -30,6 +30,11 @@ class Found:
     volume_ml: float
     claim: Claim
 
+    @property
+    def said(self) -> str:
+        """Its name, as a hint where the model can say no more."""
+        return f"{self.name} (a hint)" if self.claim is Claim.HINTED else self.name
+
 
 @dataclass(frozen=True)
 class Message:

@@ -30,7 +30,8 @@ LABEL: Final = Label("SR", "SR", 9002, "AI hemorrhage report, research, not for 
 PRESENCE: Final = SRCode("705057003", "SCT", "Presence")
 ABSENT: Final = SRCode("2667000", "SCT", "Absent")
 PRESENT: Final = codes.SCT.Present
-UNDETERMINED: Final = codes.SCT.Undetermined  # of a type that is only hinted at
+# Of a type that is only hinted at, and of what was not found where that excludes nothing.
+UNDETERMINED: Final = codes.SCT.Undetermined
 PROBABILITY: Final = SRCode("122157", "DCM", "Probability")
 VOLUME: Final = SRCode("118565006", "SCT", "Volume")
 VOXEL_SUM: Final = codes.DCM.SumOfSegmentedVoxelMethodForVolume
@@ -170,7 +171,7 @@ def _any(
         finding_type=coded(INTRACRANIAL_HEMORRHAGE),
         algorithm_id=_algorithm(statement),
         measurements=_measurements(finding),
-        qualitative_evaluations=_presence(PRESENT if finding.present else ABSENT),
+        qualitative_evaluations=_presence(statement, finding, Claim.REPORTED),
     )
 
 
@@ -179,14 +180,13 @@ def _type(
 ) -> Group:
     hinted = statement.claim(subtype) is Claim.HINTED
     name = f"{subtype.name} (a hint)" if hinted else subtype.name
-    presence = UNDETERMINED if hinted and finding.present else PRESENT
     shared: dict[str, Any] = {
         "tracking_identifier": _tracking(name, tracking_uid(source.study, subtype)),
         "finding_type": coded(subtype.finding),
         "finding_sites": [hd.sr.FindingSite(coded(subtype.region))],
         "algorithm_id": _algorithm(statement),
         "measurements": _measurements(finding),
-        "qualitative_evaluations": _presence(presence if finding.present else ABSENT),
+        "qualitative_evaluations": _presence(statement, finding, statement.claim(subtype)),
     }
     if seg is None or not finding.present:
         return hd.sr.MeasurementsAndQualitativeEvaluations(**shared)
@@ -200,7 +200,12 @@ def _tracking(name: str, uid: str) -> hd.sr.TrackingIdentifier:
     return hd.sr.TrackingIdentifier(uid=uid, identifier=name)
 
 
-def _presence(value: SRCode) -> Sequence[hd.sr.QualitativeEvaluation]:
+def _presence(
+    statement: Statement, finding: Finding, claim: Claim
+) -> Sequence[hd.sr.QualitativeEvaluation]:
+    value = PRESENT if finding.present else ABSENT
+    if claim is Claim.HINTED or not (finding.present or statement.may_exclude):
+        value = UNDETERMINED
     return [hd.sr.QualitativeEvaluation(PRESENCE, value)]
 
 

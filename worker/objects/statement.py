@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from schema.hemorrhage_subtypes import ANY, SUBTYPES, Claim, Subtype
+from schema.shares import percent
 from schema.states import Outcome
 from worker.findings import Finding
+from worker.wording import may_exclude
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,11 @@ class Statement:
         )
 
     @property
+    def may_exclude(self) -> bool:
+        """Whether what was not found may be called absent."""
+        return may_exclude(self.outcome, self.coverage)
+
+    @property
     def caveats(self) -> tuple[str, ...]:
         """What limits this result, in words."""
         return (*describe_coverage(self.coverage), *self.limits)
@@ -76,7 +83,7 @@ def describe_coverage(coverage: Mapping[str, Any] | None) -> tuple[str, ...]:
     if not coverage:
         return ()
     words = [
-        f"{float(coverage['share']):.0%} of the head was seen,"
+        f"{percent(float(coverage['share']))} of the head was seen,"
         f" {float(coverage['from_mm']):.0f} to {float(coverage['to_mm']):.0f} mm"
     ]
     words += [

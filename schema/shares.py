@@ -1,0 +1,11 @@
+"""A share as people read it: never rounded up, so that 99.6 % of a head is not called all of it."""
+
+import math
+
+
+def percent(share: float) -> str:
+    """Write a share, 0 to 1, as a percentage without decimals.
+
+    To a tenth first, as it is stored: what is told of a result and what is read from its row agree.
+    """
+    return f"{math.floor(round(100 * share, 1))} %"
