@@ -28,6 +28,7 @@ from schema.files import make_private, sync_folder
 
 FOLDER: Final = "inbox"
 CLOSED: Final = "closed"
+ABORTED: Final = "aborted"  # what the marker holds then; else it is empty, as that of 0.1.0
 SENDER: Final = "sender.json"
 OBJECT_SUFFIX: Final = ".dcm"
 PARTIAL_SUFFIX: Final = ".part"
@@ -139,11 +140,17 @@ class AssociationFolder:
             self._reserve()
         return IncomingObject(self._reserved.popleft(), meta, max_bytes)
 
-    def close(self) -> None:
-        """Mark the association as over, evidence that no more of it comes."""
+    def close(self, *, aborted: bool = False) -> None:
+        """Mark the association as over, evidence that no more of it comes.
+
+        Parameters
+        ----------
+        aborted
+            Its sender did not release it: more may have been meant to come.
+        """
         for partial in self._reserved:
             partial.unlink(missing_ok=True)
-        (self.path / CLOSED).touch()
+        _mark_closed(self.path, ABORTED if aborted else "")
 
     def _reserve(self) -> None:
         with _naming_a_full_disk(self.path):
@@ -226,7 +233,25 @@ def close_folder(folder: Path) -> None:
     with suppress(FileNotFoundError):  # taken in and cleared away meanwhile
         for partial in folder.glob(f"*{PARTIAL_SUFFIX}"):
             _recover(partial)
-        (folder / CLOSED).touch()
+        _mark_closed(folder, ABORTED)
+
+
+def _mark_closed(folder: Path, how: str) -> None:
+    """Make the marker whole or not at all: who sees it reads how the association ended."""
+    marker = folder.with_name(f"{folder.name}.{CLOSED}")
+    marker.write_text(how, encoding="ascii")
+    try:
+        marker.rename(folder / CLOSED)
+    except FileNotFoundError:
+        marker.unlink()
+        raise
+
+
+def was_aborted(folder: Path) -> bool:
+    """Say whether the association of a folder ended without a release."""
+    with suppress(FileNotFoundError):
+        return (folder / CLOSED).read_text(encoding="ascii", errors="replace") == ABORTED
+    return False
 
 
 def _recover(partial: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from schema.arrivals import CUT_SHORT
 from schema.errors import PermanentError, UnsuitableSeriesError
 from schema.hemorrhage_subtypes import Claim
 from worker.findings import Finding, measure
@@ -171,6 +172,8 @@ def analyse(
     previous: Path | None = None,
     forms: Forms = FOR_THE_PAGE,
     ahead: Ahead | None = None,
+    *,
+    cut_short: bool = False,
 ) -> Analysis:
     """Analyse one series.
 
@@ -192,6 +195,8 @@ def analyse(
         Which forms of the result are written.
     ahead
         What may have prepared this series, and is to prepare the next.
+    cut_short
+        Whether its sender aborted the association, so that images may be missing.
 
     Raises
     ------
@@ -215,7 +220,7 @@ def analyse(
     def write(labels: npt.NDArray[np.uint8], statement: Statement) -> Written:
         return write_objects(source, labels, statement, folder, previous, forms)
 
-    return _analyse_head(source, seen, predictor, rules, write, watch)
+    return _analyse_head(source, seen, predictor, rules, write, watch, cut_short=cut_short)
 
 
 def _analyse_head(
@@ -225,6 +230,8 @@ def _analyse_head(
     rules: Rules,
     write: Callable[[npt.NDArray[np.uint8], Statement], Written],
     watch: Stopwatch,
+    *,
+    cut_short: bool,
 ) -> Analysis:
     """Do what follows once the images were seen to be a head."""
     with watch.step("predict"):
@@ -233,6 +240,8 @@ def _analyse_head(
         findings = _measure(source, prediction, predictor.card)
     with watch.step("prioritise"):
         priority = prioritise(findings, rules, prediction.alarm, coverage=seen.coverage)
+    if cut_short:  # said with the reason, so that everything that leaves says so
+        priority = replace(priority, reason=f"{priority.reason}; {CUT_SHORT}")
     unlike = unlikeness(measured(seen), predictor.card.measured)
     said = tuple(marks(seen, unlike))
     with watch.step("write"):

@@ -59,12 +59,13 @@ class Engine:
         paths: Sequence[Path],
         previous: Path | None = None,
         next_paths: NextPaths | None = None,
+        cut_short: bool = False,
     ) -> Analysis:
         """Analyse one series.
 
         Parameters
         ----------
-        paths, previous
+        paths, previous, cut_short
             See `worker.analysis.analyse`.
         next_paths
             Guesses the files of the series after it, which are read meanwhile; None: not this time.
@@ -87,6 +88,7 @@ class Engine:
                 previous,
                 self._forms,
                 _Ahead(self._prefetch, next_paths),
+                cut_short=cut_short,
             )
         except torch.OutOfMemoryError as error:
             raise self._no_memory() from error

@@ -62,6 +62,7 @@ class Input:
 
     paths: tuple[Path, ...]
     previous: Path | None  # the report of the revision before
+    cut_short: bool  # by an aborted association
 
 
 class AnalyseTask(Task):  # type: ignore[misc]
@@ -125,7 +126,7 @@ def _work(engine: "Engine", lease: Lease) -> None:
     with Heartbeat(database, lease, settings):
         # A job that ended its worker is begun again alone: perhaps the next one's files did it.
         next_paths = _next_paths if lease.attempt == 1 else None
-        analysis = engine.analyse(job.paths, job.previous, next_paths)
+        analysis = engine.analyse(job.paths, job.previous, next_paths, job.cut_short)
         _tell(lambda: record(database, lease, analysis, settings.storage, places))
     log.info(
         "study analysed",
@@ -138,7 +139,8 @@ def _work(engine: "Engine", lease: Lease) -> None:
 def _read_input(database: Database, lease: Lease) -> Input:
     with database.reading() as session:
         job = session.get_one(Job, lease.job_id)
-        return Input(_paths(job), previous_report(job, settings.storage))
+        previous = previous_report(job, settings.storage)
+        return Input(_paths(job), previous, job.series.cut_short)
 
 
 def _next_paths() -> tuple[Path, ...]:

@@ -132,6 +132,8 @@ class SeriesAccount:
     ----------
     completed_by
         Why it was decided on when it was; None while it is waited for.
+    cut_short
+        Whether its sender aborted the association, and no count says that all of it is here.
     selection_version
         The version of the rules that gave the score or the reason.
     instances
@@ -151,6 +153,7 @@ class SeriesAccount:
     description: str
     state: SeriesState
     completed_by: str | None
+    cut_short: bool
     score: float | None
     reason: str | None
     selection_version: str | None

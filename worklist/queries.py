@@ -290,6 +290,7 @@ def _account_series(
         description=series.description,
         state=series.state,
         completed_by=series.completed_by,
+        cut_short=series.cut_short,
         score=series.score,
         reason=series.reason,
         selection_version=series.selection_version,

@@ -157,13 +157,15 @@ class Association:
             frozenset(agreement.contexts),
             lambda context_id, command: self._send(encode_data(context_id, command, max_length)),
         )
+        released = False
         try:
             self._send(agreement.accept)
             self._reader.allow_silence(IDLE_S)
-            return self._transfer(provider)
+            released = self._transfer(provider)
+            return released
         finally:
             provider.abandon()
-            storage.close()
+            storage.close(aborted=not released)
 
     def _storage(self, request: A_ASSOCIATE, agreement: Agreement) -> StorageService:
         delivery = Delivery(

@@ -112,10 +112,10 @@ class StorageService:
             "called_ae": self._delivery.called_ae,
         } | {name: uid if is_uid(uid) else "not a UID" for name, uid in uids.items()}
 
-    def close(self) -> None:
-        """Note that the association is over, in whatever way."""
+    def close(self, *, aborted: bool) -> None:
+        """Note that the association is over, and whether its sender released it."""
         if self._folder is not None:
-            self._folder.close()
+            self._folder.close(aborted=aborted)
 
     def _open_folder(self) -> AssociationFolder:
         if self._folder is None:

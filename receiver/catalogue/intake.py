@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
 
 from receiver.catalogue.rows import known_paths, register
-from receiver.inbox import CLOSED, OBJECT_SUFFIX, SENDER, folders, read_sender
+from receiver.inbox import CLOSED, OBJECT_SUFFIX, SENDER, folders, read_sender, was_aborted
 from receiver.instance.stored import STORE, StoredObject, read_stored
 from receiver.protocol.file_meta import digest_matches
 from schema.database import Database, read_clock
@@ -143,9 +143,11 @@ class Catalogue:
         if not folders:
             return
         with self._database.transaction() as session:
-            names = [folder.name for folder in folders]
-            over = update(Association).where(Association.name.in_(names))
-            session.execute(over.values(closed_at=read_clock(session)))
+            now = read_clock(session)
+            for aborted in (False, True):
+                names = [folder.name for folder in folders if was_aborted(folder) is aborted]
+                over = update(Association).where(Association.name.in_(names))
+                session.execute(over.values(closed_at=now, aborted=aborted))
         for folder in folders:
             _clear_away(folder)
 

@@ -19,11 +19,14 @@ class SeriesClock:
         How long ago it got its first and its newest instance.
     open_associations
         How many associations that delivered to it are still open.
+    aborted
+        Whether the newest of them was aborted.
     """
 
     since_first_s: float
     since_last_s: float
     open_associations: int
+    aborted: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,8 @@ def assess(clock: SeriesClock, arrived: Arrived, limits: EvidenceLimits) -> Evid
         return Evidence(True, f"{complete.source}: all {complete.expected} are here")
     if clock.open_associations:
         return Evidence(False, "its association is still open")
+    if clock.aborted:
+        return Evidence(False, "its association was aborted")
     return _assess_slices(distinct(arrived.slice_position_mm), limits)
 
 

@@ -1,7 +1,7 @@
 """What the database knows of the series that arrive: their clocks, their slices, their counts."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, or_, select
@@ -36,16 +36,20 @@ class Evidence:
     ----------
     open_associations, slice_position_mm, counts
         By the id of the series.
+    aborted
+        The series whose newest association was aborted.
     """
 
     open_associations: Mapping[int, int]
+    aborted: Collection[int]
     slice_position_mm: Mapping[int, Sequence[float]]
     counts: Mapping[int, Sequence[Count]]
 
     def clock(self, series_id: int, age: Age) -> SeriesClock:
         """Put together what is known of a series' arrival."""
         open_ones = self.open_associations.get(series_id, 0)
-        return SeriesClock(age.since_first_s, age.since_last_s, open_ones)
+        aborted = series_id in self.aborted
+        return SeriesClock(age.since_first_s, age.since_last_s, open_ones, aborted)
 
     def arrived(self, series_id: int) -> Arrived:
         """Give what is here of a series, and what others say of it."""
@@ -56,6 +60,7 @@ def read_evidence(session: Session, series_ids: Sequence[int]) -> Evidence:
     """Read what is here of series: the most expensive question, for those that may be ready."""
     return Evidence(
         _open_associations(session, series_ids),
+        _aborted(session, series_ids),
         _slice_position_mm(session, series_ids),
         _counts(session, series_ids),
     )
@@ -69,6 +74,27 @@ def _open_associations(session: Session, ids: Sequence[int]) -> dict[int, int]:
         .group_by(Instance.series_id)
     )
     return {row[0]: row[1] for row in session.execute(query)}
+
+
+def _aborted(session: Session, ids: Sequence[int]) -> set[int]:
+    """List the series whose newest association ended without a release."""
+    query = (
+        select(Instance.series_id, Association.opened_at, Association.id, Association.aborted)
+        .join(Association, Instance.association_id == Association.id)
+        .where(Instance.series_id.in_(ids))
+        .order_by(Association.opened_at, Association.id)
+        .distinct()
+    )
+    newest = {row.series_id: row.aborted for row in session.execute(query)}  # the last one stays
+    return {series_id for series_id, aborted in newest.items() if aborted}
+
+
+def was_cut_short(session: Session, series_id: int) -> bool:
+    """Say whether an abort ended the sending of a series, and no count says that all is here."""
+    if not _aborted(session, [series_id]):
+        return False
+    counts = _counts(session, [series_id]).get(series_id, [])
+    return not counts or not all(count.is_complete for count in counts)
 
 
 def _slice_position_mm(session: Session, ids: Sequence[int]) -> dict[int, list[float]]:

@@ -9,7 +9,12 @@ from receiver.catalogue.reopening import reopen
 from receiver.catalogue.strangers import strangers
 from receiver.completeness.ages import Age, Ages
 from receiver.completeness.assess import CompletenessTimeouts, assess, completed_by
-from receiver.completeness.evidence import read_evidence, receiving, smallest_first
+from receiver.completeness.evidence import (
+    read_evidence,
+    receiving,
+    smallest_first,
+    was_cut_short,
+)
 from receiver.dispatch.jobs import new_job
 from receiver.dispatch.order import Order, load_order
 from receiver.dispatch.second_choice import with_second_choice
@@ -18,6 +23,7 @@ from receiver.instance.header import Header
 from receiver.selection.best_series import better_sibling, name_of, spare_worse_siblings
 from receiver.selection.images import Selection, select_images
 from receiver.selection.rules import SelectionRules, load_rules
+from schema.arrivals import CUT_SHORT
 from schema.database import Database, read_clock
 from schema.settings import Settings
 from schema.states import SeriesState, move
@@ -113,6 +119,7 @@ class Planner:
             if mixed := strangers(session, series.study, headers):
                 selection = Selection(None, str(mixed))
             _leave_out(newest, selection)
+            series.cut_short = was_cut_short(session, series_id)
             better = None if even_if_second else better_sibling(series, selection)
             if _apply(series, selection, better):
                 self._select(session, series)
@@ -175,6 +182,8 @@ def _apply(series: Series, selection: Selection, better: Series | None) -> bool:
         series.reason = (
             f"scored {series.score:g}, series {name_of(better)} {better.score:g}; {series.reason}"
         )
+    if series.cut_short:
+        series.reason = f"{series.reason}; {CUT_SHORT}"
     if selection.score is None or better is not None:
         series.state = move(series.state, SeriesState.REJECTED)
         return False

@@ -65,11 +65,12 @@ class StowService:
         """Answer a Store Instances request; the edge where errors become HTTP statuses."""
         peer = request.client.host if request.client else ""
         try:
-            store = self._begin(request, peer)
+            store, aborted = self._begin(request, peer), True
             try:
                 await self._feed(store, request)
+                aborted = False
             finally:
-                await run_in_threadpool(store.close)
+                await run_in_threadpool(store.close, aborted=aborted)
         except RefusedRequestError as error:
             log.warning("request refused", peer=peer, status=int(error.status), reason=str(error))
             headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}

@@ -181,12 +181,12 @@ class StoreRequest:
         """
         self._parser.write(data)
 
-    def close(self) -> None:
+    def close(self, *, aborted: bool) -> None:
         """End the request, complete or not; what is kept is kept."""
         if self._part is not None:
             self._part.abandon()
         if self._folder is not None:
-            self._folder.close()
+            self._folder.close(aborted=aborted)
 
     def begin(self, meta: FileMeta) -> IncomingObject:
         """Open a file for an object, or refuse it before anything is written.

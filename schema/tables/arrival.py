@@ -9,6 +9,7 @@ from sqlalchemy import (
     ForeignKey,
     String,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -34,6 +35,7 @@ class Association(Base):
     peer: Mapped[str]
     opened_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]
+    aborted: Mapped[bool] = mapped_column(default=False, server_default=false())  # not released
     storage: Mapped[uuid.UUID | None]  # where its folder is; see schema.storage
 
 
@@ -53,6 +55,8 @@ class Series(Base):
 
     state: Mapped[SeriesState] = mapped_column(default=SeriesState.RECEIVING, index=True)
     completed_by: Mapped[str | None]  # why it was decided on when it was
+    # Its newest association was aborted, and nobody's count says that all of it is here.
+    cut_short: Mapped[bool] = mapped_column(default=False, server_default=false())
     score: Mapped[float | None]
     reason: Mapped[str | None]
     selection_version: Mapped[str | None] = mapped_column(String(UID_LENGTH))

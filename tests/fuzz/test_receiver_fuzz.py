@@ -229,7 +229,7 @@ def test_any_stow_request_is_taken_or_refused(inbox: Inbox, body: bytes, size: i
     with suppress(FormParserError, UnreadableObjectError):
         while data := stream.read(size):
             stow.write(data)
-    stow.close()
+    stow.close(aborted=False)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from receiver.catalogue.intake import Catalogue, close_lost_associations
 from receiver.catalogue.rebuild import Rebuilder
 from receiver.dispatch.planner import Planner
-from receiver.inbox import AssociationFolder, Inbox
+from receiver.inbox import AssociationFolder, Inbox, close_folder
 from receiver.protocol.file_meta import encode_file_meta
 from schema.database import Database
 from schema.settings import Settings
@@ -126,6 +126,26 @@ def test_other_content_is_flagged_in_the_log(
     (line,) = lines
     assert (line["log_level"], line["sop_instance_uid"], line["version"]) == ("warning", "1.2.3", 2)
     assert "Second" not in str(line.values())
+
+
+@pytest.mark.parametrize("aborted", [False, True])
+def test_an_association_says_whether_it_was_aborted(
+    database: Database, catalogue: Catalogue, folder: AssociationFolder, aborted: bool
+) -> None:
+    keep(folder, "1.2.3")
+    folder.close(aborted=aborted)
+    catalogue.take_in()
+    assert association(database).aborted is aborted
+    assert not list(folder.path.parent.iterdir())
+
+
+def test_what_a_killed_acceptor_left_open_was_aborted(
+    database: Database, catalogue: Catalogue, folder: AssociationFolder
+) -> None:
+    keep(folder, "1.2.3")
+    close_folder(folder.path)
+    catalogue.take_in()
+    assert association(database).aborted
 
 
 def test_an_association_is_over_when_its_marker_is_there_and_its_folder_goes(

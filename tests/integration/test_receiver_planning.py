@@ -19,6 +19,7 @@ from receiver.instance.columns import header_column
 from receiver.instance.geometry import axial_slice_position_mm
 from receiver.instance.header import read_header
 from receiver.selection.rules import load_rules
+from schema.arrivals import CUT_SHORT
 from schema.database import Database, open_database, read_clock
 from schema.dicom import DimsePriority
 from schema.settings import Settings
@@ -95,9 +96,15 @@ class Clinic:
         session.add(series)
         return series
 
-    def _association(self, session: Any, now: Any, is_open: bool = False) -> Association:
+    def _association(
+        self, session: Any, now: Any, is_open: bool = False, aborted: bool = False
+    ) -> Association:
         association = Association(
-            name=f"{now.timestamp()}", calling_ae="CT1", peer="127.0.0.1", opened_at=now
+            name=f"{now.timestamp()}",
+            calling_ae="CT1",
+            peer="127.0.0.1",
+            opened_at=now,
+            aborted=aborted,
         )
         association.closed_at = None if is_open else now
         session.add(association)
@@ -161,6 +168,25 @@ def test_a_series_that_is_not_quiet_is_left_alone(clinic: Clinic) -> None:
 def test_an_open_association_is_waited_for(clinic: Clinic) -> None:
     clinic.arrive(THICK, is_open=True)
     assert clinic.planner.plan() == 0
+
+
+def test_a_series_that_an_abort_cut_short_says_so(clinic_on_both: Clinic) -> None:
+    series_id = clinic_on_both.arrive(THICK, ago_s=21, aborted=True)
+    clinic_on_both.planner.plan()
+    series = clinic_on_both.series(series_id)
+    assert series.cut_short
+    assert CUT_SHORT in (series.reason or "")
+    assert "its association was aborted" in (series.completed_by or "")
+
+
+def test_what_comes_by_another_association_after_an_abort_is_not_cut_short(
+    clinic_on_both: Clinic,
+) -> None:
+    series_id = clinic_on_both.arrive(THICK, ago_s=21, aborted=True)
+    clinic_on_both.planner.plan()
+    clinic_on_both.arrive(THICK | {"count": 40}, first=32)
+    clinic_on_both.planner.plan()
+    assert not clinic_on_both.series(series_id).cut_short
 
 
 def test_a_series_with_a_gap_is_waited_for_and_then_analysed(clinic: Clinic) -> None:

@@ -28,8 +28,9 @@ def decided(
     counts: Sequence[Count] = (),
     associations: int = 0,
     age_s: float = 60,
+    aborted: bool = False,
 ) -> str | None:
-    clock = SeriesClock(age_s, quiet_for_s, associations)
+    clock = SeriesClock(age_s, quiet_for_s, associations, aborted)
     evidence = assess(clock, Arrived(slice_position_mm, counts), LIMITS)
     return completed_by(clock, evidence, TIMEOUTS)
 
@@ -42,6 +43,15 @@ def test_a_whole_and_released_series_waits_for_the_quiet_period_alone() -> None:
 def test_an_open_association_means_silence() -> None:
     assert decided(19.9, associations=1) is None
     assert "association is still open" in (decided(20, associations=1) or "")
+
+
+def test_an_aborted_association_means_silence_and_is_named() -> None:
+    assert decided(19.9, aborted=True) is None
+    assert "its association was aborted" in (decided(20, aborted=True) or "")
+
+
+def test_what_a_count_proves_whole_waits_for_no_more_after_an_abort() -> None:
+    assert decided(5, counts=[Count("MPPS of CT1", 32, 32)], aborted=True) is not None
 
 
 def test_a_gap_means_silence() -> None:

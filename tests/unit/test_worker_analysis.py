@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pydicom.uid import UID
 
+from schema.arrivals import CUT_SHORT
 from schema.errors import PermanentError, SourceFileMissingError, StorageFullError, TransientError
 from schema.hemorrhage_subtypes import KEYS
 from schema.states import Outcome
@@ -43,6 +44,14 @@ def test_a_healthy_head_is_negative_with_a_report_and_a_page(tmp_path: Path) -> 
     analysis = analyse(paths, ThresholdPredictor(), RULES, tmp_path / "out")
     assert (analysis.priority.level, analysis.priority.outcome) == (4, Outcome.NEGATIVE)
     assert [written.kind for written in analysis.objects] == ["SR", "SC"]
+
+
+def test_an_abort_that_cut_the_series_short_is_said_with_the_reason(tmp_path: Path) -> None:
+    paths = Phantom(HEAD_MM, skull=True).write(tmp_path)
+    analysis = analyse(paths, ThresholdPredictor(), RULES, tmp_path / "out", cut_short=True)
+    assert analysis.priority.reason.endswith(f"; {CUT_SHORT}")
+    (report,) = [written for written in analysis.objects if written.kind == "SR"]
+    assert CUT_SHORT.encode() in report.path.read_bytes()
 
 
 def test_an_analysis_says_what_drew_it_and_how_long_it_took(tmp_path: Path) -> None:
