@@ -14,14 +14,15 @@ from scipy import ndimage
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
-CLOSING, OPENING = 9, 5  # pixels: gaps of the skull that are none, and ways out of the brain's room
+CLOSING, OPENING, CORNER = 9, 9, 5  # pixels: a skull's gaps, ways into mastoid cells, corners
 LEAST_ROOM_MM2 = 3000.0  # the brain of a slice near the vertex; orbits and sinuses are smaller
 SOLID = 0.9  # of its convex hull: what is less is the base, or a skull with a hole
 FLUID_HU = 8.0
 DEEP_MM = 22.0  # from the inner table: fluid further in lies in ventricles
 MIDDLE_MM = 32.0  # either side of the midline
 FORWARD_MM = 38.0  # of the middle, where the frontal horns end
-LOWEST_MM, HIGHEST_MM = 0.0, 32.0  # above the widest slice: cisterns and sulci lie around
+LOWEST_MM, HIGHEST_MM = -15.0, 32.0  # above the widest slice: cisterns and sulci lie around
+LEAST_ABOVE = 0.5  # of a ventricle lies above the widest slice, hardly any of a cistern
 LEAST_VENTRICLE_ML = 0.5
 
 
@@ -104,8 +105,9 @@ def room(frame: Floats, pixel_mm: float, tissue_hu: tuple[float, float]) -> Mask
     if count < 2:
         return empty
     largest = 1 + int(sizes[1:, cv2.CC_STAT_AREA].argmax())
+    brain = cv2.dilate((parts == largest).astype(np.uint8), _disc(CORNER)) & within
     # Calcified plexus and pineal are bone in the room.
-    filled = ndimage.binary_fill_holes(parts == largest) & ~dark
+    filled = ndimage.binary_fill_holes(brain) & ~dark
     outline, _ = cv2.findContours(filled.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     hull = cv2.contourArea(cv2.convexHull(outline[0]))
     closed = filled.sum() * pixel_mm**2 >= LEAST_ROOM_MM2 and filled.sum() >= SOLID * hull
@@ -165,6 +167,10 @@ def _with_ventricles(head: Anatomy) -> Anatomy:
     deep = (head.depth_mm >= DEEP_MM) & middle
     parts, count = ndimage.label((head.fluid >= 0.5) & high & deep)
     volumes = np.broadcast_to(head.voxel_ml, parts.shape)
-    sizes = np.asarray(ndimage.sum_labels(volumes, parts, np.arange(1, count + 1)))
-    large = 1 + np.flatnonzero(sizes >= LEAST_VENTRICLE_ML)
+    above = volumes * (up >= 0)[:, None, None]
+    sizes, higher = (
+        np.asarray(ndimage.sum_labels(what, parts, np.arange(1, count + 1)))
+        for what in (volumes, above)
+    )
+    large = 1 + np.flatnonzero((sizes >= LEAST_VENTRICLE_ML) & (higher >= LEAST_ABOVE * sizes))
     return replace(head, ventricles=np.isin(parts, large) & head.room)

@@ -17,9 +17,8 @@ OFF_MIDLINE_MM = 20.0  # no lens lies over the sagittal sinus
 LEAST_VAULT_MM2 = 6000.0  # a fossa of the base has less
 FALX_MM = 2.0
 THICKEST_MM, WIDEST_MM = 30.0, 65.0  # of a lens; from its middle
-CISTERN_MM = (
-    5.0  # behind the middle: fluid deep in the head, below its widest slice and before this
-)
+CISTERN_MM = 5.0  # behind the middle, at most, lies the deep fluid of cisterns
+BELOW_MM = 25.0  # the widest slice, at least: above it are the lateral ventricles
 WIDEST_BLOB_MM = 25.0  # from the falx to the middle of a blob, at most
 NEAR_VENTRICLE_MM = 6.0  # horns that are too near the skull for `anatomy` are no sulci either
 IN_BRAIN_MM = 10.0  # from the inner table to the middle of a blob
@@ -82,7 +81,7 @@ def crescent(head: Anatomy, at: int, volume_ml: float, rng: np.random.Generator)
 def sulci(head: Anatomy, at: int, volume_ml: float, rng: np.random.Generator) -> Shape | None:
     """SAH: what fluid there is between brain and skull, or in a cistern, around one place."""
     share = _fillable(head)
-    below = head.slice_position_mm < head.widest_mm
+    below = head.slice_position_mm <= head.widest_mm - BELOW_MM
     cistern = below[:, None, None] & (head.backward_mm <= CISTERN_MM)
     where = head.room & ~_near(head) & ((head.depth_mm <= DEEP_MM) | cistern)
     seed = _seed(where[at] & (share[at] >= 0.5), rng)
