@@ -140,6 +140,8 @@ def give_names(database: Database) -> None:
                         job.started_at, job.finished_at = begun + SECOND * 20, begun + SECOND * 31
             if study.state is StudyState.DONE:
                 study.ready_at, study.finished_at = begun + SECOND * 19, begun + SECOND * 31
+                called_out = study.priority == 1  # seen by nobody for a quarter of an hour
+                study.escalated_at = begun + SECOND * 931 if called_out else None
 
 
 SECOND = timedelta(seconds=1)
