@@ -54,6 +54,20 @@ def test_an_upgrade_tells_from_which_revision_to_which_and_a_second_changes_noth
     assert upgrade(settings) == Upgrade("0001", head)
 
 
+def test_rows_that_others_point_to_survive_the_newest_upgrade_and_the_way_back(
+    settings: Settings, database: Database
+) -> None:
+    with database.transaction() as session:
+        add_series(add_study(session), session)
+    with database.engine.begin() as connection:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "-1")
+    upgrade(settings)
+    with database.reading() as session:
+        assert session.scalars(sa.select(Instance)).one().series.study.patient_id == "P1"
+
+
 def test_an_upgrade_names_the_database_without_its_password_and_what_comes_next(
     new_postgresql_url: str, tmp_path: Path
 ) -> None:

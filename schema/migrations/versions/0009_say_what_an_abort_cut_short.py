@@ -10,18 +10,16 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Apply; what older programs write was released, as far as anybody knows."""
-    with op.batch_alter_table("association") as batch:
-        batch.add_column(sa.Column("aborted", sa.Boolean(), server_default=sa.false(), nullable=False))
-    with op.batch_alter_table("series") as batch:
-        batch.add_column(
-            sa.Column("cut_short", sa.Boolean(), server_default=sa.false(), nullable=False)
-        )
+    """Apply; what older programs write was released, as far as anybody knows.
+
+    Columns are added in place: a batch would make the table anew, and SQLite drops none that rows point to.
+    """
+    for table, column in (("association", "aborted"), ("series", "cut_short")):
+        added: sa.Column[bool] = sa.Column(column, sa.Boolean(), server_default=sa.false(), nullable=False)
+        op.add_column(table, added)
 
 
 def downgrade() -> None:
     """Take back."""
-    with op.batch_alter_table("series") as batch:
-        batch.drop_column("cut_short")
-    with op.batch_alter_table("association") as batch:
-        batch.drop_column("aborted")
+    op.drop_column("series", "cut_short")
+    op.drop_column("association", "aborted")
