@@ -136,7 +136,7 @@ class Settings(BaseSettings):
         try:
             if value is not None:
                 dialect = sa.make_url(value).get_dialect()
-                dialect.import_dbapi()  # postgresql:// alone means a driver that is not installed
+                dialect.import_dbapi()  # it may not be installed
                 DATABASES.index(dialect.name)
         except (ValueError, sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
             raise ValueError(

@@ -31,7 +31,7 @@ def command(home: Path, *verb: str, **given: str) -> subprocess.CompletedProcess
 @pytest.mark.parametrize(
     "verb", [("schema", "upgrade"), ("schema", "check"), ("receiver",), ("worklist", "list")]
 )
-@pytest.mark.parametrize("url", ["foo", "foo://bar", "mysql://db/x", "postgresql://db/x"])
+@pytest.mark.parametrize("url", ["foo", "foo://bar", "mysql://db/x", "postgresql+pg8000://db/x"])
 def test_a_bad_database_url_is_one_line_wherever_it_is_read(
     tmp_path: Path, verb: tuple[str, ...], url: str
 ) -> None:
