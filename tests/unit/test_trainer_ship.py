@@ -19,6 +19,7 @@ from trainer.experiments.unseen import Reading, answers
 from worker.munet import checkpoint
 from worker.munet.ensemble import Ensemble
 from worker.munet.inference import Predictor
+from worker.munet.network import MUNet
 
 pytestmark = pytest.mark.slow  # trains
 
@@ -110,11 +111,11 @@ def test_what_was_answered_once_is_not_asked_again(run, release, config, monkeyp
     assert all(np.array_equal(*pair) for pair in zip(before, after, strict=True))
 
 
-def test_another_way_to_feed_a_network_is_asked_anew(run, release, config):
-    fold = folds_in(run)[0]
+def test_another_way_to_feed_a_network_is_asked_anew_and_so_is_another_network(config):
+    networks = [MUNet(config.network), MUNet(config.network)]
     feedings = [config.preprocessing, load_config("robust").preprocessing]
-    digests = {Reading(preprocessing).digest(fold.config) for preprocessing in feedings}
-    assert len(digests) == 2
+    digests = {Reading(feeding).digest(network) for feeding in feedings for network in networks}
+    assert len(digests) == 4
 
 
 def test_a_fold_that_is_not_at_its_end_is_named(home, release, config, prepared, tmp_path):

@@ -47,10 +47,13 @@ class Reading:
     preprocessing: Preprocessing
     changes: tuple[str, ...] = ()
 
-    def digest(self, config: RunConfig) -> str:
+    def digest(self, network: nn.Module) -> str:
         """Name answers by everything that decides them but the head."""
-        values = [config.to_json(), asdict(self.preprocessing), asdict(SCORING)]
-        return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:12]
+        settings = json.dumps([asdict(self.preprocessing), asdict(SCORING)])
+        decides = hashlib.sha256(settings.encode())
+        for value in network.state_dict().values():
+            decides.update(value.numpy().tobytes())
+        return decides.hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def chosen(unseen: Sequence[Unseen]) -> tuple[Scoring, Points]:
 def answers(fold: Fold, release: Release, reading: Reading) -> Iterator[Unseen]:
     """Ask a fold's network about each patient that it never saw."""
     network = averaged(fold.config, fold.place).network
-    folder = fold.place / f"answers-{reading.digest(fold.config)}"
+    folder = fold.place / f"answers-{reading.digest(network)}"
     folder.mkdir(exist_ok=True)
     for patient in fold.split.validation:
         yield asked(network, release, patient, reading, folder)
