@@ -15,10 +15,10 @@ from typing import Any
 from trainer.config import ConfigError, RunConfig
 from trainer.datasets.sources import Release
 from trainer.evaluation.likeness import measure, summed_up, with_ranges
+from trainer.evaluation.outlined import outlined
 from trainer.experiments.crossval import Network, judged
 from trainer.experiments.crossval_report import outcome, to_json
 from trainer.experiments.export import (
-    CLAIMS,
     Finished,
     by_study,
     finished,
@@ -64,7 +64,7 @@ def ship(folder: Path, release: Release, reading: Reading, members: int, target:
         operating_points=points,
         chosen="balanced",
         members=members,
-        claims=CLAIMS,
+        claims=outlined(network.studies)["claims"],
         training=record(runs[:members], everybody, release),
     )
     card = with_ranges(card, summed_up(dict(measure(release, everybody))))
