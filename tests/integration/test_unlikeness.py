@@ -21,7 +21,7 @@ from worklist.queries import read_explanation, read_worklist
 from worklist.serialization import explanation_json
 from worklist.text import print_explanation
 
-SAID = "density of brain 28.1 HU, where that has 31.1 to 36.4 HU (score 0.6)"
+SAID = "density of brain 28.1 HU, where that has 31.0 to 36.3 HU (score 0.6)"
 
 
 @dataclass(frozen=True)

@@ -41,9 +41,10 @@ def measure(
         likeness.ranges(training).show(console)
         likeness.above("Training scans", left_out(scans), training.bar).show(console)
         held_out = set(card.training.get("validation_patients", ())) & set(release.patients)
-        others = _measured(release, sorted(held_out), "Comparing")
-        held = held_against(others, training)
-        likeness.above("Validation scans", held, training.bar).show(console)
+        if held_out:
+            others = _measured(release, sorted(held_out), "Comparing")
+            held = held_against(others, training)
+            likeness.above("Validation scans", held, training.bar).show(console)
 
 
 def _measured(release: Release, patients: list[int], what: str) -> dict[int, Values]:
