@@ -277,8 +277,8 @@ class Guesses(Ends):
     """An engine that notes which files it would prepare beside a study."""
 
     def analyse(self, *given: object) -> None:
-        next_paths = given[-1]
-        self.guessed = None if next_paths is None else next_paths()
+        _paths, _previous, next_paths, _cut_short = given
+        self.guessed = next_paths() if callable(next_paths) else None
         super().analyse()
 
 
