@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from schema.arrivals import CUT_SHORT
+from schema.cut_short import CUT_SHORT
 from schema.errors import PermanentError, UnsuitableSeriesError
 from schema.hemorrhage_subtypes import Claim
 from worker.findings import Finding, measure

@@ -23,7 +23,7 @@ from receiver.instance.header import Header
 from receiver.selection.best_series import better_sibling, name_of, spare_worse_siblings
 from receiver.selection.images import Selection, select_images
 from receiver.selection.rules import SelectionRules, load_rules
-from schema.arrivals import CUT_SHORT
+from schema.cut_short import CUT_SHORT
 from schema.database import Database, read_clock
 from schema.settings import Settings
 from schema.states import SeriesState, move

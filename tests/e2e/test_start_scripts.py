@@ -68,6 +68,7 @@ def test_a_part_that_dies_is_started_again_and_one_signal_stops_all(
 
 
 @needs_environment
+@pytest.mark.timeout(600)
 def test_the_demo_shows_its_three_samples_with_the_outcome_that_is_expected(
     environment: dict[str, str],
 ) -> None:
@@ -78,7 +79,7 @@ def test_the_demo_shows_its_three_samples_with_the_outcome_that_is_expected(
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=580,
     )
     assert done.returncode == 0, done.stderr
     for row in tomllib.loads(SAMPLES.with_suffix(".toml").read_text()).values():

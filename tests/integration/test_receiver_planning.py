@@ -19,7 +19,7 @@ from receiver.instance.columns import header_column
 from receiver.instance.geometry import axial_slice_position_mm
 from receiver.instance.header import read_header
 from receiver.selection.rules import load_rules
-from schema.arrivals import CUT_SHORT
+from schema.cut_short import CUT_SHORT
 from schema.database import Database, open_database, read_clock
 from schema.dicom import DimsePriority
 from schema.settings import Settings

@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 
 from tests.support.studies import study
-from trainer.evaluation.outlined import (
-    MISSED,
-    UNCERTAIN,
-    OutlinedTypes,
-    called_by_area,
-    claims,
-    outlined,
-)
+from trainer.evaluation.metrics import MISSED, UNCERTAIN, OutlinedTypes, called_by_area
+from trainer.evaluation.outlined import claims, outlined, shown_types
 from trainer.reports.tables import outlined_types
 
 RIGHT = study(1, ["EDH", "EDH", None], [100, 50, 0], [100, 0, 10], [80, 0, 0], [0.9, 0.4, 0.6])
@@ -31,14 +25,14 @@ def test_a_slice_without_an_outline_is_missed():
 
 
 def test_a_miss_counts_as_an_error_of_its_type():
-    calls = OutlinedTypes.of([RIGHT, SDH])
+    calls = shown_types([RIGHT, SDH])
     assert calls.accuracy == pytest.approx(2 / 3)
     assert calls.balanced_accuracy == pytest.approx((1 / 2 + 1) / 2)
     assert calls.confusion[0].tolist() == [1, 0, 0, 0, 0, 0, 1]
 
 
 def test_a_type_that_nobody_has_is_not_measurable():
-    assert math.isnan(OutlinedTypes.of([RIGHT]).recalls[4])
+    assert math.isnan(shown_types([RIGHT]).recalls[4])
 
 
 def test_the_report_counts_what_has_no_answer():

@@ -5,7 +5,7 @@ import pytest
 
 from tests.support.skulls import BRAIN_HU, GRAIN_HU, PIXEL_MM, UP_MM, prepared_skulls, skull_hu
 from trainer.config import PRESETS, Augment, ConfigError, RunConfig, load_config
-from trainer.reports.drawn import bleeds_sheet, measures
+from trainer.reports.synthetic_bleeds import bleeds_sheet, measures
 from trainer.training.batches import Bleeds, load_batch
 from trainer.training.synthetic import shapes
 from trainer.training.synthetic.anatomy import anatomy

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydicom.uid import UID
 
-from schema.arrivals import CUT_SHORT
+from schema.cut_short import CUT_SHORT
 from schema.errors import PermanentError, SourceFileMissingError, StorageFullError, TransientError
 from schema.hemorrhage_subtypes import KEYS
 from schema.states import Outcome

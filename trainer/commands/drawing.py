@@ -9,7 +9,7 @@ from rich.progress import track
 from trainer.commands.making import prepared_split
 from trainer.commands.options import CACHE, Cache, Data, Patients, Preset, console, told
 from trainer.reports.document import write_bytes
-from trainer.reports.drawn import bleeds_sheet, measures
+from trainer.reports.synthetic_bleeds import bleeds_sheet, measures
 from trainer.training.synthetic.trial import tried
 
 

@@ -8,6 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
+from worker.munet.card import CLASSES
+
+UNCERTAIN, MISSED = len(CLASSES), len(CLASSES) + 1
+ANSWERS = (*CLASSES, "uncertain", "missed")
+
 
 def auc(truth: npt.NDArray[np.bool_], score: npt.NDArray[np.floating]) -> float:
     """Area under the ROC curve; NaN where only one kind is present."""
@@ -102,6 +107,51 @@ class CalledTypes:
         """Mean over the types that are there of the share that is called right."""
         kinds = np.unique(self.truth)
         return mean([sensitivity(self.truth == kind, self.called == kind) for kind in kinds])
+
+
+@dataclass(frozen=True)
+class OutlinedTypes:
+    """The types of slices with exactly one, and as what most of their outlined blood is shown."""
+
+    truth: npt.NDArray[np.intp]  # (slice,) index of the type
+    called: npt.NDArray[np.intp]  # (slice,) index of the type, UNCERTAIN or MISSED
+
+    @classmethod
+    def of(cls, found_px: npt.NDArray[np.integer], types: npt.NDArray[np.bool_]) -> "OutlinedTypes":
+        """Take the answer of the largest area, (slice, 6), in each slice with one type."""
+        single = one_type(types)
+        return cls(types[single].argmax(axis=1), called_by_area(found_px[single]))
+
+    @property
+    def confusion(self) -> npt.NDArray[np.intp]:
+        """Slices by true type and by ANSWERS, (5, 7)."""
+        counts = np.zeros((len(CLASSES), len(ANSWERS)), np.intp)
+        np.add.at(counts, (self.truth, self.called), 1)
+        return counts
+
+    @property
+    def recalls(self) -> npt.NDArray[np.floating]:
+        """Share of each type's slices that is called right; NaN of a type that nobody has."""
+        counts = self.confusion
+        shares = [ratio(row[index], row.sum()) for index, row in enumerate(counts)]
+        return np.array(shares)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of all slices that is called right; a miss and no answer are not."""
+        return ratio(int((self.truth == self.called).sum()), len(self.truth))
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean of the same share over the types that are there."""
+        return mean(self.recalls[~np.isnan(self.recalls)])
+
+
+def called_by_area(found_px: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
+    """Answer for slices (slice, 6) of pixels found by type and any; any of no type is uncertain."""
+    types, every = found_px[:, : len(CLASSES)], found_px[:, -1]
+    areas = np.column_stack((types, every - types.sum(axis=1)))
+    return np.where(every > 0, areas.argmax(axis=1), MISSED)
 
 
 def one_type(types: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

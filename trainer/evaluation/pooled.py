@@ -8,7 +8,7 @@ import numpy as np
 from trainer.evaluation.evaluate import pixel_counts
 from trainer.evaluation.intervals import bootstrap, shares
 from trainer.evaluation.metrics import CalledTypes, auc, mean, one_type, sensitivity, specificity
-from trainer.evaluation.outlined import OutlinedTypes, with_type
+from trainer.evaluation.outlined import shown_types, with_type
 from trainer.evaluation.studies import Study
 from worker.munet.card import CLASSES
 
@@ -48,7 +48,7 @@ def paper(studies: Sequence[Study]) -> dict[str, float]:
     """Types by the paper's protocol: slices with exactly one, argmax over the five."""
     types = np.concatenate([study.types for study in studies])
     calls = CalledTypes.of(np.concatenate([s.slice_probabilities for s in studies]), types)
-    outlined = OutlinedTypes.of(studies)
+    outlined = shown_types(studies)
     figures = {
         "type_accuracy": calls.accuracy,
         "type_balanced_accuracy": calls.balanced_accuracy,

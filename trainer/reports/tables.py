@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.evaluation.metrics import ratio
-from trainer.evaluation.outlined import ANSWERS
+from trainer.evaluation.metrics import ANSWERS, ratio
 from trainer.evaluation.studies import Study
 from trainer.reports import published
 from trainer.reports.document import UNKNOWN, Table, shown
