@@ -41,7 +41,7 @@ def up(environment: dict[str, str], tmp_path: Path) -> Iterator[psutil.Process]:
     wait_for_port(int(environment["TRIAGE_DICOM_PORT"]))
     yield psutil.Process(process.pid)
     process.send_signal(signal.SIGINT)
-    process.wait(60)
+    process.wait(180)
 
 
 def part(up: psutil.Process, word: str, but: int = 0) -> psutil.Process | None:
@@ -63,7 +63,7 @@ def test_a_part_that_dies_is_started_again_and_one_signal_stops_all(
     wait_for_port(int(environment["TRIAGE_DICOM_PORT"]))
     family = up.children(recursive=True)
     up.send_signal(signal.SIGINT)
-    _, alive = psutil.wait_procs(family, timeout=60)
+    _, alive = psutil.wait_procs(family, timeout=180)  # a worker ends its self-test
     assert alive == []
 
 
