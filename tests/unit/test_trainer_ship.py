@@ -141,6 +141,23 @@ def test_a_patient_in_two_folds_is_refused(run, tmp_path):
         folds_in(tmp_path)
 
 
+def test_more_members_than_folds_are_refused_before_anything_is_asked(home, run):
+    command = ["ship", "--data", str(home / "data"), "--run", str(run), "--out", "x.safetensors"]
+    done = CliRunner().invoke(app, [*command, "--members", "4"])
+    assert done.exit_code == 2
+    assert "has 2 folds, too few to average 4" in done.output
+
+
+def test_folds_of_different_settings_are_not_averaged(run, tmp_path):
+    for name in ("fold-0", "fold-1"):
+        shutil.copytree(run / name, tmp_path / name)
+    record = json.loads((tmp_path / "fold-1" / "run.json").read_text())
+    record["config"]["seed"] += 1
+    (tmp_path / "fold-1" / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ConfigError, match="different settings"):
+        folds_in(tmp_path)
+
+
 def test_the_report_counts_what_changes_turned_and_expects_the_next_hundred(home, run):
     command = ["crossval", "--data", str(home / "data"), "--cache", str(home / "cache")]
     command += ["--run", str(run), "--preset", str(home / "tiny.toml"), "--count", "2"]

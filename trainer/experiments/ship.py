@@ -46,17 +46,19 @@ def ship(folder: Path, release: Release, reading: Reading, members: int, target:
     Raises
     ------
     ConfigError
-        A fold has not come to its end, none is there, or folds differ.
+        A fold has not come to its end, none is there, folds differ, or there are too few.
     """
     folds = folds_in(folder)
     runs = [finished(fold.place) for fold in folds]
+    if members > len(runs):
+        raise ConfigError(f"{folder}: has {len(runs)} folds, too few to average {members}")
     unseen = {fold.number: list(answers(fold, release, reading)) for fold in folds}
     scoring, points = chosen([patient for part in unseen.values() for patient in part])
     network = Network("munet", judged(unseen, release, reading))
     everybody = tuple(sorted(study.patient for study in network.studies))
-    config = runs[0].config
+    config = replace(runs[0].config, name=runs[0].config.name.removesuffix("-fold-0"))
     card = Card(
-        name=f"munet-{config.name.removesuffix('-fold-0')}",
+        name=f"munet-{config.name}",
         sha256="",
         network=config.network,
         preprocessing=reading.preprocessing,
@@ -79,7 +81,7 @@ def folds_in(folder: Path) -> list[Fold]:
     Raises
     ------
     ConfigError
-        None is here, or a patient has two folds or none.
+        None is here, a patient has two folds or none, or their settings differ.
     """
     places = sorted(folder.glob("fold-*"))
     if len(places) < 2:
@@ -87,6 +89,8 @@ def folds_in(folder: Path) -> list[Fold]:
             f"{folder}: holds no cross-validation; `crossval --run {folder}` makes one"
         )
     described_there = [described(place) for place in places]
+    if any(recipe(config) != recipe(described_there[0][0]) for config, _ in described_there):
+        raise ConfigError(f"{folder}: its folds are of different settings; only one's are averaged")
     held = [patient for _, split in described_there for patient in split.validation]
     everybody = {*held, *(patient for _, split in described_there for patient in split.train)}
     if len(held) != len(set(held)) or set(held) != everybody:
@@ -95,6 +99,11 @@ def folds_in(folder: Path) -> list[Fold]:
         Fold(number, split, config, place)
         for number, (place, (config, split)) in enumerate(zip(places, described_there, strict=True))
     ]
+
+
+def recipe(config: RunConfig) -> RunConfig:
+    """Return what all folds of a cross-validation share: everything but their names."""
+    return replace(config, name="")
 
 
 def record(
