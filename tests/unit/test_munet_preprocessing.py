@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
+from trainer.evaluation.perturb import Head, sharper
 from worker.munet.clahe import equalise
+from worker.munet.grain import grain
 from worker.munet.head import head_box
 from worker.munet.preprocessing import Preprocessing, neighbours, window
 from worker.munet.resize import Box, resize, restore
@@ -285,9 +289,65 @@ def test_an_offset_of_the_scanner_moves_no_grey_of_brain():
     assert np.ptp(shown) <= 1
 
 
+def grainy(sigma_hu):
+    """A head as a soft kernel shows it, edges and noise alike."""
+    rng = np.random.default_rng(0)
+    noise = np.stack([soft(each) for each in rng.standard_normal((3, 256, 256))])
+    head = np.stack([soft(frame) for frame in oval()])
+    return head + sigma_hu * (noise / noise.std()).astype(np.float32)
+
+
+def soft(frame):
+    return cv2.GaussianBlur(frame, (0, 0), 1.2)
+
+
+def test_a_sharp_kernel_shows_the_pictures_of_a_soft_one():
+    plain = Preprocessing(size=128, clip_limit=0.0)
+    positions, head = np.arange(3) * 5.0, grainy(4.0)
+    sharp = sharper(1.5)(Head(head, positions)).hu
+    want = plain(head, positions)[0].pictures
+    most_hu = grain(want) * plain.width_hu / 255
+    steady = replace(plain, noise_hu=most_hu)
+    apart = [
+        np.abs(want.astype(int) - settings(sharp, positions)[0].pictures).mean()
+        for settings in (plain, steady)
+    ]
+    assert apart[1] < 0.75 * apart[0]
+
+
+def test_a_series_no_grainier_than_allowed_is_left_as_it_is():
+    plain, positions = Preprocessing(size=128, clip_limit=0.0), np.arange(3) * 5.0
+    steady = replace(plain, noise_hu=8.0)
+    shown = [settings(grainy(4.0), positions)[0].pictures for settings in (plain, steady)]
+    assert np.array_equal(*shown)
+
+
+@pytest.mark.parametrize("noise_hu", [1.0, 2.0])
+def test_what_the_network_sees_is_no_grainier_than_allowed(noise_hu):
+    settings = Preprocessing(size=128, clip_limit=0.0, noise_hu=noise_hu)
+    shown = settings(grainy(12.0), np.arange(3) * 5.0)[0].pictures
+    assert 0 < grain(shown) * settings.width_hu / 255 <= noise_hu
+
+
+def test_a_series_without_tissue_has_no_grain_and_is_left_as_it_is():
+    air = np.full((2, 64, 64), -1000.0, np.float32)
+    pictures = Preprocessing(size=64, clip_limit=0.0, noise_hu=1.0)(air, np.arange(2) * 5.0)[
+        0
+    ].pictures
+    assert grain(pictures) == 0
+    assert not pictures.any()
+
+
 @pytest.mark.parametrize(
     "wrong",
-    [{"size": 100}, {"channels": "rgb"}, {"crop": "body"}, {"width_hu": 0.0}, {"slab_mm": -1.0}],
+    [
+        {"size": 100},
+        {"channels": "rgb"},
+        {"crop": "body"},
+        {"width_hu": 0.0},
+        {"slab_mm": -1.0},
+        {"noise_hu": -1.0},
+    ],
 )
 def test_impossible_preprocessing_is_refused(wrong):
     with pytest.raises(ValueError, match=r"must|need|are"):

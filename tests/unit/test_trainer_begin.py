@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
-from trainer.config import ConfigError, RunConfig
+from trainer.config import ConfigError, RunConfig, Stage
 from trainer.datasets.splits import LeakError, Split
-from trainer.experiments.begin import beginning
-from trainer.training.run import Run
+from trainer.experiments.begin import beginning, going_on
+from trainer.training.run import Run, describe
 from worker.munet import checkpoint
 from worker.munet.card import Card, OperatingPoint, Scoring
 from worker.munet.network import MUNet, NetworkConfig
@@ -49,3 +51,43 @@ def test_a_checkpoint_that_was_trained_on_a_held_out_patient_is_refused(path):
 def test_a_checkpoint_of_another_shape_is_refused(path):
     with pytest.raises(ConfigError, match="another shape"):
         beginning(RunConfig("wide", network=NetworkConfig(width=8)), Split((1, 2), ()), path)
+
+
+def at_its_end(config, split, folder):
+    run = Run.start(config, 5)
+    run.epoch = config.epochs
+    run.save(folder)
+    describe(folder, config, split)
+    return run
+
+
+def test_a_run_goes_on_from_another_ones_average_and_names_it(tmp_path):
+    split = Split((1, 2), (3,))
+    before = at_its_end(CONFIG, split, tmp_path)
+    other = replace(CONFIG, name="after", stages=(Stage(64, 3, 8),))
+    config, weights = going_on(other, split, tmp_path)
+    average = before.average.state_dict()
+    assert all(torch.equal(value, average[name]) for name, value in weights.items())
+    assert len(config.begin) == 64
+    assert going_on(other, split, tmp_path)[0] == config
+
+
+def test_a_run_on_other_patients_is_not_gone_on_with(tmp_path):
+    at_its_end(CONFIG, Split((1, 2), (3,)), tmp_path)
+    with pytest.raises(LeakError, match="other patients"):
+        going_on(CONFIG, Split((1, 3), (2,)), tmp_path)
+
+
+def test_a_run_that_has_not_ended_is_not_gone_on_with(tmp_path):
+    split = Split((1, 2), (3,))
+    Run.start(CONFIG, 5).save(tmp_path)
+    describe(tmp_path, CONFIG, split)
+    with pytest.raises(ConfigError, match="has trained 0 of"):
+        going_on(CONFIG, split, tmp_path)
+
+
+def test_a_run_of_another_shape_is_not_gone_on_with(tmp_path):
+    split = Split((1, 2), (3,))
+    at_its_end(CONFIG, split, tmp_path)
+    with pytest.raises(ConfigError, match="another shape"):
+        going_on(RunConfig("wide", network=NetworkConfig(width=8)), split, tmp_path)

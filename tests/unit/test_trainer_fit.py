@@ -1,5 +1,6 @@
 import io
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from trainer.datasets.cache import Prepared
 from trainer.datasets.splits import Split
 from trainer.training import fit as fit_module
 from trainer.training.augment import augment, moves
-from trainer.training.batches import Bleeds, load_batch
+from trainer.training.batches import WHITE, Bleeds, gather, load_batch
 from trainer.training.fit import fit
 from trainer.training.run import Run, averaged, baseline
 from trainer.training.sampling import draw, positive_weights
@@ -258,6 +259,18 @@ def test_a_run_learns_from_drawn_bleeds_and_goes_on_to_the_same_numbers(tmp_path
     assert all(np.isfinite(epoch["loss"]) for epoch in whole.history)
     again = fit(config, skulls, parts, tmp_path / "again", quiet())
     assert torch.equal(weights(whole), weights(again))
+
+
+def test_bone_of_a_neighbour_weighs_in_a_mixed_slice_what_it_weighs_in_hu():
+    pictures = np.full((5, 4, 4), 100, np.uint8)
+    pictures[:2, :2], pictures[:2, 2:] = WHITE + 5, 110  # bone and brain below the middle slice
+    layout = np.array([[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 4]])
+    stack = SimpleNamespace(pictures=pictures, layout=layout, patients=np.ones(5, int))
+    seen = [gather(stack, np.array([2]), 0.3, np.random.default_rng(seed)) for seed in range(40)]
+    changed = [grey[0, 1] for grey in seen if np.ptp(grey[0, 1])]
+    assert changed
+    assert all(grey[:2].min() > 100 + 10 * (grey[2:].max() - 100) for grey in changed)
+    assert gather(stack, np.array([2]), 0.0, np.random.default_rng(0))[0, 1].max() == 100
 
 
 def test_an_unknown_preset_is_answered_with_the_known_ones():

@@ -91,6 +91,9 @@ def crossval(
     with_baseline: Annotated[
         bool, typer.Option("--baseline", help="Train a plain U-Net of the same budget too.")
     ] = False,
+    before: Annotated[
+        Path | None, typer.Option("--from", help="Another RUN whose networks these begin with.")
+    ] = None,
     reading: ReadAs = "",
     changed: Changed = "",
     json_file: Annotated[Path | None, typer.Option("--json", help="RUN/crossval.json")] = None,
@@ -103,7 +106,7 @@ def crossval(
         release = read_release(data)
         prepared = prepare_release(release, config.preprocessing, cache)
         configs = [config, baseline(config)] if with_baseline else [config]
-        which = folds_of.Which(run, count, numbers(folds))
+        which = folds_of.Which(run, count, numbers(folds), before)
         read = how(reading, config.preprocessing, changed)
         made = crossval_report.outcome(
             config, folds_of.crossval(configs, prepared, release, which, console, read)

@@ -18,7 +18,7 @@ from trainer.datasets.splits import Split
 from trainer.evaluation.operating import SCORING
 from trainer.evaluation.pooled import Measured, clinical, measured, paper
 from trainer.evaluation.studies import Study
-from trainer.experiments.crossval import FIXED, judge, train
+from trainer.experiments.crossval import FIXED, Which, judge, train
 from trainer.experiments.unseen import Fold, Reading, answers
 from trainer.reports import published
 from trainer.reports.document import Section, Table, shown
@@ -114,7 +114,7 @@ def _row(
 ) -> Row:
     fold = Fold(0, split, variant.config, folder / variant.key)
     prepared = prepare(release, variant.config.preprocessing, cache)
-    train([fold], (), prepared, console)
+    train([fold], Which(folder), prepared, console)
     studies = evaluated(fold, release)
     return Row(variant, measured(studies, paper), measured(studies, clinical))
 

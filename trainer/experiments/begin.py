@@ -1,5 +1,6 @@
-"""Begin a run with the weights of a checkpoint."""
+"""Begin a run with the weights of a checkpoint, or of another run on the same patients."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from torch import Tensor
 from trainer.config import ConfigError, RunConfig
 from trainer.datasets.people import people
 from trainer.datasets.splits import LeakError, Split
+from trainer.experiments.export import finished
 from worker.munet import checkpoint
 
 Weights = dict[str, Tensor] | None
@@ -32,3 +34,23 @@ def beginning(config: RunConfig, split: Split, path: Path | None) -> tuple[RunCo
     if card.network != config.network or card.members != 1:
         raise ConfigError(f"{path}: its network has another shape than {config.name}'s")
     return replace(config, begin=card.sha256), network.state_dict()
+
+
+def going_on(config: RunConfig, split: Split, before: Path) -> tuple[RunConfig, Weights]:
+    """Name in a run's configuration the run whose averaged network it begins with, and read that.
+
+    Raises
+    ------
+    LeakError
+        That run learned from other patients, so perhaps from some whom this one holds out.
+    ConfigError
+        It has not come to its end, or its network has another shape.
+    """
+    run = finished(before)
+    if run.split != split:
+        raise LeakError(f"{before}: learned from other patients than {config.name} may")
+    if run.config.network != config.network:
+        raise ConfigError(f"{before}: its network has another shape than {config.name}'s")
+    weights = run.network.state_dict()
+    values = b"".join(value.numpy().tobytes() for value in weights.values())
+    return replace(config, begin=hashlib.sha256(values).hexdigest()), weights

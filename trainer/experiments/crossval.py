@@ -9,7 +9,7 @@ one fold alone has finished there are no such patients: it is evaluated without 
 plain thresholds of `OperatingPoint`, fixed beforehand.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from trainer.evaluation.operating import POINTS, SCORING
 from trainer.evaluation.perturb import Answer, Outcomes
 from trainer.evaluation.seen import Copy
 from trainer.evaluation.studies import Study, study_of
+from trainer.experiments.begin import going_on
 from trainer.experiments.unseen import Fold, Points, Reading, Unseen, answers, chosen
 from trainer.training.fit import fit
 from trainer.training.run import describe
@@ -86,11 +87,16 @@ class Network:
 
 @dataclass(frozen=True)
 class Which:
-    """How many folds there are, which of them to train now (all when none is named), and where."""
+    """How many folds there are, which of them to train now (all when none is named), and where.
+
+    `before` is the folder of a finished cross-validation whose networks they begin with, fold by
+    fold.
+    """
 
     folder: Path
     count: int = 5
     numbers: tuple[int, ...] = ()
+    before: Path | None = None
 
 
 def crossval(
@@ -114,7 +120,7 @@ def crossval(
     """
     plans = [plan(config, prepared, which.folder, which.count) for config in configs]
     for planned in plans:
-        train(planned, which.numbers, prepared, console)
+        train(planned, which, prepared, console)
     reading = reading or Reading(configs[0].preprocessing)
     return [
         Network(config.architecture, evaluated(planned, release, reading))
@@ -137,23 +143,26 @@ def plan(config: RunConfig, prepared: Prepared, folder: Path, count: int) -> lis
     ]
 
 
-def train(
-    planned: Sequence[Fold], numbers: Collection[int], prepared: Prepared, console: Console
-) -> None:
-    """Train the numbered folds (all when none is named), each from where it stands.
+def train(planned: Sequence[Fold], which: Which, prepared: Prepared, console: Console) -> None:
+    """Train the folds that are named (all when none is), each from where it stands.
 
     Raises
     ------
     SplitError
         There is no fold of such a number.
     """
-    unknown = sorted(set(numbers) - {fold.number for fold in planned})
+    unknown = sorted(set(which.numbers) - {fold.number for fold in planned})
     if unknown:
         raise SplitError(f"folds {unknown} are not among 0 to {len(planned) - 1}")
     for fold in planned:
-        if not numbers or fold.number in numbers:
-            fit(fold.config, prepared, learning(fold, prepared), fold.place, console)
-            describe(fold.place, fold.config, fold.split)
+        if not which.numbers or fold.number in which.numbers:
+            config, weights = fold.config, None
+            if which.before:
+                before = which.before / fold.place.name
+                config, weights = going_on(config, fold.split, before)
+            split = learning(fold, prepared)
+            fit(config, prepared, split, fold.place, console, begin=weights)
+            describe(fold.place, config, fold.split)
 
 
 def learning(fold: Fold, prepared: Prepared) -> Split:

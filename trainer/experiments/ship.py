@@ -102,8 +102,8 @@ def folds_in(folder: Path) -> list[Fold]:
 
 
 def recipe(config: RunConfig) -> RunConfig:
-    """Return what all folds of a cross-validation share: everything but their names."""
-    return replace(config, name="")
+    """Return what all folds of a cross-validation share: all but names and what they began with."""
+    return replace(config, name="", begin="")
 
 
 def record(

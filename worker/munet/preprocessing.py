@@ -1,7 +1,8 @@
 """From HU to the network's input, for training and serving alike.
 
 The order is the paper's: window to 8 bit, resize, CLAHE. Before it comes what makes one head of
-many series: slabs of one thickness, the head upright, its brain at one HU.
+many series: slabs of one thickness, the head upright, its brain at one HU, no more grain than that
+of the training data.
 Every parameter is in `Preprocessing`, which the checkpoint's JSON stores, so a model is always fed
 as it was trained.
 """
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from worker.munet.brain_offset import brain_offset_hu
 from worker.munet.clahe import equalise
+from worker.munet.grain import calming_px, smoothed
 from worker.munet.head import head_box
 from worker.munet.resize import Box, resize
 from worker.munet.slab import Slabs, slabs
@@ -82,6 +84,7 @@ class Preprocessing:
     neighbour_mm: float = 5.0
     straighten: bool = False  # turn the head upright in the frame
     brain_hu: float = 0.0  # where brain shall lie; the window follows a series that is off, 0 never
+    noise_hu: float = 0.0  # on the network's grid; a grainier series is smoothed to it, 0 never
 
     def __post_init__(self) -> None:
         """Refuse settings that no network could have been trained with."""
@@ -93,6 +96,8 @@ class Preprocessing:
             raise ValueError(f"the network's five halvings need a multiple of 32, not {self.size}")
         if min(self.width_hu, self.slab_mm, self.neighbour_mm, self.tiles) <= 0:
             raise ValueError(f"window, slab, neighbours and tiles must be above 0: {self}")
+        if self.noise_hu < 0:
+            raise ValueError(f"no pictures are less grainy than 0 HU: noise_hu is {self.noise_hu}")
 
     def box(self, hu: npt.NDArray[np.floating]) -> Box:
         """Return the part of every frame that the network sees."""
@@ -116,11 +121,19 @@ class Preprocessing:
         box
             The part of every frame to show; `box()` finds it.
         """
-        offset = brain_offset_hu(hu, box, self.brain_hu) if self.brain_hu else 0.0
+        level_hu = self.level_hu
+        if self.brain_hu:
+            level_hu += brain_offset_hu(hu, box, self.brain_hu)
+
+        def show(frame: npt.NDArray[np.floating], sigma_px: float) -> npt.NDArray[np.uint8]:
+            grey = window(smoothed(frame, sigma_px), level_hu, self.width_hu)
+            return resize(grey, box, self.size)
+
+        most_grey = self.noise_hu * 255 / self.width_hu
+        sigma_px = calming_px(hu, show, most_grey) if most_grey else 0.0
         made = np.empty((len(hu), self.size, self.size), np.uint8)
         for index, frame in enumerate(hu):
-            grey = window(frame, self.level_hu + offset, self.width_hu)
-            made[index] = equalise(resize(grey, box, self.size), self.clip_limit, self.tiles)
+            made[index] = equalise(show(frame, sigma_px), self.clip_limit, self.tiles)
         return made
 
     def layout(self, slice_position_mm: npt.NDArray[np.floating]) -> npt.NDArray[np.intp]:
