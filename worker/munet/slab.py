@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from worker.munet.resampled import scanned
+
 NEGLIGIBLE = 0.02  # keeps a 5 mm series untouched when its positions carry rounding
 ALIKE = 0.2  # slices thinner by no more than that are as they were learned; mixing would blur
 FAR = 1.5  # steps from the nearest slice: there lies a hole in the series, not a slab
@@ -115,6 +117,8 @@ def slabs(
 ) -> Slabs:
     """Average thin slices to slabs of `slab_mm`, `slab_mm` apart (`mixtures`).
 
+    Slices that were interpolated between thicker ones are first brought back to those.
+
     Parameters
     ----------
     hu
@@ -125,13 +129,18 @@ def slabs(
     positions = np.asarray(slice_position_mm, np.float64)
     if len(hu) != len(positions):
         raise ValueError(f"{len(hu)} slices came with {len(positions)} positions")
+    source_mm = positions
+    is_thin = np.diff(extents(positions), axis=1).min() < (1 - ALIKE) * slab_mm
+    if is_thin and (thicker := scanned(hu, positions)):
+        hu, positions = thicker
     mixed, laid = mixtures(positions, slab_mm)
+    nearest = np.abs(np.subtract.outer(source_mm, laid)).argmin(axis=1)
     if [mixture.indices.tolist() for mixture in mixed] == [[index] for index in range(len(hu))]:
-        return Slabs(hu, laid, np.arange(len(hu)))
+        return Slabs(hu, laid, nearest)
     made = np.empty((len(mixed), *hu.shape[1:]), np.float32)
     for index, (indices, weights) in enumerate(mixed):
         np.einsum("s,src->rc", weights.astype(np.float32), hu[indices], out=made[index])
-    return Slabs(made, laid, np.abs(np.subtract.outer(positions, laid)).argmin(axis=1))
+    return Slabs(made, laid, nearest)
 
 
 def _alone(indices: Iterable[int]) -> list[Mixture]:
