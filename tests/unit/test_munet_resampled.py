@@ -17,17 +17,35 @@ def head():
     return Head(hu, POSITIONS_MM)
 
 
-def ends_kept(head, count=45):
-    """Resample so that the first and the last slice stay where they are."""
-    laid = np.linspace(head.slice_position_mm[0], head.slice_position_mm[-1], count)
+def at(head, laid):
+    laid, count = np.asarray(laid), len(laid)
     mixed = [np.interp(laid, head.slice_position_mm, voxel) for voxel in head.hu.reshape(12, -1).T]
     return Head(np.stack(mixed, 1).reshape(count, 48, 48).astype(np.float32), laid)
 
 
+def ends_kept(head):
+    return at(head, np.linspace(head.slice_position_mm[0], head.slice_position_mm[-1], 45))
+
+
+def first_kept(head):
+    return at(head, np.arange(0, head.slice_position_mm[-1], 1.5))
+
+
+def last_kept(head):
+    return at(head, np.arange(head.slice_position_mm[-1], 0, -1.5)[::-1])
+
+
 @pytest.mark.parametrize(
     "resample",
-    [thickness(2.5), thickness(1.25), thickness(0.625), overlapping, ends_kept],
-    ids=["2.5 mm", "1.25 mm", "0.625 mm", "a slice between each two", "ends kept"],
+    [
+        thickness(2.5),
+        thickness(1.25),
+        thickness(0.625),
+        overlapping,
+        ends_kept,
+        first_kept,
+        last_kept,
+    ],
 )
 def test_slices_that_were_interpolated_between_are_found_again(head, resample):
     thin = resample(head)

@@ -113,7 +113,7 @@ def test_what_was_answered_once_is_not_asked_again(run, release, config, monkeyp
 
 def test_another_way_to_feed_a_network_is_asked_anew_and_so_is_another_network(config):
     networks = [MUNet(config.network), MUNet(config.network)]
-    feedings = [config.preprocessing, load_config("robust").preprocessing]
+    feedings = [config.preprocessing, load_config("worker").preprocessing]
     digests = {Reading(feeding).digest(network) for feeding in feedings for network in networks}
     assert len(digests) == 4
 

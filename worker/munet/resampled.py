@@ -15,6 +15,22 @@ import numpy.typing as npt
 FEWER: Final = 0.7  # of the slices at most; with more of them, any series could be explained
 THINNEST_MM: Final = 2.0  # a mixture of thinner ones is no harm: slabs are means of several
 THICKEST_MM: Final = 12.0
+USUAL_MM: Final = (
+    10.0,
+    8.0,
+    7.5,
+    7.0,
+    6.0,
+    5.0,
+    4.8,
+    4.5,
+    4.0,
+    3.75,
+    3.0,
+    2.5,
+    2.0,
+)  # widest first
+ENOUGH: Final = 0.2  # of a slice must be in one that is seen, or it can't be told
 WINDOW: Final = 40  # slices in the middle that rule most candidates out
 ROUNDING_HU: Final = 0.6  # how far numbers lie off the lines that were rounded once or twice
 GRAIN_HU: Final = 2.5  # slices that were scanned differ by that at least; made-up ones may not
@@ -66,19 +82,23 @@ def explain(knots_mm: Floats, positions_mm: Floats, probes: Floats) -> bool:
 
 
 def candidates(positions_mm: Floats) -> Iterator[Floats]:
-    """Positions of evenly spaced slices that a series may come from, the fewest first.
+    """Positions of evenly spaced slices that a series may come from.
 
-    Resampling keeps either the middles of the first and the last slice or the outer edges.
+    Resampling keeps the middles of the first and the last slice, or the outer edges, or, at a step
+    that does not divide the extent, one end alone; then the distance was a usual one.
     """
-    count, extent = len(positions_mm), positions_mm[-1] - positions_mm[0]
-    step = extent / max(count - 1, 1)
-    fewest = max(2, int(extent / THICKEST_MM))
+    first, last, count = positions_mm[0], positions_mm[-1], len(positions_mm)
+    extent, step = last - first, (last - first) / max(count - 1, 1)
     most = int(min(FEWER * count, extent / THINNEST_MM + 1))
-    for fewer in range(fewest, most + 1):
-        yield np.linspace(positions_mm[0], positions_mm[-1], fewer)
+    for fewer in range(max(2, int(extent / THICKEST_MM)), most + 1):
+        yield np.linspace(first, last, fewer)
         wide = (extent + step) / fewer
-        first = positions_mm[0] - step / 2 + wide / 2
-        yield first + wide * np.arange(fewer)
+        yield first - step / 2 + wide * (np.arange(fewer) + 0.5)
+    for usual in USUAL_MM:
+        if FEWER * usual > step:
+            kept = usual * np.arange(np.ceil(extent / usual - ENOUGH) + 1)
+            yield first + kept
+            yield (last - kept)[::-1]
 
 
 def lines(positions_mm: Floats, knots_mm: Floats) -> Floats:
