@@ -30,7 +30,7 @@ SCORING = Scoring(
     whole_bleeds=True,
 )
 FOUND = 0.95  # of what is there, at high-sensitivity; of what is healthy left alone, at high-ppv
-MOST = 0.9  # of what is there, that a balanced point must find
+MOST = 0.85  # of what is there, that a balanced point must find
 STRENGTH = 1.0  # of the pull towards a flat line: a dozen patients can't pin down two numbers
 
 Limit = Callable[[npt.NDArray[np.bool_], npt.NDArray[np.floating]], float]
@@ -132,7 +132,7 @@ def thresholds(scores: Scores, limit: Limit, study_any: float) -> OperatingPoint
 
 
 def balanced(truth: npt.NDArray[np.bool_], score: npt.NDArray[np.floating]) -> float:
-    """Of the thresholds that find 90 %, that with the highest sensitivity + specificity."""
+    """Of the thresholds that find 85 %, that with the highest sensitivity + specificity."""
     return _limit(
         truth, score, lambda false, true: int(np.argmax(np.where(true >= MOST, true - false, -1)))
     )
