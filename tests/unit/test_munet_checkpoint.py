@@ -105,6 +105,18 @@ def test_a_card_of_the_first_format_is_read_as_it_was_meant(pair):
     assert not checkpoint.read_card(pair).preprocessing.straighten
 
 
+@pytest.mark.parametrize("noise_hu", [0.0, 1.6])
+def test_what_an_older_release_does_not_know_is_written_only_where_it_does_something(
+    pair, noise_hu
+):
+    network, card = checkpoint.read(pair)
+    feeding = replace(card.preprocessing, noise_hu=noise_hu)
+    checkpoint.write(pair, network.state_dict(), replace(card, preprocessing=feeding))
+    written = json.loads(pair.with_suffix(".json").read_text())["preprocessing"]
+    assert ("noise_hu" in written) == bool(noise_hu)
+    assert checkpoint.read_card(pair).preprocessing == feeding
+
+
 def test_a_missing_key_is_refused(pair):
     card = json.loads(pair.with_suffix(".json").read_text())
     del card["preprocessing"]

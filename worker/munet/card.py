@@ -144,8 +144,15 @@ class Card:
         return self.claims.get(name, "NOT_TOLD_APART")
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values in the order of the fields."""
-        return asdict(self)
+        """Plain values in the order of the fields.
+
+        What a release before this one does not know is left out where it does nothing, so that a
+        model that was written for both runs on either side of an upgrade.
+        """
+        values = asdict(self)
+        if not self.preprocessing.noise_hu:
+            del values["preprocessing"]["noise_hu"]
+        return values
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Card":
