@@ -125,6 +125,11 @@ class RunConfig:
     smote: Smote = field(default_factory=Smote)
     optimiser: Optimiser = field(default_factory=Optimiser)
 
+    def __post_init__(self) -> None:
+        """Refuse settings that contradict each other."""
+        if self.augment.mix and self.preprocessing.clip_limit:
+            raise ConfigError("mix weighs bone by its white, which CLAHE moves; set clip_limit = 0")
+
     @property
     def epochs(self) -> int:
         """Epochs of all stages."""

@@ -98,7 +98,15 @@ def test_nothing_is_made_of_what_any_slices_would_explain(hu):
     assert scanned(hu, np.arange(len(hu)) * 1.0) is None
 
 
-def test_one_noisy_slice_more_than_the_lines_allow_and_it_is_a_scan(head):
+def test_voxels_without_a_number_end_no_analysis(head):
+    thin = thickness(1.25)(head)
+    thin.hu[0, 20:30] = np.nan
+    assert scanned(thin.hu, thin.slice_position_mm).slice_position_mm == pytest.approx(POSITIONS_MM)
+    thin.hu[-1] = np.nan
+    assert scanned(thin.hu, thin.slice_position_mm) is None
+
+
+def test_slices_with_noise_of_their_own_are_a_scan_whatever_they_were_made_of(head):
     thin = thickness(1.25)(head)
     noise = np.random.default_rng(1).normal(0, 3, thin.hu.shape)
     assert scanned(thin.hu + noise, thin.slice_position_mm) is None

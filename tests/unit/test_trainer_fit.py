@@ -278,6 +278,13 @@ def test_an_unknown_preset_is_answered_with_the_known_ones():
         load_config("large")
 
 
+def test_slices_are_not_mixed_where_clahe_has_moved_the_white_of_bone():
+    mixing = replace(TINY.augment, mix=0.3)
+    assert replace(TINY, augment=mixing, preprocessing=Preprocessing(clip_limit=0.0)).augment.mix
+    with pytest.raises(ConfigError, match="clip_limit = 0"):
+        replace(TINY, augment=mixing, preprocessing=Preprocessing(clip_limit=2.0))
+
+
 def test_an_unknown_setting_is_refused():
     with pytest.raises(ConfigError, match="is unknown"):
         build(RunConfig, {"name": "x", "network": {"depth": 4}})

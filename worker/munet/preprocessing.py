@@ -4,7 +4,7 @@ The order is the paper's: window to 8 bit, resize, CLAHE. Before it comes what m
 many series: slabs of one thickness, the head upright, its brain at one HU, no more grain than that
 of the training data.
 Every parameter is in `Preprocessing`, which the checkpoint's JSON stores, so a model is always fed
-as it was trained.
+as it was when its thresholds were chosen.
 """
 
 from dataclasses import dataclass

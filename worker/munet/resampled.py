@@ -15,21 +15,8 @@ import numpy.typing as npt
 FEWER: Final = 0.7  # of the slices at most; with more of them, any series could be explained
 THINNEST_MM: Final = 2.0  # a mixture of thinner ones is no harm: slabs are means of several
 THICKEST_MM: Final = 12.0
-USUAL_MM: Final = (
-    10.0,
-    8.0,
-    7.5,
-    7.0,
-    6.0,
-    5.0,
-    4.8,
-    4.5,
-    4.0,
-    3.75,
-    3.0,
-    2.5,
-    2.0,
-)  # widest first
+# Widest first: slices half as far apart would explain a series as well.
+USUAL_MM: Final = (10.0, 8.0, 7.5, 7.0, 6.0, 5.0, 4.8, 4.5, 4.0, 3.75, 3.0, 2.5, 2.0)
 ENOUGH: Final = 0.2  # of a slice must be in one that is seen, or it can't be told
 WINDOW: Final = 40  # slices in the middle that rule most candidates out
 ROUNDING_HU: Final = 0.6  # how far numbers lie off the lines that were rounded once or twice
@@ -56,10 +43,8 @@ def scanned(
 
     Parameters
     ----------
-    hu
-        (slice, row, column) HU, sorted along the normal.
-    slice_position_mm
-        (slice,) rising positions along the normal.
+    hu, slice_position_mm
+        As `slab.slabs` is given them.
     """
     positions = np.asarray(slice_position_mm, np.float64)
     probes = _probes(hu)
@@ -107,7 +92,10 @@ def lines(positions_mm: Floats, knots_mm: Floats) -> Floats:
 
 
 def _probes(hu: npt.NDArray[np.floating]) -> Floats | None:
-    """Voxels in the tissue of the middle slices, through all slices, (slice, voxel)."""
+    """Voxels in the tissue of the middle slices, through all slices, (slice, voxel).
+
+    Those that are no number in some slice can't be on a line and are left out.
+    """
     if len(hu) < 3:
         return None
     middle = hu[len(hu) // 3 : 2 * len(hu) // 3 + 1].mean(axis=0)
@@ -115,7 +103,9 @@ def _probes(hu: npt.NDArray[np.floating]) -> Floats | None:
     if len(places) < LEAST_PROBES:
         return None
     rows, columns = places[np.linspace(0, len(places) - 1, PROBES).astype(int)].T
-    return np.asarray(hu[:, rows, columns], np.float64)
+    through = np.asarray(hu[:, rows, columns], np.float64)
+    through = through[:, np.isfinite(through).all(axis=0)]
+    return through if through.shape[1] >= LEAST_PROBES else None
 
 
 def _is_grainy(found: Floats) -> bool:

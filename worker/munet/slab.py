@@ -42,6 +42,11 @@ def extents(slice_position_mm: npt.NDArray[np.floating]) -> npt.NDArray[np.float
     return np.stack((edges[:-1], edges[1:]), axis=1)
 
 
+def reaches(edges_mm: npt.NDArray[np.float64], slab_mm: float) -> npt.NDArray[np.bool_]:
+    """Whether each slice reaches about as far as a slab, (slice,)."""
+    return np.asarray(np.diff(edges_mm, axis=1)[:, 0] >= (1 - ALIKE) * slab_mm)
+
+
 def centres(edges_mm: npt.NDArray[np.float64], step_mm: float) -> npt.NDArray[np.float64]:
     """Where slabs lie: as many as fit best into what was scanned, centred in it, (slab,) mm."""
     low, high = edges_mm[0, 0], edges_mm[-1, 1]
@@ -96,7 +101,7 @@ def mixtures(
     """
     positions = np.asarray(slice_position_mm, np.float64)
     edges = extents(positions)
-    is_thick = np.diff(edges, axis=1)[:, 0] >= (1 - ALIKE) * slab_mm
+    is_thick = reaches(edges, slab_mm)
     if len(positions) == 1 or is_thick.all():
         return _alone(range(len(positions))), positions
     mixed: list[Mixture] = []
@@ -129,9 +134,8 @@ def slabs(
     positions = np.asarray(slice_position_mm, np.float64)
     if len(hu) != len(positions):
         raise ValueError(f"{len(hu)} slices came with {len(positions)} positions")
-    source_mm = positions
-    is_thin = np.diff(extents(positions), axis=1).min() < (1 - ALIKE) * slab_mm
-    if is_thin and (thicker := scanned(hu, positions)):
+    source_mm, are_thick = positions, reaches(extents(positions), slab_mm).all()
+    if not are_thick and (thicker := scanned(hu, positions)):
         hu, positions = thicker
     mixed, laid = mixtures(positions, slab_mm)
     nearest = np.abs(np.subtract.outer(source_mm, laid)).argmin(axis=1)
