@@ -14,7 +14,8 @@ from trainer.datasets.cache import prepare
 from trainer.datasets.sources import read_release
 from trainer.experiments import unseen
 from trainer.experiments.crossval import Which, crossval, plan
-from trainer.experiments.ship import folds_in, ship
+from trainer.experiments.recipes import folds_in
+from trainer.experiments.ship import ship
 from trainer.experiments.unseen import Reading, answers
 from worker.munet import checkpoint
 from worker.munet.ensemble import Ensemble
@@ -122,10 +123,9 @@ def test_a_fold_that_is_not_at_its_end_is_named(home, release, config, prepared,
     shutil.copytree(home / "run", tmp_path / "run")
     for fold in plan(config, prepared, tmp_path / "run", 2)[1:]:
         (fold.place / "state.pt").unlink()
+    reading = Reading(config.preprocessing)
     with pytest.raises(ConfigError, match=r"fold-1: has trained 0 of 1 epochs"):
-        ship(
-            tmp_path / "run", release, Reading(config.preprocessing), 2, tmp_path / "x.safetensors"
-        )
+        ship([tmp_path / "run"], release, reading, 2, tmp_path / "x.safetensors")
 
 
 def test_a_fold_that_is_missing_is_told(run, config, tmp_path):

@@ -94,6 +94,10 @@ def crossval(
     before: Annotated[
         Path | None, typer.Option("--from", help="Another RUN whose networks these begin with.")
     ] = None,
+    others: Annotated[
+        list[Path] | None,
+        typer.Option("--with", help="A finished RUN of another recipe; their mean is evaluated."),
+    ] = None,
     reading: ReadAs = "",
     changed: Changed = "",
     json_file: Annotated[Path | None, typer.Option("--json", help="RUN/crossval.json")] = None,
@@ -106,7 +110,7 @@ def crossval(
         release = read_release(data)
         prepared = prepare_release(release, config.preprocessing, cache)
         configs = [config, baseline(config)] if with_baseline else [config]
-        which = folds_of.Which(run, count, numbers(folds), before)
+        which = folds_of.Which(run, count, numbers(folds), before, tuple(others or ()))
         read = how(reading, config.preprocessing, changed)
         made = crossval_report.outcome(
             config, folds_of.crossval(configs, prepared, release, which, console, read)

@@ -124,7 +124,10 @@ def export(
 
 def ship(
     data: Data,
-    run: Annotated[Path, typer.Option(help="The folder of a finished cross-validation.")],
+    run: Annotated[
+        list[Path],
+        typer.Option(help="A finished cross-validation's folder; several recipes are averaged."),
+    ],
     out: Annotated[Path, typer.Option(help="The checkpoint's .safetensors.")],
     reading: ReadAs = "",
     changed: Changed = "",
@@ -133,7 +136,7 @@ def ship(
     """Average the folds of a cross-validation; thresholds from whom each never saw."""
     with told():
         release = read_release(data)
-        read = how(reading, described(run / "fold-0")[0].preprocessing, changed)
+        read = how(reading, described(run[0] / "fold-0")[0].preprocessing, changed)
         card = shipping.ship(run, release, read, members, out)
         console.print_json(json.dumps(card.metrics))
 

@@ -25,6 +25,7 @@ from trainer.evaluation.perturb import Answer, Outcomes
 from trainer.evaluation.seen import Copy
 from trainer.evaluation.studies import Study, study_of
 from trainer.experiments.begin import going_on
+from trainer.experiments.recipes import together
 from trainer.experiments.unseen import Fold, Points, Reading, Unseen, answers, chosen
 from trainer.training.fit import fit
 from trainer.training.run import describe
@@ -90,13 +91,14 @@ class Which:
     """How many folds there are, which of them to train now (all when none is named), and where.
 
     `before` is the folder of a finished cross-validation whose networks they begin with, fold by
-    fold.
+    fold. `others` are those of finished ones of other recipes whose networks answer with these.
     """
 
     folder: Path
     count: int = 5
     numbers: tuple[int, ...] = ()
     before: Path | None = None
+    others: tuple[Path, ...] = ()
 
 
 def crossval(
@@ -123,7 +125,7 @@ def crossval(
         train(planned, which, prepared, console)
     reading = reading or Reading(configs[0].preprocessing)
     return [
-        Network(config.architecture, evaluated(planned, release, reading))
+        Network(config.architecture, evaluated(together(planned, which.others), release, reading))
         for config, planned in zip(configs, plans, strict=True)
     ]
 

@@ -1,4 +1,4 @@
-"""Make one checkpoint of a whole cross-validation.
+"""Make one checkpoint of whole cross-validations, of one recipe or of several.
 
 Its networks are averaged. Calibration and thresholds come from what each answered for patients whom
 it never saw, so from everybody; the same choice, made without one fold and measured on it, says
@@ -25,38 +25,48 @@ from trainer.experiments.export import (
     sources_of,
     training_record,
 )
+from trainer.experiments.recipes import folds_in, together
 from trainer.experiments.unseen import Fold, Reading, answers, chosen
 from trainer.reports.document import as_json
-from trainer.training.run import described
 from worker.munet import checkpoint
 from worker.munet.card import Card
 from worker.munet.ensemble import halved, joined
 
 UNSEEN = (
-    "each patient was judged by one network of the recipe that never saw them, at thresholds chosen"
-    " on the others' patients; the checkpoint averages several of these networks"
+    "each patient was judged by the network that never saw them (of several recipes by the mean of"
+    " their networks), at thresholds chosen on the others' patients; the checkpoint averages those of"
+    " several folds"
 )
 
 LONG = ("config", "perturbed", "folds")  # stand in the training record, or in crossval.json
 
 
-def ship(folder: Path, release: Release, reading: Reading, members: int, target: Path) -> Card:
-    """Average the first `members` folds of a finished cross-validation, and write them.
+def ship(
+    folders: Sequence[Path], release: Release, reading: Reading, members: int, target: Path
+) -> Card:
+    """Average the first `members` folds of finished cross-validations, and write them.
+
+    Parameters
+    ----------
+    folders
+        One for each recipe; with several, each fold's member comes from the next of them in turn.
 
     Raises
     ------
     ConfigError
         A fold has not come to its end, none is there, folds differ, or there are too few.
+    LeakError
+        The recipes' folds are of different patients.
     """
-    folds = folds_in(folder)
-    runs = [finished(fold.place) for fold in folds]
-    if members > len(runs):
-        raise ConfigError(f"{folder}: has {len(runs)} folds, too few to average {members}")
+    folds = together(folds_in(folders[0]), folders[1:])
+    if members > len(folds):
+        raise ConfigError(f"{folders[0]}: has {len(folds)} folds, too few to average {members}")
+    runs = members_of(folds, members)
     unseen = {fold.number: list(answers(fold, release, reading)) for fold in folds}
     scoring, points = chosen([patient for part in unseen.values() for patient in part])
     network = Network("munet", judged(unseen, release, reading))
     everybody = tuple(sorted(study.patient for study in network.studies))
-    config = replace(runs[0].config, name=runs[0].config.name.removesuffix("-fold-0"))
+    config = named(runs[: len(folders)])
     card = Card(
         name=f"munet-{config.name}",
         sha256="",
@@ -67,43 +77,24 @@ def ship(folder: Path, release: Release, reading: Reading, members: int, target:
         chosen="balanced",
         members=members,
         claims=outlined(network.studies)["claims"],
-        training=record(runs[:members], everybody, release),
+        training=record(runs, everybody, release),
     )
     card = with_ranges(card, summed_up(dict(measure(release, everybody))))
-    weights = halved(joined([run.network.state_dict() for run in runs[:members]]))
+    weights = halved(joined([run.network.state_dict() for run in runs]))
     card = checkpoint.write(target, weights, card)
     return checkpoint.write(target, weights, replace(card, metrics=metrics(network, config)))
 
 
-def folds_in(folder: Path) -> list[Fold]:
-    """Return the folds of a cross-validation that a folder holds.
-
-    Raises
-    ------
-    ConfigError
-        None is here, a patient has two folds or none, or their settings differ.
-    """
-    places = sorted(folder.glob("fold-*"))
-    if len(places) < 2:
-        raise ConfigError(
-            f"{folder}: holds no cross-validation; `crossval --run {folder}` makes one"
-        )
-    described_there = [described(place) for place in places]
-    if any(recipe(config) != recipe(described_there[0][0]) for config, _ in described_there):
-        raise ConfigError(f"{folder}: its folds are of different settings; only one's are averaged")
-    held = [patient for _, split in described_there for patient in split.validation]
-    everybody = {*held, *(patient for _, split in described_there for patient in split.train)}
-    if len(held) != len(set(held)) or set(held) != everybody:
-        raise ConfigError(f"{folder}: each patient must be held out by one fold; is one missing?")
-    return [
-        Fold(number, split, config, place)
-        for number, (place, (config, split)) in enumerate(zip(places, described_there, strict=True))
-    ]
+def members_of(folds: Sequence[Fold], members: int) -> list[Finished]:
+    """Return the runs whose networks are averaged, one a fold, from each recipe in turn."""
+    every = [[finished(place) for place in (fold.place, *fold.others)] for fold in folds]
+    return [runs[index % len(runs)] for index, runs in enumerate(every[:members])]
 
 
-def recipe(config: RunConfig) -> RunConfig:
-    """Return what all folds of a cross-validation share: all but names and what they began with."""
-    return replace(config, name="", begin="")
+def named(runs: Sequence[Finished]) -> RunConfig:
+    """Return the first recipe's settings under the names of all."""
+    names = dict.fromkeys(run.config.name.partition("-fold-")[0] for run in runs)
+    return replace(runs[0].config, name="-".join(names))
 
 
 def record(
@@ -111,7 +102,13 @@ def record(
 ) -> dict[str, Any]:
     """Say what the weights were trained with; nobody was kept from all of them."""
     made = training_record(members, sources_of(release, everybody))
-    return made | {"patients": list(everybody), "validation_patients": [], "operating": UNSEEN}
+    recipes = {run.config.name.partition("-fold-")[0]: run.config.to_json() for run in members}
+    return made | {
+        "patients": list(everybody),
+        "validation_patients": [],
+        "operating": UNSEEN,
+        "recipes": recipes,
+    }
 
 
 def metrics(network: Network, config: RunConfig) -> dict[str, Any]:

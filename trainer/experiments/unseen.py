@@ -19,25 +19,42 @@ from trainer.datasets.splits import Split
 from trainer.evaluation.operating import SCORING, calibrated, points
 from trainer.evaluation.perturb import CHANGES, Head
 from trainer.evaluation.seen import Copy, Seen, ask, beside
-from trainer.training.run import averaged
+from trainer.training.run import averaged, described
 from worker.munet.card import OperatingPoint, Scoring
+from worker.munet.ensemble import joined, make
 from worker.munet.inference import Maps
 from worker.munet.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
 class Fold:
-    """One run of a cross-validation and the patients that it never sees."""
+    """One run of a cross-validation and the patients that it never sees.
+
+    `others` are the places of finished runs of other recipes that never see them either; all their
+    networks answer as one.
+    """
 
     number: int
     split: Split
     config: RunConfig
     place: Path
+    others: tuple[Path, ...] = ()
 
     @property
     def finished(self) -> bool:
         """Whether it has trained all its epochs."""
         return averaged(self.config, self.place).epoch == self.config.epochs
+
+    @property
+    def network(self) -> nn.Module:
+        """What answers for its patients, in eval mode."""
+        own = averaged(self.config, self.place).network
+        if not self.others:
+            return own
+        runs = [averaged(described(place)[0], place).network for place in self.others]
+        every = make(self.config.network, 1 + len(runs)).eval()
+        every.load_state_dict(joined([run.state_dict() for run in (own, *runs)]))
+        return every
 
 
 @dataclass(frozen=True)
@@ -78,7 +95,7 @@ def chosen(unseen: Sequence[Unseen]) -> tuple[Scoring, Points]:
 
 def answers(fold: Fold, release: Release, reading: Reading) -> Iterator[Unseen]:
     """Ask a fold's network about each patient that it never saw."""
-    network = averaged(fold.config, fold.place).network
+    network = fold.network
     folder = fold.place / f"answers-{reading.digest(network)}"
     folder.mkdir(exist_ok=True)
     for patient in fold.split.validation:

@@ -1,0 +1,68 @@
+"""The folds of finished cross-validations, and those of several recipes as one."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from trainer.config import ConfigError, RunConfig
+from trainer.datasets.splits import LeakError
+from trainer.experiments.export import finished
+from trainer.experiments.unseen import Fold
+from trainer.training.run import described
+
+
+def folds_in(folder: Path) -> list[Fold]:
+    """Return the folds of a cross-validation that a folder holds.
+
+    Raises
+    ------
+    ConfigError
+        None is here, a patient has two folds or none, or their settings differ.
+    """
+    places = sorted(folder.glob("fold-*"))
+    if len(places) < 2:
+        raise ConfigError(
+            f"{folder}: holds no cross-validation; `crossval --run {folder}` makes one"
+        )
+    described_there = [described(place) for place in places]
+    if any(recipe(config) != recipe(described_there[0][0]) for config, _ in described_there):
+        raise ConfigError(f"{folder}: its folds are of different settings; only one's are averaged")
+    held = [patient for _, split in described_there for patient in split.validation]
+    everybody = {*held, *(patient for _, split in described_there for patient in split.train)}
+    if len(held) != len(set(held)) or set(held) != everybody:
+        raise ConfigError(f"{folder}: each patient must be held out by one fold; is one missing?")
+    return [
+        Fold(number, split, config, place)
+        for number, (place, (config, split)) in enumerate(zip(places, described_there, strict=True))
+    ]
+
+
+def recipe(config: RunConfig) -> RunConfig:
+    """Return what all folds of a cross-validation share: all but names and what they began with."""
+    return replace(config, name="", begin="")
+
+
+def together(folds: Sequence[Fold], folders: Sequence[Path]) -> list[Fold]:
+    """Let each fold answer with the networks of other finished recipes on the same patients.
+
+    Raises
+    ------
+    LeakError
+        Another recipe's fold learned from other patients, so perhaps from those asked about.
+    ConfigError
+        It has not come to its end, or its networks have another shape.
+    """
+    return [
+        replace(fold, others=tuple(_same(fold, folder) for folder in folders)) for fold in folds
+    ]
+
+
+def _same(fold: Fold, folder: Path) -> Path:
+    place = folder / fold.place.name
+    other = finished(place)
+    if other.split != fold.split:
+        raise LeakError(f"{place}: learned from other patients than {fold.place}")
+    shapes = [(run.architecture, run.network) for run in (other.config, fold.config)]
+    if shapes[0] != shapes[1]:
+        raise ConfigError(f"{place}: its network has another shape than that of {fold.place}")
+    return place
