@@ -33,9 +33,9 @@ from worker.munet.card import Card
 from worker.munet.ensemble import halved, joined
 
 UNSEEN = (
-    "each patient was judged by the network that never saw them (of several recipes by the mean of"
-    " their networks), at thresholds chosen on the others' patients; the checkpoint averages those of"
-    " several folds"
+    "each patient was judged by the network that never saw them, of several recipes by the mean of"
+    " their networks, at thresholds chosen on the others' patients; the checkpoint averages those"
+    " of several folds"
 )
 
 LONG = ("config", "perturbed", "folds")  # stand in the training record, or in crossval.json
