@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from schema.cut_short import CUT_SHORT
 from schema.errors import PermanentError, UnsuitableSeriesError
-from schema.hemorrhage_subtypes import Claim
+from schema.hemorrhage_subtypes import SUBTYPES, Claim
 from worker.findings import Finding, measure
 from worker.forms import FOR_THE_PAGE, Forms
 from worker.header import length_mm
@@ -27,6 +27,8 @@ from worker.segmentation import WrittenObject
 from worker.slices import Decoder, SourceSeries, read_series
 from worker.strip import key_picture, slice_values
 
+UNCERTAIN = len(SUBTYPES) + 1  # the label of blood whose type is not said
+UNTOLD = Claim.NOT_TOLD_APART
 TILTED_DEGREES = 0.5  # less is rounding in the positions
 
 
@@ -55,7 +57,7 @@ class Prediction(Protocol):
 
     @property
     def labels(self) -> npt.NDArray[np.uint8]:
-        """(slice, row, column) of the source: 0 none, else a segment number."""
+        """(slice, row, column) of the source: 0 none, UNCERTAIN, else a segment number."""
 
     @property
     def probabilities(self) -> Mapping[str, float]:
@@ -237,7 +239,8 @@ def _analyse_head(
     with watch.step("predict"):
         prediction = predictor.predict(source.volume.hu, source.volume.slice_position_mm)
     with watch.step("measure"):
-        findings = _measure(source, prediction, predictor.card)
+        labels = without_uncertain(prediction.labels, _claims(predictor.card))
+        findings = _measure(source, labels, prediction.probabilities, predictor.card)
     with watch.step("prioritise"):
         priority = prioritise(findings, rules, prediction.alarm, coverage=seen.coverage)
     if cut_short:  # said with the reason, so that everything that leaves says so
@@ -246,7 +249,7 @@ def _analyse_head(
     said = tuple(marks(seen, unlike))
     with watch.step("write"):
         statement = _state(source, findings, priority, predictor.card, seen, said)
-        labels = _without_specks(prediction.labels, findings)
+        labels = _without_specks(labels, findings)
         written = write(labels, statement)
     return Analysis(
         findings=findings,
@@ -299,9 +302,24 @@ def _claims(card: Card) -> Mapping[str, Claim]:
     return {key: Claim(claim) for key, claim in card.claims.items()}
 
 
-def _measure(source: SourceSeries, prediction: Prediction, card: Card) -> tuple[Finding, ...]:
+def without_uncertain(
+    labels: npt.NDArray[np.uint8], claims: Mapping[str, Claim]
+) -> npt.NDArray[np.uint8]:
+    """Label blood of an uncertain type as one that is not told apart, which nothing names."""
+    untold = [s for s in SUBTYPES if claims.get(s.key, UNTOLD) is UNTOLD]
+    if not untold:
+        return labels
+    return np.where(labels == UNCERTAIN, np.uint8(untold[0].segment_number), labels)
+
+
+def _measure(
+    source: SourceSeries,
+    labels: npt.NDArray[np.uint8],
+    probabilities: Mapping[str, float],
+    card: Card,
+) -> tuple[Finding, ...]:
     try:
-        return measure(source.volume, prediction.labels, prediction.probabilities, _claims(card))
+        return measure(source.volume, labels, probabilities, _claims(card))
     except ValueError as error:
         raise PermanentError(
             "the model's answer for this series makes no sense, so it is not shown",

@@ -18,6 +18,7 @@ from worker.munet.preprocessing import Preprocessing, Projection, Series
 from worker.munet.resize import Box
 
 BACK = Projection(Box(0, 0, 64), np.array([0]), (64, 64))
+PICTURES = np.zeros((1, 64, 64), np.uint8)
 SHIPPED = Path(inference.__file__).with_name("weights") / "munet.safetensors"
 
 
@@ -165,14 +166,14 @@ def raw_maps(logit):
 def test_a_slice_below_its_gate_has_no_label(predictor):
     gated = replace(predictor.card.operating_point, slice_gate=0.5)
     predictor.card = replace(predictor.card, operating_points={"balanced": gated})
-    assert predictor.read(raw_maps(-1.0), BACK).labels.max() == 0
-    assert predictor.read(raw_maps(1.0), BACK).labels.sum() == 3 * 400
+    assert predictor.read(raw_maps(-1.0), BACK, PICTURES).labels.max() == 0
+    assert predictor.read(raw_maps(1.0), BACK, PICTURES).labels.sum() == 3 * 400
 
 
 def test_a_study_below_its_gate_has_no_label(predictor):
     gated = replace(predictor.card.operating_point, study_gate=0.5)
     predictor.card = replace(predictor.card, operating_points={"balanced": gated})
-    assert predictor.read(raw_maps(-1.0), BACK).labels.max() == 0
+    assert predictor.read(raw_maps(-1.0), BACK, PICTURES).labels.max() == 0
 
 
 def frame(point):

@@ -1,9 +1,11 @@
 import io
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -12,11 +14,13 @@ from trainer.cli import app
 from trainer.config import ConfigError, load_config
 from trainer.datasets.cache import prepare
 from trainer.datasets.sources import read_release
+from trainer.datasets.splits import LeakError
 from trainer.experiments import unseen
 from trainer.experiments.crossval import Which, crossval, plan
-from trainer.experiments.recipes import folds_in
+from trainer.experiments.recipes import folds_in, together
 from trainer.experiments.ship import ship
 from trainer.experiments.unseen import Reading, answers
+from trainer.training.run import averaged, described
 from worker.munet import checkpoint
 from worker.munet.ensemble import Ensemble
 from worker.munet.inference import Predictor
@@ -117,6 +121,71 @@ def test_another_way_to_feed_a_network_is_asked_anew_and_so_is_another_network(c
     feedings = [config.preprocessing, load_config("worker").preprocessing]
     digests = {Reading(feeding).digest(network) for feeding in feedings for network in networks}
     assert len(digests) == 4
+
+
+@pytest.fixture(scope="module")
+def other(home, run, config, prepared, release):
+    """A finished run of another recipe that goes on from the first."""
+    second = replace(config, name="second", augment=replace(config.augment, noise=0.1))
+    crossval([second], prepared, release, Which(home / "second", 2, before=run), quiet())
+    return home / "second"
+
+
+def test_two_recipes_answer_as_the_mean_of_both(run, other, release, config):
+    folds = together(folds_in(run), [other])
+    assert [fold.others for fold in folds] == [(other / f"fold-{n}",) for n in range(2)]
+    reading = Reading(config.preprocessing)
+    for fold, *alone in zip(folds, folds_in(run), folds_in(other), strict=True):
+        patient = next(answers(fold, release, reading)).seen.maps.logits
+        each = [next(answers(one, release, reading)).seen.maps.logits for one in alone]
+        assert isinstance(fold.network, Ensemble)
+        assert not np.array_equal(*each)
+        assert np.abs(patient - np.mean(each, axis=0)).max() < 0.5  # evidence is of the mean map
+
+
+def test_members_come_from_each_recipe_in_turn_and_the_card_names_both(home, run, other):
+    command = ["ship", "--data", home / "data", "--run", run, "--run", other]
+    command += ["--out", home / "two.safetensors", "--members", "2"]
+    done = CliRunner().invoke(app, [str(word) for word in command])
+    assert done.exit_code == 0, done.output
+    network, card = checkpoint.read(home / "two.safetensors")
+    first, second = averaged_values(run / "fold-0"), averaged_values(other / "fold-1")
+    assert torch.equal(next(network.members[0].parameters()), first)
+    assert torch.equal(next(network.members[1].parameters()), second)
+    assert set(card.training["recipes"]) == {"tiny", "second"}
+    assert card.name == "munet-tiny-second"
+
+
+def averaged_values(place):
+    config, _ = described(place)
+    return next(averaged(config, place).network.parameters()).half().float()
+
+
+def test_a_cross_validation_is_evaluated_with_another_recipe_beside(home, run, other):
+    command = ["crossval", "--data", home / "data", "--cache", home / "cache", "--run", run]
+    command += ["--preset", home / "tiny.toml", "--count", "2", "--with", other]
+    command += ["--json", home / "both.json", "--html", home / "both.html"]
+    done = CliRunner().invoke(app, [str(word) for word in command])
+    assert done.exit_code == 0, done.output
+    assert (home / "both.json").exists()
+
+
+def test_a_recipe_that_learned_from_other_patients_is_refused(run, other, tmp_path):
+    shutil.copytree(other / "fold-0", tmp_path / "fold-1")
+    shutil.copytree(other / "fold-1", tmp_path / "fold-0")
+    with pytest.raises(LeakError, match="learned from other patients"):
+        together(folds_in(run), [tmp_path])
+
+
+def test_a_recipe_of_another_shape_is_refused(run, other, tmp_path):
+    for name in ("fold-0", "fold-1"):
+        shutil.copytree(other / name, tmp_path / name)
+        record = json.loads((tmp_path / name / "run.json").read_text())
+        record["config"]["network"]["width"] *= 2
+        (tmp_path / name / "run.json").write_text(json.dumps(record))
+        (tmp_path / name / "state.pt").unlink()
+    with pytest.raises(ConfigError, match=r"has trained 0 of"):
+        together(folds_in(run), [tmp_path])
 
 
 def test_a_fold_that_is_not_at_its_end_is_named(home, release, config, prepared, tmp_path):

@@ -34,6 +34,7 @@ class Seen:
     maps: Maps
     types: npt.NDArray[np.bool_]  # (slice, 5)
     masks: npt.NDArray[np.bool_]  # (slice, 256, 256)
+    pictures: npt.NDArray[np.uint8]  # (slice, 256, 256), what the network saw
 
     @property
     def truth(self) -> npt.NDArray[np.bool_]:
@@ -53,9 +54,11 @@ def ask(network: nn.Module, preprocessing: Preprocessing, scoring: Scoring, head
 
 def beside(slices: Sequence[Slice], head: Head, preprocessing: Preprocessing, maps: Maps) -> Seen:
     """Set an answer beside what is there, on the network's grid."""
-    box = preprocessing.box(head.hu)
+    laid = preprocessing.slabs(*head)
+    box = preprocessing.box(laid.hu)
     masks = [small_mask(read_mask(ct_slice), box, preprocessing.size) for ct_slice in slices]
-    return Seen(maps, np.array([ct_slice.types for ct_slice in slices]), np.stack(masks))
+    types = np.array([ct_slice.types for ct_slice in slices])
+    return Seen(maps, types, np.stack(masks), preprocessing.pictures(laid.hu, box))
 
 
 def see(

@@ -15,11 +15,10 @@ from trainer.config import ConfigError, RunConfig, Smote, load_config
 from trainer.datasets.cache import prepare
 from trainer.datasets.sources import Release
 from trainer.datasets.splits import Split
-from trainer.evaluation.operating import SCORING
 from trainer.evaluation.pooled import Measured, clinical, measured, paper
 from trainer.evaluation.studies import Study
-from trainer.experiments.crossval import FIXED, Which, judge, train
-from trainer.experiments.unseen import Fold, Reading, answers
+from trainer.experiments.crossval import Which, judge, train
+from trainer.experiments.unseen import FIXED, Fold, Reading, answers
 from trainer.reports import published
 from trainer.reports.document import Section, Table, shown
 from worker.munet.preprocessing import Channels, Preprocessing
@@ -123,7 +122,7 @@ def evaluated(fold: Fold, release: Release) -> Sequence[Study]:
     """Evaluate one row's patients at thresholds fixed beforehand."""
     reading = Reading(fold.config.preprocessing)
     unseen = list(answers(fold, release, reading))
-    return judge(unseen, release, reading, SCORING, FIXED).studies
+    return judge(unseen, release, reading, FIXED).studies
 
 
 def to_json(rows: Sequence[Row], split: Split) -> dict[str, Any]:

@@ -20,20 +20,18 @@ from trainer.datasets.cache import Prepared
 from trainer.datasets.sources import Release, read_series
 from trainer.datasets.splits import Split, SplitError, folds, inner
 from trainer.evaluation.expected import Expected, next_hundred
-from trainer.evaluation.operating import POINTS, SCORING
+from trainer.evaluation.operating import POINTS
 from trainer.evaluation.perturb import Answer, Outcomes
 from trainer.evaluation.seen import Copy
 from trainer.evaluation.studies import Study, study_of
 from trainer.experiments.begin import going_on
 from trainer.experiments.recipes import together
-from trainer.experiments.unseen import Fold, Points, Reading, Unseen, answers, chosen
+from trainer.experiments.unseen import FIXED, Choice, Fold, Reading, Unseen, answers, chosen
 from trainer.training.fit import fit
 from trainer.training.run import describe
 from worker.munet.card import OperatingPoint, Scoring
-from worker.munet.inference import calibrate, read, study_logits
+from worker.munet.inference import calibrate, read, study_logits, teller
 from worker.munet.preprocessing import Projection
-
-FIXED: Points = {"balanced": OperatingPoint()}  # beforehand, where there is nobody to choose on
 
 
 @dataclass(frozen=True)
@@ -192,35 +190,32 @@ def judged(
     found = {}
     for number, patients in unseen.items():
         others = [patient for other in unseen if other != number for patient in unseen[other]]
-        scoring, points = chosen(others) if others else (SCORING, FIXED)
-        found[number] = judge(patients, release, reading, scoring, points)
+        choice = chosen(others) if others else FIXED
+        found[number] = judge(patients, release, reading, choice)
     return found
 
 
-def judge(
-    unseen: Sequence[Unseen], release: Release, reading: Reading, scoring: Scoring, points: Points
-) -> Judged:
+def judge(unseen: Sequence[Unseen], release: Release, reading: Reading, choice: Choice) -> Judged:
     """Read raw answers as the worker would, on the source grid, and hold changed ones beside."""
-    balanced = points["balanced"]
+    scoring, balanced = choice.scoring, choice.points["balanced"]
     return Judged(
-        [studied(patient, release, reading, scoring, balanced) for patient in unseen],
+        [studied(patient, release, reading, choice) for patient in unseen],
         [compared(patient, scoring, balanced) for patient in unseen],
         {
             name: [compared(patient, scoring, point).unchanged.called for patient in unseen]
-            for name, point in points.items()
+            for name, point in choice.points.items()
         },
     )
 
 
-def studied(
-    patient: Unseen, release: Release, reading: Reading, scoring: Scoring, point: OperatingPoint
-) -> Study:
+def studied(patient: Unseen, release: Release, reading: Reading, choice: Choice) -> Study:
     """Set what is read from one patient's answer against what is there."""
     slices, preprocessing = release.of(patient.patient), reading.preprocessing
     hu, slice_position_mm = read_series(slices)
     laid = preprocessing.slabs(hu, slice_position_mm)
     back = Projection(preprocessing.box(laid.hu), laid.nearest, (hu.shape[1], hu.shape[2]))
-    return study_of(slices, read(patient.seen.maps, scoring, point, back), point)
+    point, tell = choice.points["balanced"], teller(choice.types, patient.seen.pictures)
+    return study_of(slices, read(patient.seen.maps, choice.scoring, point, back, tell), point)
 
 
 def compared(patient: Unseen, scoring: Scoring, point: OperatingPoint) -> Outcomes:

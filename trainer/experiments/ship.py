@@ -8,7 +8,7 @@ most of its members. Its scores spread less than one member's, which no figure h
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from trainer.experiments.recipes import folds_in, together
 from trainer.experiments.unseen import Fold, Reading, answers, chosen
 from trainer.reports.document import as_json
 from worker.munet import checkpoint
+from worker.munet.bleed_types import BleedTypes
 from worker.munet.card import Card
 from worker.munet.ensemble import halved, joined
 
@@ -63,7 +64,7 @@ def ship(
         raise ConfigError(f"{folders[0]}: has {len(folds)} folds, too few to average {members}")
     runs = members_of(folds, members)
     unseen = {fold.number: list(answers(fold, release, reading)) for fold in folds}
-    scoring, points = chosen([patient for part in unseen.values() for patient in part])
+    choice = chosen([patient for part in unseen.values() for patient in part])
     network = Network("munet", judged(unseen, release, reading))
     everybody = tuple(sorted(study.patient for study in network.studies))
     config = named(runs[: len(folders)])
@@ -72,17 +73,26 @@ def ship(
         sha256="",
         network=config.network,
         preprocessing=reading.preprocessing,
-        scoring=scoring,
-        operating_points=points,
+        scoring=choice.scoring,
+        operating_points=choice.points,
         chosen="balanced",
         members=members,
         claims=outlined(network.studies)["claims"],
         training=record(runs, everybody, release),
     )
+    card = telling(card, choice.types)
     card = with_ranges(card, summed_up(dict(measure(release, everybody))))
     weights = halved(joined([run.network.state_dict() for run in runs]))
     card = checkpoint.write(target, weights, card)
     return checkpoint.write(target, weights, replace(card, metrics=metrics(network, config)))
+
+
+def telling(card: Card, types: BleedTypes | None) -> Card:
+    """Let a card tell the types of whole bleeds; uncertain only where something is not told."""
+    if types is None:
+        return card
+    said = types if card.untold else replace(types, least=0.0)
+    return replace(card, training={**card.training, "bleed_types": asdict(said)})
 
 
 def members_of(folds: Sequence[Fold], members: int) -> list[Finished]:

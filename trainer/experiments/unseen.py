@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from torch import nn
@@ -16,10 +17,12 @@ from torch import nn
 from trainer.config import RunConfig
 from trainer.datasets.sources import Release, read_series
 from trainer.datasets.splits import Split
+from trainer.evaluation.bleed_types import learned
 from trainer.evaluation.operating import SCORING, calibrated, points
 from trainer.evaluation.perturb import CHANGES, Head
 from trainer.evaluation.seen import Copy, Seen, ask, beside
 from trainer.training.run import averaged, described
+from worker.munet.bleed_types import BleedTypes
 from worker.munet.card import OperatingPoint, Scoring
 from worker.munet.ensemble import joined, make
 from worker.munet.inference import Maps
@@ -82,15 +85,25 @@ class Unseen:
     changed: Mapping[str, Copy]
 
 
-Points = Mapping[str, OperatingPoint]
+class Choice(NamedTuple):
+    """How answers are read."""
+
+    scoring: Scoring
+    points: Mapping[str, OperatingPoint]
+    types: BleedTypes | None = None
 
 
-def chosen(unseen: Sequence[Unseen]) -> tuple[Scoring, Points]:
-    """Choose calibration and every operating point on patients whom no network saw."""
+# Beforehand, where there is nobody to choose on.
+FIXED = Choice(SCORING, {"balanced": OperatingPoint()})
+
+
+def chosen(unseen: Sequence[Unseen]) -> Choice:
+    """Choose calibration, every operating point and how types are told; no network saw these."""
     seen = [patient.seen for patient in unseen]
     copies = [copy for patient in unseen for copy in patient.changed.values()]
     scoring = calibrated(seen, SCORING, copies)
-    return scoring, points(seen, scoring, copies)
+    found = points(seen, scoring, copies)
+    return Choice(scoring, found, learned(seen, scoring, found["balanced"]))
 
 
 def answers(fold: Fold, release: Release, reading: Reading) -> Iterator[Unseen]:

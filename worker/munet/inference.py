@@ -1,6 +1,6 @@
 """Run a checkpoint on one series: labels on the source grid, scores for slices and study."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from worker.munet import checkpoint
+from worker.munet.bleed_types import BleedTypes
+from worker.munet.bleeds import Head
 from worker.munet.card import LABELS, Card, OperatingPoint, Platt, Scoring
 from worker.munet.compiled import EAGER, ONNX, compiled
 from worker.munet.device import on, resolve
@@ -25,7 +27,8 @@ STRONGEST = 32  # mask pixels that speak for a slice: 5 mm across at 256 x 256
 class Prediction:
     """What the network says of one series, in the order of its slices."""
 
-    labels: npt.NDArray[np.uint8]  # (slice, row, column) of the source: 0 none, 1 ... 5 the type
+    # (slice, row, column) of the source: 0 none, 1 ... 5 the type, 6 blood of an uncertain one
+    labels: npt.NDArray[np.uint8]
     slice_probabilities: npt.NDArray[np.float32]  # (slice, 6)
     probabilities: Mapping[str, float]  # each type and "any", for the study
     alarm: float  # from this probability of "any" on, the operating point calls the study
@@ -39,6 +42,10 @@ class Maps:
     logits: npt.NDArray[np.float32]  # (slice, 6), not calibrated
     any_map: npt.NDArray[np.float16]  # (slice, 256, 256) probability
     types: npt.NDArray[np.uint8]  # (slice, 256, 256) likeliest type, 1 ... 5
+
+
+# Labels of what is kept as blood, (slab, row, column), and of the pixels around it.
+Tell = Callable[[npt.NDArray[np.bool_], Maps], npt.NDArray[np.uint8]]
 
 
 def to_input(pictures: Tensor) -> Tensor:
@@ -128,29 +135,54 @@ def evidence(masks: Tensor) -> tuple[Tensor, Tensor]:
     return strongest, (shares * blood).sum(dim=-1)
 
 
-def read(maps: Maps, scoring: Scoring, point: OperatingPoint, back: Projection) -> Prediction:
-    """Apply calibration and an operating point to one series; labels on its source slices."""
+def read(
+    maps: Maps,
+    scoring: Scoring,
+    point: OperatingPoint,
+    back: Projection,
+    tell: Tell | None = None,
+) -> Prediction:
+    """Apply calibration and an operating point to one series; labels on its source slices.
+
+    Parameters
+    ----------
+    tell
+        Tells the types of whole bleeds; without it the pixels of the network's maps do.
+    """
     slices = calibrate(slice_logits(maps, scoring), scoring.slice)
     study = calibrate(study_logits(maps, scoring), scoring.study)
     labels = np.zeros((len(slices), *back.shape), np.uint8)
-    if study[-1] >= point.study_gate:
-        shown = slices[:, -1] >= point.slice_gate
-        types = whole_bleeds(maps, shown, point) if scoring.whole_bleeds else maps.types
-        for index in np.flatnonzero(shown):
+    kept = outlined(maps, scoring, point)
+    if shown := np.flatnonzero(kept.any(axis=(1, 2))).tolist():
+        types = tell(kept, maps) if tell else voted_types(kept, maps, scoring)
+        for index in shown:
             any_map = maps.any_map[index].astype(np.float32)
             labels[index] = label_frame(any_map, types[index], point, back.box, back.shape)
     probabilities = dict(zip(LABELS, map(float, study), strict=True))
     return Prediction(labels[back.nearest], slices[back.nearest], probabilities, point.study_any)
 
 
-def whole_bleeds(
-    maps: Maps, shown: npt.NDArray[np.bool_], point: OperatingPoint
-) -> npt.NDArray[np.uint8]:
-    """Give each bleed that hangs together over slices one type, (slab, row, column)."""
+def outlined(maps: Maps, scoring: Scoring, point: OperatingPoint) -> npt.NDArray[np.bool_]:
+    """Which pixels an operating point shows as blood, (slab, row, column)."""
+    slices = calibrate(slice_logits(maps, scoring), scoring.slice)
+    study = calibrate(study_logits(maps, scoring), scoring.study)
     kept = np.zeros(maps.types.shape, np.bool_)
-    for index in np.flatnonzero(shown):
-        kept[index] = components(maps.any_map[index].astype(np.float32), point)
-    return one_type_each(kept, maps.any_map, maps.types)
+    if study[-1] >= point.study_gate:
+        for index in np.flatnonzero(slices[:, -1] >= point.slice_gate):
+            kept[index] = components(maps.any_map[index].astype(np.float32), point)
+    return kept
+
+
+def voted_types(kept: npt.NDArray[np.bool_], maps: Maps, scoring: Scoring) -> npt.NDArray[np.uint8]:
+    """Give each pixel its type; each bleed one, unless the scoring leaves pixels alone."""
+    return one_type_each(kept, maps.any_map, maps.types) if scoring.whole_bleeds else maps.types
+
+
+def teller(types: BleedTypes | None, pictures: npt.NDArray[np.uint8]) -> Tell | None:
+    """Tell types by whole bleeds and the pictures that they lie in, (slab, row, column)."""
+    if types is None:
+        return None
+    return lambda kept, maps: types.label(kept, Head(pictures, maps.slice_position_mm, maps.types))
 
 
 class Predictor:
@@ -229,12 +261,19 @@ class Predictor:
         if hu.ndim != 3 or len(hu) == 0:
             raise ValueError(f"HU must be (slice, row, column) with a slice or more: {hu.shape}")
         series, back = self.card.preprocessing(hu, slice_position_mm)
-        return self.read(self.run(series), back)
+        return self.read(self.run(series), back, series.pictures)
 
     def run(self, series: Series) -> Maps:
         """Run the network on a prepared series."""
         return run(self.network, series, self.card.scoring, self.device)
 
-    def read(self, maps: Maps, back: Projection) -> Prediction:
-        """Apply calibration and the operating point; labels on the source slices."""
-        return read(maps, self.card.scoring, self.card.operating_point, back)
+    def read(self, maps: Maps, back: Projection, pictures: npt.NDArray[np.uint8]) -> Prediction:
+        """Apply calibration and the operating point; labels on the source slices.
+
+        Parameters
+        ----------
+        pictures
+            (slab, 256, 256), what the network saw.
+        """
+        tell = teller(self.card.bleed_types, pictures)
+        return read(maps, self.card.scoring, self.card.operating_point, back, tell)

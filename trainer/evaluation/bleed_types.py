@@ -1,0 +1,135 @@
+"""Learn how types of whole bleeds are told: from the shape of true outlines, judged on found ones.
+
+A multinomial logistic with few numbers: 27 patients show how types look, and no more. What was
+tried and what it gives: docs/experiments.md, "Types for whole bleeds".
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+
+from trainer.evaluation.metrics import OutlinedTypes
+from trainer.evaluation.seen import Seen
+from worker.munet.bleed_types import BleedTypes, voted
+from worker.munet.bleeds import SHAPE, Bleeds, Head, measure
+from worker.munet.card import CLASSES, OperatingPoint, Scoring
+from worker.munet.inference import outlined
+
+LEAST = 0.5  # below it another type is as likely as not
+PULLS = (0.3, 1.0, 3.0)  # towards votes of pixels alone
+BALANCES = (0.0, 0.25, 0.5)  # power of a type's slices by which it weighs less
+GROUPS = 5  # of patients, each judged by what the others taught
+KINDS = len(CLASSES)
+
+
+@dataclass(frozen=True)
+class Told:
+    """One patient: bleeds by their true outlines and as they were found."""
+
+    types: npt.NDArray[np.bool_]  # (slice, 5)
+    true: Bleeds
+    found: Bleeds
+
+    @property
+    def shares(self) -> npt.NDArray[np.float64]:
+        """How much each true bleed teaches of each type, (bleed, 5).
+
+        By slices with exactly one type; a patient's slices of a type weigh as their root.
+        """
+        single = self.types * (self.types.sum(axis=1, keepdims=True) == 1)
+        slices = (self.true.area_px > 0).astype(float) @ single
+        return np.asarray(slices / np.maximum(np.sqrt(slices.sum(axis=0)), 1e-9))
+
+    def calls(self, types: BleedTypes) -> OutlinedTypes:
+        """Call slices by the largest area that is found in each."""
+        told = types.told(self.found)
+        px = [self.found.area_px[told == kind].sum(axis=0) for kind in range(1, KINDS + 1)]
+        return OutlinedTypes.of(np.stack((*px, self.found.area_px.sum(axis=0)), 1), self.types)
+
+
+def learned(seen: Sequence[Seen], scoring: Scoring, point: OperatingPoint) -> BleedTypes | None:
+    """Learn from patients whom no network saw; None where they show fewer than two types.
+
+    How strongly it is pulled is chosen by patients judged by what the others taught: accuracy
+    and its mean over types, on found outlines, a miss and no answer as errors.
+    """
+    patients = [told(study, scoring, point) for study in seen if study.types.any()]
+    shown = sum((patient.shares.sum(axis=0) for patient in patients), np.zeros(KINDS))
+    if (shown > 0).sum() < 2:
+        return None
+    pull, balance = max(product(PULLS, BALANCES), key=lambda strength: _judged(patients, *strength))
+    return fit(patients, pull, balance)
+
+
+def told(study: Seen, scoring: Scoring, point: OperatingPoint) -> Told:
+    """Measure one patient's bleeds."""
+    head = Head(study.pictures, study.maps.slice_position_mm, study.maps.types)
+    kept = outlined(study.maps, scoring, point)
+    return Told(study.types, measure(study.masks, head), measure(kept, head))
+
+
+def _judged(patients: Sequence[Told], pull: float, balance: float) -> float:
+    calls = []
+    for group in range(min(GROUPS, len(patients))):
+        others = [patient for i, patient in enumerate(patients) if i % GROUPS != group]
+        types = fit(others, pull, balance)
+        calls += [patient.calls(types) for patient in patients[group::GROUPS]]
+    every = OutlinedTypes(*(np.concatenate(part) for part in zip(*map(_pair, calls), strict=True)))
+    return every.accuracy + every.balanced_accuracy
+
+
+def _pair(calls: OutlinedTypes) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    return calls.truth, calls.called
+
+
+def fit(patients: Iterable[Told], pull: float, balance: float) -> BleedTypes:
+    """Fit by the highest likelihood of true bleeds, pulled towards what their pixels vote for."""
+    known = [patient for patient in patients if len(patient.true.shape)]
+    weights = np.concatenate([patient.shares for patient in known])
+    often = weights.sum(axis=0)
+    weights = weights * np.where(often > 0, np.maximum(often, 1e-9) ** -balance, 0)
+    votes = voted(np.concatenate([patient.true.votes for patient in known]))
+    shape = np.concatenate([patient.true.shape for patient in known])
+    told_px = weights.sum(axis=1)
+    centre = np.average(shape, axis=0, weights=told_px)
+    spread = np.sqrt(np.average((shape - centre) ** 2, axis=0, weights=told_px)).clip(1e-3)
+    numbers = _likeliest(votes, (shape - centre) / spread, weights, pull)
+    return BleedTypes(
+        float(numbers[0]),
+        tuple(numbers[1 : 1 + KINDS].tolist()),
+        tuple(map(tuple, numbers[1 + KINDS :].reshape(KINDS, -1).tolist())),
+        tuple(centre.tolist()),
+        tuple(spread.tolist()),
+        LEAST,
+    )
+
+
+def _likeliest(
+    votes: npt.NDArray[np.float64],
+    shape: npt.NDArray[np.float64],
+    weights: npt.NDArray[np.float64],
+    pull: float,
+) -> npt.NDArray[np.float64]:
+    """Return the weight of votes, then intercepts, then weights of shape by type."""
+    start = np.zeros(1 + KINDS * (1 + len(SHAPE)))
+    start[0] = 1.0
+    every = weights.sum(axis=1, keepdims=True)
+
+    def loss(x: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        logits = x[0] * votes + x[1 : 1 + KINDS] + shape @ x[1 + KINDS :].reshape(KINDS, -1).T
+        logits -= logits.max(axis=1, keepdims=True)
+        log_likely = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        off = every * np.exp(log_likely) - weights
+        gradient = np.concatenate(([(votes * off).sum()], off.sum(axis=0), (off.T @ shape).ravel()))
+        apart = x - start
+        return float(
+            pull / 2 * apart @ apart - (weights * log_likely).sum()
+        ), gradient + pull * apart
+
+    bounds = [(0, None)] + [(None, None)] * (len(start) - 1)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    return np.asarray(found.x)
