@@ -129,6 +129,13 @@ class RunConfig:
         """Refuse settings that contradict each other."""
         if self.augment.mix and self.preprocessing.clip_limit:
             raise ConfigError("mix weighs bone by its white, which CLAHE moves; set clip_limit = 0")
+        if self.augment.mix and self.preprocessing.channels == "bone":
+            raise ConfigError("mix leaves bone's window alone; set mix = 0, or other channels")
+        if self.network.in_channels != self.preprocessing.planes:
+            raise ConfigError(
+                f"channels {self.preprocessing.channels} are {self.preprocessing.planes}:"
+                f" set in_channels = {self.preprocessing.planes} under [network]"
+            )
 
     @property
     def epochs(self) -> int:

@@ -7,7 +7,7 @@ import torch
 
 from worker.munet import checkpoint
 from worker.munet.card import Card, OperatingPoint, Scoring
-from worker.munet.ensemble import halved, joined
+from worker.munet.ensemble import halved, joined, widened
 from worker.munet.errors import CheckpointError
 from worker.munet.network import MUNet, NetworkConfig
 from worker.munet.preprocessing import Preprocessing
@@ -174,6 +174,23 @@ def test_an_ensemble_answers_with_the_mean_of_its_members(tmp_path, pair):
     x = torch.rand(1, 3, 64, 64)
     expected = (alone(x).scores + other(x).scores) / 2
     assert torch.allclose(both(x).scores, expected, atol=1e-5)
+
+
+def test_a_network_that_is_given_more_channels_than_it_learned_from_answers_as_before():
+    torch.manual_seed(0)
+    learned = MUNet(NetworkConfig(width=4)).eval()
+    wide = MUNet(NetworkConfig(width=4, in_channels=4)).eval()
+    wide.load_state_dict(widened(learned.state_dict(), 4))
+    x = torch.rand(2, 4, 32, 32)
+    assert torch.allclose(wide(x).scores, learned(x[:, :3]).scores, atol=1e-6)
+    with pytest.raises(ValueError, match="looks at 4 channels, 3 are given"):
+        widened(wide.state_dict(), 3)
+
+
+def test_a_network_of_other_channels_than_its_preprocessing_is_refused(pair):
+    change(pair, preprocessing__channels="bone")
+    with pytest.raises(CheckpointError, match="has 4 channels as it is fed, the network takes 3"):
+        checkpoint.read(pair)
 
 
 def test_half_precision_halves_the_file_and_keeps_the_answer(tmp_path, pair):

@@ -352,3 +352,40 @@ def test_a_series_without_tissue_has_no_grain_and_is_left_as_it_is():
 def test_impossible_preprocessing_is_refused(wrong):
     with pytest.raises(ValueError, match=r"must|need|are"):
         Preprocessing(**wrong)
+
+
+def test_bones_window_is_a_fourth_channel_of_the_slice_itself():
+    hu = np.full((3, 64, 64), 40.0, np.float32)
+    hu[1, 16:48, 16:48] = 900.0
+    series, _ = Preprocessing(channels="bone", crop="frame", size=64, clip_limit=0.0)(
+        hu, np.arange(3) * 5.0
+    )
+    assert series.pictures.shape == (6, 64, 64)
+    assert series.brain.shape == (3, 64, 64)
+    seen = series.pictures[series.layout]
+    assert seen.shape == (3, 4, 64, 64)
+    assert seen[1, 1, 32, 32] == 255 > seen[1, 3, 32, 32] > 200 > 100 > seen[0, 3, 32, 32]
+
+
+def test_bones_window_tells_bone_from_fresh_blood_that_the_brain_window_shows_alike():
+    hu = np.full((1, 64, 64), 40.0, np.float32)
+    hu[0, :, :20], hu[0, :, 40:] = 110.0, 700.0
+    preprocessing = Preprocessing(channels="bone", crop="frame", size=64, clip_limit=0.0)
+    series, _ = preprocessing(hu, np.zeros(1))
+    blood, bone = series.pictures[:, 32, 8].astype(int), series.pictures[:, 32, 56].astype(int)
+    assert blood[0] == bone[0] == 255
+    assert bone[1] - blood[1] > 100
+
+
+def test_the_brain_window_is_the_same_with_and_without_bones():
+    hu = np.random.default_rng(0).normal(40, 30, (3, 64, 64)).astype(np.float32)
+    settings = {"size": 64, "brain_hu": 36.5, "noise_hu": 1.6}
+    both, _ = Preprocessing(channels="bone", **settings)(hu, np.arange(3) * 5.0)
+    brain, _ = Preprocessing(channels="neighbours", **settings)(hu, np.arange(3) * 5.0)
+    assert np.array_equal(both.brain, brain.pictures)
+    assert np.array_equal(both.layout[:, :3], brain.layout)
+
+
+def test_channels_that_are_none_are_refused():
+    with pytest.raises(ValueError, match="channels are"):
+        Preprocessing(channels="colour")

@@ -137,6 +137,16 @@ def test_a_cache_holds_what_the_preprocessing_makes(release, tmp_path):
     assert prepared.pixel_mm(0) == pytest.approx(0.33)
 
 
+def test_a_cache_holds_bones_window_too_and_gives_each_patient_theirs(release, tmp_path):
+    preprocessing = Preprocessing(size=64, crop="frame", channels="bone")
+    prepared = prepare(read_release(release), preprocessing, tmp_path / "cache")
+    seen, _ = preprocessing(*read_series(read_release(release).of(7)))
+    assert np.array_equal(prepared.pictures[prepared.layout], seen.pictures[seen.layout])
+    given = prepared.series(7)
+    assert np.array_equal(given.pictures[given.layout], seen.pictures[seen.layout])
+    assert np.array_equal(given.brain, seen.brain)
+
+
 def test_a_smaller_picture_has_larger_pixels(release, tmp_path):
     prepared = prepare(read_release(release), Preprocessing(size=32, crop="frame"), tmp_path)
     assert prepared.pixel_mm(2) == pytest.approx(0.66)

@@ -15,6 +15,7 @@ from trainer.config import (
     Optimiser,
     RunConfig,
     Sampling,
+    Smote,
     Stage,
     build,
     load_config,
@@ -28,6 +29,8 @@ from trainer.training.fit import fit
 from trainer.training.run import Run, averaged, baseline
 from trainer.training.sampling import draw, positive_weights
 from trainer.training.schedule import halvings, next_epoch, rate
+from trainer.training.smote import oversample
+from trainer.training.synthetic.scenes import scenes
 from worker.munet.network import NetworkConfig
 from worker.munet.preprocessing import Preprocessing
 
@@ -283,6 +286,57 @@ def test_slices_are_not_mixed_where_clahe_has_moved_the_white_of_bone():
     assert replace(TINY, augment=mixing, preprocessing=Preprocessing(clip_limit=0.0)).augment.mix
     with pytest.raises(ConfigError, match="clip_limit = 0"):
         replace(TINY, augment=mixing, preprocessing=Preprocessing(clip_limit=2.0))
+
+
+def with_bones_window(prepared):
+    """The same slices, each with a fourth picture of its own."""
+    bone = np.full_like(prepared.pictures, 77)
+    layout = np.column_stack((prepared.layout, len(prepared) + np.arange(len(prepared))))
+    pictures = np.concatenate((prepared.pictures, bone))
+    return replace(prepared, pictures=pictures, layout=layout)
+
+
+BONE = replace(
+    TINY,
+    network=NetworkConfig(width=4, in_channels=4),
+    preprocessing=Preprocessing(channels="bone", clip_limit=0.0),
+)
+
+
+def test_a_run_learns_from_bones_window_and_watches_with_it(prepared, tmp_path):
+    run = fit(BONE, with_bones_window(prepared), SPLIT, tmp_path, quiet())
+    assert all(np.isfinite(epoch["loss"]) for epoch in run.history)
+    assert 0 <= run.history[-1]["study_auc"] <= 1
+
+
+def test_pasted_and_drawn_blood_leave_bones_window_alone(tmp_path):
+    skulls = with_bones_window(prepared_skulls(3))
+    rows, rng = np.arange(len(skulls)), np.random.default_rng(0)
+    config = replace(BONE, augment=replace(BONE.augment, synthetic=0.8))
+    drawn = scenes(skulls, rows, config, 0)
+    batch = load_batch(skulls, rows, 64, Bleeds(skulls, rows, 1.0, rng, drawn))
+    assert not batch.genuine.all()
+    assert batch.pictures.shape[1] == 4
+    assert (batch.pictures[:, 3] * 255).round().unique().tolist() == [77]
+
+
+def test_smote_makes_bones_window_too(prepared):
+    grown, _ = oversample(with_bones_window(prepared), np.arange(20), Smote(EDH=4), 0)
+    made = grown.pictures[grown.layout[20:]]
+    assert made.shape[:2] == (2, 4)
+    assert set(made[:, 3].ravel()) == {77}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"network": NetworkConfig(width=4)}, "in_channels = 4"),
+        ({"augment": Augment(mix=0.3)}, "mix leaves bone's window alone"),
+    ],
+)
+def test_settings_that_contradict_bones_window_are_refused(changed, words):
+    with pytest.raises(ConfigError, match=words):
+        replace(BONE, **changed)
 
 
 def test_an_unknown_setting_is_refused():

@@ -138,7 +138,7 @@ def test_two_recipes_answer_as_the_mean_of_both(run, other, release, config):
     for fold, *alone in zip(folds, folds_in(run), folds_in(other), strict=True):
         patient = next(answers(fold, release, reading)).seen.maps.logits
         each = [next(answers(one, release, reading)).seen.maps.logits for one in alone]
-        assert isinstance(fold.network, Ensemble)
+        assert isinstance(fold.network(3), Ensemble)
         assert not np.array_equal(*each)
         assert np.abs(patient - np.mean(each, axis=0)).max() < 0.5  # evidence is of the mean map
 

@@ -19,7 +19,7 @@ from trainer.datasets.sources import (
     read_mask,
     read_series,
 )
-from worker.munet.preprocessing import Preprocessing, Series
+from worker.munet.preprocessing import Channels, Preprocessing, Series
 from worker.munet.resize import Box, resize
 
 MAKING = 5  # raised when the same settings come to give another file
@@ -33,9 +33,9 @@ class Prepared:
     patients: npt.NDArray[np.int64]  # (slice,)
     numbers: npt.NDArray[np.int64]  # (slice,)
     types: npt.NDArray[np.bool_]  # (slice, 5)
-    pictures: npt.NDArray[np.uint8]  # (slice, 256, 256)
+    pictures: npt.NDArray[np.uint8]  # (slice, 256, 256); with bone's window twice as many
     masks: npt.NDArray[np.bool_]  # (slice, 256, 256)
-    layout: npt.NDArray[np.int64]  # (slice, 3), which pictures are the channels
+    layout: npt.NDArray[np.int64]  # (slice, 3 or 4), which pictures are the channels
     positions_mm: npt.NDArray[np.float64] | None = None  # (slice,); as in CT-ICH where not given
     pixels_mm: npt.NDArray[np.float64] | None = None  # (slice,) side of a pixel; PIXEL_MM where not
     # Of slices with several types whose pixels are known: (256, 256), 0 none, 1 ... 5 the type.
@@ -63,7 +63,9 @@ class Prepared:
         slice_position_mm = self.numbers[rows] * SLICE_INTERVAL_MM
         if self.positions_mm is not None:
             slice_position_mm = self.positions_mm[rows]
-        return Series(self.pictures[rows], self.layout[rows] - rows[0], slice_position_mm)
+        layout = self.layout[rows]
+        shown = np.unique(layout)  # rising: the brain window's, then bone's
+        return Series(self.pictures[shown], np.searchsorted(shown, layout), slice_position_mm)
 
 
 def prepare(release: Release, preprocessing: Preprocessing, folder: Path) -> Prepared:
@@ -95,7 +97,8 @@ def prepare(release: Release, preprocessing: Preprocessing, folder: Path) -> Pre
 
 def fingerprint(slices: Iterable[Slice], preprocessing: Preprocessing) -> str:
     """Name the content of a cache: how it is made, its settings, each file's number and size."""
-    settings = asdict(replace(preprocessing, channels="gray", neighbour_mm=1.0))
+    alike: Channels = "bone" if preprocessing.channels == "bone" else "gray"
+    settings = asdict(replace(preprocessing, channels=alike, neighbour_mm=1.0))
     files = [
         (
             ct_slice.patient,
@@ -111,6 +114,7 @@ def fingerprint(slices: Iterable[Slice], preprocessing: Preprocessing) -> str:
 
 def _write(path: Path, release: Release, preprocessing: Preprocessing) -> None:
     pictures: list[npt.NDArray[np.uint8]] = []
+    bone: list[npt.NDArray[np.uint8]] = []
     masks: list[npt.NDArray[np.bool_]] = []
     pixels_mm: list[float] = []
     kinds: dict[int, npt.NDArray[np.uint8]] = {}
@@ -118,7 +122,9 @@ def _write(path: Path, release: Release, preprocessing: Preprocessing) -> None:
         slices = release.of(patient)
         hu, _ = read_series(slices)
         box = preprocessing.box(hu)
-        pictures.append(preprocessing.pictures(hu, box))
+        made = preprocessing.pictures(hu, box)
+        pictures.append(made[: len(hu)])
+        bone.append(made[len(hu) :])
         share = box.side / preprocessing.size
         pixels_mm += [share * float(np.sqrt(np.prod(s.spacing_mm))) for s in slices]
         kinds |= _mixed(slices, box, preprocessing.size, len(masks))
@@ -130,7 +136,7 @@ def _write(path: Path, release: Release, preprocessing: Preprocessing) -> None:
             patients=[s.patient for s in release.slices],
             numbers=[s.number for s in release.slices],
             types=[s.types for s in release.slices],
-            pictures=np.concatenate(pictures),
+            pictures=np.concatenate((*pictures, *bone)),
             masks=np.stack(masks),
             pixels_mm=pixels_mm,
             mixed=np.array(list(kinds), np.int64),
@@ -172,10 +178,11 @@ def _layout(
     release: Release,
     preprocessing: Preprocessing,
 ) -> npt.NDArray[np.int64]:
-    """Channels of every slice as indices into all pictures, (slice, 3)."""
-    found = np.empty((len(patients), 3), np.int64)
+    """Channels of every slice as indices into all pictures, (slice, 3 or 4)."""
+    found = np.empty((len(patients), preprocessing.planes), np.int64)
     for patient in release.patients:
         rows = np.flatnonzero(patients == patient)
         positions = np.array([ct_slice.slice_position_mm for ct_slice in release.of(patient)])
-        found[rows] = rows[preprocessing.layout(positions)]
+        pictures = np.concatenate((rows, len(patients) + rows))
+        found[rows] = pictures[preprocessing.layout(positions)]
     return found

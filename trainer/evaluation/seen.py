@@ -34,7 +34,7 @@ class Seen:
     maps: Maps
     types: npt.NDArray[np.bool_]  # (slice, 5)
     masks: npt.NDArray[np.bool_]  # (slice, 256, 256)
-    pictures: npt.NDArray[np.uint8]  # (slice, 256, 256), what the network saw
+    pictures: npt.NDArray[np.uint8]  # (slice, 256, 256), what the network saw in the brain window
 
     @property
     def truth(self) -> npt.NDArray[np.bool_]:
@@ -58,7 +58,8 @@ def beside(slices: Sequence[Slice], head: Head, preprocessing: Preprocessing, ma
     box = preprocessing.box(laid.hu)
     masks = [small_mask(read_mask(ct_slice), box, preprocessing.size) for ct_slice in slices]
     types = np.array([ct_slice.types for ct_slice in slices])
-    return Seen(maps, types, np.stack(masks), preprocessing.pictures(laid.hu, box))
+    pictures = preprocessing.pictures(laid.hu, box)[: len(laid.hu)]
+    return Seen(maps, types, np.stack(masks), pictures)
 
 
 def see(

@@ -70,7 +70,8 @@ def variants(config: RunConfig) -> list[Variant]:
         (channels, replace(seen, channels=channels)),
         ("clahe" if clip_limit else "no-clahe", replace(seen, clip_limit=clip_limit)),
     ):
-        changed = replace(proposed, preprocessing=other)
+        network = replace(proposed.network, in_channels=other.planes)
+        changed = replace(proposed, preprocessing=other, network=network)
         found.append(Variant(key, f"MUNet + FPN + SMOTE ({_words(other)})", changed))
     return [replace(v, config=replace(v.config, name=f"{config.name}-{v.key}")) for v in found]
 

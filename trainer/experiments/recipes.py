@@ -9,6 +9,7 @@ from trainer.datasets.splits import LeakError
 from trainer.experiments.export import finished
 from trainer.experiments.unseen import Fold
 from trainer.training.run import described
+from worker.munet.network import NetworkConfig
 
 
 def folds_in(folder: Path) -> list[Fold]:
@@ -57,12 +58,16 @@ def together(folds: Sequence[Fold], folders: Sequence[Path]) -> list[Fold]:
     ]
 
 
+def shape(config: RunConfig) -> tuple[str, NetworkConfig]:
+    """Return what networks must share to answer as one: all but what they are fed."""
+    return config.architecture, replace(config.network, in_channels=1)
+
+
 def _same(fold: Fold, folder: Path) -> Path:
     place = folder / fold.place.name
     other = finished(place)
     if other.split != fold.split:
         raise LeakError(f"{place}: learned from other patients than {fold.place}")
-    shapes = [(run.architecture, run.network) for run in (other.config, fold.config)]
-    if shapes[0] != shapes[1]:
+    if shape(other.config) != shape(fold.config):
         raise ConfigError(f"{place}: its network has another shape than that of {fold.place}")
     return place

@@ -31,7 +31,7 @@ from trainer.reports.document import as_json
 from worker.munet import checkpoint
 from worker.munet.bleed_types import BleedTypes
 from worker.munet.card import Card
-from worker.munet.ensemble import halved, joined
+from worker.munet.ensemble import halved, joined, widened
 
 UNSEEN = (
     "each patient was judged by the network that never saw them, of several recipes by the mean of"
@@ -62,7 +62,7 @@ def ship(
     folds = together(folds_in(folders[0]), folders[1:])
     if members > len(folds):
         raise ConfigError(f"{folders[0]}: has {len(folds)} folds, too few to average {members}")
-    runs = members_of(folds, members)
+    runs, planes = members_of(folds, members), reading.preprocessing.planes
     unseen = {fold.number: list(answers(fold, release, reading)) for fold in folds}
     choice = chosen([patient for part in unseen.values() for patient in part])
     network = Network("munet", judged(unseen, release, reading))
@@ -71,7 +71,7 @@ def ship(
     card = Card(
         name=f"munet-{config.name}",
         sha256="",
-        network=config.network,
+        network=replace(config.network, in_channels=planes),
         preprocessing=reading.preprocessing,
         scoring=choice.scoring,
         operating_points=choice.points,
@@ -82,7 +82,7 @@ def ship(
     )
     card = telling(card, choice.types)
     card = with_ranges(card, summed_up(dict(measure(release, everybody))))
-    weights = halved(joined([run.network.state_dict() for run in runs]))
+    weights = halved(joined([widened(run.network.state_dict(), planes) for run in runs]))
     card = checkpoint.write(target, weights, card)
     return checkpoint.write(target, weights, replace(card, metrics=metrics(network, config)))
 

@@ -7,7 +7,7 @@ goes on, and the next one asks nothing again.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from trainer.evaluation.seen import Copy, Seen, ask, beside
 from trainer.training.run import averaged, described
 from worker.munet.bleed_types import BleedTypes
 from worker.munet.card import OperatingPoint, Scoring
-from worker.munet.ensemble import joined, make
+from worker.munet.ensemble import joined, make, widened
 from worker.munet.inference import Maps
 from worker.munet.preprocessing import Preprocessing
 
@@ -48,15 +48,15 @@ class Fold:
         """Whether it has trained all its epochs."""
         return averaged(self.config, self.place).epoch == self.config.epochs
 
-    @property
-    def network(self) -> nn.Module:
-        """What answers for its patients, in eval mode."""
+    def network(self, planes: int) -> nn.Module:
+        """Return what answers for its patients, given so many channels, in eval mode."""
         own = averaged(self.config, self.place).network
-        if not self.others:
+        if not self.others and self.config.network.in_channels == planes:
             return own
         runs = [averaged(described(place)[0], place).network for place in self.others]
-        every = make(self.config.network, 1 + len(runs)).eval()
-        every.load_state_dict(joined([run.state_dict() for run in (own, *runs)]))
+        weights = [widened(run.state_dict(), planes) for run in (own, *runs)]
+        every = make(replace(self.config.network, in_channels=planes), len(weights)).eval()
+        every.load_state_dict(joined(weights))
         return every
 
 
@@ -108,7 +108,7 @@ def chosen(unseen: Sequence[Unseen]) -> Choice:
 
 def answers(fold: Fold, release: Release, reading: Reading) -> Iterator[Unseen]:
     """Ask a fold's network about each patient that it never saw."""
-    network = fold.network
+    network = fold.network(reading.preprocessing.planes)
     folder = fold.place / f"answers-{reading.digest(network)}"
     folder.mkdir(exist_ok=True)
     for patient in fold.split.validation:

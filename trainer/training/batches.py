@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 
 from trainer.datasets.cache import Prepared
 from trainer.training.losses import Target
-from trainer.training.paste import donors, paste, scene
+from trainer.training.paste import BRAIN, donors, paste, scene
 from trainer.training.sampling import positive_weights
 from trainer.training.synthetic.scenes import Made
 from worker.munet.inference import to_input
@@ -26,7 +26,7 @@ NOTHING: Mapping[int, Made] = MappingProxyType({})
 class Batch:
     """Slices as the network sees them, and which of them are untouched slices of the release."""
 
-    pictures: Tensor  # (slice, 3, size, size)
+    pictures: Tensor  # (slice, channel, size, size)
     target: Target
     genuine: npt.NDArray[np.bool_]  # (slice,)
 
@@ -41,7 +41,7 @@ def gather(
     Returns
     -------
     array
-        (slice, 3, rows, columns), a copy.
+        (slice, channel, rows, columns), a copy.
     """
     layout = prepared.layout[rows]
     grey = prepared.pictures[layout]
@@ -102,7 +102,7 @@ class Bleeds:
     ) -> bool:
         """Perhaps change one slice of a batch in place; tell whether it was."""
         if made := self.drawn.get(row):
-            picture[:], mask[:], types[:] = made.pictures, made.kinds > 0, made.types
+            picture[:BRAIN], mask[:], types[:] = made.pictures, made.kinds > 0, made.types
             return True
         if not len(self.donors) or types.any() or self.rng.random() >= self.share:
             return False
@@ -110,7 +110,7 @@ class Bleeds:
         pasted = paste(scene(self.prepared, donor), scene(self.prepared, row), self.rng)
         if pasted is None:
             return False
-        picture[:], mask[:], types[:] = pasted.pictures, pasted.masks[1] > 0, pasted.types
+        picture[:BRAIN], mask[:], types[:] = pasted.pictures, pasted.masks[1] > 0, pasted.types
         return True
 
     def kinds(self, row: int) -> npt.NDArray[np.uint8] | None:

@@ -14,6 +14,7 @@ from trainer.datasets.cache import Prepared
 
 Picture = npt.NDArray[np.uint8]
 
+BRAIN = 3  # channels of the brain window; in bone's, blood is hardly brighter than brain
 BONE = 250  # of 255 in the brain window
 LEAST_PX = 12  # a smaller rest of a bleed teaches nothing
 LEAST_INSIDE = 0.06  # of the picture: below it the skull is open or the slice too low
@@ -30,7 +31,7 @@ class Scene:
 
 def scene(prepared: Prepared, row: int) -> Scene:
     """Gather one slice."""
-    layout = prepared.layout[row]
+    layout = prepared.layout[row, :BRAIN]
     masks = prepared.masks[layout].astype(np.uint8) * 255
     return Scene(prepared.pictures[layout], masks, prepared.types[row])
 

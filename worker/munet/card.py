@@ -120,6 +120,11 @@ class Card:
             raise ValueError(f"format is {self.format!r}, this version reads {READABLE}")
         if self.classes != CLASSES:
             raise ValueError(f"classes are {self.classes}, this version knows {CLASSES}")
+        if self.network.in_channels != self.preprocessing.planes:
+            raise ValueError(
+                f"a slice has {self.preprocessing.planes} channels as it is fed,"
+                f" the network takes {self.network.in_channels}"
+            )
         if self.members < 1 or not set(self.claims) <= set(CLASSES):
             raise ValueError(f"members and claims are of networks and of {CLASSES}: {self.claims}")
         if self.chosen not in self.operating_points:

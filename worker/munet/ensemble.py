@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from worker.munet.network import MUNet, NetworkConfig, Output
 
 Weights = Mapping[str, Tensor]
+FIRST = "encoder.blocks.0.0.0.weight"  # the convolution over a slice's channels
 
 
 class Ensemble(nn.Module):
@@ -36,6 +37,22 @@ def joined(members: Iterable[Weights]) -> dict[str, Tensor]:
     if len(parts) == 1:
         return dict(parts[0])
     return {f"members.{i}.{name}": v for i, part in enumerate(parts) for name, v in part.items()}
+
+
+def widened(weights: Weights, in_channels: int) -> Weights:
+    """Let a network take more channels than it learned from; it does not look at the others.
+
+    Raises
+    ------
+    ValueError
+        It learned from more.
+    """
+    first = weights[FIRST]
+    outputs, inputs, *kernel = first.shape
+    if inputs > in_channels:
+        raise ValueError(f"it looks at {inputs} channels, {in_channels} are given")
+    unseen = first.new_zeros((outputs, in_channels - inputs, *kernel))
+    return {**weights, FIRST: torch.cat((first, unseen), dim=1)}
 
 
 def halved(weights: Weights) -> dict[str, Tensor]:

@@ -261,7 +261,7 @@ class Predictor:
         if hu.ndim != 3 or len(hu) == 0:
             raise ValueError(f"HU must be (slice, row, column) with a slice or more: {hu.shape}")
         series, back = self.card.preprocessing(hu, slice_position_mm)
-        return self.read(self.run(series), back, series.pictures)
+        return self.read(self.run(series), back, series.brain)
 
     def run(self, series: Series) -> Maps:
         """Run the network on a prepared series."""
@@ -273,7 +273,7 @@ class Predictor:
         Parameters
         ----------
         pictures
-            (slab, 256, 256), what the network saw.
+            (slab, 256, 256), what the network saw in the brain window.
         """
         tell = teller(self.card.bleed_types, pictures)
         return read(maps, self.card.scoring, self.card.operating_point, back, tell)

@@ -8,7 +8,7 @@ as it was when its thresholds were chosen.
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -20,16 +20,23 @@ from worker.munet.head import head_box
 from worker.munet.resize import Box, resize
 from worker.munet.slab import Slabs, slabs
 
-Channels = Literal["gray", "neighbours"]
+Channels = Literal["gray", "neighbours", "bone"]
 Crop = Literal["frame", "head"]
+# The brain window shows bone, calcium and fresh blood all white; this one tells them apart.
+BONE_LEVEL_HU, BONE_WIDTH_HU = 300.0, 1400.0
 
 
 class Series(NamedTuple):
     """What the network is given of one series, sorted along the normal."""
 
-    pictures: npt.NDArray[np.uint8]  # (slab, 256, 256)
-    layout: npt.NDArray[np.intp]  # (slab, 3), which pictures are the channels of each slab
+    pictures: npt.NDArray[np.uint8]  # (slab, 256, 256); with bone's window twice as many
+    layout: npt.NDArray[np.intp]  # (slab, 3 or 4), which pictures are the channels of each slab
     slice_position_mm: npt.NDArray[np.floating]  # (slab,)
+
+    @property
+    def brain(self) -> npt.NDArray[np.uint8]:
+        """The pictures of the brain window, (slab, 256, 256)."""
+        return self.pictures[: len(self.layout)]
 
 
 class Projection(NamedTuple):
@@ -88,8 +95,8 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         """Refuse settings that no network could have been trained with."""
-        if self.channels not in ("gray", "neighbours"):
-            raise ValueError(f"channels are gray or neighbours, not {self.channels!r}")
+        if self.channels not in get_args(Channels):
+            raise ValueError(f"channels are {get_args(Channels)}, not {self.channels!r}")
         if self.crop not in ("frame", "head"):
             raise ValueError(f"pictures are cut to the frame or the head, not {self.crop!r}")
         if self.size < 32 or self.size % 32:
@@ -98,6 +105,11 @@ class Preprocessing:
             raise ValueError(f"window, slab, neighbours and tiles must be above 0: {self}")
         if self.noise_hu < 0:
             raise ValueError(f"no pictures are less grainy than 0 HU: noise_hu is {self.noise_hu}")
+
+    @property
+    def planes(self) -> int:
+        """How many channels a slice has."""
+        return 4 if self.channels == "bone" else 3
 
     def box(self, hu: npt.NDArray[np.floating]) -> Box:
         """Return the part of every frame that the network sees."""
@@ -112,7 +124,7 @@ class Preprocessing:
         return slabs(hu, slice_position_mm, self.slab_mm)
 
     def pictures(self, hu: npt.NDArray[np.floating], box: Box) -> npt.NDArray[np.uint8]:
-        """One enhanced picture for each slab, (slab, size, size).
+        """One enhanced picture for each slab, (slab, size, size); then, if asked for, bone's.
 
         Parameters
         ----------
@@ -121,28 +133,36 @@ class Preprocessing:
         box
             The part of every frame to show; `box()` finds it.
         """
-        level_hu = self.level_hu
-        if self.brain_hu:
-            level_hu += brain_offset_hu(hu, box, self.brain_hu)
+        off_hu = brain_offset_hu(hu, box, self.brain_hu) if self.brain_hu else 0.0
 
         def show(frame: npt.NDArray[np.floating], sigma_px: float) -> npt.NDArray[np.uint8]:
-            grey = window(smoothed(frame, sigma_px), level_hu, self.width_hu)
+            grey = window(smoothed(frame, sigma_px), self.level_hu + off_hu, self.width_hu)
+            return resize(grey, box, self.size)
+
+        def bone(frame: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+            grey = window(smoothed(frame, sigma_px), BONE_LEVEL_HU + off_hu, BONE_WIDTH_HU)
             return resize(grey, box, self.size)
 
         most_grey = self.noise_hu * 255 / self.width_hu
         sigma_px = calming_px(hu, show, most_grey) if most_grey else 0.0
-        made = np.empty((len(hu), self.size, self.size), np.uint8)
-        for index, frame in enumerate(hu):
-            made[index] = equalise(show(frame, sigma_px), self.clip_limit, self.tiles)
-        return made
+        made = [equalise(show(frame, sigma_px), self.clip_limit, self.tiles) for frame in hu]
+        if self.channels == "bone":
+            made += [bone(frame) for frame in hu]
+        return np.stack(made)
 
     def layout(self, slice_position_mm: npt.NDArray[np.floating]) -> npt.NDArray[np.intp]:
-        """Which pictures make the three channels of each slice, (slice, 3)."""
-        if self.channels == "neighbours":
+        """Which pictures make the channels of each slice, (slice, 3 or 4).
+
+        The fourth is bone's window, whose pictures follow those of the brain window.
+        """
+        every = np.arange(len(slice_position_mm))
+        if self.channels != "gray":
             steps = np.diff(slice_position_mm)
             step = float(np.median(steps)) if len(steps) else 0.0
-            return neighbours(slice_position_mm, max(self.neighbour_mm, step))
-        return np.repeat(np.arange(len(slice_position_mm))[:, None], 3, axis=1)
+            near = neighbours(slice_position_mm, max(self.neighbour_mm, step))
+            bone = self.channels == "bone"
+            return np.column_stack((near, len(every) + every)) if bone else near
+        return np.repeat(every[:, None], 3, axis=1)
 
     def __call__(
         self, hu: npt.NDArray[np.floating], slice_position_mm: npt.NDArray[np.floating]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from trainer.config import ConfigError, RunConfig
 from trainer.datasets.cache import Prepared
+from trainer.training.paste import BRAIN
 from trainer.training.synthetic.anatomy import Anatomy, Floats, anatomy
 from trainer.training.synthetic.draw import Drawn, draw
 from trainer.training.synthetic.shapes import LEAST_PX
@@ -74,7 +75,7 @@ def head_of(prepared: Prepared, patient: int, preprocessing: Preprocessing) -> A
     rows, series = prepared.where([patient]), prepared.series(patient)
     scale = np.float32(preprocessing.width_hu / 255)
     lowest = np.float32(preprocessing.level_hu - preprocessing.width_hu / 2)
-    hu = series.pictures.astype(np.float32) * scale + lowest
+    hu = series.brain.astype(np.float32) * scale + lowest
     tissue_hu = (float(lowest) + MARGIN_HU, float(lowest) + preprocessing.width_hu - MARGIN_HU)
     positions = np.asarray(series.slice_position_mm, np.float64)
     return anatomy(hu, prepared.masks[rows], positions, prepared.pixel_mm(int(rows[0])), tissue_hu)
@@ -120,5 +121,5 @@ def _scene(
 def _channels(
     prepared: Prepared, row: int, first: int, hu: Floats, preprocessing: Preprocessing
 ) -> Iterator[Pixels]:
-    for picture in prepared.layout[row]:
+    for picture in prepared.layout[row, :BRAIN]:
         yield window(hu[picture - first], preprocessing.level_hu, preprocessing.width_hu)
