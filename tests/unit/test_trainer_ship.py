@@ -156,6 +156,23 @@ def test_members_come_from_each_recipe_in_turn_and_the_card_names_both(home, run
     assert card.name == "munet-tiny-second"
 
 
+def test_a_recipe_with_bones_window_answers_beside_one_without(home, run, config, release):
+    looking = replace(config.preprocessing, channels="bone")
+    wide = replace(config.network, in_channels=4)
+    third = replace(config, name="third", network=wide, preprocessing=looking)
+    seen = prepare(release, looking, home / "cache")
+    crossval([third], seen, release, Which(home / "third", 2), quiet())
+    target = home / "mixed.safetensors"
+    card = ship([run, home / "third"], release, Reading(looking), 2, target)
+    assert (card.network.in_channels, card.preprocessing.channels) == (4, "bone")
+    network, _ = checkpoint.read(target)
+    first = next(network.members[0].parameters())
+    assert torch.equal(first[:, :3], averaged_values(run / "fold-0"))
+    assert not first[:, 3:].any()
+    hu = np.full((3, 64, 64), 40.0, np.float32)
+    assert 0 <= Predictor(target).predict(hu, np.arange(3) * 5.0).probabilities["any"] <= 1
+
+
 def averaged_values(place):
     config, _ = described(place)
     return next(averaged(config, place).network.parameters()).half().float()
