@@ -1,7 +1,6 @@
 """One type for each bleed: what is measured of it, how it is told, and when it is not said."""
 
 import json
-from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -121,7 +120,15 @@ def test_a_picture_without_bone_has_no_depth():
     dark = head()._replace(pictures=np.zeros((SLABS, SIDE, SIDE), np.uint8))
     shape = measure(ball(64, 64), dark).shape[0]
     assert np.isfinite(shape).all()
-    assert shape[MEASURES["log depth"]] == 0
+    assert shape[MEASURES["log depth"]] == shape[MEASURES["contact"]] == 0
+
+
+def test_a_stack_from_the_vertex_down_measures_the_same_as_one_from_below():
+    kept = ball(64, 90, 6, slice(1, 3)) | ball(64, 80, 6, slice(2, 4))
+    shown = head()
+    upside_down = Head(shown.pictures[::-1], shown.slice_position_mm, shown.types[::-1])
+    same = measure(kept[::-1], upside_down).shape
+    assert measure(kept, shown).shape == pytest.approx(same)
 
 
 def test_a_bleed_that_fills_the_whole_picture_is_measured():
@@ -136,6 +143,9 @@ def test_a_bleed_that_fills_the_whole_picture_is_measured():
         ("spread", (1.0,)),
         ("weights", ((0.0,) * len(SHAPE),) * 4),
         ("least", 1.5),
+        ("intercept", (0.0,) * 4),
+        ("intercept", (float("nan"),) * 5),
+        ("votes", float("inf")),
     ],
 )
 def test_numbers_that_fit_no_bleed_are_refused(field, value):
@@ -153,7 +163,7 @@ def card(claims, types):
         {"balanced": OperatingPoint()},
         "balanced",
         claims=claims,
-        training={} if types is None else {"bleed_types": asdict(types)},
+        bleed_types=types,
     )
 
 
@@ -163,17 +173,22 @@ def test_a_card_holds_how_types_are_told_and_gives_it_back():
     assert card({}, None).bleed_types is None
 
 
-def test_a_card_that_claims_every_type_may_not_leave_one_uncertain():
-    every = dict.fromkeys(CLASSES, "REPORTED")
+@pytest.mark.parametrize("claims", [dict.fromkeys(CLASSES, "HINTED"), {"EDH": "REPORTED"}])
+def test_where_uncertain_blood_would_make_a_reported_type_absent_a_card_may_not_doubt(claims):
     with pytest.raises(ValueError, match="may say uncertain"):
-        card(every, votes_alone(0.5))
-    assert card(every, votes_alone(0.0)).bleed_types.least == 0
+        card(claims, votes_alone(0.5))
+    assert card(claims, votes_alone(0.0)).bleed_types.least == 0
 
 
 def test_a_card_with_a_wrong_number_names_it():
-    values = asdict(votes_alone()) | {"least": "often"}
-    with pytest.raises(ValueError, match=r"training\.bleed_types: least"):
-        replace(card({}, None), training={"bleed_types": values})
+    values = card({}, votes_alone()).to_json()
+    values["bleed_types"]["least"] = "often"
+    with pytest.raises(ValueError, match=r"bleed_types\.least"):
+        Card.from_json(json.dumps(values))
+
+
+def test_a_card_without_it_has_no_such_key_so_that_an_older_worker_reads_it():
+    assert "bleed_types" not in card({}, None).to_json()
 
 
 def maps():

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from worker.munet import checkpoint, inference
+from worker.munet.bleed_types import BleedTypes
 from worker.munet.card import LABELS, Card, OperatingPoint, Platt, Scoring
 from worker.munet.device import on, resolve
 from worker.munet.errors import CheckpointError, DeviceError
@@ -89,6 +90,27 @@ def test_the_masks_evidence_counts_in_proportion_to_its_weights(predictor, serie
     assert (share[:, -1] == 0).all()
     assert (share[:, :-1] < 0).all()
     assert np.allclose(logits(0.5, 0.3), plain + 0.5 * found + 0.3 * share, atol=1e-4)
+
+
+def test_a_thin_series_with_types_of_whole_bleeds_and_bones_window_is_read(tmp_path):
+    torch.manual_seed(0)
+    network = NetworkConfig(width=4, in_channels=4)
+    kinds = BleedTypes(1.0, (0.0,) * 5, ((0.0,) * 9,) * 5, (0.0,) * 9, (1.0,) * 9, 0.5)
+    card = Card(
+        "tiny",
+        "",
+        network,
+        Preprocessing(size=64, channels="bone"),
+        Scoring(),
+        {"balanced": OperatingPoint(mask=0.0, seed=0.0)},  # all of it is blood
+        "balanced",
+        bleed_types=kinds,
+    )
+    checkpoint.write(tmp_path / "tiny.safetensors", MUNet(network).state_dict(), card)
+    hu = np.random.default_rng(0).normal(40, 40, (20, 50, 80)).astype(np.float32)
+    found = Predictor(tmp_path / "tiny.safetensors", "cpu").predict(hu, np.arange(20) * 1.0)
+    assert found.labels.shape == hu.shape
+    assert set(np.unique(found.labels[:, 20:30, 30:50])) <= {1, 2, 3, 4, 5, 6}
 
 
 def test_batches_do_not_change_a_prediction(predictor, series, monkeypatch):

@@ -28,6 +28,12 @@ def test_each_row_is_one_step_from_the_proposed_method():
     assert list(rows) == ["smote", "fpn", "fpn-smote", "gray", "clahe"]
 
 
+def test_a_preset_with_bones_window_has_rows_that_can_be_told_apart():
+    rows = variants(load_config("bone"))
+    assert len({row.label for row in rows}) == len(rows)
+    assert {row.config.network.in_channels for row in rows} == {3, 4}
+
+
 def test_smote_has_table_4s_counts_where_the_preset_has_none():
     assert variants(RunConfig("x"))[0].config.smote == load_config("paper").smote
     own = Smote(EDH=9)

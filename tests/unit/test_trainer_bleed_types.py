@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainer.evaluation.bleed_types import fit, learned, told
+from trainer.evaluation.bleed_types import fit, learned, outlines
 from trainer.evaluation.metrics import MISSED, UNCERTAIN
 from trainer.evaluation.seen import Seen
 from worker.munet.bleed_types import BleedTypes
@@ -41,7 +41,7 @@ def healthy():
 
 
 def measured(*patients):
-    return [told(seen, Scoring(), OperatingPoint()) for seen in patients]
+    return [outlines(seen, Scoring(), OperatingPoint()) for seen in patients]
 
 
 MANY = [patient(kind) for kind in (EDH, IPH) * 4]
@@ -75,6 +75,15 @@ def test_one_type_or_no_patient_teaches_nothing():
     assert learned([patient(EDH), patient(EDH)], Scoring(), OperatingPoint()) is None
     assert learned([healthy()], Scoring(), OperatingPoint()) is None
     assert learned([], Scoring(), OperatingPoint()) is None
+
+
+def test_too_few_patients_who_show_a_type_alone_teach_nothing():
+    mixed = patient(EDH)
+    mixed.types[1:3, IPH] = True
+    several = patient(EDH)
+    several.types[1, EDH], several.types[1, IPH] = False, True
+    for few in ([several], [several, mixed], [patient(EDH), patient(IPH), mixed, mixed, mixed]):
+        assert learned(few, Scoring(), OperatingPoint()) is None
 
 
 def test_slices_of_several_types_teach_and_are_judged_on_nothing():

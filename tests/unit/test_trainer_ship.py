@@ -24,7 +24,7 @@ from trainer.training.run import averaged, described
 from worker.munet import checkpoint
 from worker.munet.ensemble import Ensemble
 from worker.munet.inference import Predictor
-from worker.munet.network import MUNet
+from worker.munet.network import MUNet, NetworkConfig
 
 pytestmark = pytest.mark.slow  # trains
 
@@ -152,7 +152,8 @@ def test_members_come_from_each_recipe_in_turn_and_the_card_names_both(home, run
     first, second = averaged_values(run / "fold-0"), averaged_values(other / "fold-1")
     assert torch.equal(next(network.members[0].parameters()), first)
     assert torch.equal(next(network.members[1].parameters()), second)
-    assert set(card.training["recipes"]) == {"tiny", "second"}
+    recipes = [recipe["name"] for recipe in card.training["recipes"]]
+    assert recipes == ["tiny-fold-0", "second-fold-1"]
     assert card.name == "munet-tiny-second"
 
 
@@ -163,6 +164,8 @@ def test_a_recipe_with_bones_window_answers_beside_one_without(home, run, config
     seen = prepare(release, looking, home / "cache")
     crossval([third], seen, release, Which(home / "third", 2), quiet())
     target = home / "mixed.safetensors"
+    with pytest.raises(ConfigError, match="looks at 4 channels, 3 are given"):
+        ship([run, home / "third"], release, Reading(config.preprocessing), 2, target)
     card = ship([run, home / "third"], release, Reading(looking), 2, target)
     assert (card.network.in_channels, card.preprocessing.channels) == (4, "bone")
     network, _ = checkpoint.read(target)
@@ -194,15 +197,42 @@ def test_a_recipe_that_learned_from_other_patients_is_refused(run, other, tmp_pa
         together(folds_in(run), [tmp_path])
 
 
-def test_a_recipe_of_another_shape_is_refused(run, other, tmp_path):
-    for name in ("fold-0", "fold-1"):
-        shutil.copytree(other / name, tmp_path / name)
-        record = json.loads((tmp_path / name / "run.json").read_text())
-        record["config"]["network"]["width"] *= 2
-        (tmp_path / name / "run.json").write_text(json.dumps(record))
-        (tmp_path / name / "state.pt").unlink()
-    with pytest.raises(ConfigError, match=r"has trained 0 of"):
-        together(folds_in(run), [tmp_path])
+def test_a_recipe_of_another_shape_is_refused(run, other):
+    wide = [
+        replace(fold, config=replace(fold.config, network=NetworkConfig(width=64)))
+        for fold in folds_in(run)
+    ]
+    with pytest.raises(ConfigError, match="another shape"):
+        together(wide, [other])
+
+
+def test_recipes_that_differ_in_dropout_alone_answer_together(run, other):
+    folds = folds_in(run)
+    network = replace(folds[0].config.network, dropout=0.9)
+    dropping = [replace(fold, config=replace(fold.config, network=network)) for fold in folds]
+    assert all(fold.others for fold in together(dropping, [other]))
+
+
+def test_a_recipe_that_is_not_there_is_told_before_anything_is_trained(home, tmp_path):
+    command = ["crossval", "--data", home / "data", "--cache", home / "cache"]
+    command += ["--run", tmp_path / "new", "--preset", home / "tiny.toml", "--count", "2"]
+    done = CliRunner().invoke(app, [str(word) for word in (*command, "--with", tmp_path / "none")])
+    assert done.exit_code == 2
+    assert "holds no cross-validation" in done.output
+    assert not (tmp_path / "new").exists()
+    done = CliRunner().invoke(
+        app, [str(word) for word in (*command, "--with", home / "run", "--baseline")]
+    )
+    assert done.exit_code == 2
+    assert "--with makes a mean of several" in done.output
+
+
+def test_no_recipe_may_have_more_members_than_another(home, run, other):
+    command = ["ship", "--data", home / "data", "--run", run, "--run", other]
+    command += ["--out", home / "one.safetensors", "--members", "1"]
+    done = CliRunner().invoke(app, [str(word) for word in command])
+    assert done.exit_code == 2
+    assert "1 members of 2 recipes" in done.output
 
 
 def test_a_fold_that_is_not_at_its_end_is_named(home, release, config, prepared, tmp_path):

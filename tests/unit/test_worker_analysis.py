@@ -10,7 +10,7 @@ from pydicom.uid import UID
 
 from schema.cut_short import CUT_SHORT
 from schema.errors import PermanentError, SourceFileMissingError, StorageFullError, TransientError
-from schema.hemorrhage_subtypes import KEYS
+from schema.hemorrhage_subtypes import KEYS, Claim
 from schema.states import Outcome
 from tests.support.phantoms import (
     BRAIN_HU,
@@ -22,7 +22,7 @@ from tests.support.phantoms import (
 )
 from tests.support.wording import is_plain
 from worker import durable
-from worker.analysis import Predictor, analyse
+from worker.analysis import UNCERTAIN, Analysis, Predictor, analyse
 from worker.durable import write_once
 from worker.priority import load_rules
 from worker.uids import stable_uid
@@ -98,6 +98,32 @@ def test_a_model_whose_answer_makes_no_sense_ends_the_study(tmp_path: Path) -> N
         analyse(Phantom(FEW_MM, skull=True).write(tmp_path), Broken(), RULES, tmp_path / "out")
     assert "model threshold: SDH: probability nan" in refused.value.detail
     assert is_plain(str(refused.value))
+
+
+def test_blood_of_an_uncertain_type_counts_and_is_named_and_excluded_nothing(
+    tmp_path: Path,
+) -> None:
+    class Doubting(ThresholdPredictor):
+        def predict(self, hu: np.ndarray, slice_position_mm: np.ndarray) -> SimpleNamespace:
+            answer = super().predict(hu, slice_position_mm)
+            answer.labels[answer.labels > 0] = UNCERTAIN
+            return answer
+
+    model = Doubting()
+    model.card.claims = {"EDH": Claim.HINTED}
+    paths = Phantom(HEAD_MM, skull=True).write(tmp_path)
+    analysis = analyse(paths, model, RULES, tmp_path / "out")
+    assert analysis.findings[0].volume_ml == pytest.approx(SPHERE_ML, rel=0.02)
+    assert analysis.priority.level == 1
+    assert not any(key in analysis.priority.reason for key in KEYS)
+    written = {kind: path.read_bytes() for kind, path in kinds_of(analysis)}
+    assert b"Hemorrhage, type not told apart" in written["SEG"]
+    assert b"none found" not in written["SEG"]
+    assert b"Absent" not in written["SR"]
+
+
+def kinds_of(analysis: Analysis) -> list[tuple[str, Path]]:
+    return [(written.kind, written.path) for written in analysis.objects]
 
 
 def test_a_missing_file_leaves_no_object(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from trainer.commands.options import (
     numbers,
     told,
 )
-from trainer.config import load_config
+from trainer.config import ConfigError, load_config
 from trainer.datasets.cache import prepare as prepare_release
 from trainer.datasets.sources import read_release
 from trainer.datasets.splits import evaluated_patients, held_split
@@ -109,6 +109,8 @@ def crossval(
         config = load_config(preset)
         release = read_release(data)
         prepared = prepare_release(release, config.preprocessing, cache)
+        if with_baseline and others:
+            raise ConfigError("--baseline stands beside one recipe, --with makes a mean of several")
         configs = [config, baseline(config)] if with_baseline else [config]
         which = folds_of.Which(run, count, numbers(folds), before, tuple(others or ()))
         read = how(reading, config.preprocessing, changed)

@@ -64,7 +64,7 @@ class Prepared:
         if self.positions_mm is not None:
             slice_position_mm = self.positions_mm[rows]
         layout = self.layout[rows]
-        shown = np.unique(layout)  # rising: the brain window's, then bone's
+        shown = np.union1d(rows, layout)  # rising: the brain window's, then bone's
         return Series(self.pictures[shown], np.searchsorted(shown, layout), slice_position_mm)
 
 

@@ -15,19 +15,19 @@ from scipy.optimize import minimize
 from trainer.evaluation.metrics import OutlinedTypes
 from trainer.evaluation.seen import Seen
 from worker.munet.bleed_types import BleedTypes, voted
-from worker.munet.bleeds import SHAPE, Bleeds, Head, measure
-from worker.munet.card import CLASSES, OperatingPoint, Scoring
+from worker.munet.bleeds import KINDS, SHAPE, Bleeds, Head, measure
+from worker.munet.card import OperatingPoint, Scoring
 from worker.munet.inference import outlined
 
 LEAST = 0.5  # below it another type is as likely as not
 PULLS = (0.3, 1.0, 3.0)  # towards votes of pixels alone
 BALANCES = (0.0, 0.25, 0.5)  # power of a type's slices by which it weighs less
+LEAST_PATIENTS = 4  # who show a type alone; fewer teach nothing
 GROUPS = 5  # of patients, each judged by what the others taught
-KINDS = len(CLASSES)
 
 
 @dataclass(frozen=True)
-class Told:
+class Outlines:
     """One patient: bleeds by their true outlines and as they were found."""
 
     types: npt.NDArray[np.bool_]  # (slice, 5)
@@ -46,33 +46,34 @@ class Told:
 
     def calls(self, types: BleedTypes) -> OutlinedTypes:
         """Call slices by the largest area that is found in each."""
-        told = types.told(self.found)
-        px = [self.found.area_px[told == kind].sum(axis=0) for kind in range(1, KINDS + 1)]
+        kinds = types.told(self.found)
+        px = [self.found.area_px[kinds == kind].sum(axis=0) for kind in range(1, KINDS + 1)]
         return OutlinedTypes.of(np.stack((*px, self.found.area_px.sum(axis=0)), 1), self.types)
 
 
 def learned(seen: Sequence[Seen], scoring: Scoring, point: OperatingPoint) -> BleedTypes | None:
-    """Learn from patients whom no network saw; None where they show fewer than two types.
+    """Learn from patients whom no network saw; None where too few show a type alone, or all one.
 
     How strongly it is pulled is chosen by patients judged by what the others taught: accuracy
     and its mean over types, on found outlines, a miss and no answer as errors.
     """
-    patients = [told(study, scoring, point) for study in seen if study.types.any()]
-    shown = sum((patient.shares.sum(axis=0) for patient in patients), np.zeros(KINDS))
-    if (shown > 0).sum() < 2:
+    found = [outlines(study, scoring, point) for study in seen if study.types.any()]
+    patients = [patient for patient in found if patient.shares.any()]
+    shown = np.array([patient.shares.any(axis=0) for patient in patients]).sum(axis=0)
+    if len(patients) < LEAST_PATIENTS or (shown > 0).sum() < 2:
         return None
     pull, balance = max(product(PULLS, BALANCES), key=lambda strength: _judged(patients, *strength))
     return fit(patients, pull, balance)
 
 
-def told(study: Seen, scoring: Scoring, point: OperatingPoint) -> Told:
+def outlines(study: Seen, scoring: Scoring, point: OperatingPoint) -> Outlines:
     """Measure one patient's bleeds."""
     head = Head(study.pictures, study.maps.slice_position_mm, study.maps.types)
     kept = outlined(study.maps, scoring, point)
-    return Told(study.types, measure(study.masks, head), measure(kept, head))
+    return Outlines(study.types, measure(study.masks, head), measure(kept, head))
 
 
-def _judged(patients: Sequence[Told], pull: float, balance: float) -> float:
+def _judged(patients: Sequence[Outlines], pull: float, balance: float) -> float:
     calls = []
     for group in range(min(GROUPS, len(patients))):
         others = [patient for i, patient in enumerate(patients) if i % GROUPS != group]
@@ -86,17 +87,17 @@ def _pair(calls: OutlinedTypes) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.in
     return calls.truth, calls.called
 
 
-def fit(patients: Iterable[Told], pull: float, balance: float) -> BleedTypes:
+def fit(patients: Iterable[Outlines], pull: float, balance: float) -> BleedTypes:
     """Fit by the highest likelihood of true bleeds, pulled towards what their pixels vote for."""
-    known = [patient for patient in patients if len(patient.true.shape)]
+    known = list(patients)
     weights = np.concatenate([patient.shares for patient in known])
     often = weights.sum(axis=0)
     weights = weights * np.where(often > 0, np.maximum(often, 1e-9) ** -balance, 0)
     votes = voted(np.concatenate([patient.true.votes for patient in known]))
     shape = np.concatenate([patient.true.shape for patient in known])
-    told_px = weights.sum(axis=1)
-    centre = np.average(shape, axis=0, weights=told_px)
-    spread = np.sqrt(np.average((shape - centre) ** 2, axis=0, weights=told_px)).clip(1e-3)
+    each = weights.sum(axis=1)
+    centre = np.average(shape, axis=0, weights=each)
+    spread = np.sqrt(np.average((shape - centre) ** 2, axis=0, weights=each)).clip(1e-3)
     numbers = _likeliest(votes, (shape - centre) / spread, weights, pull)
     return BleedTypes(
         float(numbers[0]),

@@ -24,6 +24,11 @@ from trainer.reports.document import Section, Table, shown
 from worker.munet.preprocessing import Channels, Preprocessing
 
 CLAHE = 2.0  # where the preset goes without
+WORDS: Mapping[Channels, str] = {
+    "gray": "gray",
+    "neighbours": "neighbouring slices",
+    "bone": "neighbouring slices and bone's window",
+}
 TEXT = (
     "Each row is a run of its own on the same training patients, evaluated on the same other ones"
     " at thresholds fixed beforehand. 95 % intervals by bootstrap over those patients."
@@ -93,7 +98,7 @@ def named_rows(found: Sequence[Variant], names: str) -> list[Variant]:
 
 
 def _words(preprocessing: Preprocessing) -> str:
-    slices = "gray" if preprocessing.channels == "gray" else "neighbouring slices"
+    slices = WORDS[preprocessing.channels]
     return f"{slices}, {'CLAHE' if preprocessing.clip_limit else 'no CLAHE'}"
 
 

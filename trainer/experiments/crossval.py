@@ -25,7 +25,7 @@ from trainer.evaluation.perturb import Answer, Outcomes
 from trainer.evaluation.seen import Copy
 from trainer.evaluation.studies import Study, study_of
 from trainer.experiments.begin import going_on
-from trainer.experiments.recipes import together
+from trainer.experiments.recipes import folds_in, together
 from trainer.experiments.unseen import FIXED, Choice, Fold, Reading, Unseen, answers, chosen
 from trainer.training.fit import fit
 from trainer.training.run import describe
@@ -118,12 +118,14 @@ def crossval(
     reading
         How the networks are fed when they are evaluated; as they were trained, if not given.
     """
+    for other in which.others:  # before hours of training
+        folds_in(other)
     plans = [plan(config, prepared, which.folder, which.count) for config in configs]
     for planned in plans:
         train(planned, which, prepared, console)
     reading = reading or Reading(configs[0].preprocessing)
     return [
-        Network(config.architecture, evaluated(together(planned, which.others), release, reading))
+        Network(config.architecture, evaluated(planned, which.others, release, reading))
         for config, planned in zip(configs, plans, strict=True)
     ]
 
@@ -176,9 +178,11 @@ def learning(fold: Fold, prepared: Prepared) -> Split:
     return Split(fold.split.train, ())
 
 
-def evaluated(planned: Sequence[Fold], release: Release, reading: Reading) -> dict[int, Judged]:
+def evaluated(
+    planned: Sequence[Fold], others: Sequence[Path], release: Release, reading: Reading
+) -> dict[int, Judged]:
     """Evaluate the patients of all folds that have finished, by the fold's number."""
-    done = [fold for fold in planned if fold.finished]
+    done = together([fold for fold in planned if fold.finished], others)
     unseen = {fold.number: list(answers(fold, release, reading)) for fold in done}
     return judged(unseen, release, reading)
 
@@ -190,7 +194,7 @@ def judged(
     found = {}
     for number, patients in unseen.items():
         others = [patient for other in unseen if other != number for patient in unseen[other]]
-        choice = chosen(others) if others else FIXED
+        choice = chosen(others, reading) if others else FIXED
         found[number] = judge(patients, release, reading, choice)
     return found
 

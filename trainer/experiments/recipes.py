@@ -59,8 +59,8 @@ def together(folds: Sequence[Fold], folders: Sequence[Path]) -> list[Fold]:
 
 
 def shape(config: RunConfig) -> tuple[str, NetworkConfig]:
-    """Return what networks must share to answer as one: all but what they are fed."""
-    return config.architecture, replace(config.network, in_channels=1)
+    """Return what networks must share to answer as one: all but what they are fed, and dropout."""
+    return config.architecture, replace(config.network, in_channels=1, dropout=0.0)
 
 
 def _same(fold: Fold, folder: Path) -> Path:

@@ -8,7 +8,7 @@ most of its members. Its scores spread less than one member's, which no figure h
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from trainer.experiments.export import (
     sources_of,
     training_record,
 )
-from trainer.experiments.recipes import folds_in, together
+from trainer.experiments.recipes import folds_in, recipe, together
 from trainer.experiments.unseen import Fold, Reading, answers, chosen
 from trainer.reports.document import as_json
 from worker.munet import checkpoint
@@ -60,11 +60,13 @@ def ship(
         The recipes' folds are of different patients.
     """
     folds = together(folds_in(folders[0]), folders[1:])
+    if members % len(folders):
+        raise ConfigError(f"{members} members of {len(folders)} recipes: each must give as many")
     if members > len(folds):
         raise ConfigError(f"{folders[0]}: has {len(folds)} folds, too few to average {members}")
     runs, planes = members_of(folds, members), reading.preprocessing.planes
     unseen = {fold.number: list(answers(fold, release, reading)) for fold in folds}
-    choice = chosen([patient for part in unseen.values() for patient in part])
+    choice = chosen([patient for part in unseen.values() for patient in part], reading)
     network = Network("munet", judged(unseen, release, reading))
     everybody = tuple(sorted(study.patient for study in network.studies))
     config = named(runs[: len(folders)])
@@ -80,19 +82,16 @@ def ship(
         claims=outlined(network.studies)["claims"],
         training=record(runs, everybody, release),
     )
-    card = telling(card, choice.types)
+    card = replace(card, bleed_types=telling(card, choice.types))
     card = with_ranges(card, summed_up(dict(measure(release, everybody))))
     weights = halved(joined([widened(run.network.state_dict(), planes) for run in runs]))
     card = checkpoint.write(target, weights, card)
     return checkpoint.write(target, weights, replace(card, metrics=metrics(network, config)))
 
 
-def telling(card: Card, types: BleedTypes | None) -> Card:
-    """Let a card tell the types of whole bleeds; uncertain only where something is not told."""
-    if types is None:
-        return card
-    said = types if card.untold else replace(types, least=0.0)
-    return replace(card, training={**card.training, "bleed_types": asdict(said)})
+def telling(card: Card, types: BleedTypes | None) -> BleedTypes | None:
+    """Say how types of whole bleeds are told, uncertain only where that misleads nobody."""
+    return types if types is None or card.may_doubt else replace(types, least=0.0)
 
 
 def members_of(folds: Sequence[Fold], members: int) -> list[Finished]:
@@ -112,12 +111,12 @@ def record(
 ) -> dict[str, Any]:
     """Say what the weights were trained with; nobody was kept from all of them."""
     made = training_record(members, sources_of(release, everybody))
-    recipes = {run.config.name.partition("-fold-")[0]: run.config.to_json() for run in members}
+    recipes = {recipe(run.config): run.config for run in members}
     return made | {
         "patients": list(everybody),
         "validation_patients": [],
         "operating": UNSEEN,
-        "recipes": recipes,
+        "recipes": [config.to_json() for config in recipes.values()],
     }
 
 

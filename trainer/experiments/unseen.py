@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import nn
 
-from trainer.config import RunConfig
+from trainer.config import ConfigError, RunConfig
 from trainer.datasets.sources import Release, read_series
 from trainer.datasets.splits import Split
 from trainer.evaluation.bleed_types import learned
@@ -49,12 +49,23 @@ class Fold:
         return averaged(self.config, self.place).epoch == self.config.epochs
 
     def network(self, planes: int) -> nn.Module:
-        """Return what answers for its patients, given so many channels, in eval mode."""
+        """Return what answers for its patients, given so many channels, in eval mode.
+
+        Raises
+        ------
+        ConfigError
+            One of them learned from more.
+        """
         own = averaged(self.config, self.place).network
         if not self.others and self.config.network.in_channels == planes:
             return own
         runs = [averaged(described(place)[0], place).network for place in self.others]
-        weights = [widened(run.state_dict(), planes) for run in (own, *runs)]
+        try:
+            weights = [widened(run.state_dict(), planes) for run in (own, *runs)]
+        except ValueError as error:
+            raise ConfigError(
+                f"{self.place} and {len(runs)} more: {error}; `--reading bone` gives four"
+            ) from error
         every = make(replace(self.config.network, in_channels=planes), len(weights)).eval()
         every.load_state_dict(joined(weights))
         return every
@@ -97,13 +108,17 @@ class Choice(NamedTuple):
 FIXED = Choice(SCORING, {"balanced": OperatingPoint()})
 
 
-def chosen(unseen: Sequence[Unseen]) -> Choice:
-    """Choose calibration, every operating point and how types are told; no network saw these."""
+def chosen(unseen: Sequence[Unseen], reading: Reading) -> Choice:
+    """Choose calibration, every operating point and how types are told; no network saw these.
+
+    Bone is known by its white, which CLAHE moves; after it the votes of pixels tell types.
+    """
     seen = [patient.seen for patient in unseen]
     copies = [copy for patient in unseen for copy in patient.changed.values()]
     scoring = calibrated(seen, SCORING, copies)
     found = points(seen, scoring, copies)
-    return Choice(scoring, found, learned(seen, scoring, found["balanced"]))
+    moved = reading.preprocessing.clip_limit > 0
+    return Choice(scoring, found, None if moved else learned(seen, scoring, found["balanced"]))
 
 
 def answers(fold: Fold, release: Release, reading: Reading) -> Iterator[Unseen]:

@@ -43,7 +43,7 @@ def augment(
     Parameters
     ----------
     pictures
-        (slice, 3, rows, columns) in 0 ... 1.
+        (slice, channel, rows, columns) in 0 ... 1.
     masks
         (slice, rows, columns) of 0 and 1, or (slice, map, rows, columns), the first of all blood.
     """

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from worker.munet.bleeds import SHAPE, Bleeds, Head, measure
+from worker.munet.bleeds import KINDS, SHAPE, Bleeds, Head, measure
 
 EMPTY = 0.05  # added to votes: a type that no pixel speaks for is unlikely, not impossible
 
 
 @dataclass(frozen=True)
 class BleedTypes:
-    """A section of the card's `training`, under `bleed_types`.
+    """A section of the card, under `bleed_types`.
 
     The logit of a type is its intercept, `votes` times the log of its share of the bleed's pixels,
     and its weights times the standardised shape.
@@ -40,9 +40,12 @@ class BleedTypes:
 
     def __post_init__(self) -> None:
         """Refuse numbers that fit no bleed."""
-        lengths = {len(row) for row in (*self.weights, self.centre, self.spread)}
-        if lengths != {len(SHAPE)} or len(self.weights) != len(self.intercept):
-            raise ValueError(f"weights are one for each of {SHAPE}, by type")
+        rows = (*self.weights, self.centre, self.spread)
+        if {len(row) for row in rows} != {len(SHAPE)} or len(self.weights) != KINDS:
+            raise ValueError(f"weights are one for each of {SHAPE}, by {KINDS} types")
+        numbers = np.concatenate([*rows, self.intercept, [self.votes, self.least]])
+        if len(self.intercept) != KINDS or not np.isfinite(numbers).all():
+            raise ValueError(f"weights are numbers, and {KINDS} intercepts")
         if min(self.spread) <= 0 or not 0 <= self.least <= 1:
             raise ValueError("spreads are above 0, the least probability is one")
 
@@ -58,12 +61,7 @@ class BleedTypes:
         """Return each bleed's type, 1 ... 5, or one more where it is uncertain, (bleed,)."""
         likely = self.probabilities(bleeds)
         certain = likely.max(axis=1, initial=0) >= self.least
-        return np.where(certain, likely.argmax(axis=1) + 1, self.uncertain).astype(np.uint8)
-
-    @property
-    def uncertain(self) -> int:
-        """The label of a bleed whose type is not said."""
-        return len(self.intercept) + 1
+        return np.where(certain, likely.argmax(axis=1) + 1, KINDS + 1).astype(np.uint8)
 
     def label(self, kept: npt.NDArray[np.bool_], head: Head) -> npt.NDArray[np.uint8]:
         """Label what is kept as blood, and the pixels around it, by whole bleeds.

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import binary_dilation, find_objects, label
 
+KINDS = 5  # types of hemorrhage
 SIDE_MM = 200.0  # of the square around a grown head
 SLAB_MM = 5.0  # of a series of one slice
 BONE = 250  # grey at the upper end of the brain window
 PLATE_PX = 60  # what is as bright and smaller is calcified, or a clip
 TOUCHING_MM = 4.0  # the outermost pixels of a bleed along the bone lie half in it
-HEAD, SHOWN = 60, 0.05  # grey of soft tissue, and of which share of the square a slab shows a head
 SHAPE = (
     "log volume",
     "log slices",
@@ -26,7 +26,6 @@ SHAPE = (
     "contact",
     "log depth",
     "lateral",
-    "below the vertex",
     "density",
 )
 
@@ -49,19 +48,12 @@ class Head(NamedTuple):
         steps = np.diff(self.slice_position_mm)
         return float(np.median(steps)) if len(steps) else SLAB_MM
 
-    @property
-    def vertex_mm(self) -> float:
-        """Where the head ends."""
-        shown = np.flatnonzero((self.pictures > HEAD).mean(axis=(1, 2)) >= SHOWN)
-        top = int(shown[-1]) if len(shown) else -1
-        return float(self.slice_position_mm[top])
-
 
 class Bleeds(NamedTuple):
     """The bleeds of one head."""
 
     where: npt.NDArray[np.int32]  # (slab, row, column) number of the bleed from 1 on, 0 for none
-    shape: npt.NDArray[np.float64]  # (bleed, 10), see SHAPE
+    shape: npt.NDArray[np.float64]  # (bleed, 9), see SHAPE
     votes: npt.NDArray[np.float64]  # (bleed, 5) share of its pixels that speak for each type
     area_px: npt.NDArray[np.int64]  # (bleed, slab) of what is kept
 
@@ -72,7 +64,7 @@ def together(kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
     return np.asarray(label(near, np.ones((3, 3, 3), bool))[0], np.int32)
 
 
-def measure(kept: npt.NDArray[np.bool_], head: Head, kinds: int = 5) -> Bleeds:
+def measure(kept: npt.NDArray[np.bool_], head: Head) -> Bleeds:
     """Measure every bleed of what is kept as blood, (slab, row, column)."""
     where = together(kept)
     shown = np.flatnonzero(kept.any(axis=(1, 2))).tolist()
@@ -83,12 +75,12 @@ def measure(kept: npt.NDArray[np.bool_], head: Head, kinds: int = 5) -> Bleeds:
         mask[box] = (where[box] == number) & kept[box]
         area = mask.sum(axis=(1, 2))
         shape.append(_shape(mask, area, depth, head))
-        votes.append(np.bincount(head.types[mask], minlength=kinds + 1)[1:] / area.sum())
+        votes.append(np.bincount(head.types[mask], minlength=KINDS + 1)[1:] / area.sum())
         areas.append(area)
     return Bleeds(
         where,
         np.reshape(shape, (-1, len(SHAPE))),
-        np.reshape(votes, (-1, kinds)),
+        np.reshape(votes, (-1, KINDS)),
         np.reshape(areas, (-1, len(kept))).astype(np.int64),
     )
 
@@ -121,9 +113,8 @@ def _shape(
     share = area[slabs] / area.sum()
     drawn = np.array([_drawn(mask[z]) for z in slabs])  # (slab, 3)
     deep = np.concatenate([depth[z][mask[z]] for z in slabs])
-    along = np.concatenate([depth[z][_edge(mask[z])] for z in slabs])
+    along = np.concatenate([_at_bone(depth[z])[_edge(mask[z])] for z in slabs])
     column = np.nonzero(mask)[2]
-    below_mm = head.vertex_mm - head.slice_position_mm[slabs]
     pixel_mm = head.pixel_mm
     return [
         float(np.log(area.sum() * pixel_mm**2 * head.slab_mm / 1000)),
@@ -131,10 +122,9 @@ def _shape(
         float(np.log(share @ drawn[:, 0] * pixel_mm)),
         float(share @ np.log(drawn[:, 1] / drawn[:, 0])),
         float(share @ drawn[:, 2]),
-        float((along <= TOUCHING_MM).mean()),
+        float(along.mean()),
         float(np.log1p(deep.mean())),
         float(np.abs(column - (mask.shape[2] - 1) / 2).mean() * pixel_mm),
-        float(share @ below_mm),
         float(head.pictures[mask].mean()),
     ]
 
@@ -148,6 +138,11 @@ def _drawn(mask: npt.NDArray[np.bool_]) -> tuple[float, float, float]:
     long = max(cv2.minAreaRect(points)[1]) + 1
     filled = cv2.fillConvexPoly(np.zeros(mask.shape, np.uint8), hull, 1)
     return thick, max(long, thick), float(mask.sum() / filled.sum())
+
+
+def _at_bone(depth: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Which pixels lie at the bone; none where a slab shows no bone."""
+    return np.asarray((depth <= TOUCHING_MM) & depth.any())
 
 
 def _edge(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from worker.munet.bleed_types import BleedTypes
 from worker.munet.measured import Measured
@@ -10,7 +10,6 @@ from worker.munet.network import OUTPUTS, NetworkConfig
 from worker.munet.preprocessing import Preprocessing
 from worker.munet.strictly import read_json, read_values
 
-T = TypeVar("T")
 FORMAT = "ihsnet-munet/2"
 READABLE = ("ihsnet-munet/1", FORMAT)  # what 2 has more of has a default in 1
 CLASSES = ("EDH", "IPH", "IVH", "SAH", "SDH")
@@ -96,8 +95,10 @@ class Card:
 
     `claims` says of each type how much of it was shown to be learned; one that is not named is not
     told apart. `training` and `metrics` are for people: data, patients, figures and whom they were
-    measured on. `training` holds `measured` and `bleed_types` too, which a worker reads: fields of
-    their own would be unknown keys to 0.1.0, which may run beside this version on the same card.
+    measured on. `training` holds `measured` too, which a worker reads: a field of its own would be
+    an unknown key to 0.1.0, which may run beside this version on the same card. `bleed_types` says
+    how types of whole bleeds are told, which `claims` then hold for, so 0.1.0 must refuse it; by
+    the votes of their pixels where it is missing.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Card:
     chosen: str
     members: int = 1  # networks whose logits are averaged
     claims: Mapping[str, Claim] = field(default_factory=dict)
+    bleed_types: BleedTypes | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] = CLASSES
@@ -131,31 +133,27 @@ class Card:
             raise ValueError(f"operating point {self.chosen!r} is not among its operating points")
         if self.measured is not None and self.measured.scans < 1:
             raise ValueError("training.measured: ranges of no scan")
-        if self.bleed_types is not None and self.bleed_types.least and not self.untold:
-            raise ValueError("training.bleed_types: may say uncertain, but every type is claimed")
+        if self.bleed_types is not None and self.bleed_types.least and not self.may_doubt:
+            raise ValueError("bleed_types: may say uncertain, where a type is reported or all are")
 
     @property
     def measured(self) -> Measured | None:
         """What the training patients measured; None in a card from before they were measured."""
-        return self._section("measured", Measured)
-
-    @property
-    def bleed_types(self) -> BleedTypes | None:
-        """How types of whole bleeds are told; None where the votes of their pixels are taken."""
-        return self._section("bleed_types", BleedTypes)
-
-    def _section(self, name: str, kind: type[T]) -> T | None:
-        """Read what a worker needs of `training`."""
-        values = self.training.get(name)
+        values = self.training.get("measured")
         try:
-            return None if values is None else read_values(kind, values)
+            return None if values is None else read_values(Measured, values)
         except ValueError as error:
-            raise ValueError(f"training.{name}: {error}") from error
+            raise ValueError(f"training.measured: {error}") from error
 
     @property
-    def untold(self) -> tuple[str, ...]:
-        """The types that are not told apart."""
-        return tuple(name for name in CLASSES if self.claim(name) == "NOT_TOLD_APART")
+    def may_doubt(self) -> bool:
+        """Whether blood may be of an uncertain type.
+
+        Some type must not be told apart, as which it counts, and none be reported, since that one
+        would be called absent.
+        """
+        claims = {self.claim(name) for name in CLASSES}
+        return "NOT_TOLD_APART" in claims and "REPORTED" not in claims
 
     @property
     def operating_point(self) -> OperatingPoint:
@@ -175,6 +173,8 @@ class Card:
         values = asdict(self)
         if not self.preprocessing.noise_hu:
             del values["preprocessing"]["noise_hu"]
+        if self.bleed_types is None:
+            del values["bleed_types"]
         return values
 
     @classmethod
