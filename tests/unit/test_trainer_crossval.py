@@ -86,13 +86,13 @@ def test_thresholds_of_a_fold_come_from_the_other_folds(
     chosen_on = []
     real = crossval_module.chosen
 
-    def spy(unseen):
+    def spy(unseen, reading):
         chosen_on.append([patient.patient for patient in unseen])
-        return real(unseen)
+        return real(unseen, reading)
 
     monkeypatch.setattr(crossval_module, "chosen", spy)
     planned = plan(config, prepared, home / "run", 2)
-    crossval_module.evaluated(planned, release, Reading(config.preprocessing))
+    crossval_module.evaluated(planned, (), release, Reading(config.preprocessing))
     assert [sorted(patients) for patients in chosen_on] == [
         sorted(fold.split.train) for fold in planned
     ]
