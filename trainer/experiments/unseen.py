@@ -64,7 +64,7 @@ class Fold:
             weights = [widened(run.state_dict(), planes) for run in (own, *runs)]
         except ValueError as error:
             raise ConfigError(
-                f"{self.place} and {len(runs)} more: {error}; `--reading worker` gives four"
+                f"{self.place} and {len(runs)} more: {error}; `--reading bone` gives four"
             ) from error
         every = make(replace(self.config.network, in_channels=planes), len(weights)).eval()
         every.load_state_dict(joined(weights))
