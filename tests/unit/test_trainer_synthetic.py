@@ -229,9 +229,10 @@ def test_pictures_without_hu_are_refused(prepared):
         scenes(prepared, np.arange(3), equalised, 0)
 
 
-def test_no_shipped_preset_draws():
+def test_only_the_preset_named_for_it_draws_and_none_weighs_volumes():
     presets = [load_config(path.stem) for path in PRESETS.glob("*.toml")]
-    assert all(preset.augment.synthetic == 0 == preset.loss.volume for preset in presets)
+    assert [preset.name for preset in presets if preset.augment.synthetic] == ["drawn"]
+    assert not any(preset.loss.volume for preset in presets)
 
 
 def test_the_sheet_shows_each_type_and_the_table_counts_it(prepared):
