@@ -95,7 +95,7 @@ def test_below_the_least_probability_a_type_is_uncertain():
     shown = head()
     shown.types[3] = 2  # half and half
     kept = ball(64, 64)
-    assert set(votes_alone(0.6).label(kept, shown)[kept]) == {6}
+    assert set(votes_alone(0.6).label(kept, shown)[kept]) == {UNCERTAIN}
     assert set(votes_alone(0.0).label(kept, shown)[kept]) <= {1, 2}
 
 

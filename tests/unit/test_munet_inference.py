@@ -110,7 +110,8 @@ def test_a_thin_series_with_types_of_whole_bleeds_and_bones_window_is_read(tmp_p
     hu = np.random.default_rng(0).normal(40, 40, (20, 50, 80)).astype(np.float32)
     found = Predictor(tmp_path / "tiny.safetensors", "cpu").predict(hu, np.arange(20) * 1.0)
     assert found.labels.shape == hu.shape
-    assert set(np.unique(found.labels[:, 20:30, 30:50])) <= {1, 2, 3, 4, 5, 6}
+    (whole,) = set(np.unique(found.labels[:, 20:30, 30:50]))  # it hangs together: one answer
+    assert 1 <= whole <= 6
 
 
 def test_batches_do_not_change_a_prediction(predictor, series, monkeypatch):

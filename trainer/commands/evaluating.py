@@ -107,10 +107,10 @@ def crossval(
     """Evaluate a preset on every patient, each by a network that never saw them."""
     with told():
         config = load_config(preset)
-        release = read_release(data)
-        prepared = prepare_release(release, config.preprocessing, cache)
         if with_baseline and others:
             raise ConfigError("--baseline stands beside one recipe, --with makes a mean of several")
+        release = read_release(data)
+        prepared = prepare_release(release, config.preprocessing, cache)
         configs = [config, baseline(config)] if with_baseline else [config]
         which = folds_of.Which(run, count, numbers(folds), before, tuple(others or ()))
         read = how(reading, config.preprocessing, changed)

@@ -149,8 +149,7 @@ def read(
     tell
         Tells the types of whole bleeds; without it the pixels of the network's maps do.
     """
-    slices = calibrate(slice_logits(maps, scoring), scoring.slice)
-    study = calibrate(study_logits(maps, scoring), scoring.study)
+    slices, study = probabilities(maps, scoring)
     labels = np.zeros((len(slices), *back.shape), np.uint8)
     kept = outlined(maps, scoring, point)
     if shown := np.flatnonzero(kept.any(axis=(1, 2))).tolist():
@@ -158,14 +157,21 @@ def read(
         for index in shown:
             any_map = maps.any_map[index].astype(np.float32)
             labels[index] = label_frame(any_map, types[index], point, back.box, back.shape)
-    probabilities = dict(zip(LABELS, map(float, study), strict=True))
-    return Prediction(labels[back.nearest], slices[back.nearest], probabilities, point.study_any)
+    named = dict(zip(LABELS, map(float, study), strict=True))
+    return Prediction(labels[back.nearest], slices[back.nearest], named, point.study_any)
+
+
+def probabilities(
+    maps: Maps, scoring: Scoring
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Calibrated scores of each slice, (slice, 6), and of the study, (6,)."""
+    slices = calibrate(slice_logits(maps, scoring), scoring.slice)
+    return slices, calibrate(study_logits(maps, scoring), scoring.study)
 
 
 def outlined(maps: Maps, scoring: Scoring, point: OperatingPoint) -> npt.NDArray[np.bool_]:
     """Which pixels an operating point shows as blood, (slab, row, column)."""
-    slices = calibrate(slice_logits(maps, scoring), scoring.slice)
-    study = calibrate(study_logits(maps, scoring), scoring.study)
+    slices, study = probabilities(maps, scoring)
     kept = np.zeros(maps.types.shape, np.bool_)
     if study[-1] >= point.study_gate:
         for index in np.flatnonzero(slices[:, -1] >= point.slice_gate):
