@@ -12,6 +12,7 @@ from trainer.config import load_config
 from trainer.datasets.cache import prepare
 from trainer.datasets.sources import read_release
 from trainer.datasets.splits import SplitError
+from trainer.evaluation.gallery import Gallery
 from trainer.experiments import crossval as crossval_module
 from trainer.experiments.crossval import Which, crossval, learning, plan
 from trainer.experiments.crossval_report import outcome, sections, to_json
@@ -45,9 +46,15 @@ def prepared(home, release, config):
 
 
 @pytest.fixture(scope="module")
-def networks(home, release, config, prepared):
+def gallery(config):
+    return Gallery(config.preprocessing)
+
+
+@pytest.fixture(scope="module")
+def networks(home, release, config, prepared, gallery):
     configs = [config, baseline(config)]
-    return crossval(configs, prepared, release, Which(home / "run", 2), quiet())
+    which = Which(home / "run", 2)
+    return crossval(configs, prepared, release, which, quiet(), see=gallery.see)
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +126,27 @@ def test_the_report_sets_the_baseline_beside_and_states_the_gain(made):
     assert gained == pytest.approx(ours - theirs)
 
 
-def test_no_table_mixes_the_protocols(made):
-    clinical, paper, *_ = sections(made)
+def test_the_worst_slices_shown_are_those_of_the_first_network(networks, gallery):
+    wrong = {
+        study.patient: int(
+            (study.truth_px + study.found_px[:, -1] - 2 * study.both_px[:, -1]).max()
+        )
+        for study in networks[0].studies
+    }
+    shown = {example.patient: example.wrong_px for example in gallery.worst}
+    assert shown == {patient: count for patient, count in wrong.items() if count}
+
+
+def test_every_patient_of_the_first_network_has_a_line(made, gallery):
+    patients = sections(made, gallery)[-1]
+    assert {row[0] for row in patients.tables[0].rows} == {"1", "2", "3", "4", "5", "6"}
+    names = [figure.name for figure in patients.figures]
+    assert "worst-cases" in names
+    assert "figure-14" in names  # EDH, of patient 1 or 3
+
+
+def test_no_table_mixes_the_protocols(made, gallery):
+    clinical, paper, *_ = sections(made, gallery)
     assert all("any bleed" in row[0] for row in clinical.tables[0].rows)
     assert not any("any bleed" in row[0] for row in paper.tables[0].rows)
 

@@ -56,5 +56,5 @@ def test_no_point_that_is_named_for_sensitivity_calls_less_than_another(patients
     assert limits == sorted(limits)
 
 
-def test_a_mask_appears_from_half_of_the_threshold_of_its_study_on(patients):
-    assert all(p.study_gate == p.study_any / 2 for p in read(patients)[1].values())
+def test_nothing_is_outlined_in_a_study_that_is_not_called(patients):
+    assert all(p.study_gate == p.study_any for p in read(patients)[1].values())

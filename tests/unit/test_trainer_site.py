@@ -23,6 +23,7 @@ def verdicts():
 def test_a_sites_studies_move_the_study_threshold_into_their_gap(card):
     made = calibrated(card, verdicts())
     assert made.operating_point.study_any == pytest.approx(0.75)
+    assert made.operating_point.study_gate == made.operating_point.study_any
 
 
 def test_a_sites_studies_move_nothing_but_the_study_threshold_and_its_gate(card):

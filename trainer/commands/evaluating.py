@@ -114,11 +114,11 @@ def crossval(
         configs = [config, baseline(config)] if with_baseline else [config]
         which = folds_of.Which(run, count, numbers(folds), before, tuple(others or ()))
         read = how(reading, config.preprocessing, changed)
-        made = crossval_report.outcome(
-            config, folds_of.crossval(configs, prepared, release, which, console, read)
-        )
+        gallery = Gallery(read.preprocessing)
+        judged = folds_of.crossval(configs, prepared, release, which, console, read, gallery.see)
+        made = crossval_report.outcome(config, judged)
         publish(
-            crossval_report.sections(made),
+            crossval_report.sections(made, gallery),
             Text(f"Cross-validation of {config.name}", crossval_report.OPERATING),
             crossval_report.to_json(made),
             Files(json_file or run / "crossval.json", html_file or run / "crossval.html"),

@@ -21,6 +21,10 @@ See = Callable[[Sequence[Slice], npt.NDArray[np.float32], Prediction], None]
 ML_PER_PIXEL = PUBLISHED_SPACING_MM**2 * SLICE_INTERVAL_MM / 1000
 
 
+def look_away(*_: object) -> None:
+    """Keep nothing of what is shown."""
+
+
 @dataclass(frozen=True)
 class Study:
     """One patient: what is there and what was found, in source pixels."""
@@ -53,7 +57,7 @@ class Study:
 
 
 def predict_studies(
-    predictor: Predictor, release: Release, patients: Sequence[int], see: See = lambda *_: None
+    predictor: Predictor, release: Release, patients: Sequence[int], see: See = look_away
 ) -> Iterator[Study]:
     """Predict one patient after the other, exactly as the worker would.
 

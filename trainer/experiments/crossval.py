@@ -23,7 +23,7 @@ from trainer.evaluation.expected import Expected, next_hundred
 from trainer.evaluation.operating import POINTS
 from trainer.evaluation.perturb import Answer, Outcomes
 from trainer.evaluation.seen import Copy
-from trainer.evaluation.studies import Study, study_of
+from trainer.evaluation.studies import See, Study, look_away, study_of
 from trainer.experiments.begin import going_on
 from trainer.experiments.recipes import folds_in, together
 from trainer.experiments.unseen import FIXED, Choice, Fold, Reading, Unseen, answers, chosen
@@ -106,6 +106,7 @@ def crossval(
     which: Which,
     console: Console,
     reading: Reading | None = None,
+    see: See = look_away,
 ) -> list[Network]:
     """Train folds of each configuration, and evaluate all that have finished in the folder.
 
@@ -117,6 +118,8 @@ def crossval(
         A second call goes on after a kill, or adds folds to those that are there.
     reading
         How the networks are fed when they are evaluated; as they were trained, if not given.
+    see
+        Gets each patient's slices, HU and what the first architecture made of them.
     """
     for other in which.others:  # before hours of training
         folds_in(other)
@@ -124,9 +127,10 @@ def crossval(
     for planned in plans:
         train(planned, which, prepared, console)
     reading = reading or Reading(configs[0].preprocessing)
+    looking = (see, *[look_away] * (len(configs) - 1))
     return [
-        Network(config.architecture, evaluated(planned, which.others, release, reading))
-        for config, planned in zip(configs, plans, strict=True)
+        Network(config.architecture, evaluated(planned, which.others, release, reading, looks))
+        for config, planned, looks in zip(configs, plans, looking, strict=True)
     ]
 
 
@@ -179,31 +183,44 @@ def learning(fold: Fold, prepared: Prepared) -> Split:
 
 
 def evaluated(
-    planned: Sequence[Fold], others: Sequence[Path], release: Release, reading: Reading
+    planned: Sequence[Fold],
+    others: Sequence[Path],
+    release: Release,
+    reading: Reading,
+    see: See = look_away,
 ) -> dict[int, Judged]:
     """Evaluate the patients of all folds that have finished, by the fold's number."""
     done = together([fold for fold in planned if fold.finished], others)
     unseen = {fold.number: list(answers(fold, release, reading)) for fold in done}
-    return judged(unseen, release, reading)
+    return judged(unseen, release, reading, see)
 
 
 def judged(
-    unseen: Mapping[int, Sequence[Unseen]], release: Release, reading: Reading
+    unseen: Mapping[int, Sequence[Unseen]],
+    release: Release,
+    reading: Reading,
+    see: See = look_away,
 ) -> dict[int, Judged]:
     """Judge each fold's patients by what the other folds' patients have chosen."""
     found = {}
     for number, patients in unseen.items():
         others = [patient for other in unseen if other != number for patient in unseen[other]]
         choice = chosen(others, reading) if others else FIXED
-        found[number] = judge(patients, release, reading, choice)
+        found[number] = judge(patients, release, reading, choice, see)
     return found
 
 
-def judge(unseen: Sequence[Unseen], release: Release, reading: Reading, choice: Choice) -> Judged:
+def judge(
+    unseen: Sequence[Unseen],
+    release: Release,
+    reading: Reading,
+    choice: Choice,
+    see: See = look_away,
+) -> Judged:
     """Read raw answers as the worker would, on the source grid, and hold changed ones beside."""
     scoring, balanced = choice.scoring, choice.points["balanced"]
     return Judged(
-        [studied(patient, release, reading, choice) for patient in unseen],
+        [studied(patient, release, reading, choice, see) for patient in unseen],
         [compared(patient, scoring, balanced) for patient in unseen],
         {
             name: [compared(patient, scoring, point).unchanged.called for patient in unseen]
@@ -212,14 +229,18 @@ def judge(unseen: Sequence[Unseen], release: Release, reading: Reading, choice: 
     )
 
 
-def studied(patient: Unseen, release: Release, reading: Reading, choice: Choice) -> Study:
+def studied(
+    patient: Unseen, release: Release, reading: Reading, choice: Choice, see: See = look_away
+) -> Study:
     """Set what is read from one patient's answer against what is there."""
     slices, preprocessing = release.of(patient.patient), reading.preprocessing
     hu, slice_position_mm = read_series(slices)
     laid = preprocessing.slabs(hu, slice_position_mm)
     back = Projection(preprocessing.box(laid.hu), laid.nearest, (hu.shape[1], hu.shape[2]))
     point, tell = choice.points["balanced"], teller(choice.types, patient.seen.pictures)
-    return study_of(slices, read(patient.seen.maps, choice.scoring, point, back, tell), point)
+    found = read(patient.seen.maps, choice.scoring, point, back, tell)
+    see(slices, hu, found)
+    return study_of(slices, found, point)
 
 
 def compared(patient: Unseen, scoring: Scoring, point: OperatingPoint) -> Outcomes:

@@ -5,16 +5,18 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from trainer.config import RunConfig
+from trainer.evaluation.clinical import clinical_figures
 from trainer.evaluation.evaluate import evaluate
 from trainer.evaluation.expected import NEXT
+from trainer.evaluation.gallery import Gallery
 from trainer.evaluation.outlined import outlined, with_type
 from trainer.evaluation.perturb import to_json as perturbed
 from trainer.evaluation.pooled import Measured, clinical, gain, measured, paper
 from trainer.evaluation.studies import Study
 from trainer.experiments.crossval import Network
-from trainer.reports import robustness
+from trainer.reports import figures, robustness
 from trainer.reports.document import Section, Table, shown
-from trainer.reports.tables import outlined_types
+from trainer.reports.tables import by_patient, outlined_types
 from worker.munet.card import CLASSES
 
 NAMES = {"munet": "MUNet", "unet": "plain U-Net of the same budget"}
@@ -66,12 +68,12 @@ def outcome(config: RunConfig, networks: Sequence[Network]) -> Outcome:
     """Pool the folds of each network; networks without a finished fold are left out."""
     found = [network for network in networks if network.folds]
     columns: dict[str, dict[str, dict[str, Measured]]] = {"clinical": {}, "paper": {}}
-    for protocol, figures in (("clinical", clinical), ("paper", paper)):
+    for protocol, wanted in (("clinical", clinical), ("paper", paper)):
         for network in found:
-            columns[protocol][network.architecture] = measured(network.studies, figures)
+            columns[protocol][network.architecture] = measured(network.studies, wanted)
         if len(found) > 1:
             ours, theirs = common(found[0].studies, found[1].studies)
-            columns[protocol]["gain"] = gain(ours, theirs, figures) if ours else {}
+            columns[protocol]["gain"] = gain(ours, theirs, wanted) if ours else {}
     return Outcome(config, found, columns["clinical"], columns["paper"])
 
 
@@ -118,8 +120,8 @@ def _plain(figures: Mapping[str, Measured]) -> dict[str, Any]:
     return {name: asdict(figure) for name, figure in figures.items()}
 
 
-def sections(made: Outcome) -> list[Section]:
-    """One section a protocol, and one with the folds."""
+def sections(made: Outcome, gallery: Gallery) -> list[Section]:
+    """One section a protocol, one with the folds, and one with the first network's patients."""
     pooled = [
         Section(
             f"{protocol.capitalize()} protocol",
@@ -136,7 +138,21 @@ def sections(made: Outcome) -> list[Section]:
     by_fold = Section("Fold by fold", tables=tuple(_by_fold(n) for n in made.networks))
     changed = [robustness.section(first.compared)] if first.compared[0].changed else []
     hundred = Section("The next hundred", tables=(_next(first),))
-    return [*pooled, told, hundred, *changed, by_fold]
+    return [*pooled, told, hundred, *changed, by_fold, _patients(made, gallery)]
+
+
+def _patients(made: Outcome, gallery: Gallery) -> Section:
+    """Every patient, and what is shown of them."""
+    studies = made.networks[0].studies
+    report = {"clinical": clinical_figures(studies)}
+    shown = [
+        figures.roc_any(studies),
+        figures.reliability(report),
+        figures.volumes(studies),
+        *(figures.masks(name, example) for name, example in gallery.examples.items()),
+        *([figures.worst(gallery.worst)] if gallery.worst else []),
+    ]
+    return Section("Patient by patient", tables=(by_patient(studies),), figures=tuple(shown))
 
 
 def behind(made: Outcome) -> str:

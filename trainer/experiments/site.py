@@ -97,7 +97,7 @@ def calibrated(card: Card, verdicts: Sequence[Verdict]) -> Card:
         )
     limits = {name: POINTS[name](truth, score) for name in card.operating_points if name in POINTS}
     points = {
-        name: replace(point, study_any=limits[name], study_gate=limits[name] / 2)
+        name: replace(point, study_any=limits[name], study_gate=limits[name])
         if name in limits
         else point
         for name, point in card.operating_points.items()
