@@ -12,6 +12,7 @@ from receiver.canary.objects import make_objects
 from receiver.selection.dry_run import try_folder
 from receiver.selection.rules import load_rules
 from tests.support.phantoms import write
+from worker.munet.checkpoint import SHIPPED, read_card
 
 KNOWN = load_known()
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
@@ -48,6 +49,10 @@ def test_no_two_canaries_share_a_uid() -> None:
     )
     assert len(first) == len(second) == len(POSITIONS_MM)
     assert not first & second
+
+
+def test_the_known_volume_is_the_shipped_models() -> None:
+    assert read_card(SHIPPED).sha256 == KNOWN.volume.model_sha256
 
 
 def test_the_known_result_is_known() -> None:
