@@ -44,6 +44,7 @@ class Priority:
         What the study ends with.
     measured
         Every value that the rule looked at, with its unit in its name; None if not measured.
+        `untyped_ml` is blood whose type is not certain: hinted at, or not told apart.
     rule_version
         The version of the rule file.
     """
@@ -71,7 +72,8 @@ def prioritise(
     ----------
     findings
         One for `any` and for each of the five types. Blood of a type that the model does not tell
-        apart counts as blood, never as that type.
+        apart counts as blood, never as that type; blood of one that it hints at counts as both, so
+        that what is certain of no type adds up.
     rules
         Thresholds.
     alarm
@@ -107,16 +109,20 @@ def _measured(
 ) -> dict[str, float | None]:
     values: dict[str, float | None] = {"total_ml": found[ANY].volume_ml}
     values["any_probability"] = found[ANY].probability
-    for key in KEYS:
+    for key in filter(lambda key: _is_told(found[key]), KEYS):
         values[f"{key.lower()}_ml"] = found[key].volume_ml
         values[f"{key.lower()}_probability"] = found[key].probability
-    values["untyped_ml"] = sum(found[key].volume_ml for key in KEYS if not _is_told(found[key]))
+    values["untyped_ml"] = sum(found[key].volume_ml for key in KEYS if not _is_certain(found[key]))
     values["coverage_share"] = None if coverage is None else coverage.share
     return values | asdict(extent)
 
 
 def _is_told(finding: Finding) -> bool:
     return finding.claim is not Claim.NOT_TOLD_APART
+
+
+def _is_certain(finding: Finding) -> bool:
+    return finding.claim is Claim.REPORTED
 
 
 def _critical(

@@ -23,13 +23,16 @@ def describe_blood(amounts: Mapping[str, float], claims: Mapping[str, Claim], re
     Parameters
     ----------
     amounts
-        Volumes by name: `total_ml`, `edh_ml` and so on, `untyped_ml`.
+        Volumes by name: `total_ml`, `edh_ml` and so on of types that may be named, `untyped_ml`.
     claims
         What may be said of each type.
     """
+    limits = dict(reached)
+    if "untyped_ml" in limits and _is_said(amounts, limits):
+        del limits["untyped_ml"]
     total = f"{quantity('total_ml', amounts['total_ml'])} of blood"
     parts = []
-    for name, threshold in reached:
+    for name, threshold in limits.items():
         rule = f" ({level} at {quantity(name, threshold)} or more)"
         if name == "total_ml":
             total += rule
@@ -38,13 +41,24 @@ def describe_blood(amounts: Mapping[str, float], claims: Mapping[str, Claim], re
     return "; ".join([total, *parts])
 
 
+def _is_said(amounts: Mapping[str, float], limits: Mapping[str, float]) -> bool:
+    """Whether what is said of a type, or of the total, holds all the blood of no certain type."""
+    return any(
+        _is_all(name, amounts) for name in limits if name not in ("untyped_ml", "total_ml")
+    ) or ("total_ml" in limits and _is_all("untyped_ml", amounts))
+
+
+def _is_all(name: str, amounts: Mapping[str, float]) -> bool:
+    return quantity(name, amounts[name]) == quantity(name, amounts["total_ml"])
+
+
 def _share(name: str, amounts: Mapping[str, float], claims: Mapping[str, Claim]) -> str:
     """Name the part of the blood that is meant; its volume only where it is not all of it."""
-    is_all = quantity(name, amounts[name]) == quantity(name, amounts["total_ml"])
+    is_all = _is_all(name, amounts)
     if name == "untyped_ml":
-        return (
-            "its type not told apart" if is_all else f"type not told apart of {_ml(amounts[name])}"
-        )
+        told = any(amounts.get(f"{key.lower()}_ml") for key in KEYS)
+        said = "not certain" if told else "not told apart"
+        return f"its type {said}" if is_all else f"type {said} of {_ml(amounts[name])}"
     word = _word(name.removesuffix("_ml").upper(), claims)
     return f"all of it {word}" if is_all else f"{word} {_ml(amounts[name])}"
 

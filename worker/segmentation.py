@@ -87,11 +87,11 @@ def write_segmentation(
 ) -> WrittenObject | None:
     """Write one Segmentation, or none for a study without a mask.
 
-    All five types are described even where only one has voxels, so that a segment number means the
-    same type in every object; the label of an empty one says so, and that of a type which the model
-    cannot tell apart does not name it. Frames without voxels are left out. The UIDs follow from the
-    source, the model and the masks, and a file that is there already stays as it is: call it with
-    the same folder and a re-run finds its own result.
+    All five types are described even where only one has voxels, so that the number of a type which
+    the model may name means it in every object; the label of an empty one says so. The number of
+    one that it cannot tell apart means blood of no type, and its label says that. Frames without
+    voxels are left out. The UIDs follow from the source, the model and the masks, and a file that
+    is there already stays as it is: call it with the same folder and a re-run finds its own result.
 
     Parameters
     ----------
@@ -246,7 +246,7 @@ def _label(subtype: Subtype, present: bool, claim: Claim) -> str:
     if claim is Claim.NOT_TOLD_APART:
         return UNNAMED if present else f"{UNNAMED} (unused)"
     if claim is Claim.HINTED:
-        return f"{subtype.name} (a hint)" if present else f"{subtype.name} (no hint)"
+        return f"{subtype.name} (a hint)" if present else f"{subtype.name} (none outlined)"
     return subtype.name if present else f"{subtype.name} (none found)"
 
 

@@ -138,8 +138,7 @@ def say_claim(finding: FindingRow) -> str:
     if finding.claim is Claim.NOT_TOLD_APART:
         return "not told apart from other blood"
     if not is_found(finding):
-        # Of a type that is only hinted at, nobody can say that it is absent.
-        return "no hint" if finding.claim is Claim.HINTED else "not found"
+        return "none outlined"  # its score may be high all the same
     return "found" if finding.claim is Claim.REPORTED else "perhaps"
 
 

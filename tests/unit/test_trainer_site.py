@@ -1,8 +1,10 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from trainer.config import ConfigError
+from trainer.evaluation.operating import POINTS
 from trainer.experiments.site import Verdict, calibrated, read_verdicts
 from worker.munet.card import Card, OperatingPoint, Scoring
 from worker.munet.network import NetworkConfig
@@ -34,6 +36,14 @@ def test_a_sites_studies_move_nothing_but_the_study_threshold_and_its_gate(card)
         del after["operating_points"]["balanced"][name]
     del before["training"], after["training"]
     assert before == after
+
+
+def test_no_point_of_a_site_that_is_named_for_sensitivity_calls_less_than_another(card):
+    point = card.operating_point
+    every = replace(card, operating_points=dict.fromkeys(POINTS, point))
+    apart = [Verdict(p / 100, bleeds=p >= 60) for p in (*range(5, 41), *range(60, 100, 2))]
+    limits = [p.study_any for p in calibrated(every, apart).operating_points.values()]
+    assert limits == sorted(limits)
 
 
 def test_few_studies_choose_no_threshold(card):

@@ -98,25 +98,29 @@ def test_a_type_is_named_as_far_as_it_was_learned(claim: Claim, named: tuple[str
 
 def test_a_type_that_was_never_learned_is_not_said_to_be_absent() -> None:
     absent = FindingRow("SAH", 0.1, 0.0, present=False, claim=Claim.NOT_TOLD_APART)
-    assert "not found" not in say_claim(absent)
+    assert "outlined" not in say_claim(absent)
 
 
-def test_a_type_that_is_only_hinted_at_is_not_said_to_be_absent() -> None:
-    absent = FindingRow("IPH", 0.1, 0.0, present=False, claim=Claim.HINTED)
-    assert say_claim(absent) == "no hint"
+@pytest.mark.parametrize("subtype", ["any", "IPH"])
+@pytest.mark.parametrize("claim", [Claim.REPORTED, Claim.HINTED])
+def test_what_is_suspected_without_an_outline_is_not_said_to_be_absent(
+    subtype: str, claim: Claim
+) -> None:
+    suspected = FindingRow(subtype, 0.91, 0.0, present=False, claim=claim)
+    assert say_claim(suspected) == "none outlined"
 
 
 @pytest.mark.parametrize(
     ("finding", "said"),
     [
         (FindingRow("any", 0.9, 3.0, present=True), "any found, 3.0 mL, score 0.90"),
-        (FindingRow("EDH", 0.1, 0.0, present=False), "EDH not found, score 0.10"),
+        (FindingRow("EDH", 0.1, 0.0, present=False), "EDH none outlined, score 0.10"),
         (
             FindingRow("SAH", 0.1, 0.0, present=False, claim=Claim.NOT_TOLD_APART),
             "SAH not told apart from other blood",
         ),
         (FindingRow("IPH", 0.9, 3.0, present=True, claim=Claim.HINTED), "IPH perhaps, score 0.90"),
-        (FindingRow("EDH", 0.4, 0.04, present=True), "EDH not found, score 0.40"),
+        (FindingRow("EDH", 0.4, 0.04, present=True), "EDH none outlined, score 0.40"),
     ],
 )
 def test_a_terminal_says_no_more_of_a_type_than_the_page(finding: FindingRow, said: str) -> None:

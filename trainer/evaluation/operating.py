@@ -124,7 +124,7 @@ def thresholds(scores: Scores, limit: Limit, study_any: float) -> OperatingPoint
     """Return the point whose masks are still to be chosen."""
     kinds = range(len(CLASSES))
     return OperatingPoint(
-        study_gate=study_any,  # what is outlined is called, so the list says what the card counts
+        study_gate=study_any,  # only what is called is outlined
         slice_any=limit(scores.slice_truth[:, -1], scores.slices[:, -1]),
         study_any=study_any,
         types=tuple(limit(scores.study_truth[:, i], scores.studies[:, i]) for i in kinds),

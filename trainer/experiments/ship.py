@@ -7,7 +7,7 @@ most of its members. Its scores spread less than one member's, which no figure h
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,10 @@ from trainer.experiments.export import (
     training_record,
 )
 from trainer.experiments.recipes import folds_in, recipe, together
-from trainer.experiments.unseen import Fold, Reading, answers, chosen
+from trainer.experiments.unseen import Fold, Reading, Unseen, answers, chosen
 from trainer.reports.document import as_json
 from worker.munet import checkpoint
-from worker.munet.bleed_types import BleedTypes
-from worker.munet.card import Card
+from worker.munet.card import Card, Claim, may_doubt
 from worker.munet.ensemble import halved, joined, widened
 
 UNSEEN = (
@@ -66,8 +65,8 @@ def ship(
         raise ConfigError(f"{folders[0]}: has {len(folds)} folds, too few to average {members}")
     runs, planes = members_of(folds, members), reading.preprocessing.planes
     unseen = {fold.number: list(answers(fold, release, reading)) for fold in folds}
+    reading, network, claims = as_claimed(unseen, release, reading)
     choice = chosen([patient for part in unseen.values() for patient in part], reading)
-    network = Network("munet", judged(unseen, release, reading))
     everybody = tuple(sorted(study.patient for study in network.studies))
     config = named(runs[: len(folders)])
     card = Card(
@@ -79,19 +78,28 @@ def ship(
         operating_points=choice.points,
         chosen="balanced",
         members=members,
-        claims=outlined(network.studies)["claims"],
+        claims=claims,
         training=record(runs, everybody, release),
+        bleed_types=choice.types,
     )
-    card = replace(card, bleed_types=telling(card, choice.types))
     card = with_ranges(card, summed_up(dict(measure(release, everybody))))
     weights = halved(joined([widened(run.network.state_dict(), planes) for run in runs]))
     card = checkpoint.write(target, weights, card)
     return checkpoint.write(target, weights, replace(card, metrics=metrics(network, config)))
 
 
-def telling(card: Card, types: BleedTypes | None) -> BleedTypes | None:
-    """Say how types of whole bleeds are told, uncertain only where that misleads nobody."""
-    return types if types is None or card.may_doubt else replace(types, least=0.0)
+def as_claimed(
+    unseen: Mapping[int, Sequence[Unseen]], release: Release, reading: Reading
+) -> tuple[Reading, Network, Mapping[str, Claim]]:
+    """Judge everybody; again with a type for every bleed, where the claims allow no uncertain one.
+
+    So the claims and figures of a card are of the answers that its model gives.
+    """
+    network = Network("munet", judged(unseen, release, reading))
+    claims = outlined(network.studies)["claims"]
+    if reading.certain or may_doubt(claims.values()):
+        return reading, network, claims
+    return as_claimed(unseen, release, replace(reading, certain=True))
 
 
 def members_of(folds: Sequence[Fold], members: int) -> list[Finished]:

@@ -95,7 +95,9 @@ def calibrated(card: Card, verdicts: Sequence[Verdict]) -> Card:
             f"{int(truth.sum())} studies with blood and {int((~truth).sum())} without: a threshold"
             f" needs {LEAST} of each; collect more verdicts"
         )
-    limits = {name: POINTS[name](truth, score) for name in card.operating_points if name in POINTS}
+    names = [name for name in POINTS if name in card.operating_points]
+    rising = sorted(POINTS[name](truth, score) for name in names)  # as `operating.points`
+    limits = dict(zip(names, rising, strict=True))
     points = {
         name: replace(point, study_any=limits[name], study_gate=limits[name])
         if name in limits

@@ -73,10 +73,14 @@ class Fold:
 
 @dataclass(frozen=True)
 class Reading:
-    """How networks are fed, and which changes of each head they are asked about besides."""
+    """How networks are fed, and which changes of each head they are asked about besides.
+
+    `certain` gives every bleed a type, where one could else be of an uncertain one.
+    """
 
     preprocessing: Preprocessing
     changes: tuple[str, ...] = ()
+    certain: bool = False
 
     def digest(self, network: nn.Module) -> str:
         """Name answers by everything that decides them but the head."""
@@ -118,7 +122,10 @@ def chosen(unseen: Sequence[Unseen], reading: Reading) -> Choice:
     scoring = calibrated(seen, SCORING, copies)
     found = points(seen, scoring, copies)
     moved = reading.preprocessing.clip_limit > 0
-    return Choice(scoring, found, None if moved else learned(seen, scoring, found["balanced"]))
+    types = None if moved else learned(seen, scoring, found["balanced"])
+    if types and reading.certain:
+        types = replace(types, least=0.0)
+    return Choice(scoring, found, types)
 
 
 def answers(fold: Fold, release: Release, reading: Reading) -> Iterator[Unseen]:

@@ -1,6 +1,6 @@
 """The readable half of a checkpoint: what the weights are, how to feed and how to read them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -15,6 +15,16 @@ READABLE = ("ihsnet-munet/1", FORMAT)  # what 2 has more of has a default in 1
 CLASSES = ("EDH", "IPH", "IVH", "SAH", "SDH")
 Claim = Literal["REPORTED", "HINTED", "NOT_TOLD_APART"]
 LABELS = (*CLASSES, "any")  # the order of every score and of every mask channel
+
+
+def may_doubt(claims: Iterable[Claim]) -> bool:
+    """Whether blood may be of an uncertain type.
+
+    Some type must not be told apart, as which it counts, and none be reported, since that one would
+    be called absent.
+    """
+    every = set(claims)
+    return "NOT_TOLD_APART" in every and "REPORTED" not in every
 
 
 @dataclass(frozen=True)
@@ -133,7 +143,8 @@ class Card:
             raise ValueError(f"operating point {self.chosen!r} is not among its operating points")
         if self.measured is not None and self.measured.scans < 1:
             raise ValueError("training.measured: ranges of no scan")
-        if self.bleed_types is not None and self.bleed_types.least and not self.may_doubt:
+        claims = [self.claim(name) for name in CLASSES]
+        if self.bleed_types is not None and self.bleed_types.least and not may_doubt(claims):
             raise ValueError("bleed_types: may say uncertain, where a type is reported or all are")
 
     @property
@@ -144,16 +155,6 @@ class Card:
             return None if values is None else read_values(Measured, values)
         except ValueError as error:
             raise ValueError(f"training.measured: {error}") from error
-
-    @property
-    def may_doubt(self) -> bool:
-        """Whether blood may be of an uncertain type.
-
-        Some type must not be told apart, as which it counts, and none be reported, since that one
-        would be called absent.
-        """
-        claims = {self.claim(name) for name in CLASSES}
-        return "NOT_TOLD_APART" in claims and "REPORTED" not in claims
 
     @property
     def operating_point(self) -> OperatingPoint:

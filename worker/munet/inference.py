@@ -173,7 +173,7 @@ def outlined(maps: Maps, scoring: Scoring, point: OperatingPoint) -> npt.NDArray
     """Which pixels an operating point shows as blood, (slab, row, column)."""
     slices, study = probabilities(maps, scoring)
     kept = np.zeros(maps.types.shape, np.bool_)
-    if study[-1] >= point.study_gate:
+    if float(study[-1]) >= point.study_gate:  # as whoever calls the study compares
         for index in np.flatnonzero(slices[:, -1] >= point.slice_gate):
             kept[index] = components(maps.any_map[index].astype(np.float32), point)
     return kept
