@@ -28,8 +28,8 @@ def describe_blood(amounts: Mapping[str, float], claims: Mapping[str, Claim], re
         What may be said of each type.
     """
     limits = dict(reached)
-    if "untyped_ml" in limits and _is_said(amounts, limits):
-        del limits["untyped_ml"]
+    if len(limits) > 1:  # what is certain of no type is said where nothing else decides
+        limits.pop("untyped_ml", None)
     total = f"{quantity('total_ml', amounts['total_ml'])} of blood"
     parts = []
     for name, threshold in limits.items():
@@ -41,20 +41,9 @@ def describe_blood(amounts: Mapping[str, float], claims: Mapping[str, Claim], re
     return "; ".join([total, *parts])
 
 
-def _is_said(amounts: Mapping[str, float], limits: Mapping[str, float]) -> bool:
-    """Whether what is said of a type, or of the total, holds all the blood of no certain type."""
-    return any(
-        _is_all(name, amounts) for name in limits if name not in ("untyped_ml", "total_ml")
-    ) or ("total_ml" in limits and _is_all("untyped_ml", amounts))
-
-
-def _is_all(name: str, amounts: Mapping[str, float]) -> bool:
-    return quantity(name, amounts[name]) == quantity(name, amounts["total_ml"])
-
-
 def _share(name: str, amounts: Mapping[str, float], claims: Mapping[str, Claim]) -> str:
     """Name the part of the blood that is meant; its volume only where it is not all of it."""
-    is_all = _is_all(name, amounts)
+    is_all = quantity(name, amounts[name]) == quantity(name, amounts["total_ml"])
     if name == "untyped_ml":
         told = any(amounts.get(f"{key.lower()}_ml") for key in KEYS)
         said = "not certain" if told else "not told apart"

@@ -13,9 +13,12 @@ from tests.support.pages import Browser
 from worklist.page import make_app
 
 
-def page(home: Path, expected: Mapping[str, Any], point: str | None = None) -> str:
+def page(
+    home: Path, expected: Mapping[str, Any], point: str | None = None, **more: object
+) -> str:
     """Return the page of a model whose card lets expect this."""
     card = {"name": "tiny", "chosen": "balanced", "metrics": {"crossval": {"expected": expected}}}
+    card |= more
     (home / "tiny.json").write_text(json.dumps(card))
     settings = Settings(
         _env_file=None, home=home, model=home / "tiny.safetensors", operating_point=point
@@ -55,6 +58,13 @@ def test_it_is_that_of_the_operating_point_in_force(
     tmp_path: Path, expected: dict[str, Any]
 ) -> None:
     assert "calls about <strong>71</strong>" in page(tmp_path, expected, "high-ppv")
+
+
+def test_thresholds_of_a_site_are_not_promised_what_the_card_measured_at_others(
+    tmp_path: Path, expected: dict[str, Any]
+) -> None:
+    shown = page(tmp_path, expected, training={"site": {"studies": 20}})
+    assert "does not say how many of the next patients it calls right" in shown
 
 
 def test_a_card_that_does_not_know_promises_nothing(tmp_path: Path) -> None:
