@@ -65,6 +65,7 @@ RAISED_EARLIER = "No result for the newest images, but suspicion in earlier ones
 STILL_STANDS = frozenset({Outcome.POSITIVE, Outcome.INDETERMINATE})
 WITH_FINDINGS = frozenset({"positive", "uncertain"})
 SMALLEST_ML = 0.05  # what one decimal would write as 0.1
+WHOLE = 0.9  # of the blood and more is all of it, as far as outlines tell
 CAUSES: Mapping[DisagreementCause, str] = MappingProxyType(
     {
         DisagreementCause.MISSED_BLEED: "a bleed was missed",
@@ -115,15 +116,18 @@ def name_findings(entry: Entry) -> tuple[str, ...]:
     named = {finding.subtype: finding for finding in entry.findings if is_found(finding)}
     total = named.pop(ANY, None)
     words = [f"{total.volume_ml:.1f} mL of blood"] if total else []
-    return (*words, *filter(None, map(_name_type, named.values())))
+    most_ml = WHOLE * total.volume_ml if total else 0.0
+    return (*words, *filter(None, (_name_type(one, most_ml) for one in named.values())))
 
 
-def _name_type(finding: FindingRow) -> str:
+def _name_type(finding: FindingRow, most_ml: float) -> str:
+    """Name a type, a hint as one of a part where it is not of `most_ml` or more."""
     match finding.claim:
         case Claim.REPORTED:
             return f"{finding.subtype} {finding.volume_ml:.1f} mL"
         case Claim.HINTED:
-            return f"perhaps {finding.subtype}"
+            part = "" if finding.volume_ml >= most_ml else "in part "
+            return f"{part}perhaps {finding.subtype}"
         case Claim.NOT_TOLD_APART:
             return ""
 

@@ -13,9 +13,7 @@ from tests.support.pages import Browser
 from worklist.page import make_app
 
 
-def page(
-    home: Path, expected: Mapping[str, Any], point: str | None = None, **more: object
-) -> str:
+def page(home: Path, expected: Mapping[str, Any], point: str | None = None, **more: object) -> str:
     """Return the page of a model whose card lets expect this."""
     card = {"name": "tiny", "chosen": "balanced", "metrics": {"crossval": {"expected": expected}}}
     card |= more

@@ -96,6 +96,18 @@ def test_a_type_is_named_as_far_as_it_was_learned(claim: Claim, named: tuple[str
     assert name_findings(claimed(claim)) == named
 
 
+@pytest.mark.parametrize(
+    ("volume_ml", "named"), [(90.0, "perhaps IPH"), (89.0, "in part perhaps IPH")]
+)
+def test_a_hint_of_a_part_of_the_blood_is_not_read_as_one_of_all(
+    volume_ml: float, named: str
+) -> None:
+    total = FindingRow("any", 0.9, 100.0, present=True)
+    hint = FindingRow("IPH", 0.9, volume_ml, present=True, claim=Claim.HINTED)
+    entry = replace(done(Outcome.POSITIVE), findings=(total, hint))
+    assert name_findings(entry) == ("100.0 mL of blood", named)
+
+
 def test_a_type_that_was_never_learned_is_not_said_to_be_absent() -> None:
     absent = FindingRow("SAH", 0.1, 0.0, present=False, claim=Claim.NOT_TOLD_APART)
     assert "outlined" not in say_claim(absent)
