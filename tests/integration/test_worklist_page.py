@@ -10,9 +10,11 @@ import pytest
 import sqlalchemy as sa
 
 from schema.database import Database, open_database
+from schema.hemorrhage_subtypes import Claim
 from schema.settings import Settings
 from schema.states import Outcome, SeriesState, StudyState
-from schema.tables import Study
+from schema.tables import Finding, Study
+from tests.support import rows
 from tests.support.rows import series_row, study_row
 from worklist.page import make_app
 
@@ -95,6 +97,21 @@ def test_a_study_that_waits_too_long_is_marked(database: Database, client: Clien
     long_ago = datetime.now(UTC) - timedelta(hours=1)
     add_study(database, state=StudyState.READY, outcome=None, priority=0, received_at=long_ago)
     assert "Waiting too long" in client.get("/").text
+
+
+def test_blood_of_no_type_stands_out_as_blood_and_under_no_type(
+    database: Database, client: Client
+) -> None:
+    with database.transaction() as session:
+        series = rows.add_series(rows.add_study(session), session)
+        job = rows.add_job(series, session, **rows.done(Outcome.POSITIVE, 2))
+        session.flush()
+        for subtype, claim in (("any", Claim.REPORTED), ("IVH", Claim.NOT_TOLD_APART)):
+            values = {"probability": 0.9, "volume_ml": 12.0, "present": True, "claim": claim}
+            session.add(Finding(job_id=job.id, subtype=subtype, **values))
+    table = client.get("/study/1.2.3").text.partition("What the model says")[2]
+    assert '<tr class="present"><th scope="row">Blood in all' in table
+    assert '<tr><th scope="row">IVH' in table
 
 
 @pytest.mark.parametrize("path", ["/", "/study/1.2.3", "/study/9.9"])
