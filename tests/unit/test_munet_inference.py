@@ -294,3 +294,8 @@ def test_a_gpu_gets_values_from_pinned_memory_without_a_wait(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "to", moved)
     on(torch.zeros(1), torch.device("cuda"))
     assert calls == ["pinned", ("cuda", True)]
+
+
+def test_the_shipped_model_outlines_only_studies_that_it_calls():
+    points = checkpoint.read_card(SHIPPED).operating_points
+    assert all(point.study_gate == point.study_any for point in points.values())
