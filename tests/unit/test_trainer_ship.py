@@ -187,7 +187,10 @@ def test_a_cross_validation_is_evaluated_with_another_recipe_beside(home, run, o
     command += ["--json", home / "both.json", "--html", home / "both.html"]
     done = CliRunner().invoke(app, [str(word) for word in command])
     assert done.exit_code == 0, done.output
-    assert (home / "both.json").exists()
+    names = [described(place / "fold-0")[0].name.removesuffix("-fold-0") for place in (run, other)]
+    made = json.loads((home / "both.json").read_text())["model"]["name"]
+    assert made == f"{'-'.join(names)}-munet-crossval"
+    assert f"Cross-validation of {' and '.join(names)}" in (home / "both.html").read_text()
 
 
 def test_a_recipe_that_learned_from_other_patients_is_refused(run, other, tmp_path):

@@ -1,6 +1,6 @@
 """Commands that evaluate: a checkpoint, a preset, a choice."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +33,7 @@ from trainer.evaluation.studies import predict_studies
 from trainer.experiments import ablation, crossval_report, leak_report
 from trainer.experiments import crossval as folds_of
 from trainer.experiments import leak as leaking
+from trainer.experiments.recipes import folds_in, name_of
 from trainer.reports import evaluation_report, robustness
 from trainer.reports.document import Files, Text, publish
 from trainer.training.run import baseline
@@ -116,10 +117,11 @@ def crossval(
         read = how(reading, config.preprocessing, changed)
         gallery = Gallery(read.preprocessing)
         judged = folds_of.crossval(configs, prepared, release, which, console, read, gallery.see)
-        made = crossval_report.outcome(config, judged)
+        names = [config.name, *(name_of(folds_in(other)[0].config) for other in which.others)]
+        made = crossval_report.outcome(replace(config, name="-".join(names)), judged)
         publish(
             crossval_report.sections(made, gallery),
-            Text(f"Cross-validation of {config.name}", crossval_report.OPERATING),
+            Text(f"Cross-validation of {' and '.join(names)}", crossval_report.OPERATING),
             crossval_report.to_json(made),
             Files(json_file or run / "crossval.json", html_file or run / "crossval.html"),
             console,

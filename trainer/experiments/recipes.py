@@ -43,6 +43,11 @@ def recipe(config: RunConfig) -> RunConfig:
     return replace(config, name="", begin="")
 
 
+def name_of(config: RunConfig) -> str:
+    """Return a recipe's name, by the settings of one of its folds."""
+    return config.name.partition("-fold-")[0]
+
+
 def together(folds: Sequence[Fold], folders: Sequence[Path]) -> list[Fold]:
     """Let each fold answer with the networks of other finished recipes on the same patients.
 

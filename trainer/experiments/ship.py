@@ -25,7 +25,7 @@ from trainer.experiments.export import (
     sources_of,
     training_record,
 )
-from trainer.experiments.recipes import folds_in, recipe, together
+from trainer.experiments.recipes import folds_in, name_of, recipe, together
 from trainer.experiments.unseen import Fold, Reading, Unseen, answers, chosen
 from trainer.reports.document import as_json
 from worker.munet import checkpoint
@@ -110,7 +110,7 @@ def members_of(folds: Sequence[Fold], members: int) -> list[Finished]:
 
 def named(runs: Sequence[Finished]) -> RunConfig:
     """Return the first recipe's settings under the names of all."""
-    names = dict.fromkeys(run.config.name.partition("-fold-")[0] for run in runs)
+    names = dict.fromkeys(name_of(run.config) for run in runs)
     return replace(runs[0].config, name="-".join(names))
 
 
