@@ -68,8 +68,16 @@ def test_one_command_trains_the_rows_and_prints_them_beside_the_papers(tmp_path)
         "gray",
         "clahe",
     ]
+    pair = {row["key"]: row["clinical"]["slice_auc"]["value"] for row in figures["rows"]}
+    differs = figures["against_proposed"]
+    assert set(differs) == {"smote", "fpn", "gray", "clahe"}
+    for key, found in differs.items():
+        assert found["slice_auc"]["value"] == pytest.approx(pair[key] - pair["fpn-smote"])
     page = (tmp_path / "run" / "ablate.html").read_text()
+    assert "Difference to the proposed method" in page
     assert "0.92" in page  # the paper's SAH
     before = (tmp_path / "run" / "fpn" / "state.pt").stat().st_mtime_ns
-    assert CliRunner().invoke(app, [*command, "--rows", "fpn"]).exit_code == 0
+    alone = CliRunner().invoke(app, [*command, "--rows", "fpn"])
+    assert alone.exit_code == 0, alone.output
+    assert "Difference to the proposed" not in alone.output
     assert (tmp_path / "run" / "fpn" / "state.pt").stat().st_mtime_ns == before

@@ -30,7 +30,7 @@ from trainer.evaluation.evaluate import evaluate as figures_of
 from trainer.evaluation.gallery import Gallery
 from trainer.evaluation.perturb import perturbed, to_json
 from trainer.evaluation.studies import predict_studies
-from trainer.experiments import ablation, crossval_report, leak_report
+from trainer.experiments import ablation, ablation_report, crossval_report, leak_report
 from trainer.experiments import crossval as folds_of
 from trainer.experiments import leak as leaking
 from trainer.experiments.recipes import folds_in, name_of
@@ -150,9 +150,9 @@ def ablate(
         chosen = ablation.named_rows(ablation.variants(config), rows)
         made = ablation.ablate(chosen, release, parts, run, cache, console)
         publish(
-            ablation.sections(made),
-            Text(f"Ablation of {config.name}", ablation.TEXT),
-            ablation.to_json(made, parts),
+            ablation_report.sections(made),
+            Text(f"Ablation of {config.name}", ablation_report.TEXT),
+            ablation_report.to_json(made, parts),
             Files(json_file or run / "ablate.json", html_file or run / "ablate.html"),
             console,
         )

@@ -5,9 +5,8 @@ whom no run gets to know, at thresholds fixed beforehand: none is chosen on them
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -20,19 +19,15 @@ from trainer.evaluation.studies import Study
 from trainer.experiments.crossval import Which, judge, train
 from trainer.experiments.unseen import FIXED, Fold, Reading, answers
 from trainer.reports import published
-from trainer.reports.document import Section, Table, shown
 from worker.munet.preprocessing import Channels, Preprocessing
 
+PROPOSED = "fpn-smote"  # the row that all others are one step from
 CLAHE = 2.0  # where the preset goes without
 WORDS: Mapping[Channels, str] = {
     "gray": "gray",
     "neighbours": "neighbouring slices",
     "bone": "neighbouring slices and bone's window",
 }
-TEXT = (
-    "Each row is a run of its own on the same training patients, evaluated on the same other ones"
-    " at thresholds fixed beforehand. 95 % intervals by bootstrap over those patients."
-)
 
 
 @dataclass(frozen=True)
@@ -47,11 +42,12 @@ class Variant:
 
 @dataclass(frozen=True)
 class Row:
-    """One variant's figures."""
+    """One variant's figures, and the patients that they are of."""
 
     variant: Variant
     paper: Mapping[str, Measured]
     clinical: Mapping[str, Measured]
+    studies: Sequence[Study]
 
 
 def variants(config: RunConfig) -> list[Variant]:
@@ -69,7 +65,7 @@ def variants(config: RunConfig) -> list[Variant]:
     found = [
         Variant("smote", "MUNet + SMOTE", flat, published.WITHOUT_FPN),
         Variant("fpn", "MUNet + FPN", replace(proposed, smote=Smote()), published.WITHOUT_SMOTE),
-        Variant("fpn-smote", f"MUNet + FPN + SMOTE ({_words(seen)})", proposed, whole),
+        Variant(PROPOSED, f"MUNet + FPN + SMOTE ({_words(seen)})", proposed, whole),
     ]
     for key, other in (
         (channels, replace(seen, channels=channels)),
@@ -121,7 +117,7 @@ def _row(
     prepared = prepare(release, variant.config.preprocessing, cache)
     train([fold], Which(folder), prepared, console)
     studies = evaluated(fold, release)
-    return Row(variant, measured(studies, paper), measured(studies, clinical))
+    return Row(variant, measured(studies, paper), measured(studies, clinical), studies)
 
 
 def evaluated(fold: Fold, release: Release) -> Sequence[Study]:
@@ -129,65 +125,3 @@ def evaluated(fold: Fold, release: Release) -> Sequence[Study]:
     reading = Reading(fold.config.preprocessing)
     unseen = list(answers(fold, release, reading))
     return judge(unseen, release, reading, FIXED).studies
-
-
-def to_json(rows: Sequence[Row], split: Split) -> dict[str, Any]:
-    """All figures of all rows, with the paper's where it has them."""
-    return {
-        "patients": list(split.validation),
-        "trained_on": list(split.train),
-        "rows": [
-            {
-                "key": row.variant.key,
-                "label": row.variant.label,
-                "config": row.variant.config.to_json(),
-                "published": row.variant.published,
-                "paper": {name: asdict(figure) for name, figure in row.paper.items()},
-                "clinical": {name: asdict(figure) for name, figure in row.clinical.items()},
-            }
-            for row in rows
-        ],
-    }
-
-
-def sections(rows: Sequence[Row]) -> list[Section]:
-    """Table 8 by the paper's protocol, and the same rows by the clinical one."""
-    return [
-        Section("Paper's protocol", tables=(table_8(rows),)),
-        Section("Clinical protocol", tables=(by_any(rows),)),
-    ]
-
-
-def table_8(rows: Sequence[Row]) -> Table:
-    """Dice and IoU by type, ours above theirs."""
-    lines = []
-    for row in rows:
-        for key, word in (("dice", "Dice"), ("iou", "IoU")):
-            ours = (row.paper[f"{name}_{key}"] for name in published.ORDER)
-            mean = row.paper[f"mean_{key}"]
-            cells = (shown(figure.value, figure.ci95) for figure in (*ours, mean))
-            lines.append((row.variant.label, f"{word}, ours", *cells))
-            if row.variant.published:
-                theirs = row.variant.published[key]
-                numbers = (f"{theirs[name]:.2f}" for name in published.ORDER)
-                mean_cell = f"{theirs['mean']:.2f}" if "mean" in theirs else "-"
-                lines.append(("", f"{word}, paper", *numbers, mean_cell))
-    head = ("method", "", *published.ORDER, "mean")
-    note = "Means over slices with exactly one type; 95 % intervals over patients."
-    return Table("Table 8. Ablation", head, tuple(lines), note)
-
-
-def by_any(rows: Sequence[Row]) -> Table:
-    """Any hemorrhage of the same rows."""
-    names = {
-        "any_dice": "Dice, all voxels",
-        "any_dice_by_slice": "Dice, by slice",
-        "slice_auc": "AUC by slice",
-        "study_auc": "AUC by study",
-    }
-    lines = tuple(
-        (row.variant.label, *(shown(row.clinical[n].value, row.clinical[n].ci95) for n in names))
-        for row in rows
-    )
-    note = "Every slice of every patient; 95 % intervals over patients."
-    return Table("Any hemorrhage", ("method", *names.values()), lines, note)
