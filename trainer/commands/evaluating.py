@@ -149,10 +149,11 @@ def ablate(
         parts = held_split(prepared, numbers(held_out), split, config.seed)
         chosen = ablation.named_rows(ablation.variants(config), rows)
         made = ablation.ablate(chosen, release, parts, run, cache, console)
+        apart = ablation_report.against(made)
         publish(
-            ablation_report.sections(made),
+            ablation_report.sections(made, apart),
             Text(f"Ablation of {config.name}", ablation_report.TEXT),
-            ablation_report.to_json(made, parts),
+            ablation_report.to_json(made, apart, parts),
             Files(json_file or run / "ablate.json", html_file or run / "ablate.html"),
             console,
         )

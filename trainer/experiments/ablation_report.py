@@ -24,7 +24,7 @@ ANY = {
 Apart = tuple[Row, Mapping[str, Measured]]
 
 
-def to_json(rows: Sequence[Row], split: Split) -> dict[str, Any]:
+def to_json(rows: Sequence[Row], apart: Sequence[Apart], split: Split) -> dict[str, Any]:
     """All figures of all rows, with the paper's where it has them."""
     return {
         "patients": list(split.validation),
@@ -42,7 +42,7 @@ def to_json(rows: Sequence[Row], split: Split) -> dict[str, Any]:
         ],
         "against_proposed": {
             row.variant.key: {name: asdict(figure) for name, figure in figures.items()}
-            for row, figures in against(rows)
+            for row, figures in apart
         },
     }
 
@@ -59,9 +59,8 @@ def against(rows: Sequence[Row]) -> list[Apart]:
     ]
 
 
-def sections(rows: Sequence[Row]) -> list[Section]:
+def sections(rows: Sequence[Row], apart: Sequence[Apart]) -> list[Section]:
     """Table 8 by the paper's protocol, the same rows by the clinical one, and their differences."""
-    apart = against(rows)
     return [
         Section("Paper's protocol", tables=(table_8(rows),)),
         Section("Clinical protocol", tables=(by_any(rows),)),
