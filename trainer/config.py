@@ -72,6 +72,7 @@ class Sampling:
     slices: int = 0  # a epoch; 0 takes every slice once
     positive_share: float = 0.5
     hard_healthy: float = 1.0
+    healthy: bool = True  # whether slices without blood are learned from; the paper has none
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,8 @@ class RunConfig:
             raise ConfigError("mix weighs bone by its white, which CLAHE moves; set clip_limit = 0")
         if self.augment.mix and self.preprocessing.channels == "bone":
             raise ConfigError("mix leaves bone's window alone; set mix = 0, or other channels")
+        if not self.sampling.healthy and self.preprocessing.channels != "gray":
+            raise ConfigError('healthy = false shows each slice alone; set channels = "gray"')
         if self.network.in_channels != self.preprocessing.planes:
             raise ConfigError(
                 f"channels {self.preprocessing.channels} are {self.preprocessing.planes}:"

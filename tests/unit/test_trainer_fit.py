@@ -239,6 +239,42 @@ def test_the_paper_preset_is_table_5():
     assert (paper.optimiser.rate, paper.optimiser.schedule) == (1e-4, "plateau")
     assert paper.network == NetworkConfig(width=64)
     assert paper.loss.cross_entropy == 0
+    assert not paper.sampling.healthy
+
+
+def test_the_paper_learns_from_and_watches_slices_with_blood_alone(prepared, tmp_path, monkeypatch):
+    seen = []
+
+    def spy(slices, rows, *rest):
+        seen.extend(slices.types[rows].any(axis=1).tolist())
+        return load_batch(slices, rows, *rest)
+
+    monkeypatch.setattr(fit_module, "load_batch", spy)
+    sampling = replace(TINY.sampling, slices=0, healthy=False)
+    gray = replace(TINY.preprocessing, channels="gray")
+    optimiser = replace(TINY.optimiser, schedule="plateau")
+    config = replace(TINY, sampling=sampling, preprocessing=gray, optimiser=optimiser)
+    watched = Split(SPLIT.train, SPLIT.validation)  # 5 is healthy
+    run = fit(config, prepared, watched, tmp_path, quiet())
+    assert seen
+    assert all(seen)
+    assert np.isnan(run.history[-1]["specificity"])
+
+
+def test_slices_with_blood_alone_have_no_neighbours():
+    with pytest.raises(ConfigError, match='set channels = "gray"'):
+        replace(TINY, sampling=replace(TINY.sampling, healthy=False))
+
+
+def test_a_run_that_only_knows_blood_wants_some_to_watch_and_to_learn_from(prepared, tmp_path):
+    sampling = replace(TINY.sampling, slices=0, healthy=False)
+    gray = replace(TINY.preprocessing, channels="gray")
+    watching = replace(TINY.optimiser, stop=2)
+    config = replace(TINY, sampling=sampling, preprocessing=gray, optimiser=watching)
+    with pytest.raises(ConfigError, match="hold some with blood out"):
+        fit(config, prepared, Split(SPLIT.train, (5,)), tmp_path, quiet())
+    with pytest.raises(ConfigError, match="no slice to learn from"):
+        fit(config, prepared, Split((3,), SPLIT.validation), tmp_path, quiet())
 
 
 def test_a_run_learns_from_drawn_bleeds_and_goes_on_to_the_same_numbers(tmp_path, monkeypatch):

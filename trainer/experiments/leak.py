@@ -24,6 +24,7 @@ from trainer.evaluation.studies import Study, count
 from trainer.experiments.crossval import Which
 from trainer.training.fit import fit
 from trainer.training.run import averaged, describe
+from trainer.training.sampling import with_blood
 from trainer.training.validation import shrink
 from worker.munet.card import OperatingPoint, Platt, Scoring
 from worker.munet.device import resolve
@@ -85,22 +86,6 @@ def leak(config: RunConfig, prepared: Prepared, which: Which, console: Console) 
             describe(twin.place, twin.config, twin.split)
     done = [pair for pair in pairs if all(twin.finished for twin in pair)]
     return [arm(name, [pair[side] for pair in done], bleeding) for side, name in enumerate(NAMES)]
-
-
-def with_blood(prepared: Prepared) -> Prepared:
-    """Keep the slices with hemorrhage, each alone: all that the paper trains and tests on."""
-    rows = np.flatnonzero(prepared.positive)
-    return Prepared(
-        prepared.patients[rows],
-        prepared.numbers[rows],
-        prepared.types[rows],
-        prepared.pictures[rows],
-        prepared.masks[rows],
-        np.repeat(np.arange(len(rows))[:, None], 3, axis=1),
-        kinds={
-            at: prepared.kinds[row] for at, row in enumerate(rows.tolist()) if row in prepared.kinds
-        },
-    )
 
 
 def plan(config: RunConfig, prepared: Prepared, which: Which) -> list[tuple[Twin, Twin]]:

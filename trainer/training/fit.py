@@ -22,7 +22,7 @@ from trainer.training.batches import Batch, Bleeds, load_batch
 from trainer.training.losses import total_loss
 from trainer.training.parallel import World, joined
 from trainer.training.run import Run, Weights, describe
-from trainer.training.sampling import draw
+from trainer.training.sampling import draw, learned
 from trainer.training.schedule import check_watched, next_epoch, rate
 from trainer.training.smote import oversample
 from trainer.training.synthetic.scenes import scenes
@@ -67,7 +67,9 @@ def fit(
     ConfigError
         The folder holds a run with other settings, or nobody is held out for a run that must watch.
     """
-    check_watched(config, split)
+    prepared = learned(prepared, config.sampling)
+    watched = [patient for patient in split.validation if patient in prepared.patients]
+    check_watched(config, watched)
     prepared, rows = oversample(prepared, split.rows(prepared), config.smote, config.seed)
     with joined() as world:
         run = Run.resume(config, len(prepared), folder, world.device, begin)
@@ -84,9 +86,9 @@ def fit(
             while run.epoch < config.epochs:
                 started = time.monotonic()
                 train_epoch(run, prepared, rows, tell, world)
-                if split.validation and world.first:
+                if watched and world.first:
                     size = config.stage_of(run.epoch).size
-                    evaluated = validate(run.average, prepared, split.validation, size)
+                    evaluated = validate(run.average, prepared, watched, size)
                     run.history[-1] |= asdict(evaluated)
                 run.history[-1]["seconds"] = time.monotonic() - started
                 run.history[-1] = world.agreed(run.history[-1])

@@ -3,8 +3,29 @@
 import numpy as np
 import numpy.typing as npt
 
-from trainer.config import Sampling
+from trainer.config import ConfigError, Sampling
 from trainer.datasets.cache import Prepared
+
+
+def learned(prepared: Prepared, config: Sampling) -> Prepared:
+    """Return the slices that a run knows of: all, or as the paper those with blood."""
+    return prepared if config.healthy else with_blood(prepared)
+
+
+def with_blood(prepared: Prepared) -> Prepared:
+    """Keep the slices with hemorrhage, each alone: all that the paper trains and tests on."""
+    rows = np.flatnonzero(prepared.positive)
+    return Prepared(
+        prepared.patients[rows],
+        prepared.numbers[rows],
+        prepared.types[rows],
+        prepared.pictures[rows],
+        prepared.masks[rows],
+        np.repeat(np.arange(len(rows))[:, None], 3, axis=1),
+        kinds={
+            at: prepared.kinds[row] for at, row in enumerate(rows.tolist()) if row in prepared.kinds
+        },
+    )
 
 
 def positive_weights(types: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
@@ -33,7 +54,14 @@ def draw(
     hardness
         (slice of the whole release,): the network's last "any" probability; only that of healthy
         slices is used.
+
+    Raises
+    ------
+    ConfigError
+        There is no slice to learn from.
     """
+    if not len(rows):
+        raise ConfigError("no slice to learn from: hold fewer patients out, or give more --data")
     if not config.slices:
         return rng.permutation(rows)
     positive = rows[prepared.positive[rows]]

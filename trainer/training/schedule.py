@@ -4,24 +4,25 @@ import math
 from collections.abc import Sequence
 
 from trainer.config import ConfigError, Optimiser, RunConfig
-from trainer.datasets.splits import AnySplit
 
 History = Sequence[dict[str, float]]
 WARM_UP = 0.03  # of a cosine run: batch statistics settle before the full rate
 
 
-def check_watched(config: RunConfig, split: AnySplit) -> None:
+def check_watched(config: RunConfig, patients: Sequence[int]) -> None:
     """Refuse a run that looks at validation patients and has none.
 
     Raises
     ------
     ConfigError
-        The rate follows a plateau, or training stops early, and nobody is held out.
+        The rate follows a plateau, or training stops early, and nobody to look at is held out.
     """
     watched = config.optimiser.schedule == "plateau" or config.optimiser.stop
-    if watched and not split.validation:
+    if watched and not patients:
+        blood = "" if config.sampling.healthy else " with blood"
         raise ConfigError(
-            f"{config.name} halves its rate or stops by validation patients; hold some out"
+            f"{config.name} halves its rate or stops by validation patients;"
+            f" hold some{blood} out (--held-out)"
         )
 
 

@@ -1,5 +1,6 @@
 """What a network in training does on patients it does not learn from, on its own grid."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import cv2
@@ -38,7 +39,7 @@ def shrink(pictures: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
 
 
 def validate(
-    network: nn.Module, prepared: Prepared, patients: tuple[int, ...], size: int
+    network: nn.Module, prepared: Prepared, patients: Collection[int], size: int
 ) -> Progress:
     """Score whole patients at a stage's size."""
     network.eval()
