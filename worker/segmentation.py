@@ -245,9 +245,9 @@ def _label(subtype: Subtype, present: bool, claim: Claim) -> str:
     """Give a Segment Label that says no more of a type than the model may."""
     if claim is Claim.NOT_TOLD_APART:
         return UNNAMED if present else f"{UNNAMED} (unused)"
-    if claim is Claim.HINTED:
-        return f"{subtype.name} (a hint)" if present else f"{subtype.name} (none outlined)"
-    return subtype.name if present else f"{subtype.name} (none found)"
+    if not present:
+        return f"{subtype.name} (none outlined)"
+    return f"{subtype.name} (a hint)" if claim is Claim.HINTED else subtype.name
 
 
 def _code(code: Code) -> SRCode:

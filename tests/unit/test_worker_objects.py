@@ -154,7 +154,7 @@ def test_a_segment_says_no_more_of_its_type_than_the_model_may(
     assert names[1] == "Hemorrhage, type not told apart"
     assert names[4] == "Hemorrhage, type not told apart (unused)"
     assert names[5] == "Subdural hemorrhage (a hint)"
-    assert names[2] == "Intraparenchymal hemorrhage (none found)"
+    assert names[2] == "Intraparenchymal hemorrhage (none outlined)"
     assert segments[0].AnatomicRegionSequence[0].CodeMeaning == "Intracranial"
 
 

@@ -234,7 +234,7 @@ def test_a_segment_number_means_the_same_type_in_every_object(seg: Dataset) -> N
 def test_the_label_of_an_empty_segment_says_so(seg: Dataset) -> None:
     labels = [segment.SegmentLabel for segment in seg.SegmentSequence]
     assert labels[0] == "Epidural hemorrhage"
-    assert labels[1] == "Intraparenchymal hemorrhage (none found)"
+    assert labels[1] == "Intraparenchymal hemorrhage (none outlined)"
 
 
 def test_a_segment_names_the_weights_that_drew_it(seg: Dataset) -> None:
