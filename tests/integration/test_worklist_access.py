@@ -8,6 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 import sqlalchemy as sa
+from starlette.datastructures import URL
+from starlette.requests import Request
 
 from schema.database import Database, open_database
 from schema.readers import Role
@@ -17,6 +19,7 @@ from schema.tables import LoginSession
 from tests.support.pages import Browser
 from tests.support.rows import add_job, add_series, add_study, done
 from worklist.access.attempts import MOST_OF_A_NAME, WITHIN_S, Attempts
+from worklist.access.guard import reader_of
 from worklist.access.users import UserError, add_user, hasher, remove_user
 from worklist.page import make_app
 
@@ -117,6 +120,21 @@ def test_a_stranger_is_sent_to_the_login_and_learns_nothing(stranger: Browser, p
 @pytest.mark.parametrize("path", ["/api/worklist", "/api/study/1.2.3", "/metrics", "/events"])
 def test_a_stranger_gets_nothing_from_the_api(stranger: Browser, path: str) -> None:
     assert stranger.get(path).status_code == 401
+
+
+@pytest.mark.parametrize("host", ["x/static/?", "localhost/login?", "localhost/static/#"])
+@pytest.mark.parametrize("path", ["/api/worklist", "/performance", "/"])
+def test_no_host_that_is_named_makes_a_page_public(
+    stranger: Browser, monkeypatch: pytest.MonkeyPatch, path: str, host: str
+) -> None:
+    named = URL(f"http://{host}{path}")  # as Starlette put it together before 1.0.1
+    monkeypatch.setattr(Request, "url", named)
+    assert stranger.get(path, {"host": host}).status_code in (303, 401)
+
+
+def test_a_view_without_a_reader_is_nobodys() -> None:
+    with pytest.raises(RuntimeError, match="needs a reader"):
+        reader_of(Request({"type": "http", "reader": None}))
 
 
 def test_a_login_opens_the_list(reader: Browser) -> None:

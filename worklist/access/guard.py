@@ -53,7 +53,7 @@ class Gate:
                     return found
             if not self.asks_for_login and is_direct(request) and not anybody(session):
                 return LOCAL
-        return self._basic(request) if request.url.path.startswith(MACHINES) else None
+        return self._basic(request) if path_of(request).startswith(MACHINES) else None
 
     @property
     def asks_for_login(self) -> bool:
@@ -130,7 +130,7 @@ class Access:
             return
         request = Request(scope)
         scope["reader"], scope["address"] = None, self.gate.find_address(request)
-        if not request.url.path.startswith(PUBLIC):
+        if not path_of(request).startswith(PUBLIC):
             try:
                 scope["reader"] = await self._identify(request)
             except (TriageError, sa.exc.SQLAlchemyError) as error:
@@ -152,13 +152,18 @@ class Access:
 
     @staticmethod
     def _turn_away(request: Request) -> Response:
-        path = request.url.path
+        path = path_of(request)
         if path.startswith(MACHINES) or request.method not in SAFE:
             headers = {"WWW-Authenticate": 'Basic realm="IHSNet Triage"'}
             told = {"error": "Log in first: a session of the page, or HTTP Basic."}
             return JSONResponse(told, 401, headers if path.startswith("/api/") else None)
         query = f"?{request.url.query}" if request.url.query else ""
         return RedirectResponse(f"/login?next={quote(path + query)}", 303)
+
+
+def path_of(request: Request) -> str:
+    """Give the path that routes go by; `request.url` is put together from what the caller sent."""
+    return str(request.scope["path"])
 
 
 def address_of(request: Request) -> str:
@@ -222,8 +227,17 @@ def _within(address: str, networks: tuple[Network, ...]) -> bool:
 
 
 def reader_of(request: Request) -> Reader:
-    """Give who asks; the guard has let nobody else through."""
-    return request.scope.get("reader") or LOCAL
+    """Give who asks; the guard has let nobody else through.
+
+    Raises
+    ------
+    RuntimeError
+        If the guard has let in nobody, as on a page that everybody may see.
+    """
+    reader: Reader | None = request.scope.get("reader")
+    if reader is None:
+        raise RuntimeError("a view that needs a reader was reached without one")
+    return reader
 
 
 def needing(role: Role, view: Callable[[Request], Response]) -> Callable[[Request], Response]:
