@@ -98,7 +98,7 @@ def read_opinion(form: dict[str, str]) -> Opinion:
     Raises
     ------
     ReadingError
-        If it is neither agreement nor disagreement, or its cause is none.
+        If it is neither agreement nor disagreement, or both, or its cause is none.
     """
     if form.get("agrees") not in ("yes", "no"):
         raise ReadingError("agrees: either yes or no")
@@ -106,9 +106,13 @@ def read_opinion(form: dict[str, str]) -> Opinion:
     if cause is not None and cause not in DisagreementCause.__members__:
         raise ReadingError(f"cause: none of {', '.join(DisagreementCause)}")
     agrees = form["agrees"] == "yes"
+    if agrees and cause:
+        raise ReadingError(
+            f"cause: {cause} is a cause to disagree. Nothing was stored: disagree, or name no cause"
+        )
     return Opinion(
         agrees=agrees,
-        cause=DisagreementCause(cause) if cause and not agrees else None,
+        cause=DisagreementCause(cause) if cause else None,
         comment=form.get("comment", "").strip(),
     )
 

@@ -234,6 +234,19 @@ def test_a_disagreement_is_exported(page: Page, address: str) -> None:
     assert given["cause"] == "ARTEFACT"
 
 
+def test_enter_in_the_comment_never_agrees(page: Page, address: str) -> None:
+    page.goto(address + "study/1.2.2")
+    comment = page.get_by_label("Comment")
+    comment.fill("near the vertex")
+    comment.press("Enter")  # no cause was chosen: the browser asks for one
+    page.get_by_label("or, if not").select_option("MISSED_BLEED")
+    comment.press("Enter")
+    page.get_by_text("disagreed: a bleed was missed").wait_for(timeout=WITHIN_MS)
+    (given,) = page.request.get(address + "api/verdicts").json()
+    assert (given["agrees"], given["bleeds"]) == (False, True)
+    assert given["comment"] == "near the vertex"
+
+
 def test_a_login_opens_the_page_and_logging_out_closes_it(
     page: Page, address: str, database: Database
 ) -> None:

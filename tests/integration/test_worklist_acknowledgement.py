@@ -122,9 +122,15 @@ def test_an_opinion_that_is_none_is_refused(
     assert read_all(database) == []
 
 
-def test_an_agreement_leaves_an_unused_cause_behind(page: Browser, database: Database) -> None:
-    disagree(page, agrees="yes")
-    assert read_all(database)[0].cause is None
+def test_an_agreement_with_a_cause_to_disagree_is_refused(
+    page: Browser, database: Database
+) -> None:
+    missed = {"agrees": "yes", "cause": "MISSED_BLEED"}
+    answer = page.post("/study/1.2.3/verdict", missed)
+    assert answer.status_code == 400
+    assert "Nothing was stored: disagree" in answer.text
+    assert list(read_all(database)) == []
+    assert unread(page)
 
 
 def test_the_trainer_gets_verdicts_as_json(page: Browser) -> None:
