@@ -98,6 +98,11 @@ class Optimiser:
     stop: int = 0  # epochs without a better validation loss after which a stage ends; 0 is never
     average: float = 0.0  # decay of the exponential moving average of the weights a step; 0 is none
 
+    @property
+    def watches(self) -> bool:
+        """Whether it looks at patients who are held out."""
+        return self.schedule == "plateau" or self.stop > 0
+
 
 @dataclass(frozen=True)
 class Stage:

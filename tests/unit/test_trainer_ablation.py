@@ -40,6 +40,11 @@ def test_smote_has_table_4s_counts_where_the_preset_has_none():
     assert variants(RunConfig("x", smote=own))[0].config.smote == own
 
 
+def test_a_preset_that_knows_blood_alone_has_no_row_with_neighbours():
+    keys = [row.key for row in variants(load_config("paper"))]
+    assert keys == ["smote", "fpn", "fpn-smote", "no-clahe"]
+
+
 def test_an_unknown_row_is_refused():
     with pytest.raises(ConfigError, match=r"\['x'\]"):
         named_rows(variants(RunConfig("run")), "fpn,x")

@@ -266,6 +266,11 @@ def test_slices_with_blood_alone_have_no_neighbours():
         replace(TINY, sampling=replace(TINY.sampling, healthy=False))
 
 
+def test_no_bleed_is_drawn_into_a_head_without_its_healthy_slices():
+    with pytest.raises(ConfigError, match="synthetic = 0"):
+        replace(load_config("paper"), augment=Augment(synthetic=0.3))
+
+
 def test_a_run_that_only_knows_blood_wants_some_to_watch_and_to_learn_from(prepared, tmp_path):
     sampling = replace(TINY.sampling, slices=0, healthy=False)
     gray = replace(TINY.preprocessing, channels="gray")

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -104,3 +105,17 @@ def test_the_twin_by_patient_remembers_whom_it_held_out(ran):
 def test_no_checkpoint_is_made_of_a_leaking_run(ran):
     with pytest.raises(LeakError, match="no model is made"):
         finished(ran[0] / "LEAKING-by-slice-fold-0")
+
+
+def test_a_leaking_run_watches_nobody(tmp_path):
+    watching = RunConfig("x", preprocessing=Preprocessing(channels="gray"))
+    with pytest.raises(ConfigError, match="by slice nobody is"):
+        leak(watching, prepared(), Which(tmp_path, 2), None)
+
+
+def test_slices_with_blood_keep_their_place_and_spacing():
+    whole = prepared()
+    at = np.arange(len(whole)) * 2.5
+    kept = with_blood(replace(whole, positions_mm=at, pixels_mm=at / 10))
+    assert np.array_equal(kept.positions_mm, at[whole.positive])
+    assert np.array_equal(kept.pixels_mm, at[whole.positive] / 10)

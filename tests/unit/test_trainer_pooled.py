@@ -79,3 +79,24 @@ def test_auc_is_sklearns():
     rng = np.random.default_rng(0)
     truth, score = rng.random(200) < 0.3, rng.integers(0, 9, 200) / 8  # with ties
     assert auc(truth, score) == pytest.approx(roc_auc_score(truth, score))
+
+
+def with_edh(number, dice):
+    pixels = round(100 * dice)
+    return study(number, ["EDH"], [100], [100], [pixels], [0.9])
+
+
+def test_a_mean_over_types_is_never_of_other_types_than_the_whole():
+    missed = [study(number, ["IPH"], [100], [100], [0], [0.9]) for number in (11, 12)]
+    found = measured([with_edh(1, 0.5), with_edh(2, 0.5), *missed], paper)["mean_dice"]
+    assert (found.value, found.ci95) == (0.25, ())  # no draw with both types gives anything else
+
+
+def test_a_mean_over_types_has_no_interval_where_a_type_is_one_patients():
+    everybody = [with_edh(1, 0.5), with_edh(2, 0.7), SDH]
+    assert measured(everybody, paper)["EDH_dice"].ci95
+    assert measured(everybody, paper)["mean_dice"].ci95 == ()
+    gained = gain(everybody, [with_edh(1, 0.4), with_edh(2, 0.1), SDH], paper)
+    assert gained["EDH_dice"].ci95
+    assert gained["SDH_dice"].ci95 == ()
+    assert gained["mean_dice"].ci95 == ()

@@ -4,15 +4,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from trainer.evaluation.evaluate import pixel_counts
 from trainer.evaluation.intervals import bootstrap, shares
 from trainer.evaluation.metrics import CalledTypes, auc, mean, one_type, sensitivity, specificity
-from trainer.evaluation.outlined import shown_types, with_type
+from trainer.evaluation.outlined import shown_types
 from trainer.evaluation.studies import Study
 from worker.munet.card import CLASSES
 
 Figures = Callable[[Sequence[Study]], dict[str, float]]
+OVER_TYPES = ("mean_dice", "mean_iou", "type_balanced_accuracy", "outlined_balanced_accuracy")
 
 
 @dataclass(frozen=True)
@@ -68,14 +70,11 @@ def paper(studies: Sequence[Study]) -> dict[str, float]:
 def measured(studies: Sequence[Study], figures: Figures) -> dict[str, Measured]:
     """Each figure with its interval over patients drawn with replacement.
 
-    A type that one patient alone has gets none: drawing that patient again tells nothing.
+    A type that one patient alone has gets none, nor has a mean over types with such a one: drawing
+    that patient again tells nothing. A draw without a type says nothing of the mean.
     """
     values = figures(studies)
-    intervals = bootstrap(len(studies), lambda rows: figures([studies[row] for row in rows]))
-    alone = [name for index, name in enumerate(CLASSES) if with_type(studies, index) < 2]
-    for name in intervals:
-        if name.split("_")[0] in alone:
-            intervals[name] = []
+    intervals = _drawn(studies, lambda rows: figures([studies[row] for row in rows]))
     if "study_sensitivity" in intervals:
         truth = np.array([bool(study.positive.any()) for study in studies])
         called = np.array([study.called for study in studies])
@@ -98,8 +97,32 @@ def gain(ours: Sequence[Study], theirs: Sequence[Study], figures: Figures) -> di
         better, worse = (figures([side[row] for row in rows]) for side in (ours, theirs))
         return {name: better[name] - worse[name] for name in better}
 
-    values = difference(range(len(ours)))
-    return _together(values, bootstrap(len(ours), lambda rows: difference(rows.tolist())))
+    return _together(difference(range(len(ours))), _drawn(ours, difference))
+
+
+def _drawn(
+    studies: Sequence[Study], figures: Callable[[Sequence[int]], dict[str, float]]
+) -> dict[str, list[float]]:
+    """Interval of each figure over draws of patients, by their rows."""
+    kinds = np.array([_alone(study) for study in studies])  # (patient, 5)
+
+    def complete(rows: npt.NDArray[np.intp]) -> dict[str, float]:
+        found = figures(rows.tolist())
+        if (kinds.any(axis=0) & ~kinds[rows].any(axis=0)).any():
+            found |= dict.fromkeys(found.keys() & set(OVER_TYPES), np.nan)
+        return found
+
+    intervals = bootstrap(len(studies), complete)
+    single = [name for name, count in zip(CLASSES, kinds.sum(axis=0), strict=True) if count == 1]
+    for name in intervals:
+        if name.split("_")[0] in single or (single and name in OVER_TYPES):
+            intervals[name] = []
+    return intervals
+
+
+def _alone(study: Study) -> npt.NDArray[np.bool_]:
+    """Which types a patient shows in a slice without another, (5,)."""
+    return np.asarray(study.types[one_type(study.types)].any(axis=0))
 
 
 def _together(

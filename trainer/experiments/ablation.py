@@ -67,10 +67,12 @@ def variants(config: RunConfig) -> list[Variant]:
         Variant("fpn", "MUNet + FPN", replace(proposed, smote=Smote()), published.WITHOUT_SMOTE),
         Variant(PROPOSED, f"MUNet + FPN + SMOTE ({_words(seen)})", proposed, whole),
     ]
-    for key, other in (
-        (channels, replace(seen, channels=channels)),
-        ("clahe" if clip_limit else "no-clahe", replace(seen, clip_limit=clip_limit)),
-    ):
+    others: dict[str, Preprocessing] = {
+        "clahe" if clip_limit else "no-clahe": replace(seen, clip_limit=clip_limit)
+    }
+    if config.sampling.healthy:  # without them no slice has its neighbours
+        others = {channels: replace(seen, channels=channels)} | others
+    for key, other in others.items():
         network = replace(proposed.network, in_channels=other.planes)
         changed = replace(proposed, preprocessing=other, network=network)
         found.append(Variant(key, f"MUNet + FPN + SMOTE ({_words(other)})", changed))

@@ -174,10 +174,10 @@ def train(planned: Sequence[Fold], which: Which, prepared: Prepared, console: Co
 def learning(fold: Fold, prepared: Prepared) -> Split:
     """Split a fold's training patients for the loop, which never gets to know the others.
 
-    A rate that halves on a plateau needs patients to watch, so a fifth of the training part is
-    kept for that; a cosine needs none.
+    A rate that halves on a plateau, or an early stop, needs patients to watch, so a fifth of the
+    training part is kept for that; a whole cosine needs none.
     """
-    if fold.config.optimiser.schedule == "plateau":
+    if fold.config.optimiser.watches:
         return inner(prepared, fold.split, fold.config.seed)
     return Split(fold.split.train, ())
 

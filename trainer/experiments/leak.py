@@ -66,13 +66,19 @@ def leak(config: RunConfig, prepared: Prepared, which: Which, console: Console) 
     Raises
     ------
     ConfigError
-        The preset shows neighbouring slices: the test's would stand in the training pictures.
+        The preset shows neighbouring slices: the test's would stand in the training pictures. Or it
+        watches patients.
     SplitError
         There is no fold of such a number.
     """
     if config.preprocessing.channels != "gray":
         raise ConfigError(
             f"{config.name}: by slice, neighbours would leak twice; use gray channels"
+        )
+    if config.optimiser.watches:
+        raise ConfigError(
+            f"{config.name} watches patients who are held out, and by slice nobody is;"
+            ' set schedule = "cosine" and stop = 0'
         )
     bleeding = with_blood(prepared)
     pairs = plan(config, bleeding, which)

@@ -75,8 +75,8 @@ def sensitivity_and_specificity(history: History) -> Figure:
 
 
 def line(axes: Axes, history: History, name: str, label: str) -> None:
-    """Draw one figure over the epochs that have it; none without validation patients."""
-    known = [(h["epoch"] + 1, h[name]) for h in history if name in h]
+    """Draw one figure over the epochs that can tell it; none without patients to watch."""
+    known = [(h["epoch"] + 1, h[name]) for h in history if not math.isnan(h.get(name, math.nan))]
     if known:
         epochs, values = zip(*known, strict=True)
         axes.plot(epochs, values, label=label, marker="." if len(known) < 20 else "")

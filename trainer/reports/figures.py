@@ -12,6 +12,7 @@ from matplotlib.colors import ListedColormap
 from sklearn.metrics import roc_curve
 
 from trainer.datasets.cache import small_mask
+from trainer.evaluation.evaluate import leads
 from trainer.evaluation.gallery import Example
 from trainer.evaluation.studies import Study
 from trainer.reports.document import Figure
@@ -125,10 +126,10 @@ def bars(report: Mapping[str, Any]) -> Figure:
 
 
 def roc_by_type(studies: Sequence[Study]) -> Figure:
-    """Figure 17: one type against the others, slices with one type."""
+    """Figure 17: one type against the others, by how far it leads them, slices with one type."""
     types = np.concatenate([study.types for study in studies])
     single = types.sum(axis=1) == 1
-    scores = np.concatenate([study.slice_probabilities for study in studies])[single]
+    scores = leads(np.concatenate([study.slice_probabilities for study in studies])[single, :-1])
     curves = {name: (types[single, i], scores[:, i]) for i, name in enumerate(CLASSES)}
     made = roc(curves)
     return png(made, "figure-17", "Figure 17. ROC by type, slices with one type.")

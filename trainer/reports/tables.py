@@ -109,7 +109,11 @@ def table_11(report: Report) -> Table:
     rows.append(("this model", report["model"]["name"], *mine))
     types = (f"AUC {name}" for name in published.TABLE_11_TYPES)
     head = ("", "method", *types, "specificity", "sensitivity", "precision", "accuracy")
-    note = f"{PAPER_PROTOCOL} Specificity, sensitivity and precision: means over measurable types."
+    note = (
+        f"{PAPER_PROTOCOL} Specificity, sensitivity and precision: means over measurable types."
+        " Ours is the AUC of a type's lead over the best other type's logit; which score the"
+        " others' is of, they do not say."
+    )
     return Table("Table 11. Classification of others", head, tuple(rows), note)
 
 

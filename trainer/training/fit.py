@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from math import isnan
 from pathlib import Path
 from typing import NamedTuple
 
@@ -209,5 +210,6 @@ def _progress(console: Console) -> Progress:
 def _line(run: Run) -> str:
     """One epoch's figures for people; the rest is in the history."""
     last = run.history[-1]
-    figures = "  ".join(f"{name} {value:.3f}" for name, value in last.items() if name != "epoch")
+    known = {name: value for name, value in last.items() if name != "epoch" and not isnan(value)}
+    figures = "  ".join(f"{name} {value:.3f}" for name, value in known.items())
     return f"epoch {run.epoch}/{run.config.epochs}  {figures}"

@@ -15,6 +15,7 @@ def learned(prepared: Prepared, config: Sampling) -> Prepared:
 def with_blood(prepared: Prepared) -> Prepared:
     """Keep the slices with hemorrhage, each alone: all that the paper trains and tests on."""
     rows = np.flatnonzero(prepared.positive)
+    positions, pixels = prepared.positions_mm, prepared.pixels_mm
     return Prepared(
         prepared.patients[rows],
         prepared.numbers[rows],
@@ -22,9 +23,9 @@ def with_blood(prepared: Prepared) -> Prepared:
         prepared.pictures[rows],
         prepared.masks[rows],
         np.repeat(np.arange(len(rows))[:, None], 3, axis=1),
-        kinds={
-            at: prepared.kinds[row] for at, row in enumerate(rows.tolist()) if row in prepared.kinds
-        },
+        None if positions is None else positions[rows],
+        None if pixels is None else pixels[rows],
+        {at: prepared.kinds[row] for at, row in enumerate(rows.tolist()) if row in prepared.kinds},
     )
 
 

@@ -17,8 +17,7 @@ def check_watched(config: RunConfig, patients: Sequence[int]) -> None:
     ConfigError
         The rate follows a plateau, or training stops early, and nobody to look at is held out.
     """
-    watched = config.optimiser.schedule == "plateau" or config.optimiser.stop
-    if watched and not patients:
+    if config.optimiser.watches and not patients:
         blood = "" if config.sampling.healthy else " with blood"
         raise ConfigError(
             f"{config.name} halves its rate or stops by validation patients;"
