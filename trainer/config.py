@@ -139,6 +139,8 @@ class RunConfig:
             raise ConfigError("mix leaves bone's window alone; set mix = 0, or other channels")
         if not self.sampling.healthy and self.preprocessing.channels != "gray":
             raise ConfigError('healthy = false shows each slice alone; set channels = "gray"')
+        if not self.sampling.healthy and self.augment.synthetic:
+            raise ConfigError("bleeds are drawn into whole heads; set synthetic = 0")
         if self.network.in_channels != self.preprocessing.planes:
             raise ConfigError(
                 f"channels {self.preprocessing.channels} are {self.preprocessing.planes}:"
