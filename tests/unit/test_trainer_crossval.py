@@ -8,16 +8,16 @@ from typer.testing import CliRunner
 
 from tests.support.ctich import TINY, make
 from trainer.cli import app
-from trainer.config import load_config
+from trainer.config import ConfigError, load_config
 from trainer.datasets.cache import prepare
 from trainer.datasets.sources import read_release
-from trainer.datasets.splits import SplitError
+from trainer.datasets.splits import LeakError, SplitError
 from trainer.evaluation.gallery import Gallery
 from trainer.experiments import crossval as crossval_module
 from trainer.experiments.crossval import Which, crossval, learning, plan
 from trainer.experiments.crossval_report import outcome, sections, to_json
 from trainer.experiments.unseen import Reading
-from trainer.training.run import baseline
+from trainer.training.run import baseline, describe
 
 pytestmark = pytest.mark.slow  # trains
 
@@ -116,6 +116,31 @@ def test_folds_are_trained_one_by_one_and_pooled_when_they_are_done(
 def test_a_fold_that_does_not_exist_is_refused(config, prepared, release, tmp_path):
     with pytest.raises(SplitError, match=r"\[7\]"):
         crossval([config], prepared, release, Which(tmp_path, 2, (7,)), quiet())
+
+
+@pytest.mark.parametrize("numbers", [(), (2,)])
+def test_folds_of_another_cut_are_never_taken_for_this_ones(
+    networks, home, config, prepared, release, numbers
+):
+    records = {path: path.read_text() for path in (home / "run").glob("*/run.json")}
+    with pytest.raises(LeakError, match="fold-0: holds a run that knows other patients"):
+        crossval([config], prepared, release, Which(home / "run", 3, numbers), quiet())
+    assert {path: path.read_text() for path in (home / "run").glob("*/run.json")} == records
+
+
+def test_folds_of_other_settings_are_not_pooled(networks, home, config, prepared, release):
+    other = replace(config, loss=replace(config.loss, gamma=1.0))
+    with pytest.raises(ConfigError, match="fold-0: holds a run with other settings"):
+        crossval([other], prepared, release, Which(home / "run", 2, (1,)), quiet())
+
+
+def test_a_fold_that_was_stopped_before_its_patients_were_noted_counts(
+    networks, home, config, prepared
+):
+    for fold in plan(config, prepared, home / "run", 2):
+        describe(fold.place, fold.config, learning(fold, prepared))
+        assert fold.finished
+        describe(fold.place, fold.config, fold.split)
 
 
 def test_the_report_sets_the_baseline_beside_and_states_the_gain(made):

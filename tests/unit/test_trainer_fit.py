@@ -21,12 +21,12 @@ from trainer.config import (
     load_config,
 )
 from trainer.datasets.cache import Prepared
-from trainer.datasets.splits import Split
+from trainer.datasets.splits import LeakError, Split
 from trainer.training import fit as fit_module
 from trainer.training.augment import augment, moves
 from trainer.training.batches import WHITE, Bleeds, gather, load_batch
 from trainer.training.fit import fit
-from trainer.training.run import Run, averaged, baseline
+from trainer.training.run import RECORD, STATE, Run, averaged, baseline, describe
 from trainer.training.sampling import draw, positive_weights
 from trainer.training.schedule import halvings, next_epoch, rate
 from trainer.training.smote import oversample
@@ -97,6 +97,35 @@ def test_a_run_of_other_settings_is_not_taken_up(prepared, tmp_path):
     Run.start(TINY, len(prepared)).save(tmp_path)
     with pytest.raises(ConfigError, match="other settings"):
         Run.resume(replace(TINY, seed=1), len(prepared), tmp_path)
+
+
+def older(folder):
+    """Leave a run as code wrote it that kept no split beside the weights."""
+    stored = torch.load(folder / STATE, weights_only=True)
+    del stored["split"]
+    torch.save(stored, folder / STATE)
+
+
+@pytest.mark.parametrize("written", [lambda _: None, older], ids=["now", "by older code"])
+def test_a_run_is_not_taken_up_with_other_patients_held_out(prepared, tmp_path, written):
+    short = replace(TINY, stages=(Stage(32, 1, 4),))
+    fit(short, prepared, SPLIT, tmp_path, quiet())
+    written(tmp_path)
+    record = (tmp_path / RECORD).read_text()
+    for other in (Split((3, 4, 5), (1, 2)), Split((1, 2, 3, 4, 5), ()), Split((1, 2, 3), (4,))):
+        with pytest.raises(LeakError, match=r"other patients.*use another folder"):
+            fit(short, prepared, other, tmp_path, quiet())
+    assert (tmp_path / RECORD).read_text() == record
+    assert fit(short, prepared, SPLIT, tmp_path, quiet()).epoch == 1
+
+
+@pytest.mark.parametrize("written", [lambda _: None, older], ids=["now", "by older code"])
+def test_a_fold_that_watched_training_patients_is_taken_up_again(prepared, tmp_path, written):
+    short, loop = replace(TINY, stages=(Stage(32, 1, 4),)), Split((1, 2), (3,))
+    fit(short, prepared, loop, tmp_path, quiet())
+    describe(tmp_path, short, SPLIT)  # as `crossval` ends it
+    written(tmp_path)
+    assert fit(short, prepared, loop, tmp_path, quiet()).epoch == 1
 
 
 def test_a_save_leaves_no_part_file(prepared, tmp_path):

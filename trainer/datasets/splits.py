@@ -4,7 +4,7 @@ The one exception is a type of its own, `LeakingSplit`, which nothing takes that
 """
 
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,15 @@ class Split:
         """Plain values, for the run's folder."""
         return {"train": self.train, "validation": self.validation}
 
+    def is_fold_of(self, known: "AnySplit") -> bool:
+        """Whether it holds out whom a training loop never got to know, and nobody else.
+
+        The loop of a fold knows no more than the training part: of that it may watch some.
+        """
+        if not isinstance(known, Split) or not self.validation:
+            return False
+        return {*known.train, *known.validation} == set(self.train)
+
 
 @dataclass(frozen=True)
 class LeakingSplit:
@@ -70,6 +79,13 @@ class LeakingSplit:
 
 
 AnySplit = Split | LeakingSplit
+
+
+def recorded(values: Mapping[str, Any]) -> AnySplit:
+    """Read back what `record` gave."""
+    if "LEAKING" in values:
+        return LeakingSplit(tuple(values["train_slices"]), tuple(values["test_slices"]))
+    return Split(tuple(values["train"]), tuple(values["validation"]))
 
 
 def hold_out(present: Collection[int], held: Collection[int]) -> Split:

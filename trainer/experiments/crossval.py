@@ -121,9 +121,11 @@ def crossval(
     see
         Gets each patient's slices, HU and what the first architecture made of them.
     """
-    for other in which.others:  # before hours of training
+    for other in which.others:  # this and the folds that are there: before hours of training
         folds_in(other)
     plans = [plan(config, prepared, which.folder, which.count) for config in configs]
+    for planned in plans:
+        done(planned)
     for planned in plans:
         train(planned, which, prepared, console)
     reading = reading or Reading(configs[0].preprocessing)
@@ -182,6 +184,17 @@ def learning(fold: Fold, prepared: Prepared) -> Split:
     return Split(fold.split.train, ())
 
 
+def done(planned: Sequence[Fold]) -> list[Fold]:
+    """Return the folds that have finished.
+
+    Raises
+    ------
+    ConfigError, LeakError
+        A fold's place holds another run.
+    """
+    return [fold for fold in planned if fold.finished]
+
+
 def evaluated(
     planned: Sequence[Fold],
     others: Sequence[Path],
@@ -190,8 +203,8 @@ def evaluated(
     see: See = look_away,
 ) -> dict[int, Judged]:
     """Evaluate the patients of all folds that have finished, by the fold's number."""
-    done = together([fold for fold in planned if fold.finished], others)
-    unseen = {fold.number: list(answers(fold, release, reading)) for fold in done}
+    asked = together(done(planned), others)
+    unseen = {fold.number: list(answers(fold, release, reading)) for fold in asked}
     return judged(unseen, release, reading, see)
 
 

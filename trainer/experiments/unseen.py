@@ -16,12 +16,12 @@ from torch import nn
 
 from trainer.config import ConfigError, RunConfig
 from trainer.datasets.sources import Release, read_series
-from trainer.datasets.splits import Split
+from trainer.datasets.splits import LeakError, Split
 from trainer.evaluation.bleed_types import learned
 from trainer.evaluation.operating import SCORING, calibrated, points
 from trainer.evaluation.perturb import CHANGES, Head
 from trainer.evaluation.seen import Copy, Seen, ask, beside
-from trainer.training.run import averaged, described
+from trainer.training.run import STATE, averaged, described
 from worker.munet.bleed_types import BleedTypes
 from worker.munet.card import OperatingPoint, Scoring
 from worker.munet.ensemble import joined, make, widened
@@ -45,7 +45,25 @@ class Fold:
 
     @property
     def finished(self) -> bool:
-        """Whether it has trained all its epochs."""
+        """Whether it has trained all its epochs.
+
+        Raises
+        ------
+        ConfigError
+            Its place holds a run with other settings.
+        LeakError
+            That run knows other patients.
+        """
+        if not (self.place / STATE).exists():
+            return False
+        config, split = described(self.place)
+        if replace(config, begin=self.config.begin) != self.config:
+            raise ConfigError(f"{self.place}: holds a run with other settings; use another folder")
+        if split != self.split and not self.split.is_fold_of(split):
+            raise LeakError(
+                f"{self.place}: holds a run that knows other patients than {self.config.name} may;"
+                " use another folder, or as many folds of the same data as it was made with"
+            )
         return averaged(self.config, self.place).epoch == self.config.epochs
 
     def network(self, planes: int) -> nn.Module:

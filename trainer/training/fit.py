@@ -67,13 +67,15 @@ def fit(
     ------
     ConfigError
         The folder holds a run with other settings, or nobody is held out for a run that must watch.
+    LeakError
+        The folder's run got to know other patients.
     """
     prepared = learned(prepared, config.sampling)
     watched = [patient for patient in split.validation if patient in prepared.patients]
     check_watched(config, watched)
     prepared, rows = oversample(prepared, split.rows(prepared), config.smote, config.seed)
     with joined() as world:
-        run = Run.resume(config, len(prepared), folder, world.device, begin)
+        run = Run.resume(config, len(prepared), folder, world.device, begin, split)
         run.learner = world.learner(run.network)
         console = console if world.first else Console(quiet=True)
         if world.first:

@@ -8,13 +8,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from trainer.config import ConfigError, RunConfig, build
-from trainer.datasets.splits import AnySplit, LeakError, Split
+from trainer.datasets.splits import AnySplit, LeakError, Split, recorded
 from trainer.training.unet import plain_unet
 from worker.munet.network import MUNet
 
@@ -36,6 +36,7 @@ class Run:
     epoch: int = 0
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    split: AnySplit | None = None  # all patients that it gets to know
     learner: nn.Module | None = None  # the network as several processes train it; never stored
 
     @classmethod
@@ -68,6 +69,7 @@ class Run:
                 "epoch": self.epoch,
                 "step": self.step,
                 "history": self.history,
+                "split": json.dumps(self.split and self.split.record()),
             },
             part,
         )
@@ -81,6 +83,7 @@ class Run:
         folder: Path,
         device: torch.device = CPU,
         begin: Weights = None,
+        split: AnySplit | None = None,
     ) -> "Run":
         """Take up a stored run, or start one where none is stored.
 
@@ -88,14 +91,22 @@ class Run:
         ------
         ConfigError
             The stored run had another configuration.
+        LeakError
+            It got to know other patients.
         """
         run = cls.start(config, slices, device, begin)
+        run.split = split
         if not (folder / STATE).exists():
             return run
         stored = torch.load(folder / STATE, map_location="cpu", weights_only=True)
         same = build(RunConfig, json.loads(stored["config"])) == config
         if not same or len(stored["hardness"]) != slices:
             raise ConfigError(f"{folder}: holds a run with other settings; use another folder")
+        if split and not _knows(stored, folder, split):
+            raise LeakError(
+                f"{folder}: holds a run that knows other patients than {config.name} may; use"
+                " another folder"
+            )
         run.network.load_state_dict(stored["network"])
         run.average.load_state_dict(stored["average"])
         run.optimiser.load_state_dict(stored["optimiser"])
@@ -130,6 +141,17 @@ def _values(network: nn.Module) -> list[Tensor]:
     return [*network.parameters(), *network.buffers()]
 
 
+def _knows(stored: Mapping[str, Any], folder: Path, split: AnySplit) -> bool:
+    """Whether a stored run got to know the patients of a split, and nobody else.
+
+    A run of older code has no record but the folder's, where a fold stands once it has ended.
+    """
+    if values := json.loads(stored.get("split", "null")):
+        return recorded(values) == split
+    noted = recorded(_record(folder))
+    return noted == split or (isinstance(noted, Split) and noted.is_fold_of(split))
+
+
 def describe(folder: Path, config: RunConfig, split: AnySplit) -> None:
     """Write down what a run's folder holds, for later commands and for people."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -149,14 +171,19 @@ def described(folder: Path) -> tuple[RunConfig, Split]:
     LeakError
         It was split by slice.
     """
+    values = _record(folder)
+    split = recorded(values)
+    if not isinstance(split, Split):
+        raise LeakError(f"{folder}: was split by slice and is LEAKING; no model is made of it")
+    return build(RunConfig, values["config"]), split
+
+
+def _record(folder: Path) -> dict[str, Any]:
     try:
-        values = json.loads((folder / RECORD).read_text("utf-8"))
+        values: dict[str, Any] = json.loads((folder / RECORD).read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"{folder / RECORD}: {error.strerror}; is this a run?") from error
-    if "LEAKING" in values:
-        raise LeakError(f"{folder}: was split by slice and is LEAKING; no model is made of it")
-    config = build(RunConfig, values["config"])
-    return config, Split(tuple(values["train"]), tuple(values["validation"]))
+    return values
 
 
 class Stored(NamedTuple):
