@@ -52,6 +52,13 @@ class SourceFileMissingError(TransientError):
     """A received file is not (yet) where the catalogue says, perhaps an unmounted volume."""
 
 
+class DecoderKilledError(TransientError):
+    """The process that decodes was killed from outside; it costs an attempt, for a file may be why.
+
+    The kernel kills it too where a file takes more memory than the host has left.
+    """
+
+
 class ModelError(WorkerError):
     """The checkpoint is missing, damaged or has no such operating point."""
 

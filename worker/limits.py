@@ -23,13 +23,15 @@ import numpy as np
 import numpy.typing as npt
 
 from schema import errors
-from schema.errors import PixelError, TransientError, TriageError
+from schema.errors import DecoderKilledError, PixelError, TransientError, TriageError
 from schema.files import MEGABYTE
 
 LONGEST_LINE: Final = 65536
 FRAME: Final = b"frame "  # then the SOP Instance UID, a line's end and the pixels
 END: Final = b"end\n"
 DEATH_S: Final = 5.0  # between a process's last byte and its exit status
+# No file sends these: an operator does, or the kernel where the host itself has no memory left.
+FROM_OUTSIDE: Final = (-signal.SIGKILL, -signal.SIGTERM)
 
 
 class DecoderProcess:
@@ -54,6 +56,8 @@ class DecoderProcess:
 
     def start(self) -> "subprocess.Popen[bytes]":
         """Start the process unless it runs; its imports are then done before a study waits."""
+        if self._process is not None and self._process.poll() is not None:
+            self.stop()  # it died between two objects, which neither of them is to blame for
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "worker.decode_child", str(self._memory_mb * MEGABYTE),
@@ -87,6 +91,8 @@ class DecoderProcess:
             What `worker.slices.decode` raises there.
         PixelError
             The decoder took more memory or time than it may, or crashed.
+        DecoderKilledError
+            Somebody else ended the decoder while it answered.
         TransientError
             The decoder sent a frame of another object.
         RuntimeError
@@ -106,42 +112,29 @@ class DecoderProcess:
     def _frames(
         self, path: Path, sop_instance_uid: str, size: tuple[int, int]
     ) -> Iterator[npt.NDArray[np.float32]]:
-        request = json.dumps([str(path), sop_instance_uid]).encode() + b"\n"
+        process = self.start()  # once: another one would answer nothing that this one was asked
+        answer = cast("IO[bytes]", process.stdout)
         try:
-            self._ask(request)
-            while (line := self._line(sop_instance_uid)).startswith(FRAME):
+            _ask(process, path, sop_instance_uid)
+            while (line := _line(answer)).startswith(FRAME):
                 _check_owner(line, sop_instance_uid)
-                yield self._picture(sop_instance_uid, size)
-        except BrokenPipeError as error:
-            raise self._death(sop_instance_uid) from error
+                yield _picture(answer, size)
+        except (BrokenPipeError, EOFError) as error:
+            raise self._death(process, sop_instance_uid) from error
         if line != END:
             raise _sent_error(line)
 
-    def _ask(self, request: bytes) -> None:
-        pipe = cast("IO[bytes]", self.start().stdin)
-        pipe.write(request)
-        pipe.flush()
-
-    def _line(self, sop_instance_uid: str) -> bytes:
-        pipe = cast("IO[bytes]", self.start().stdout)
-        line = pipe.readline(LONGEST_LINE)
-        if not line.endswith(b"\n"):
-            raise self._death(sop_instance_uid)
-        return line
-
-    def _picture(self, sop_instance_uid: str, size: tuple[int, int]) -> npt.NDArray[np.float32]:
-        pipe = cast("IO[bytes]", self.start().stdout)
-        picture = np.frombuffer(pipe.read(size[0] * size[1] * 4), np.float32)
-        if picture.size != size[0] * size[1]:
-            raise self._death(sop_instance_uid)
-        return picture.reshape(size)
-
-    def _death(self, sop_instance_uid: str) -> PixelError:
+    def _death(self, process: "subprocess.Popen[bytes]", sop_instance_uid: str) -> TriageError:
         try:
-            status = self.start().wait(DEATH_S)
+            status = process.wait(DEATH_S)
         except subprocess.TimeoutExpired:
             status = 0  # it lives and talks nonsense
         name = f"SOP instance {sop_instance_uid}"
+        if status in FROM_OUTSIDE:
+            return DecoderKilledError(
+                f"{name}: the decoder was killed ({signal.Signals(-status).name}); if nobody did"
+                " it, this host lacks memory"
+            )
         if status == -signal.SIGALRM:
             return PixelError(
                 f"{name}: its pixels take too long to decode; send it uncompressed",
@@ -151,6 +144,26 @@ class DecoderProcess:
             f"{name}: its pixels cannot be decoded; send it again",
             detail=f"{name}: the decoder crashed on it (exit status {status})",
         )
+
+
+def _ask(process: "subprocess.Popen[bytes]", path: Path, sop_instance_uid: str) -> None:
+    pipe = cast("IO[bytes]", process.stdin)
+    pipe.write(json.dumps([str(path), sop_instance_uid]).encode() + b"\n")
+    pipe.flush()
+
+
+def _line(answer: IO[bytes]) -> bytes:
+    line = answer.readline(LONGEST_LINE)
+    if not line.endswith(b"\n"):
+        raise EOFError
+    return line
+
+
+def _picture(answer: IO[bytes], size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    picture = np.frombuffer(answer.read(size[0] * size[1] * 4), np.uint8)
+    if picture.size != size[0] * size[1] * 4:
+        raise EOFError
+    return picture.view(np.float32).reshape(size)
 
 
 def _check_owner(line: bytes, sop_instance_uid: str) -> None:

@@ -17,6 +17,7 @@ from celery.signals import worker_process_init
 from schema.database import Database, patiently, wait_for_database
 from schema.errors import (
     DatabaseUnavailableError,
+    DecoderKilledError,
     LeaseLostError,
     PermanentError,
     StorageAwayError,
@@ -50,6 +51,7 @@ log = structlog.get_logger()
 DATABASE_DEADLINE_S: Final = 30
 STORAGE_PATIENCE_S: Final = 30
 RECORD_DEADLINE_S: Final = 60  # an answer that took a minute is worth waiting for the database
+DECODER_KILLED: Final = "the decoder was killed in the middle of it"
 BUG: Final = "the analysis stopped with an error in this software; the worker's log has it"
 
 fitness = Fitness(settings)
@@ -106,6 +108,8 @@ def _attempt(engine: "Engine", lease: Lease) -> None:
     except WorkerError as fault:
         _return_untouched(lease, fault)
         raise
+    except DecoderKilledError as error:
+        _spend(lease, DECODER_KILLED, str(error))
     except (TransientError, OSError) as error:
         _requeue(lease, _surroundings(error))
     except UnsuitableSeriesError as error:
@@ -114,7 +118,7 @@ def _attempt(engine: "Engine", lease: Lease) -> None:
         _end(lease, Outcome.FAILED, error)
     except SoftTimeLimitExceeded:
         reason = f"not done within {settings.time_limit_s} s"
-        _tell(lambda: spend_attempt(_database(), lease, reason, reason, settings))
+        _spend(lease, reason, reason)
     except Exception as error:
         log.exception("analysis failed")
         _examine(lease, error)
@@ -171,8 +175,7 @@ def _examine(lease: Lease, error: Exception) -> None:
     except WorkerError as fault:
         _return_untouched(lease, fault)
         raise
-    detail = f"{type(error).__name__}: {error}"
-    _tell(lambda: spend_attempt(_database(), lease, BUG, detail, settings))
+    _spend(lease, BUG, f"{type(error).__name__}: {error}")
 
 
 def _return_untouched(lease: Lease, fault: WorkerError) -> None:
@@ -182,6 +185,10 @@ def _return_untouched(lease: Lease, fault: WorkerError) -> None:
 
 def _requeue(lease: Lease, error: TransientError) -> None:
     _tell(lambda: requeue(_database(), lease, error, settings))
+
+
+def _spend(lease: Lease, reason: str, detail: str) -> None:
+    _tell(lambda: spend_attempt(_database(), lease, reason, detail, settings))
 
 
 def _end(lease: Lease, outcome: Outcome, error: PermanentError) -> None:

@@ -23,6 +23,7 @@ class Cause(StrEnum):
 WORDS: Final = (
     ("is missing from the storage", Cause.FILE_MISSING),
     ("the worker died", Cause.WORKER_DIED),
+    ("the decoder was killed", Cause.WORKER_DIED),
     ("not done within", Cause.TIME_LIMIT),
     ("with an error in this software", Cause.SOFTWARE),
 )

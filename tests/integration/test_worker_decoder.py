@@ -10,7 +10,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
-from schema.errors import PixelError, SourceFileMissingError
+from schema.errors import DecoderKilledError, PixelError, SourceFileMissingError
 from tests.support.phantoms import FEW_MM, Phantom, recoded, write
 from tests.support.wording import is_plain
 from worker.limits import DecoderProcess
@@ -89,14 +89,40 @@ def test_a_frame_that_takes_too_long_is_refused_and_the_log_names_the_setting(
     assert is_plain(str(refused.value))
 
 
+def end_in_the_middle(decoder: DecoderProcess, folder: Path, ending: signal.Signals) -> None:
+    """Let a signal end the decoder while it answers, and ask it for the rest."""
+    (path,) = Phantom(FEW_MM, size=256).write_enhanced(folder)  # more than a pipe holds
+    frames = decoder(path, str(dcmread(path).SOPInstanceUID), (256, 256))
+    next(frames)
+    os.kill(decoder.start().pid, ending)
+    list(frames)
+
+
 def test_a_decoder_that_crashed_is_replaced(decoder: DecoderProcess, tmp_path: Path) -> None:
-    paths = Phantom(FEW_MM).write(tmp_path)
-    os.kill(decoder.start().pid, signal.SIGSEGV)
     with pytest.raises(PixelError) as refused:
-        read_series(paths, decoder)
+        end_in_the_middle(decoder, tmp_path, signal.SIGSEGV)
     assert "crashed" in refused.value.detail
     assert is_plain(str(refused.value))
-    assert read_series(paths, decoder).volume.hu.any()
+    assert read_series(Phantom(FEW_MM).write(tmp_path / "next"), decoder).volume.hu.any()
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
+def test_a_decoder_that_was_killed_says_nothing_against_what_it_read(
+    decoder: DecoderProcess, tmp_path: Path, ending: signal.Signals
+) -> None:
+    with pytest.raises(DecoderKilledError, match=f"killed .{ending.name}.; .* lacks memory"):
+        end_in_the_middle(decoder, tmp_path, ending)
+    assert read_series(Phantom(FEW_MM).write(tmp_path / "next"), decoder).volume.hu.any()
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
+def test_a_decoder_that_died_while_idle_ends_no_study(
+    decoder: DecoderProcess, tmp_path: Path, ending: signal.Signals
+) -> None:
+    idle = decoder.start()
+    os.kill(idle.pid, ending)
+    os.waitid(os.P_PID, idle.pid, os.WEXITED | os.WNOWAIT)
+    assert read_series(Phantom(FEW_MM).write(tmp_path), decoder).volume.hu.any()
 
 
 def test_a_caller_that_stops_early_gets_the_next_object_whole(

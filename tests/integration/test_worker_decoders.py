@@ -13,7 +13,7 @@ from pydicom import Dataset
 from schema.errors import TransientError
 from tests.support.phantoms import Phantom, write
 from worker.decoders import Decoders
-from worker.limits import DecoderProcess
+from worker.limits import DecoderProcess, _ask
 
 pytestmark = pytest.mark.slow  # ten thousand frames
 
@@ -116,7 +116,7 @@ def test_a_frame_of_another_object_is_refused_and_the_process_replaced(
 ) -> None:
     (first, path), (second, other) = patients[:2]
     with DecoderProcess(memory_mb=1024, limit_s=20) as decoder:
-        decoder._ask(f'["{other}", "{uid_of(second)}"]\n'.encode())  # what nobody reads
+        _ask(decoder.start(), other, uid_of(second))  # what nobody reads
         with pytest.raises(TransientError, match=f"sent a frame of {uid_of(second)}"):
             next(decoder(path, uid_of(first), (SIZE, SIZE)))
         assert len(list(decoder(path, uid_of(first), (SIZE, SIZE)))) == FRAMES

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from schema.database import Database
 from schema.errors import (
+    DecoderKilledError,
     DeviceUnavailableError,
     GeometryError,
     PermanentError,
@@ -194,6 +195,7 @@ def test_a_study_whose_images_lie_on_another_storage_waits_for_it(desk: Desk) ->
     [
         (KeyError("/srv/triage/x"), "an error in this software"),
         (SoftTimeLimitExceeded(), "not done within"),
+        (DecoderKilledError("SIGKILL"), "the decoder was killed"),
     ],
 )
 def test_an_end_that_nobody_knows_is_tried_again_and_given_up_in_plain_words(

@@ -27,6 +27,7 @@ def test_what_was_analysed_has_no_cause() -> None:
 
 def test_each_reason_of_the_worker_has_its_cause(tasks: ModuleType) -> None:
     assert failed(f"given up after 3 attempts: {DIED}") is Cause.WORKER_DIED
+    assert failed(f"given up after 3 attempts: {tasks.DECODER_KILLED}") is Cause.WORKER_DIED
     assert failed(FILE_MISSING) is Cause.FILE_MISSING
     assert failed(f"given up after 3 attempts: {tasks.BUG}") is Cause.SOFTWARE
     assert failed("given up after 3 attempts: not done within 600 s") is Cause.TIME_LIMIT
