@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from schema.ruled_out import is_ruled_out
 from schema.scans import adds
 from schema.states import JobState, Outcome, urgency
 from schema.tables import Job, Series
@@ -20,23 +21,22 @@ def deciding(ended: Sequence[Job]) -> Job | None:
     """Choose the job whose outcome the study shows.
 
     A suspicious one before all others, the most urgent first; else that of the best-scored series,
-    so that a negative second choice never covers up a failed first one; nor does a negative half of
-    a head, or a scan of another time, a failed one. Of two scans the later one speaks. A series
-    that was no plain head by its pixels decides nothing where another one was read.
+    so that a negative second choice never covers up a first one that was not read; nor does a
+    negative half of a head, or a scan of another time. Of two scans the later one speaks. A series
+    that was no plain head by its images decides nothing where another one was read.
     """
     suspicious = [job for job in ended if job.outcome in SUSPICIOUS]
     if suspicious:
         return min(suspicious, key=lambda job: urgency(job.priority))
-    suitable = [job for job in ended if job.outcome != Outcome.NOT_ANALYSED]
+    # What the images themselves ruled out, such as the same head with contrast, speaks for nothing.
+    suitable = [job for job in ended if not _is_ruled_out(job)]
     best = max(suitable or ended, key=lambda job: job.series.score or 0, default=None)
     if best is None:
         return None
-    # What the images themselves ruled out, such as the same head with contrast, speaks for nothing.
-    others = [
-        job
-        for job in ended
-        if job.outcome in (Outcome.NEGATIVE, Outcome.FAILED)
-        and adds(job.series.scan, best.series.scan)
-    ]
-    failed = [job for job in (best, *others) if job.outcome == Outcome.FAILED]
-    return max(failed or (best, *others), key=lambda job: job.series.scanned_at or "")
+    others = [job for job in suitable if adds(job.series.scan, best.series.scan)]
+    unread = [job for job in (best, *others) if job.outcome != Outcome.NEGATIVE]
+    return max(unread or (best, *others), key=lambda job: job.series.scanned_at or "")
+
+
+def _is_ruled_out(job: Job) -> bool:
+    return job.outcome == Outcome.NOT_ANALYSED and is_ruled_out(job.reason)

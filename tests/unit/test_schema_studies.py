@@ -19,6 +19,11 @@ def session() -> Iterator[Session]:
     engine.dispose()
 
 
+def unread(reason: str) -> dict[str, object]:
+    """Give the columns of a job whose series could not be analysed."""
+    return done(Outcome.NOT_ANALYSED, 0, state=JobState.FAILED, reason=reason)
+
+
 def test_a_study_without_an_eligible_series_is_not_analysed_and_says_why_of_each(
     session: Session,
 ) -> None:
@@ -79,17 +84,49 @@ def test_a_scan_that_its_images_ruled_out_does_not_speak_for_the_plain_one(
     plain = add_series(study, session, 11, scanned_at="20260101080000")
     enhanced = add_series(study, session, 11, scanned_at="20260101080500")
     add_job(plain, session, **done(Outcome.NEGATIVE, 4))
-    add_job(enhanced, session, **done(Outcome.NOT_ANALYSED, 0))
+    add_job(enhanced, session, **unread("a contrast agent was given; send the plain series"))
     assert study.outcome == Outcome.NEGATIVE
+
+
+@pytest.mark.parametrize("later", [True, False], ids=["a control", "an earlier scan"])
+def test_a_scan_that_could_not_be_read_leaves_no_study_negative(
+    session: Session, later: bool
+) -> None:
+    study = add_study(session)
+    read = add_series(study, session, 11, scanned_at="20260101100000")
+    at = "20260101160000" if later else "20260101080000"
+    control = add_series(study, session, 10, scanned_at=at)
+    add_job(read, session, **done(Outcome.NEGATIVE, 4))
+    add_job(control, session, **unread("its pixels cannot be decoded; send it again"))
+    assert (study.outcome, study.priority) == (Outcome.NOT_ANALYSED, 0)
+    assert study.reason == "its pixels cannot be decoded; send it again"
+
+
+def test_a_scan_that_could_not_be_read_hides_no_bleed(session: Session) -> None:
+    study = add_study(session)
+    add_job(add_series(study, session, 10), session, **done(Outcome.POSITIVE, 2))
+    add_job(add_series(study, session, 11), session, **unread("doubled positions"))
+    assert (study.outcome, study.priority) == (Outcome.POSITIVE, 2)
+
+
+def test_a_negative_second_choice_does_not_cover_up_one_that_could_not_be_read(
+    session: Session,
+) -> None:
+    study = add_study(session)
+    add_job(add_series(study, session, 20), session, **unread("doubled positions"))
+    add_job(add_series(study, session, 10), session, **done(Outcome.NEGATIVE, 4))
+    assert study.outcome == Outcome.NOT_ANALYSED
 
 
 def test_a_second_choice_decides_where_the_first_was_no_plain_head(session: Session) -> None:
     study = add_study(session)
     knee = add_series(study, session, 20, description="HEAD")
-    add_job(knee, session, **done(Outcome.NOT_ANALYSED, 0) | {"state": JobState.FAILED})
+    add_job(knee, session, **unread("a body; send the head as its own series"))
     add_job(add_series(study, session, 10), session, **done(Outcome.NEGATIVE, 4))
     assert (study.outcome, study.priority) == (Outcome.NEGATIVE, 4)
-    assert study.reason == ("because NEGATIVE; not analysed: series 'HEAD': because NOT_ANALYSED")
+    assert study.reason == (
+        "because NEGATIVE; not analysed: series 'HEAD': a body; send the head as its own series"
+    )
 
 
 def test_a_study_shows_how_much_of_the_head_its_deciding_series_saw(session: Session) -> None:
