@@ -84,9 +84,11 @@ def forget(host: Annotated[str, typer.Argument(help="As `check` names it.")]) ->
 
 @app.command(name="broker")
 def run_broker() -> None:
-    """Run the private Redis of the embedded default in the foreground."""
+    """Run the private Redis of the embedded default in the foreground; none beside your own."""
     settings = settings_or_exit()
     make_home(settings)
+    if settings.broker_url is not None:
+        typer.echo("TRIAGE_BROKER_URL is set: no private Redis runs", err=True)
     raise typer.Exit(broker.keep_broker(settings))
 
 

