@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from socket import create_server
 from types import SimpleNamespace
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from schema.database import Database
 from schema.messages import DELIVER_QUEUE, TRIAGE_QUEUE
@@ -13,6 +15,8 @@ from schema.monitoring.life import Life
 from schema.monitoring.signs import Part
 from schema.settings import Settings
 from tests.support.workers import solo_worker
+from worker.delivery.destinations import Destinations
+from worker.delivery.service import DeliveryService
 from worker.metrics import Workforce, open_worker_pages, worker_life
 
 pytestmark = pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
@@ -61,3 +65,15 @@ def test_a_triage_worker_without_model_and_broker_names_both(
     assert [line.partition(":")[0] for line in lines] == ["model", "consumer"]
     assert "triage_remote_control_enabled 0.0" in metrics
     assert "# TYPE triage_deliveries gauge" not in metrics
+
+
+def test_the_port_in_the_file_of_destinations_is_passed_over_beside_the_workers_own_page(
+    settings: Settings, database: Database
+) -> None:
+    with create_server(("127.0.0.1", 0)) as own_page, capture_logs() as lines:
+        port = own_page.getsockname()[1]
+        own = settings.model_copy(update={"worker_metrics_port": port})
+        service = DeliveryService(own, database, Destinations(metrics_port=port))
+        service.start()
+        service.stop()
+    assert "TRIAGE_WORKER_METRICS_PORT" in lines[0]["reason"]

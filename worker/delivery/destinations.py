@@ -136,7 +136,8 @@ MessageDestination = Hl7Destination | FhirDestination | WebhookDestination
 class Destinations(_Table):
     """The whole file.
 
-    `listen_port` is where archives report on storage commitment; `metrics_port` is for Prometheus.
+    `listen_port` is where archives report on storage commitment; `metrics_port` is for Prometheus
+    where the worker has no page of its own.
     """
 
     listen_host: str = "0.0.0.0"

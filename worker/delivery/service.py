@@ -124,10 +124,7 @@ class DeliveryService:
         """Begin; everything runs in threads."""
         if self._listener is not None:
             self._listener.start()
-        if self._places.metrics_port is not None:
-            from worker.delivery.metrics import serve_metrics
-
-            serve_metrics(self._places, self._database)
+        self._serve_metrics()
         for thread in self._threads:
             thread.start()
         log.info(
@@ -147,6 +144,17 @@ class DeliveryService:
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(STOP_S)
+
+    def _serve_metrics(self) -> None:
+        if self._places.metrics_port is None:
+            return
+        if self._settings.worker_metrics_port is not None:
+            why = "the worker's own page, TRIAGE_WORKER_METRICS_PORT, shows the same"
+            log.info("metrics_port of TRIAGE_DESTINATIONS is passed over", reason=why)
+            return
+        from worker.delivery.metrics import serve_metrics
+
+        serve_metrics(self._places, self._database)
 
     def _make_listener(self) -> "CommitmentListener | None":
         if self._places.listen_port is None:
