@@ -101,6 +101,7 @@ class StandingCollector(Collector):
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._database = database
+        self._has_canaries = settings.canary_minutes is not None
         files = TlsFiles.of(settings)
         self._certificate = None if files is None else files.certificate
 
@@ -121,7 +122,8 @@ class StandingCollector(Collector):
             return
         yield _gauge("database_up", "Whether the database answers", 1)
         yield from _describe(waiting)
-        if canaries is not None:
+        # One that nobody follows up would keep its alert for a month.
+        if canaries is not None and self._has_canaries:
             yield from _describe_canaries(canaries)
 
 

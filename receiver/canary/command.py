@@ -10,7 +10,6 @@ from schema.settings import Settings
 from schema.tables import Canary
 
 PAUSE_S: Final = 0.5
-A_DAY_MIN: Final = 1440.0
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Ended:
 
 def send_and_wait(settings: Settings, database: Database, wait_s: float) -> Ended:
     """Send one through the port of a receiver that runs, and wait for its result."""
-    watch = CanaryWatch(settings, database, A_DAY_MIN)
+    watch = CanaryWatch(settings, database)
     canary_id, end = watch.send(), time.monotonic() + wait_s
     while True:
         watch.conclude()

@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 from pydicom.dataset import Dataset
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from receiver.canary.known import KnownResult, Result, describe, is_known, load_known
@@ -28,12 +28,14 @@ NEVER_ENDED: Final = "no result within a day"
 
 
 class CanaryWatch:
-    """One canary after the other; while one waits for its result, no second one is sent."""
+    """One canary after the other; while one waits for its result, no second one is sent.
 
-    def __init__(self, settings: Settings, database: Database, minutes: float) -> None:
+    Only sending depends on the setting: what was sent is concluded and removed without it, too.
+    """
+
+    def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
         self._database = database
-        self._pause = timedelta(minutes=minutes)
         self._known = load_known()
 
     def look(self) -> None:
@@ -71,6 +73,7 @@ class CanaryWatch:
 
         One whose files lie on another storage is left to a receiver that sees them.
         """
+        self._forget()
         with self._database.reading() as session:
             before = read_clock(session) - STAYS
             old = session.scalars(
@@ -101,12 +104,15 @@ class CanaryWatch:
             return canary.id
 
     def _is_due(self) -> bool:
+        if self._settings.canary_minutes is None:
+            return False
+        pause = timedelta(minutes=self._settings.canary_minutes)
         with self._database.reading() as session:
             newest = session.scalar(select(Canary).order_by(Canary.sent_at.desc()).limit(1))
             if newest is None:
                 return True
             waits = newest.ended_at is None
-            return not waits and read_clock(session) - newest.sent_at >= self._pause
+            return not waits and read_clock(session) - newest.sent_at >= pause
 
     def _end_unsent(self, canary_id: int, reason: str) -> None:
         with self._database.transaction() as session:
@@ -130,10 +136,14 @@ class CanaryWatch:
             canary.study_id = None
             session.flush()
             remove_rows(session, study.id)
-            forgotten = read_clock(session) - REMEMBERED
-            for row in session.scalars(select(Canary).where(Canary.sent_at < forgotten)):
-                session.delete(row)
             return True
+
+    def _forget(self) -> None:
+        """Delete how those went that were sent a month ago and have no study any more."""
+        with self._database.transaction() as session:
+            before = read_clock(session) - REMEMBERED
+            gone = Canary.study_id.is_(None), Canary.sent_at < before
+            session.execute(delete(Canary).where(*gone))
 
 
 def _conclude(session: Session, canary: Canary, study: Study, known: KnownResult) -> None:

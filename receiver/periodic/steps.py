@@ -76,9 +76,9 @@ def _leader(settings: Settings, database: Database) -> Iterator[Step]:
     yield Step("heal", HOUSEKEEPING, often_s, lambda: heal(database))
     if settings.count_peers:
         yield Step("counts", "counts", often_s, Counter(settings, database).ask_due)
-    if settings.canary_minutes is not None:
-        watch = CanaryWatch(settings, database, settings.canary_minutes)
-        yield Step("canary", "canary", often_s, watch.look)
+    # Without the setting it only ends what was sent before, or by hand.
+    canary_s = MINUTE_S if settings.canary_minutes is None else often_s
+    yield Step("canary", "canary", canary_s, CanaryWatch(settings, database).look)
 
 
 def _keeper(settings: Settings, database: Database, presence: Presence) -> Iterator[Step]:
@@ -96,8 +96,7 @@ def _keeper(settings: Settings, database: Database, presence: Presence) -> Itera
     # A peer that hangs holds up the answers to others, and nothing else.
     yield Step("commitment requests", "commitment", often_s, reporter.collect)
     yield Step("commitment reports", "commitment", often_s, reporter.deliver_due)
-    if settings.canary_minutes is not None:
-        watch = CanaryWatch(settings, database, settings.canary_minutes)
-        yield Step("canaries of yesterday", HOUSEKEEPING, MINUTE_S, watch.remove_old)
+    watch = CanaryWatch(settings, database)
+    yield Step("canaries of yesterday", HOUSEKEEPING, MINUTE_S, watch.remove_old)
     if settings.retention_days is not None:
         yield Step("retention", HOUSEKEEPING, MINUTE_S, Retention(settings, database).sweep)

@@ -14,7 +14,9 @@ from receiver.catalogue.canaries import STRANGE
 from receiver.catalogue.intake import Catalogue
 from receiver.inbox import Inbox
 from receiver.metrics import StandingCollector
+from receiver.periodic.steps import receiver_steps
 from receiver.protocol.file_meta import encode_file_meta
+from receiver.roster import Presence
 from schema.canaries import read_canaries
 from schema.database import Database, read_clock
 from schema.monitoring.outcomes import OutcomeCollector
@@ -72,7 +74,8 @@ class Aviary:
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self.settings, self.database = settings, database
-        self.watch = CanaryWatch(settings, database, 15)
+        asked = settings.model_copy(update={"canary_minutes": 15})
+        self.watch = CanaryWatch(asked, database)
         self.readers = open_to_serve(settings)
 
     def announce(self) -> tuple[str, list[Dataset]]:
@@ -247,16 +250,20 @@ def test_a_canary_is_in_no_statistics_of_the_site(aviary: Aviary) -> None:
     assert gauges["triage_open_studies"] == 0
 
 
+def told(aviary: Aviary, minutes: float | None) -> dict[str, float]:
+    """Give the metrics of a receiver with this setting."""
+    own = aviary.settings.model_copy(update={"canary_minutes": minutes})
+    families = StandingCollector(own, aviary.database).collect()
+    return {family.name: family.samples[0].value for family in families}
+
+
 def test_its_time_and_whether_its_result_is_the_known_one_are_told(aviary: Aviary) -> None:
     ended_canary(aviary)
     assert aviary.watch.conclude() == 1
     canary = aviary.canary()
     assert canary.is_known
     assert canary.seconds is not None
-    metrics = {
-        family.name: family.samples[0].value
-        for family in StandingCollector(aviary.settings, aviary.database).collect()
-    }
+    metrics = told(aviary, 15)
     assert metrics["triage_canary_result_known"] == 1
     assert metrics["triage_canary_seconds"] == canary.seconds
     assert metrics["triage_canary_waiting_seconds"] == 0
@@ -322,9 +329,47 @@ def test_one_whose_files_lie_elsewhere_is_left_to_who_sees_them(
     ended_canary(aviary)
     age(aviary, timedelta(hours=25))
     elsewhere = aviary.settings.model_copy(update={"storage_dir": tmp_path / "elsewhere"})
-    assert CanaryWatch(elsewhere, aviary.database, 15).remove_old() == 0
+    assert CanaryWatch(elsewhere, aviary.database).remove_old() == 0
     assert aviary.count(Study) == 1
     assert aviary.watch.remove_old() == 1
+
+
+def do_steps_without_the_setting(aviary: Aviary) -> None:
+    """Have a receiver that is not asked for canaries do all that it does about them."""
+    assert aviary.settings.canary_minutes is None
+    for step in receiver_steps(aviary.settings, aviary.database, Presence(aviary.settings.storage)):
+        if step.lane == "leadership" or step.name in {"canary", "canaries of yesterday"}:
+            step.action()
+
+
+def test_one_that_waits_when_the_setting_is_unset_is_concluded_and_removed_and_none_follows(
+    aviary: Aviary,
+) -> None:
+    ended_canary(aviary)
+    do_steps_without_the_setting(aviary)
+    assert aviary.canary().is_known
+    age(aviary, timedelta(hours=25))
+    do_steps_without_the_setting(aviary)
+    assert aviary.count(Study) == 0
+    assert aviary.count(Canary) == 1
+
+
+def test_how_the_last_ones_went_is_forgotten_after_a_month_though_no_other_follows(
+    aviary: Aviary,
+) -> None:
+    ended_canary(aviary)
+    age(aviary, timedelta(days=2))
+    aviary.watch.remove_old()
+    age(aviary, timedelta(days=29))
+    aviary.watch.remove_old()
+    assert aviary.count(Canary) == 0
+
+
+def test_no_alert_goes_on_about_canaries_that_nobody_asks_for_any_more(aviary: Aviary) -> None:
+    ended_canary(aviary, Outcome.NEGATIVE, 4)
+    aviary.watch.conclude()
+    assert told(aviary, 15)["triage_canary_result_known"] == 0
+    assert not [name for name in told(aviary, None) if "canary" in name]
 
 
 def test_what_others_send_under_its_uid_makes_it_a_study_that_everybody_sees(
