@@ -169,7 +169,7 @@ def exported(settings: Settings, database: Database, tmp_path: Path) -> Iterator
         "tls_key": files.key,
         "tls_ca": files.authority,
     }
-    own = settings.model_copy(update=tls)
+    own = settings.model_copy(update=tls | {"canary_minutes": 15})
     (own.storage / "inbox").mkdir(parents=True)
     with database.transaction() as session:
         add_series(add_study(session), session)
