@@ -12,9 +12,13 @@ import sys
 from collections.abc import Mapping
 from typing import Final, NoReturn
 
+import structlog
+
 from receiver.access.tls import TlsFiles, acceptor_context
 from schema.errors import SettingsError
 from schema.settings import Settings
+
+log = structlog.get_logger()
 
 BACKLOG: Final = 1024
 PLAIN: Final = "plain"  # the kinds of port; a socket that is handed in has one as its name
@@ -23,21 +27,31 @@ STOW: Final = "stow"
 FIRST: Final = 3  # SD_LISTEN_FDS_START
 VARIABLES: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
+SWITCHED_OFF: Final = "TRIAGE_DICOM_PLAIN=false, and a socket is handed in as 'plain'"
+PUT_RIGHT: Final = (
+    "systemctl edit ihsnet-receiver.socket: FileDescriptorName=tls and ListenStream= of that port, "
+    "as docs/operations.md shows; until then its callers wait for an answer in vain"
+)
+
 Listeners = Mapping[str, socket.socket]
 
 
 def open_ports(settings: Settings) -> Listeners:
     """Listen on the port without TLS, the one with it, the one of STOW-RS: what is wanted.
 
-    A socket that was handed in is taken for its kind, whatever its address is.
+    A socket that was handed in is taken for its kind, whatever its address is. One without TLS that
+    the settings switched off is closed.
 
     Raises
     ------
     SettingsError
-        If a wanted port cannot be served, or a socket was handed in that is not wanted.
+        If a wanted port cannot be served, or another socket was handed in that is not wanted.
     """
     wanted = _wanted(settings)
     given = _inherited()
+    if PLAIN in given.keys() - wanted.keys():
+        os.close(given.pop(PLAIN))
+        log.warning("a port without TLS is not served", reason=SWITCHED_OFF, put_right=PUT_RIGHT)
     if strange := given.keys() - wanted.keys():
         raise SettingsError(
             f"a socket is handed in as {min(strange)!r}; with these settings its name "

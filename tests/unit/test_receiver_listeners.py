@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
+from structlog.testing import capture_logs
 
 from receiver.processes import listeners
-from receiver.processes.listeners import PLAIN, STOW, open_port, open_ports
+from receiver.processes.listeners import PLAIN, STOW, TLS, open_port, open_ports
 from schema.errors import SettingsError
 from schema.settings import Settings
+from tests.support.receivers import write_certificates
 
 
 @pytest.fixture
@@ -59,3 +62,18 @@ def test_a_socket_that_nobody_would_serve_is_refused_with_the_names_that_may_be(
     with pytest.raises(SettingsError, match=rf"handed in as '{name}'.* may be plain"):
         open_ports(settings)
     os.close(listeners.FIRST)
+
+
+def test_a_port_without_tls_that_is_switched_off_is_closed_and_the_one_with_tls_opens(
+    settings: Settings, given: socket.socket, tmp_path: Path
+) -> None:
+    files = write_certificates(tmp_path / "tls", trustme.CA(), "localhost")
+    tls = {"tls_certificate": files.certificate, "tls_key": files.key, "tls_ca": files.authority}
+    own = settings.model_copy(update={"dicom_plain": False, "tls_port": 0, **tls})
+    with capture_logs() as lines:
+        opened = open_ports(own)
+    assert opened.keys() == {TLS}
+    opened[TLS].close()
+    assert "ihsnet-receiver.socket" in lines[0]["put_right"]
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(listeners.FIRST)
