@@ -16,7 +16,7 @@ from schema.monitoring.signs import forget_host
 from schema.operation import read_operation
 from schema.operation_lines import describe, describe_lack
 from schema.settings import Settings, make_home, settings_or_exit, stop
-from schema.storage import is_there
+from schema.storage import why_away
 
 NO_WORKER: Final = 3  # the exit status of a check: nothing is broken, and nothing is analysed
 NEXT: Final = "start the parts of this release; python -m schema check says how they do"
@@ -126,11 +126,9 @@ def _account(settings: Settings) -> tuple[list[tuple[str, str]], int]:
 
 
 def _probe_storage(settings: Settings) -> str:
-    if not is_there(settings.storage):
-        raise StorageAwayError(
-            f"storage {settings.storage}: not mounted on {gethostname()}, "
-            "or no receiver was ever started on it"
-        )
+    why = why_away(settings.storage)
+    if why is not None:
+        raise StorageAwayError(f"storage {settings.storage} on {gethostname()}: {why}")
     probe = settings.storage / f".probe-{os.getpid()}"
     probe.write_bytes(b"")
     probe.unlink()

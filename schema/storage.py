@@ -4,6 +4,7 @@ A volume that is not mounted looks like an empty folder.
 """
 
 import os
+import pwd
 import queue
 import threading
 import time
@@ -20,6 +21,8 @@ from schema.settings import Settings
 
 MARK: Final = "inbox"  # every receiver makes it when it starts, and nothing removes it
 ANSWER_S: Final = 5.0  # a mount whose server is gone may never answer
+SEE: Final = 'see "The storage" in docs/operations.md'
+NEVER_THERE: Final = "not mounted, or no receiver was ever started on it"
 LOOK_AGAIN_S: Final = 0.5
 IDENTITY: Final = "identity"  # a file of the storage that moves with it
 
@@ -120,15 +123,36 @@ def require_same(path: Path, identities: Collection[uuid.UUID | None]) -> None:
 
 
 def is_there(root: Path) -> bool:
-    """Say whether the storage is mounted and answers; a mount that hangs counts as away."""
-    answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
+    """Say whether the storage is mounted and answers."""
+    return why_away(root) is None
+
+
+def why_away(root: Path) -> str | None:
+    """Say why the storage is away, or nothing; a mount that hangs counts as away."""
+    answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     # A thread, since nothing interrupts a read of a mount that hangs.
-    look = threading.Thread(target=lambda: answers.put((root / MARK).is_dir()), daemon=True)
-    look.start()
+    threading.Thread(target=lambda: answers.put(_look(root)), daemon=True).start()
     try:
         return answers.get(timeout=ANSWER_S)
     except queue.Empty:
-        return False
+        return f"does not answer for {ANSWER_S:g} s"
+
+
+def _look(root: Path) -> str | None:
+    try:
+        return None if (root / MARK).is_dir() else NEVER_THERE
+    except PermissionError:
+        return f"user {_own_name()} may not read it; run this as the service's user, {SEE}"
+    except OSError as error:  # as a handle of NFS that is stale
+        return error.strerror or str(error)
+
+
+def _own_name() -> str:
+    user_id = os.geteuid()
+    try:
+        return pwd.getpwuid(user_id).pw_name
+    except KeyError:  # in a container
+        return str(user_id)
 
 
 def wait_until_there(root: Path, deadline_s: float) -> bool:
@@ -153,5 +177,5 @@ def require_storage(settings: Settings, deadline_s: float) -> None:
         (settings.storage / MARK).mkdir(parents=True, exist_ok=True)
     if not wait_until_there(settings.storage, deadline_s):
         raise StorageAwayError(
-            f"storage {settings.storage}: not mounted, or no receiver was ever started on it"
+            f"storage {settings.storage}: {why_away(settings.storage) or 'was away'}"
         )

@@ -10,12 +10,13 @@ from prometheus_client.registry import Collector
 from schema.files import MEGABYTE
 from schema.monitoring.life import Life
 from schema.settings import Settings
-from schema.storage import is_there
+from schema.storage import why_away
 
 
 def storage_missing(storage: Path) -> str | None:
     """Say what is wrong with the storage, or nothing."""
-    return None if is_there(storage) else f"storage {storage}: not mounted, or does not answer"
+    why = why_away(storage)
+    return None if why is None else f"storage {storage}: {why}"
 
 
 class StorageCollector(Collector):

@@ -24,7 +24,7 @@ from schema.monitoring.signs import (
 )
 from schema.owners import this_process
 from schema.states import ProcessState
-from schema.storage import MARK
+from schema.storage import MARK, NEVER_THERE
 from schema.tables import Process
 
 MODEL = Model("munet 1.2", "a" * 64)
@@ -187,5 +187,5 @@ def test_an_idle_part_logs_once_that_the_storage_is_away_and_once_that_it_is_bac
             inbox.rmdir() if not there and inbox.exists() else None
             life.look()
     assert [line["event"] for line in lines] == ["storage is away", "storage is back"]
-    assert lines[0]["reason"] == f"storage {tmp_path}: not mounted, or does not answer"
+    assert lines[0]["reason"] == f"storage {tmp_path}: {NEVER_THERE}"
     assert {line["part"] for line in lines} == {"triage"}

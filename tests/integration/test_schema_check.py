@@ -183,7 +183,7 @@ def test_what_went_unanalysed_in_the_last_hour_is_counted_by_reason(database: Da
 def test_the_check_makes_no_storage_and_says_that_there_is_none(tmp_path: Path) -> None:
     storage = tmp_path / "storage"
     ended = check(tmp_path, TRIAGE_STORAGE_DIR=str(storage))
-    assert f"storage   FAILED: storage {storage}: not mounted on {gethostname()}" in ended.stdout
+    assert f"storage   FAILED: storage {storage} on {gethostname()}: not mounted" in ended.stdout
     assert ended.returncode == 1
     assert not storage.exists()
 

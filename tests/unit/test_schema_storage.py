@@ -1,6 +1,9 @@
+import os
 import shutil
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from schema.storage import (
     read_identity,
     require_same,
     require_storage,
+    why_away,
 )
 
 
@@ -37,6 +41,27 @@ def test_a_mount_that_hangs_counts_as_away(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("schema.storage.ANSWER_S", 0.0)
     monkeypatch.setattr(Path, "is_dir", lambda _: __import__("time").sleep(0.2))
     assert not is_there(tmp_path)
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Be a user without rights; who is root otherwise passes over modes."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    yield
+    os.seteuid(before)
+
+
+def test_a_storage_that_this_user_may_not_read_is_told_from_one_that_is_not_mounted(
+    tmp_path: Path,
+) -> None:
+    Inbox(tmp_path / "storage", 0)
+    (tmp_path / "storage").chmod(0)
+    with as_nobody():
+        assert "may not read it" in str(why_away(tmp_path / "storage"))
+    (tmp_path / "storage").chmod(0o700)
+    assert why_away(tmp_path / "storage") is None
 
 
 def test_a_worker_never_makes_a_storage_that_was_named(tmp_path: Path) -> None:
