@@ -115,6 +115,28 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """A source of patients, on what terms, and how many of them."""
+
+    name: str
+    licence: str
+    cite: str
+    scanners: tuple[str, ...]
+    patients: int
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Whom the weights that a run begins with have learned from, and those before them.
+
+    Empty where these are patients of the run's own training part alone.
+    """
+
+    patients: tuple[int, ...] = ()
+    sources: tuple[Origin, ...] = ()
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """A whole run."""
 
@@ -122,6 +144,7 @@ class RunConfig:
     seed: int = 0
     architecture: Literal["munet", "unet"] = "munet"  # unet is the baseline, never shipped
     begin: str = ""  # sha256 of the checkpoint whose weights it starts from; empty starts afresh
+    lineage: Lineage = field(default_factory=Lineage)  # of those weights
     stages: tuple[Stage, ...] = (Stage(),)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     preprocessing: Preprocessing = field(default_factory=Preprocessing)

@@ -3,10 +3,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from trainer.config import ConfigError, RunConfig, Stage
+from trainer.config import ConfigError, Lineage, RunConfig, Stage
 from trainer.datasets.splits import LeakError, Split
 from trainer.experiments.begin import beginning, going_on
-from trainer.training.run import Run, describe
+from trainer.experiments.export import Finished, training_record
+from trainer.reports.evaluation_report import known
+from trainer.training.run import Run, describe, described
 from worker.munet import checkpoint
 from worker.munet.card import Card, OperatingPoint, Scoring
 from worker.munet.network import MUNet, NetworkConfig
@@ -91,3 +93,57 @@ def test_a_run_of_another_shape_is_not_gone_on_with(tmp_path):
     at_its_end(CONFIG, split, tmp_path)
     with pytest.raises(ConfigError, match="another shape"):
         going_on(RunConfig("wide", network=NetworkConfig(width=8)), split, tmp_path)
+
+
+OURS = {"name": "Ours", "licence": "in house", "cite": "", "scanners": ["CT"], "patients": 2}
+MINE = {**OURS, "name": "Mine", "patients": 1}
+
+
+def exported(config, split, sources, path):
+    """Write a run's network with the card that says whom it is from."""
+    network = MUNet(config.network)
+    runs = [Finished(config, split, network, [])]
+    card = checkpoint.read(path)[1]
+    card = replace(card, name="child", training=training_record(runs, sources))
+    child = path.with_name("child.safetensors")
+    checkpoint.write(child, network.state_dict(), card)
+    return child
+
+
+@pytest.fixture
+def child(path):
+    """A checkpoint on patient 3 that began with one on 1 and 2."""
+    network, card = checkpoint.read(path)
+    card = replace(card, training={"patients": [1, 2], "sources": [OURS]})
+    checkpoint.write(path, network.state_dict(), card)
+    split = Split((3,), (4,))
+    config, _ = beginning(CONFIG, split, path)
+    return exported(config, split, [MINE], path)
+
+
+def test_a_card_names_those_behind_the_first_weights_and_their_terms(child):
+    training = checkpoint.read(child)[1].training
+    assert training["patients"] == [1, 2, 3]
+    assert [(s["name"], s["patients"]) for s in training["sources"]] == [("Mine", 1), ("Ours", 2)]
+    assert "Ours" in training["data"]
+
+
+def test_whom_a_grandparent_learned_from_can_not_be_held_out(child):
+    with pytest.raises(LeakError, match=r"\[2\]"):
+        beginning(CONFIG, Split((5,), (2,)), child)
+
+
+def test_an_evaluation_says_who_was_behind_the_first_weights(child):
+    assert known(checkpoint.read(child)[1], [1, 9]).trained_on == (1,)
+
+
+def test_a_run_keeps_whom_its_first_weights_are_from(child, tmp_path):
+    split = Split((5,), (6,))
+    config, _ = beginning(CONFIG, split, child)
+    at_its_end(config, split, tmp_path / "run")
+    assert described(tmp_path / "run")[0].lineage.patients == (1, 2, 3)
+    assert going_on(CONFIG, split, tmp_path / "run")[0].lineage == config.lineage
+
+
+def test_weights_of_a_runs_own_patients_need_no_lineage(path):
+    assert beginning(CONFIG, Split((1, 2), (3,)), path)[0].lineage == Lineage()

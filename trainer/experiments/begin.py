@@ -6,11 +6,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from trainer.config import ConfigError, RunConfig
+from trainer.config import ConfigError, Lineage, RunConfig, build
 from trainer.datasets.people import people
 from trainer.datasets.splits import LeakError, Split
 from trainer.experiments.export import finished
 from worker.munet import checkpoint
+from worker.munet.card import Card
 
 Weights = dict[str, Tensor] | None
 
@@ -33,7 +34,17 @@ def beginning(config: RunConfig, split: Split, path: Path | None) -> tuple[RunCo
         raise LeakError(f"{path}: was trained on patients {leaked}, who are held out here")
     if card.network != config.network or card.members != 1:
         raise ConfigError(f"{path}: its network has another shape than {config.name}'s")
-    return replace(config, begin=card.sha256), network.state_dict()
+    lineage = lineage_of(card, split)
+    return replace(config, begin=card.sha256, lineage=lineage), network.state_dict()
+
+
+def lineage_of(card: Card, split: Split) -> Lineage:
+    """Name those behind a checkpoint, where any of them is not among a run's own patients."""
+    patients = {*card.training.get("patients", ())} - {*split.train}
+    if not patients:
+        return Lineage()
+    sources = card.training.get("sources", ())
+    return build(Lineage, {"patients": sorted(patients), "sources": sources})
 
 
 def going_on(config: RunConfig, split: Split, before: Path) -> tuple[RunConfig, Weights]:
@@ -53,4 +64,5 @@ def going_on(config: RunConfig, split: Split, before: Path) -> tuple[RunConfig, 
         raise ConfigError(f"{before}: its network has another shape than {config.name}'s")
     weights = run.network.state_dict()
     values = b"".join(value.numpy().tobytes() for value in weights.values())
-    return replace(config, begin=hashlib.sha256(values).hexdigest()), weights
+    begin = hashlib.sha256(values).hexdigest()
+    return replace(config, begin=begin, lineage=run.config.lineage), weights

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from trainer.config import ConfigError, RunConfig
+from trainer.config import ConfigError, Origin, RunConfig
 from trainer.datasets.people import people
 from trainer.datasets.sources import Release
 from trainer.datasets.splits import Split
@@ -147,20 +147,34 @@ def sources_of(release: Release, patients: Sequence[int]) -> list[dict[str, Any]
 def training_record(
     runs: Sequence[Finished], sources: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Say what the weights were trained with and on whom."""
+    """Say what the weights were trained with and on whom, and those that they began with."""
     first = runs[0]
+    lineages = [run.config.lineage for run in runs]
+    sources = with_origins(sources, [origin for line in lineages for origin in line.sources])
+    patients = {*first.split.train, *(patient for line in lineages for patient in line.patients)}
     return {
         "data": "; ".join(
             f"{source['name']}, {source['cite']}, {source['licence']}" for source in sources
         ),
         "sources": list(sources),
-        "patients": list(first.split.train),
+        "patients": sorted(patients),
         "validation_patients": list(first.split.validation),
         "config": first.config.to_json(),
         "seeds": [run.config.seed for run in runs],
         "epochs": len(first.history),
         "loss": [[round(epoch["loss"], 4) for epoch in run.history] for run in runs],
     }
+
+
+def with_origins(
+    sources: Sequence[Mapping[str, Any]], origins: Sequence[Origin]
+) -> list[dict[str, Any]]:
+    """Add the sources behind a run's first weights; of one in both, the larger count stands."""
+    found = {source["name"]: dict(source) for source in sources}
+    for origin in origins:
+        known = found.setdefault(origin.name, asdict(origin))
+        known["patients"] = max(known["patients"], origin.patients)
+    return [found[name] for name in sorted(found)]
 
 
 def by_study(studies: Sequence[Study]) -> list[dict[str, float]]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from trainer.config import ConfigError, RunConfig
+from trainer.config import ConfigError, Lineage, RunConfig
 from trainer.datasets.splits import LeakError
 from trainer.experiments.export import finished
 from trainer.experiments.unseen import Fold
@@ -40,7 +40,7 @@ def folds_in(folder: Path) -> list[Fold]:
 
 def recipe(config: RunConfig) -> RunConfig:
     """Return what all folds of a cross-validation share: all but names and what they began with."""
-    return replace(config, name="", begin="")
+    return replace(config, name="", begin="", lineage=Lineage())
 
 
 def name_of(config: RunConfig) -> str:

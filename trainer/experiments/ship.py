@@ -121,7 +121,7 @@ def record(
     made = training_record(members, sources_of(release, everybody))
     recipes = {recipe(run.config): run.config for run in members}
     return made | {
-        "patients": list(everybody),
+        "patients": sorted({*everybody, *made["patients"]}),
         "validation_patients": [],
         "operating": UNSEEN,
         "recipes": [config.to_json() for config in recipes.values()],

@@ -57,7 +57,8 @@ class Fold:
         if not (self.place / STATE).exists():
             return False
         config, split = described(self.place)
-        if replace(config, begin=self.config.begin) != self.config:
+        own = self.config
+        if replace(config, begin=own.begin, lineage=own.lineage) != own:
             raise ConfigError(f"{self.place}: holds a run with other settings; use another folder")
         if split != self.split and not self.split.is_fold_of(split):
             raise LeakError(
