@@ -207,6 +207,8 @@ class RunConfig:
 def load_config(preset: str) -> RunConfig:
     """Read a preset by name, or a TOML file by path.
 
+    `base = "best"` takes that preset's values; each setting of the file stands above its base's.
+
     Raises
     ------
     ConfigError
@@ -214,13 +216,24 @@ def load_config(preset: str) -> RunConfig:
     """
     path = Path(preset) if preset.endswith(".toml") else PRESETS / f"{preset}.toml"
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
-        return build(RunConfig, {"name": path.stem, **values})
+        return build(RunConfig, {"name": path.stem, **_with_base(path)})
     except OSError as error:
         known = sorted(p.stem for p in PRESETS.glob("*.toml"))
-        raise ConfigError(f"{path}: {error.strerror}; presets are {known}") from error
+        missing = error.filename or path
+        raise ConfigError(f"{missing}: {error.strerror}; presets are {known}") from error
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _with_base(path: Path) -> dict[str, Any]:
+    """Read a TOML file's values over those of the preset that it names as its base."""
+    values = tomllib.loads(path.read_text("utf-8"))
+    if not (base := values.pop("base", "")):
+        return values
+    below = _with_base(PRESETS / f"{base}.toml")
+    for key, value in values.items():
+        below[key] = below.get(key, {}) | value if isinstance(value, dict) else value
+    return below
 
 
 def build(kind: type[T], values: Mapping[str, Any]) -> T:

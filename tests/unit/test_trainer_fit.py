@@ -262,6 +262,23 @@ def test_stages_follow_one_another():
     assert [TINY.stage_of(epoch).size for epoch in range(4)] == [32, 32, 64, 64]
 
 
+def test_a_preset_stands_above_its_base_setting_by_setting(tmp_path):
+    own = tmp_path / "own.toml"
+    own.write_text('base = "drawn"\n[augment]\nmix = 0.1\n[[stages]]\nsize = 64\n', "utf-8")
+    mine, drawn, best = load_config(str(own)), load_config("drawn"), load_config("best")
+    assert mine.name == "own"
+    assert mine.stages == (Stage(size=64),)
+    assert mine.augment == replace(drawn.augment, mix=0.1)
+    assert (mine.optimiser, mine.loss) == (drawn.optimiser, best.loss)
+
+
+def test_a_base_that_is_no_preset_is_named(tmp_path):
+    own = tmp_path / "own.toml"
+    own.write_text('base = "bets"\n', "utf-8")
+    with pytest.raises(ConfigError, match=r"bets\.toml: .*presets are"):
+        load_config(str(own))
+
+
 def test_the_paper_preset_is_table_5():
     paper = load_config("paper")
     assert paper.stages == (Stage(256, 60, 32), Stage(256, 10, 32, heads_only=True))
