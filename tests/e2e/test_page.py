@@ -192,6 +192,61 @@ def test_a_key_marks_one_study_and_goes_on_to_the_next(page: Page) -> None:
     assert page.get_by_role("button", name="Seen").count() >= 1
 
 
+def test_the_key_for_seen_never_takes_back_what_another_reader_saw(
+    page: Page, address: str, database: Database
+) -> None:
+    with database.transaction() as session:
+        for study in session.scalars(select(Study)):
+            study.acknowledged_at, study.acknowledged_by = datetime.now(UTC), "anna"
+    page.goto(address + "?view=all")
+    page.evaluate("""window.sent = 0;
+        document.addEventListener("submit", () => { window.sent += 1; }, true)""")
+    page.keyboard.press("j")
+    page.keyboard.press("s")
+    assert page.evaluate("window.sent") == 0
+    expect(page.get_by_role("button", name="undo")).to_have_count(3)
+
+
+def test_a_list_whose_server_hangs_turns_pale_and_comes_back(
+    page: Page, address: str, database: Database
+) -> None:
+    page.route(address, lambda _route: None)  # never answered
+    add_critical(database, "1.5.7", "HUNG^BLEED")
+    expect(page.get_by_role("alert")).to_contain_text("does not answer", timeout=WITHIN_MS)
+    expect(page.locator("body")).to_have_class(re.compile("stale"))
+    page.unroute(address)
+    add_critical(database, "1.5.8", "BACK^BLEED")
+    page.get_by_role("link", name="BACK, BLEED").wait_for(timeout=WITHIN_MS)
+    expect(page.get_by_role("alert")).to_be_empty()
+    expect(page.locator("body")).not_to_have_class(re.compile("stale"))
+
+
+def test_a_list_that_slept_is_pale_before_anything_answers(page: Page, address: str) -> None:
+    page.clock.install()
+    page.reload()
+    page.route(address, lambda _route: None)
+    page.clock.fast_forward("08:00:00")
+    expect(page.get_by_role("alert")).to_contain_text("Read all studies in their normal order")
+
+
+def test_what_a_reader_is_told_of_a_study_outlives_a_refresh(
+    address: str, database: Database
+) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page()  # a status of its own is a line in the console
+        page.goto(address)
+        row = page.locator("tbody tr").first
+        row.locator("input[name=result]").evaluate("field => { field.value = '2020-01-01'; }")
+        row.get_by_role("button", name="Seen").click()
+        told = page.get_by_role("alert").filter(has_text="newer result")
+        told.wait_for(timeout=WITHIN_MS)
+        add_critical(database, "1.5.7", "NEW^BLEED")
+        page.get_by_role("link", name="NEW, BLEED").wait_for(timeout=WITHIN_MS)
+        expect(told).to_contain_text("Nothing was changed")
+        browser.close()
+
+
 def test_a_row_that_came_under_a_resting_pointer_is_not_clicked(
     page: Page, database: Database
 ) -> None:

@@ -3,14 +3,20 @@
 import { callOut, offerSound } from "./sound.js";
 
 const SLOWEST_MS = 60000;
+const ANSWER_MS = 10000; // what hangs for longer does not answer
+const TOO_OLD_MS = SLOWEST_MS + 2 * ANSWER_MS; // as after a night in a lid that was shut
+const WATCH_MS = 5000;
+const UNANSWERED = "Not current: the worklist does not answer. Read all studies in their normal order.";
 const JUST_MOVED_MS = 700;
 const PARTS = ["a.open", ".thumbnail a", "form.seen button"]; // of a row, that can have the focus
+const ACKNOWLEDGE = 'form.seen[action$="/acknowledge"]'; // the other one takes back what somebody saw
 const live = () => document.getElementById("live");
 const rows = () => [...document.querySelectorAll("#live tr.row")];
 let refreshing = null;
 let again = false;
 let next = ""; // the study that the focus goes on to when the row that has it was dealt with
 let pointer = [-1, -1];
+let currentAt = Date.now();
 let moved = { study: "", at: -JUST_MOVED_MS };
 
 async function refresh() {
@@ -23,15 +29,15 @@ async function refresh() {
 
 async function renew() {
   try {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(ANSWER_MS) });
     if (answer.redirected) { location.href = answer.url; return; }
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.getElementById("live");
     if (!fresh) throw new Error("no list in the answer");
     put(fresh, page.title);
-    say("");
+    turnCurrent();
   } catch {
-    say("Not current: the worklist does not answer. Read all studies in their normal order.", true);
+    turnStale(UNANSWERED);
   }
 }
 
@@ -77,11 +83,24 @@ function focusAgain(focus) {
   if (place) place.focus({ preventScroll: true });
 }
 
-function say(text, isStale = false) {
-  const place = document.getElementById("connection");
-  place.hidden = !text;
-  place.textContent = text;
-  document.body.classList.toggle("stale", isStale);
+function say(text) {
+  document.getElementById("connection").textContent = text;
+}
+
+function turnStale(text) {
+  document.body.classList.add("stale");
+  say(text);
+}
+
+// Takes back what it said of the list itself; what a reader was told of a study stays to be read.
+function turnCurrent() {
+  currentAt = Date.now();
+  if (document.body.classList.contains("stale")) say("");
+  document.body.classList.remove("stale");
+}
+
+function watch() {
+  if (Date.now() - currentAt > TOO_OLD_MS) turnStale(UNANSWERED);
 }
 
 function step(by) {
@@ -99,7 +118,7 @@ function press(event) {
   const keys = {
     j: () => step(1), ArrowDown: () => step(1), k: () => step(-1), ArrowUp: () => step(-1),
     // A key that is held down marks one study, not every one that moves up to its place.
-    s: () => { const form = row && row.querySelector("form.seen"); if (form && !event.repeat) form.requestSubmit(); },
+    s: () => { const form = row && row.querySelector(ACKNOWLEDGE); if (form && !event.repeat) form.requestSubmit(); },
     "/": () => search && search.focus(),
   };
   if (keys[event.key]) { event.preventDefault(); keys[event.key](); }
@@ -109,12 +128,13 @@ async function submit(event) {
   const form = event.target.closest("form.seen");
   if (!form) return;
   event.preventDefault();
+  say("");
   const row = form.closest("tr");
   const near = row.nextElementSibling || row.previousElementSibling;
   if (row.contains(document.activeElement)) next = studyOf(near);
   try {
     const answer = await fetch("/api" + new URL(form.action).pathname, {
-      method: "POST", body: new URLSearchParams(new FormData(form)),
+      method: "POST", body: new URLSearchParams(new FormData(form)), signal: AbortSignal.timeout(ANSWER_MS),
     });
     const error = answer.ok ? "" : (await answer.json()).error;
     if (error) next = "";
@@ -122,7 +142,7 @@ async function submit(event) {
     if (error) say(error);
   } catch {
     next = "";
-    say("Not marked: the worklist does not answer. Try again.", true);
+    turnStale("The worklist does not answer, and perhaps has not marked this. Try again.");
   }
 }
 
@@ -139,6 +159,7 @@ const events = new EventSource("/events");
 events.addEventListener("change", refresh);
 events.addEventListener("error", () => { if (events.readyState === EventSource.CLOSED) refresh(); });
 setInterval(refresh, SLOWEST_MS);
+setInterval(watch, WATCH_MS);
 document.addEventListener("keydown", press);
 document.addEventListener("submit", submit);
 document.addEventListener("click", guard, true);
