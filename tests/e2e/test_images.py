@@ -159,6 +159,28 @@ def test_the_slider_scrolls(page: Page) -> None:
     expect_slice(page, 4)
 
 
+def test_a_slice_that_is_not_there_yet_never_shows_the_one_before(page: Page) -> None:
+    study, held = page.url, []
+    page.goto("about:blank")  # or a slice may be on its way already
+    page.route("**/images/*/5", lambda route: held.append(route))
+    page.goto(study)
+    page.locator("#canvas:not([data-shown=''])[data-shown]").wait_for()
+    assert grey(page) > 0
+    page.get_by_role("slider").fill("5")
+    expect(page.locator("#says")).to_have_text("Loading slice 6…")
+    assert grey(page) == 0
+    while not held:
+        page.wait_for_timeout(50)
+    held[0].fulfill(body="cut short")
+    expect(page.locator("#says")).to_contain_text("Slice 6 could not be loaded")
+    assert grey(page) == 0
+    page.unroute("**/images/*/5")
+    for index in (6, 5):
+        page.get_by_role("slider").fill(str(index))
+        expect_slice(page, index)
+    expect(page.locator("#says")).to_be_empty()
+
+
 def test_a_preset_is_one_click_or_one_key(page: Page) -> None:
     brain = grey(page)
     page.get_by_role("button", name="Bone").click()

@@ -10,6 +10,7 @@
   const WHEEL_PX = 40;
   const TOUCH_PX = 12;
   const FILL = 0.25;
+  const ANSWER_MS = 60000; // a slice may have to be decoded first
 
   const root = document.getElementById("viewer");
   if (!root || root.dataset.images === "0") return;
@@ -19,6 +20,7 @@
   const slider = $("slider");
   const kept = new Map();
   const loading = new Set();
+  const failed = new Map(); // why, by the slice; asked for again when the reader comes back to it
   const pointers = new Map();
   const colours = new Map();
   const hidden = new Set();
@@ -81,8 +83,8 @@
       for (const name of ["x", "width"]) $("marker").setAttribute(name, ground.getAttribute(name));
       $("marker").setAttribute("visibility", "visible");
     }
-    draw();
     load();
+    draw();
   }
 
   function nearest() {
@@ -104,21 +106,24 @@
 
   async function fetchSlice(at) {
     loading.add(at);
+    failed.delete(at);
     try {
-      const answer = await fetch(`/api/job/${root.dataset.job}/images/${series.version}/${at}`);
-      if (!answer.ok) throw new Error((await answer.json()).error);
-      const bytes = await answer.arrayBuffer();
-      const pixels = series.rows * series.columns;
-      kept.set(at, { hu: new Int16Array(bytes, 0, pixels), labels: new Uint8Array(bytes, 2 * pixels, pixels) });
-      loading.delete(at);
-      const near = new Set(nearest());
-      for (const old of kept.keys()) if (kept.size > KEPT && !near.has(old)) kept.delete(old);
-      if (at === index) draw();
-      load();
-    } catch (error) {
-      loading.delete(at);
-      say(`Slice ${at + 1} can't be shown: ${error.message}`);
+      const answer = await fetch(`/api/job/${root.dataset.job}/images/${series.version}/${at}`, { signal: AbortSignal.timeout(ANSWER_MS) });
+      if (answer.ok) keep(at, await answer.arrayBuffer());
+      else failed.set(at, (await answer.json()).error);
+    } catch {
+      failed.set(at, "the worklist does not answer");
     }
+    loading.delete(at);
+    if (at === index) draw();
+    if (kept.has(at)) load();
+  }
+
+  function keep(at, bytes) {
+    const pixels = series.rows * series.columns;
+    kept.set(at, { hu: new Int16Array(bytes, 0, pixels), labels: new Uint8Array(bytes, 2 * pixels, pixels) });
+    const near = new Set(nearest());
+    for (const old of kept.keys()) if (kept.size > KEPT && !near.has(old)) kept.delete(old);
   }
 
   // Grey values of every HU, once for each window (PS3.3 C.11.2.1.2, linear).
@@ -135,7 +140,8 @@
     }
     const slice = kept.get(index);
     canvas.dataset.shown = slice ? String(index) : "";
-    if (!slice) return;
+    if (!slice) { drawNothing(); return; }
+    say("");
     const table = greys();
     const { hu, labels } = slice;
     const out = picture.data;
@@ -151,6 +157,14 @@
       out[o + 3] = 255;
     }
     context.putImageData(picture, 0, 0);
+  }
+
+  // Never the picture of one slice under the number of another.
+  function drawNothing() {
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    say(failed.has(index)
+      ? `Slice ${index + 1} could not be loaded: ${failed.get(index)}. Scroll on and back to try again.`
+      : `Loading slice ${index + 1}…`);
   }
 
   function isEdge(labels, i) {
