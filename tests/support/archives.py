@@ -9,9 +9,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from pydicom.dataset import Dataset
+from pynetdicom import AE, AllStoragePresentationContexts, build_role, evt
+from pynetdicom.sop_class import (
+    StorageCommitmentPushModel,
+    StorageCommitmentPushModelInstance,
+)
 
 from tests.support.processes import free_port, wait_for, wait_for_port
 
@@ -96,6 +103,48 @@ class Orthanc:
             self.process.terminate()
             self.process.wait(30)
             self.process = None
+
+
+@dataclass
+class Archive:
+    """An archive that takes everything, and reports on commitment when it is told to."""
+
+    port: int = 0
+    requests: list[Dataset] = field(default_factory=list)
+
+    def take(self, event: Any) -> tuple[int, None]:
+        """Note a request for commitment."""
+        self.requests.append(event.action_information)
+        return 0x0000, None
+
+    def report(self, port: int, request: Dataset) -> None:
+        """Say that it keeps all that a request names."""
+        ae = AE("PACS")
+        ae.add_requested_context(StorageCommitmentPushModel)
+        role = build_role(StorageCommitmentPushModel, scp_role=True)
+        assoc = ae.associate("127.0.0.1", port, ae_title="IHSNET", ext_neg=[role])
+        assert assoc.is_established
+        model, instance = StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+        status, _ = assoc.send_n_event_report(request, 1, model, instance)
+        assoc.release()
+        assert status.Status == 0x0000
+
+
+@contextmanager
+def committing_archive() -> Iterator[Archive]:
+    """Run one on a free port."""
+    archive = Archive()
+    ae = AE("PACS")
+    for context in AllStoragePresentationContexts:
+        ae.add_supported_context(context.abstract_syntax)
+    ae.add_supported_context(StorageCommitmentPushModel)
+    handlers = [(evt.EVT_C_STORE, lambda _: 0x0000), (evt.EVT_N_ACTION, archive.take)]
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    archive.port = server.server_address[1]
+    try:
+        yield archive
+    finally:
+        server.shutdown()
 
 
 @contextmanager

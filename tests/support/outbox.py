@@ -1,5 +1,6 @@
 """Studies with results on disk and rows in the outbox, without an analysis for each."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,7 @@ from sqlalchemy import select
 from schema.database import Database
 from schema.settings import Settings
 from schema.states import DeliveryState, Outcome
+from schema.storage import MARK
 from schema.tables import Delivery, ResultObject
 from tests.support.phantoms import Phantom
 from tests.support.rows import add_job, add_series, add_study, done
@@ -44,6 +46,7 @@ class Outbox:
     def make(cls, settings: Settings, database: Database, toml: str) -> "Outbox":
         """Read a file of destinations."""
         settings.home.mkdir(parents=True, exist_ok=True)
+        (settings.storage / MARK).mkdir(parents=True, exist_ok=True)
         path = settings.home / "destinations.toml"
         path.write_text(toml)
         return cls(settings, database, load_destinations(path), _template()[1])
@@ -74,7 +77,7 @@ class Outbox:
             kind=written.kind,
             sop_instance_uid=uid,
             path=name,
-            sha256="0" * 64,
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
             audience=written.audience,
         )
 

@@ -1,8 +1,10 @@
 """C-STORE of objects to an archive, and the proof that it keeps them (PS3.4 annexes B, C and J)."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +27,12 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from schema.errors import TransientError, TriageError
 from schema.requestor import rejection_of, spare_responses
 from worker.delivery.destinations import DicomDestination
-from worker.delivery.statuses import DestinationDownError, RefusedError, check_store
+from worker.delivery.statuses import (
+    DamagedObjectError,
+    DestinationDownError,
+    RefusedError,
+    check_store,
+)
 from worker.delivery.transport import connect, tls_context
 from worker.unvalidated import unvalidated
 
@@ -180,20 +187,28 @@ class Archive:
             raise DestinationDownError(f"storage commitment was answered with {said}")
 
 
-def read_object(path: Path) -> Dataset:
-    """Read an object to send.
+def read_object(path: Path, sha256: str) -> Dataset:
+    """Read an object to send, as it was written: pydicom takes half of a file for a whole one.
 
     Raises
     ------
     TransientError
-        The file is not there (yet): perhaps an unmounted volume.
+        The file is not there (yet).
+    DamagedObjectError
+        It is not what was written.
     """
     try:
-        with unvalidated():
-            return dcmread(path)
+        content = path.read_bytes()
     except OSError as error:
         reason = error.strerror or "unreadable"
         raise TransientError(f"{path.name}: {reason}; check the storage") from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise DamagedObjectError(
+            f"{path.name}: damaged, not what was written; put the file back from a backup,"
+            " then replay"
+        )
+    with unvalidated():
+        return dcmread(BytesIO(content))
 
 
 def reference_of(ds: Dataset) -> Reference:

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
@@ -46,6 +46,7 @@ class Claimed:
     attempts: int
     study_id: int
     path: str | None  # of the object, in the storage
+    sha256: str  # of its file
     kind: str | None
     job_id: int | None
     study_instance_uid: str
@@ -114,15 +115,16 @@ def _take(row: Delivery, now: datetime) -> Claimed:
 
 
 def _claimed(row: Delivery) -> Claimed:
-    path, kind = (row.object.path, row.object.kind) if row.object else (None, None)
+    written = row.object
     return Claimed(
         row.id,
         row.token,
         row.key,
         row.attempts,
         row.study_id,
-        path,
-        kind,
+        written.path if written else None,
+        written.sha256 if written else "",
+        written.kind if written else None,
         row.job_id,
         row.study.study_instance_uid,
         row.created_at,
@@ -135,20 +137,41 @@ def _keys(row: Claimed) -> dict[str, object]:
 
 
 def _give_up(session: Session, target: Target, now: datetime) -> None:
-    """End what a destination did not take, or did not confirm, in all the time it had."""
+    """End what a destination did not take, or did not confirm, in all the time it had.
+
+    What was held, or lay while nobody delivered, is tried once more before.
+    """
     too_old = now - timedelta(hours=target.give_up_h)
-    states = (DeliveryState.WAITING, DeliveryState.SENT)
+    place = session.get(Destination, target.name)
+    if place is not None and 0 < place.failures * target.probe_s < target.give_up_h * 3600:
+        return  # it fails as a whole, and not for long: perhaps it starts after an outage, as we do
     rows = session.scalars(
         select(Delivery).where(
             Delivery.destination == target.name,
-            Delivery.state.in_(states),
-            Delivery.created_at < too_old,
+            Delivery.state.in_((DeliveryState.WAITING, DeliveryState.SENDING, DeliveryState.SENT)),
+            or_(*_had_their_time(target, now, too_old)),
         )
     )
     for row in rows:
         row.state = move(row.state, DeliveryState.FAILED)
         row.last_error = f"given up after {target.give_up_h:g} hours: {row.last_error or 'no try'}"
         log.error("delivery given up", **_keys(_claimed(row)), destination=target.name)
+
+
+def _had_their_time(
+    target: Target, now: datetime, too_old: datetime
+) -> Iterator[ColumnElement[bool]]:
+    """Say which rows are too old and were tried, or asked about, since anybody last delivered."""
+    pause_s = max(target.longest_pause_s, target.first_pause_s, target.probe_s)
+    lately = now - timedelta(seconds=pause_s) - LEASE
+    tried, asked = Delivery.lease_until, Delivery.due_at
+    is_old = and_(Delivery.created_at < too_old, tried > lately)
+    yield and_(Delivery.state == DeliveryState.WAITING, is_old)
+    yield and_(Delivery.state == DeliveryState.SENDING, is_old, tried <= now)
+    accepted_long_ago = Delivery.sent_at < too_old
+    yield and_(
+        Delivery.state == DeliveryState.SENT, accepted_long_ago, lately < asked, asked <= now
+    )
 
 
 class Ledger:
@@ -190,13 +213,13 @@ class Ledger:
             reason=str(error),
         )
 
-    def release(self, rows: Sequence[Claimed], error: TriageError) -> None:
-        """Give back what the destination's own failure kept from being sent; due at once."""
+    def release(self, rows: Sequence[Claimed], error: TriageError, pause_s: float = 0) -> None:
+        """Give back what something else kept from being sent, as if it had not been tried."""
         with self._database.transaction() as session:
-            now = read_clock(session)
+            due_at = read_clock(session) + timedelta(seconds=pause_s)
             for row in rows:
-                values = {"state": DeliveryState.WAITING, "due_at": now, "last_error": str(error)}
-                self._write(session, row, **values)
+                values = {"state": DeliveryState.WAITING, "attempts": row.attempts - 1}
+                self._write(session, row, due_at=due_at, last_error=str(error), **values)
 
     def _write(self, session: Session, row: Claimed, **values: Any) -> bool:
         ours = and_(

@@ -43,10 +43,10 @@ def replay(
     destination: Annotated[str | None, typer.Option(help="Only this one.")] = None,
     study: Annotated[str | None, typer.Option(help="Only this Study Instance UID.")] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Also what was delivered, not only what failed.")
+        bool, typer.Option("--all", help="Also what was delivered, not only what failed or waits.")
     ] = False,
 ) -> None:
-    """Send again what failed, or what was delivered once."""
+    """Send again what failed, or was delivered once; what waits for its next try is due at once."""
     _, places, database = _open()
     if destination is not None:
         _or_stop(lambda: places.named(destination))

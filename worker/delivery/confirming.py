@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from sqlalchemy import select, update
 
 from schema.database import Database, read_clock
-from schema.errors import TriageError
+from schema.errors import PermanentError, TriageError
 from schema.states import DeliveryState, move
 from schema.tables import Delivery
 from worker.delivery.claims import has_come, is_resting, urgency
@@ -21,6 +21,7 @@ from worker.delivery.destinations import DicomDestination
 log = structlog.get_logger()
 
 AT_ONCE: Final = 64
+LONGEST: Final = timedelta(minutes=10)  # until one that has not answered is asked again
 MISSING_AFTER: Final = timedelta(minutes=10)  # an archive may index what it accepted later
 SENT_AGAIN_AFTER: Final = timedelta(minutes=1)
 SUCCESS: Final = 0x0000
@@ -34,10 +35,11 @@ class Unconfirmed:
     id: int
     key: str
     path: str
+    sha256: str
 
 
 def take_unconfirmed(database: Database, target: DicomDestination) -> tuple[Unconfirmed, ...]:
-    """Take what is to be asked about; it is due again after `confirm_s`, whoever asked."""
+    """Take what is to be asked about; it is due again after a while, whoever asked."""
     with database.transaction() as session:
         now = read_clock(session)
         if is_resting(session, target, now):
@@ -47,7 +49,7 @@ def take_unconfirmed(database: Database, target: DicomDestination) -> tuple[Unco
             .where(
                 Delivery.destination == target.name,
                 Delivery.state == DeliveryState.SENT,
-                has_come(Delivery.due_at, now, timedelta(seconds=target.confirm_s)),
+                has_come(Delivery.due_at, now, max(_confirm(target), LONGEST)),
             )
             .order_by(urgency(), Delivery.id)
             .limit(AT_ONCE)
@@ -55,10 +57,17 @@ def take_unconfirmed(database: Database, target: DicomDestination) -> tuple[Unco
         )
         rows = list(session.scalars(due))
         for row in rows:
-            row.due_at = now + timedelta(seconds=target.confirm_s)
+            waited = now - (row.sent_at or now)
+            row.due_at = now + max(_confirm(target), min(waited, LONGEST))
         return tuple(
-            Unconfirmed(row.id, row.key, row.object.path) for row in rows if row.object is not None
+            Unconfirmed(row.id, row.key, row.object.path, row.object.sha256)
+            for row in rows
+            if row.object is not None
         )
+
+
+def _confirm(target: DicomDestination) -> timedelta:
+    return timedelta(seconds=target.confirm_s)
 
 
 def nonce() -> str:
@@ -99,32 +108,50 @@ def note_missing(database: Database, delivery: Unconfirmed) -> None:
             row.state, row.due_at = move(row.state, DeliveryState.WAITING), now
 
 
-class Report:
-    """Takes N-EVENT-REPORTs of storage commitment (PS3.4 J.3.3) into the database."""
+def note_unreadable(database: Database, delivery: Unconfirmed, error: TriageError) -> None:
+    """Note why an archive cannot be asked about an object: its file is away or damaged."""
+    with database.transaction() as session:
+        row = session.get_one(Delivery, delivery.id)
+        if row.state is DeliveryState.SENT:
+            row.last_error = f"accepted, but not confirmed: {error}"
+            if isinstance(error, PermanentError):
+                row.state = move(row.state, DeliveryState.FAILED)
+    log.warning("not confirmed", delivery=delivery.id, reason=str(error))
 
-    def __init__(self, database: Database) -> None:
+
+class Report:
+    """Takes N-EVENT-REPORTs of storage commitment (PS3.4 J.3.3) into the database.
+
+    An archive may take longer than we wait before we ask again, and then answers a Transaction UID
+    that is not the last: so what it reports on is found by the archive's AE title and the objects.
+    """
+
+    def __init__(self, database: Database, archives: Collection[DicomDestination]) -> None:
         self._database = database
+        self._archives = archives
         self.arrived = threading.Event()
 
     def handle(self, event: Any) -> tuple[int, Dataset | None]:
         """Answer a report; one that the database can't take is asked for again."""
         try:
-            self.take(event.event_information)
+            self.take(event.assoc.remote["ae_title"], event.event_information)
         except TriageError as error:
             log.error("commitment report lost", reason=str(error))
             return PROCESSING_FAILURE, None
         self.arrived.set()
         return SUCCESS, None
 
-    def take(self, information: Dataset) -> None:
-        """Note what an archive keeps and what it doesn't."""
-        transaction = str(information.get("TransactionUID", ""))
+    def take(self, ae_title: str, information: Dataset) -> None:
+        """Note what an archive of this title keeps and what it doesn't."""
+        names = [archive.name for archive in self._archives if archive.ae_title == ae_title]
         committed = _uids(information.get("ReferencedSOPSequence"))
         failed = _uids(information.get("FailedSOPSequence"))
         with self._database.transaction() as session:
             now = read_clock(session)
             asked = select(Delivery).where(
-                Delivery.transaction_uid == transaction, Delivery.state == DeliveryState.SENT
+                Delivery.destination.in_(names),
+                Delivery.state == DeliveryState.SENT,
+                Delivery.transaction_uid.is_not(None),
             )
             for row in session.scalars(asked):
                 if row.key in committed:

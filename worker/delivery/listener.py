@@ -25,7 +25,12 @@ class CommitmentListener:
     def __init__(self, places: Destinations, settings: Settings, database: Database) -> None:
         self._places = places
         self._ae_title = settings.ae_title.strip()
-        self._report = Report(database)
+        self._archives = [
+            destination
+            for destination in places.destinations
+            if isinstance(destination, DicomDestination)
+        ]
+        self._report = Report(database, self._archives)
         self._server: ThreadedAssociationServer | None = None
 
     def start(self) -> None:
@@ -42,11 +47,7 @@ class CommitmentListener:
         ae.acse_timeout, ae.maximum_associations = 5, 50
         ae.require_called_aet = True
         # Titles that we send to; others can't say what an archive keeps.
-        ae.require_calling_aet = [
-            destination.ae_title
-            for destination in self._places.destinations
-            if isinstance(destination, DicomDestination)
-        ]
+        ae.require_calling_aet = [archive.ae_title for archive in self._archives]
         # The requestor is the provider here, and says so by role selection.
         ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
         ae.add_supported_context(Verification)

@@ -77,7 +77,7 @@ def replay(
     database: Database, *, destination: str | None, study_uid: str | None, everything: bool
 ) -> int:
     """Make deliveries due again, with all their time before them; return how many."""
-    states = (DeliveryState.FAILED, *(OVER if everything else ()))
+    states = (DeliveryState.FAILED, DeliveryState.WAITING, *(OVER if everything else ()))
     chosen = select(Delivery).where(Delivery.state.in_(states))
     if destination is not None:
         chosen = chosen.where(Delivery.destination == destination)

@@ -22,8 +22,8 @@ class MessageSender:
         self._database = database
         self._send = _transport(target, database)
 
-    def send(self, rows: Sequence[Claimed], ledger: Ledger) -> None:
-        """Send messages of one study.
+    def send(self, rows: Sequence[Claimed], ledger: Ledger) -> int:
+        """Send messages of one study; return how many.
 
         Raises
         ------
@@ -38,6 +38,7 @@ class MessageSender:
         except (DestinationDownError, SettingsError) as error:
             ledger.release(waiting, error)
             raise DestinationDownError(str(error)) from error
+        return len(rows)
 
     def _send_one(self, row: Claimed, ledger: Ledger) -> None:
         if not ledger.extend(row):

@@ -40,8 +40,8 @@ STOP_S: Final = 30.0
 class Sender(Protocol):
     """What sends to one destination."""
 
-    def send(self, rows: Sequence[Claimed], ledger: Ledger) -> None:
-        """Send claimed rows of one study and note what became of each."""
+    def send(self, rows: Sequence[Claimed], ledger: Ledger) -> int:
+        """Send claimed rows of one study and note what became of each; return how many."""
 
     def confirm(self) -> int:
         """Have confirmed what was sent; return how much was asked about."""
@@ -72,31 +72,22 @@ class Courier:
         tried = 0
         while not stopped():
             rows = claim(self._database, self.target)
-            if not rows and not self._confirm():
-                return tried
-            if rows and not self._attempt(partial(self._sender.send, rows, self._ledger)):
+            send = partial(self._sender.send, rows, self._ledger)
+            if not self._attempt(send if rows else self._sender.confirm):
                 return tried
             tried += len(rows)
         return tried
 
-    def _confirm(self) -> int:
-        asked = 0
-
-        def confirm() -> None:
-            nonlocal asked
-            asked = self._sender.confirm()
-
-        return asked if self._attempt(confirm) else 0
-
-    def _attempt(self, action: Callable[[], None]) -> bool:
-        """Do something with the destination; keep the breaker's books."""
+    def _attempt(self, action: Callable[[], int]) -> bool:
+        """Do something with the destination; keep the breaker's books. False: no more for now."""
         try:
-            action()
+            count = action()
         except DestinationDownError as error:
             breaker.note_failure(self._database, self.target, error)
             return False
-        breaker.note_success(self._database, self.target)
-        return True
+        if count:  # else nobody was called, who may rest
+            breaker.note_success(self._database, self.target)
+        return count > 0
 
 
 class DeliveryService:

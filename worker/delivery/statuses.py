@@ -18,6 +18,10 @@ class RefusedError(PermanentError):
     """The destination will never take this one as it is; see the reason, then replay it."""
 
 
+class DamagedObjectError(PermanentError):
+    """The file of an object is not what was written; nobody is sent half of it."""
+
+
 class Status(IntEnum):
     """Status of a C-STORE response (PS3.4 table B.2-1, PS3.7 annex C)."""
 

@@ -1,0 +1,294 @@
+"""What was held, switched off, damaged or unmounted for a while costs no result its delivery."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from schema.database import Database, read_clock
+from schema.settings import Settings
+from schema.states import DeliveryState
+from schema.tables import Delivery, Destination
+from tests.support.archives import Archive, committing_archive, storescp
+from tests.support.outbox import Outbox
+from tests.support.processes import free_port, wait_for
+from worker.delivery import breaker, listing
+from worker.delivery.claims import Ledger, claim
+from worker.delivery.confirming import take_unconfirmed
+from worker.delivery.destinations import DicomDestination
+from worker.delivery.listener import CommitmentListener
+from worker.delivery.service import Sender, make_sender
+from worker.delivery.statuses import DestinationDownError, NotNowError
+
+# pynetdicom lets the collector close a socket that was refused.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+PACS = """
+listen_host = "127.0.0.1"
+listen_port = {listen}
+[destinations.PACS]
+kind = "dicom"
+host = "127.0.0.1"
+port = {port}
+ae_title = "PACS"
+confirm = "{confirm}"
+confirm_s = {confirm_s}
+objects = ["KO"]
+first_pause_s = 0.05
+probe_s = 0.2
+"""
+STUDIES = ("1.2.840.1", "1.2.840.2", "1.2.840.3")
+
+
+def outbox(
+    settings: Settings,
+    database: Database,
+    port: int = 1,
+    confirm: str = "none",
+    listen: int = 1,
+    confirm_s: float = 0.001,
+) -> Outbox:
+    toml = PACS.format(port=port, confirm=confirm, listen=listen, confirm_s=confirm_s)
+    box = Outbox.make(settings, database, toml)
+    for study in STUDIES:
+        box.add(study, kinds=("KO",))
+    return box
+
+
+def archive_of(box: Outbox) -> DicomDestination:
+    target = box.places.named("PACS")
+    assert isinstance(target, DicomDestination)
+    return target
+
+
+def let_pass(database: Database, hours: float) -> None:
+    """Do what so many hours do in which nobody delivers."""
+    ago = timedelta(hours=hours)
+    columns = ("created_at", "due_at", "lease_until", "sent_at")
+    with database.transaction() as session:
+        for row in session.query(Delivery):
+            for name in columns:
+                moment = getattr(row, name)
+                setattr(row, name, None if moment is None else moment - ago)
+
+
+def make_due(database: Database) -> None:
+    with database.transaction() as session:
+        session.execute(update(Delivery).values(due_at=read_clock(session)))
+
+
+def send_all(box: Outbox) -> Sender:
+    target = archive_of(box)
+    sender = make_sender(target, box.database, box.settings)
+    while rows := claim(box.database, target):
+        sender.send(rows, Ledger(box.database, target))
+    return sender
+
+
+def files(box: Outbox) -> list[Path]:
+    """Give the file of each study, in their order."""
+    return [box.settings.storage / f"results/{row.key}.dcm" for row in box.rows()]
+
+
+def spoil(box: Outbox) -> None:
+    """Lose the first file, and the second half of the second."""
+    first, second, _ = files(box)
+    first.unlink()
+    second.write_bytes(second.read_bytes()[:1000])
+
+
+def test_a_file_that_is_missing_or_damaged_keeps_no_other_from_being_sent(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    with storescp(tmp_path / "kept") as port:
+        box = outbox(settings, database, port)
+        spoil(box)
+        send_all(box)
+    missing, damaged, sent = box.rows()
+    assert (missing.state, damaged.state) == (DeliveryState.WAITING, DeliveryState.FAILED)
+    assert sent.state is DeliveryState.DELIVERED
+    assert "check the storage" in str(missing.last_error)
+    assert "damaged, not what was written" in str(damaged.last_error)
+
+
+def test_a_file_that_is_missing_or_damaged_keeps_no_other_from_being_confirmed(
+    settings: Settings, database: Database
+) -> None:
+    with committing_archive() as archive:
+        box = outbox(settings, database, archive.port, "commitment")
+        sender = send_all(box)
+        spoil(box)
+        assert sender.confirm() == 1
+    missing, damaged, asked = box.rows()
+    (request,) = archive.requests
+    (reference,) = request.ReferencedSOPSequence
+    assert reference.ReferencedSOPInstanceUID == asked.key
+    assert (missing.state, damaged.state) == (DeliveryState.SENT, DeliveryState.FAILED)
+    assert "not confirmed" in str(missing.last_error)
+
+
+def test_a_report_on_an_earlier_request_counts(settings: Settings, database: Database) -> None:
+    with committing_archive() as archive:
+        box = outbox(settings, database, archive.port, "commitment", free_port())
+        sender = send_all(box)
+        assert sender.confirm() == 3
+        make_due(database)
+        assert sender.confirm() == 3
+        listener = CommitmentListener(box.places, settings, database)
+        listener.start()
+        try:
+            report_first(archive, box)
+        finally:
+            listener.stop()
+    first, second = (request.TransactionUID for request in archive.requests)
+    assert first != second
+    assert box.states() == {"COMMITTED"}
+
+
+def report_first(archive: Archive, box: Outbox) -> None:
+    assert box.places.listen_port is not None
+    archive.report(box.places.listen_port, archive.requests[0])
+
+
+def test_an_archive_reports_on_nothing_that_another_was_sent(
+    settings: Settings, database: Database
+) -> None:
+    with committing_archive() as archive:
+        box = outbox(settings, database, archive.port, "commitment", free_port())
+        send_all(box).confirm()
+        with database.transaction() as session:
+            session.execute(update(Delivery).values(destination="OTHER"))
+        listener = CommitmentListener(box.places, settings, database)
+        listener.start()
+        try:
+            report_first(archive, box)
+        finally:
+            listener.stop()
+    assert box.states() == {"SENT"}
+
+
+def test_an_archive_that_takes_its_time_is_asked_less_and_less(
+    settings: Settings, database: Database
+) -> None:
+    box = outbox(settings, database, confirm="find", confirm_s=30)
+    with database.transaction() as session:
+        now = read_clock(session)
+        sent = {"state": DeliveryState.SENT, "sent_at": now - timedelta(minutes=4), "due_at": now}
+        session.execute(update(Delivery).values(**sent))
+    assert len(take_unconfirmed(database, archive_of(box))) == 3
+    for row in box.rows():
+        assert timedelta(minutes=4) <= row.due_at - now < timedelta(minutes=5)
+
+
+@pytest.mark.parametrize("was_tried", [False, True])
+def test_what_was_held_for_days_is_tried_before_it_is_given_up(
+    settings: Settings, database: Database, was_tried: bool
+) -> None:
+    box = outbox(settings, database)
+    target, ledger = archive_of(box), Ledger(database, archive_of(box))
+    if was_tried:
+        for row in claim(database, target):
+            ledger.failed(row, NotNowError("full"))
+    breaker.set_held(database, "PACS", held=True)
+    let_pass(database, 80)
+    breaker.set_held(database, "PACS", held=False)
+    rows = [*claim(database, target), *claim(database, target), *claim(database, target)]
+    assert len(rows) == 3
+    for row in rows:
+        ledger.failed(row, NotNowError("still full"))
+    assert claim(database, target) == ()
+    assert box.states() == {"FAILED"}
+    assert box.rows()[0].last_error == "given up after 72 hours: still full"
+
+
+def test_what_was_accepted_before_days_of_silence_is_asked_about_before_it_is_given_up(
+    settings: Settings, database: Database
+) -> None:
+    box = outbox(settings, database, confirm="find")
+    target = archive_of(box)
+    while rows := claim(database, target):
+        for row in rows:
+            Ledger(database, target).done(row, DeliveryState.SENT)
+    take_unconfirmed(database, target)
+    let_pass(database, 80)
+    assert claim(database, target) == ()
+    assert box.states() == {"SENT"}
+    assert len(take_unconfirmed(database, target)) == 3
+    assert claim(database, target) == ()
+    assert box.states() == {"SENT"}  # it has a while to answer
+    make_due(database)
+    assert claim(database, target) == ()
+    assert box.states() == {"FAILED"}
+
+
+def test_what_ends_every_delivery_worker_is_given_up_too(
+    settings: Settings, database: Database
+) -> None:
+    box = outbox(settings, database)
+    while claim(database, archive_of(box)):
+        pass
+    with database.transaction() as session:
+        old = read_clock(session) - timedelta(hours=80)
+        lapsed = {"created_at": old, "lease_until": read_clock(session)}
+        session.execute(update(Delivery).values(**lapsed))
+    assert claim(database, archive_of(box)) == ()
+    assert box.states() == {"FAILED"}
+
+
+def test_nothing_is_given_up_because_its_archive_starts_later_than_we(
+    settings: Settings, database: Database
+) -> None:
+    box = outbox(settings, database)
+    target = archive_of(box)
+    let_pass(database, 80)
+    for _ in range(3):
+        (row,) = claim(database, target)
+        Ledger(database, target).release([row], DestinationDownError("refused"))
+        breaker.note_failure(database, target, DestinationDownError("refused"))
+        with database.transaction() as session:
+            session.execute(update(Destination).values(open_until=None))
+    assert box.states() == {"WAITING"}
+
+
+def test_while_the_storage_is_away_nothing_is_sent_and_no_try_is_counted(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    with storescp(tmp_path / "kept") as port:
+        box = outbox(settings, database, port)
+        courier, away = box.courier("PACS"), settings.storage.with_name("away")
+        settings.storage.rename(away)
+        for _ in range(4):
+            make_due(database)
+            assert courier.deliver_due() == 0
+        assert {(row.state.value, row.attempts) for row in box.rows()} == {("WAITING", 0)}
+        assert any("not mounted" in str(row.last_error) for row in box.rows())
+        away.rename(settings.storage)
+        wait_for("deliveries", lambda: courier.deliver_due() and box.states() == {"DELIVERED"})
+
+
+def test_a_storage_that_goes_while_objects_are_sent_counts_no_try(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    with storescp(tmp_path / "kept") as port:
+        box = outbox(settings, database, port)
+        sender = make_sender(archive_of(box), database, settings)
+        rows = claim(database, archive_of(box))
+        files(box)[0].unlink()
+        looks = iter([None, "not mounted"])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("worker.delivery.pacs.why_away", lambda _: next(looks))
+            assert sender.send(rows, Ledger(database, archive_of(box))) == 0
+    row = box.rows()[0]
+    assert (row.state, row.attempts) == (DeliveryState.WAITING, 0)
+
+
+def test_a_replay_lets_nothing_wait_out_its_pause(settings: Settings, database: Database) -> None:
+    box = outbox(settings, database)
+    target = archive_of(box)
+    hour = target.model_copy(update={"first_pause_s": 3600})
+    while rows := claim(database, target):
+        for row in rows:
+            Ledger(database, hour).failed(row, NotNowError("full"))
+    assert listing.replay(database, destination="PACS", study_uid=None, everything=False) == 3
+    assert len(claim(database, target)) == 1
