@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from schema.ruled_out import is_ruled_out
-from schema.scans import adds
+from schema.scans import ANOTHER_SCAN_S, adds, seconds_between
 from schema.states import JobState, Outcome, urgency
 from schema.tables import Job, Series
 
@@ -20,14 +20,14 @@ def newest_ended(series: Series) -> Job | None:
 def deciding(ended: Sequence[Job]) -> Job | None:
     """Choose the job whose outcome the study shows.
 
-    A suspicious one before all others, the most urgent first; else that of the best-scored series,
+    A suspicious one before all others, see `_most_urgent`; else that of the best-scored series,
     so that a negative second choice never covers up a first one that was not read; nor does a
     negative half of a head, or a scan of another time. Of two scans the later one speaks. A series
     that was no plain head by its images decides nothing where another one was read.
     """
     suspicious = [job for job in ended if job.outcome in SUSPICIOUS]
     if suspicious:
-        return min(suspicious, key=lambda job: urgency(job.priority))
+        return _most_urgent(suspicious)
     # What the images themselves ruled out, such as the same head with contrast, speaks for nothing.
     suitable = [job for job in ended if not _is_ruled_out(job)]
     best = max(suitable or ended, key=lambda job: job.series.score or 0, default=None)
@@ -40,3 +40,19 @@ def deciding(ended: Sequence[Job]) -> Job | None:
 
 def _is_ruled_out(job: Job) -> bool:
     return job.outcome == Outcome.NOT_ANALYSED and is_ruled_out(job.reason)
+
+
+def _most_urgent(suspicious: Sequence[Job]) -> Job:
+    """Choose the most urgent; of equals that of the later scan; in one scan that with more blood.
+
+    A control may show what has grown, or what is gone: the list has to say what it shows.
+    """
+    highest = min(urgency(job.priority) for job in suspicious)
+    equals = [job for job in suspicious if urgency(job.priority) == highest]
+    last = max(job.series.scanned_at or "" for job in equals)
+    of_last_scan = [
+        job
+        for job in equals
+        if (seconds_between(job.series.scanned_at or "", last) or 0) < ANOTHER_SCAN_S
+    ]
+    return max(of_last_scan, key=lambda job: (job.measured or {}).get("total_ml") or 0)

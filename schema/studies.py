@@ -7,6 +7,7 @@ never wait for each other in a circle.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import structlog
 from sqlalchemy import select
@@ -19,7 +20,8 @@ from schema.tables import Job, Series, Study
 
 ACTIVE = (JobState.READY, JobState.RUNNING)
 UNDER_WAY = (StudyState.READY, StudyState.RUNNING)
-UNREAD = (Outcome.FAILED, Outcome.NOT_ANALYSED)
+LEFT_UNREAD = {Outcome.FAILED: "analysis failed", Outcome.NOT_ANALYSED: "not analysed"}
+UNREAD = tuple(LEFT_UNREAD)
 HAD_ITS_TURN = (*ACTIVE, JobState.DONE, JobState.FAILED)
 
 log = structlog.get_logger()
@@ -57,8 +59,10 @@ def update_study(session: Session, study: Study) -> None:
     study.revision = max((series.revision for series in study.series), default=1)
     jobs = [job for series in study.series for job in series.jobs]
     study.ready_at = min((job.created_at for job in jobs), default=None)
-    _raise_priority(study, jobs)
-    _conclude(study, ended)
+    shown = deciding(ended)
+    _raise_priority(study, jobs, shown)
+    _conclude(study, shown, ended)
+    study.finished_at = _finished_at(study, ended)
     study.swept_at = study.statement_due_at = None
     ended_at = study.finished_at or study.received_at
     study.second_choice_at = None if second_choice(study) is None else ended_at
@@ -119,30 +123,42 @@ def _state(study: Study, ended: Sequence[Job]) -> StudyState:
     return StudyState.RECEIVING if receiving and not ended else StudyState.DONE
 
 
-def _raise_priority(study: Study, jobs: Sequence[Job]) -> None:
-    best = min(jobs, key=lambda job: urgency(job.priority), default=None)
-    if best is not None and urgency(best.priority) < urgency(study.priority):
+def _raise_priority(study: Study, jobs: Sequence[Job], shown: Job | None) -> None:
+    """Raise it to the most urgent; of equals the job that is shown gives the reason, or the newest.
+
+    Jobs that have not ended have no level and so the lowest urgency.
+    """
+    best = max(
+        jobs, key=lambda job: (-urgency(job.priority), job is shown, job.id or 0), default=None
+    )
+    if best is None or urgency(best.priority) == Level.NONE_FOUND:
+        return
+    if urgency(best.priority) <= urgency(study.priority):
         study.priority, study.priority_reason = best.priority, best.priority_reason
 
 
-def _conclude(study: Study, ended: Sequence[Job]) -> None:
+def _conclude(study: Study, shown: Job | None, ended: Sequence[Job]) -> None:
     if study.state != StudyState.DONE:
-        study.outcome = study.reason = study.finished_at = study.coverage = None
+        study.outcome = study.reason = study.coverage = None
         return
-    job = deciding(ended)
-    study.coverage = None if job is None else job.coverage
-    if job is None:
-        study.outcome = Outcome.NOT_ANALYSED
-        rejections = (_rejection(series, series.reason) for series in study.series)
-        study.reason = "; ".join([*_alert(study), *rejections])
-        study.finished_at = max(series.last_instance_at for series in study.series)
+    if shown is None:
+        study.outcome, study.coverage = Outcome.NOT_ANALYSED, None
+        said = [_rejection(series, series.reason) for series in study.series]
     else:
-        study.outcome, study.model = job.outcome, job.model
-        study.reason = "; ".join([*_alert(study), job.reason or "", *_left_unread(job, ended)])
-        study.finished_at = job.finished_at
+        study.outcome, study.model, study.coverage = shown.outcome, shown.model, shown.coverage
+        said = [shown.reason or "", *_left_unread(shown, ended)]
+    study.reason = "; ".join([*_alert(study), *said])
     if urgency(study.priority) == Level.NONE_FOUND:  # never raised: it may follow the outcome
-        study.priority = Level.NOT_ANALYSED if job is None else job.priority
-        study.priority_reason = study.reason if job is None else job.priority_reason
+        study.priority = Level.NOT_ANALYSED if shown is None else shown.priority
+        study.priority_reason = study.reason if shown is None else shown.priority_reason
+
+
+def _finished_at(study: Study, ended: Sequence[Job]) -> datetime | None:
+    """Give when the newest of its results came: whoever saw an earlier one has not seen that."""
+    if study.state != StudyState.DONE:
+        return None
+    newest = max((job.finished_at for job in ended if job.finished_at), default=None)
+    return newest or max(series.last_instance_at for series in study.series)
 
 
 def _alert(study: Study) -> list[str]:
@@ -150,12 +166,14 @@ def _alert(study: Study) -> list[str]:
     return [study.identity_alert] if study.identity_alert else []
 
 
-def _left_unread(deciding_job: Job, ended: Sequence[Job]) -> list[str]:
-    """Say of the series that had a turn and were not analysed, beside one that was."""
+def _left_unread(shown: Job, ended: Sequence[Job]) -> list[str]:
+    """Say of the other series that had a turn why they were not analysed, beside one that was."""
+    if shown.outcome == Outcome.NOT_ANALYSED:
+        return []
     return [
-        f"not analysed: {_rejection(job.series, job.reason)}"
+        f"{LEFT_UNREAD[job.outcome]}: {_rejection(job.series, job.reason)}"
         for job in ended
-        if job.outcome == Outcome.NOT_ANALYSED and deciding_job.outcome != Outcome.NOT_ANALYSED
+        if job is not shown and job.outcome in LEFT_UNREAD
     ]
 
 

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -6,8 +7,11 @@ from sqlalchemy.orm import Session
 
 from schema.states import JobState, Outcome, SeriesState, StudyState
 from schema.studies import update_study
-from schema.tables import Base
-from tests.support.rows import add_job, add_series, add_study, done
+from schema.tables import Base, Study
+from tests.support.rows import LONG_AGO, add_job, add_series, add_study, done
+
+LATER = LONG_AGO + timedelta(hours=6)
+MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
@@ -161,3 +165,63 @@ def test_a_study_is_raised_while_its_other_series_still_waits(session: Session) 
     add_job(add_series(study, session), session, **done(Outcome.POSITIVE, 1))
     add_job(add_series(study, session), session)
     assert (study.state, study.outcome, study.priority) == (StudyState.READY, None, 1)
+
+
+def bleed(ml: float, priority: int = 2, **values: object) -> dict[str, object]:
+    """Give the columns of a job that measured so much blood."""
+    said = {"measured": {"total_ml": ml}, "reason": f"{ml} mL", "priority_reason": f"{ml} mL"}
+    return done(Outcome.POSITIVE, priority, **said | values)
+
+
+def with_control(session: Session, first_ml: float, control: dict[str, object]) -> Study:
+    """Add a study whose bleed was measured and seen, and a control six hours later."""
+    study = add_study(session)
+    add_job(add_series(study, session, scanned_at="20260101080000"), session, **bleed(first_ml))
+    study.acknowledged_at = LONG_AGO + MINUTE
+    scanned = add_series(study, session, scanned_at="20260101140000", description="control")
+    add_job(scanned, session, **control | {"finished_at": LATER})
+    session.flush()
+    session.refresh(study)
+    return study
+
+
+@pytest.mark.parametrize("control_ml", [28.0, 3.0])
+def test_of_two_equally_urgent_scans_the_later_one_speaks_and_is_unread(
+    session: Session, control_ml: float
+) -> None:
+    study = with_control(session, 6.0, bleed(control_ml))
+    said = f"{control_ml} mL"
+    assert (study.reason, study.priority_reason, study.finished_at) == (said, said, LATER)
+    assert study.unread
+
+
+def test_of_two_equally_urgent_parts_of_one_scan_the_one_with_more_blood_speaks(
+    session: Session,
+) -> None:
+    study = add_study(session)
+    for at, ml in (("20260101080000", 20.0), ("20260101080010", 6.0)):
+        add_job(add_series(study, session, scanned_at=at), session, **bleed(ml))
+    assert study.reason == "20.0 mL"
+
+
+def test_a_control_that_failed_is_named_and_makes_the_study_unread(session: Session) -> None:
+    failed = done(Outcome.FAILED, 0, state=JobState.FAILED)
+    study = with_control(session, 6.0, failed)
+    assert study.reason == "6.0 mL; analysis failed: series 'control': because FAILED"
+    assert study.unread
+
+
+def test_a_less_urgent_control_does_not_count_as_seen(session: Session) -> None:
+    study = with_control(session, 6.0, done(Outcome.NEGATIVE, 4))
+    assert (study.outcome, study.unread) == (Outcome.POSITIVE, True)
+
+
+def test_of_two_equally_urgent_revisions_the_newer_one_gives_the_reason(session: Session) -> None:
+    study = add_study(session)
+    series = add_series(study, session)
+    for ml in (6.0, 25.0):
+        add_job(series, session, **bleed(ml))
+        series.revision += 1
+    assert study.priority_reason == "25.0 mL"
+    add_job(series, session, **done(Outcome.NEGATIVE, 4))
+    assert (study.outcome, study.priority_reason) == (Outcome.NEGATIVE, "25.0 mL")
