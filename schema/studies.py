@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
 from schema.database import Database
-from schema.deciding_job import deciding, newest_ended
+from schema.deciding_job import SUSPICIOUS, deciding, newest_ended
 from schema.states import JobState, Level, Outcome, SeriesState, StudyState, move, urgency
 from schema.tables import Job, Series, Study
 
@@ -22,6 +22,7 @@ ACTIVE = (JobState.READY, JobState.RUNNING)
 UNDER_WAY = (StudyState.READY, StudyState.RUNNING)
 LEFT_UNREAD = {Outcome.FAILED: "analysis failed", Outcome.NOT_ANALYSED: "not analysed"}
 UNREAD = tuple(LEFT_UNREAD)
+MAY_BE_CT = ("CT", "")
 HAD_ITS_TURN = (*ACTIVE, JobState.DONE, JobState.FAILED)
 
 log = structlog.get_logger()
@@ -62,7 +63,9 @@ def update_study(session: Session, study: Study) -> None:
     shown = deciding(ended)
     _raise_priority(study, jobs, shown)
     _conclude(study, shown, ended)
-    study.finished_at = _finished_at(study, ended)
+    study.finished_at = _finished_at(study, shown, ended)
+    if any(_is_critical_since(study.escalated_at, job) for job in jobs):
+        study.escalated_at = None
     study.swept_at = study.statement_due_at = None
     ended_at = study.finished_at or study.received_at
     study.second_choice_at = None if second_choice(study) is None else ended_at
@@ -119,8 +122,10 @@ def _state(study: Study, ended: Sequence[Job]) -> StudyState:
         return StudyState.RUNNING
     if JobState.READY in active:
         return StudyState.READY
-    receiving = any(series.state == SeriesState.RECEIVING for series in study.series)
-    return StudyState.RECEIVING if receiving and not ended else StudyState.DONE
+    receiving = [series for series in study.series if series.state == SeriesState.RECEIVING]
+    # A report that an archive sends back changes no result; CT images, or what may be some, do.
+    more = [series for series in receiving if not ended or series.modality in MAY_BE_CT]
+    return StudyState.RECEIVING if more else StudyState.DONE
 
 
 def _raise_priority(study: Study, jobs: Sequence[Job], shown: Job | None) -> None:
@@ -153,12 +158,25 @@ def _conclude(study: Study, shown: Job | None, ended: Sequence[Job]) -> None:
         study.priority_reason = study.reason if shown is None else shown.priority_reason
 
 
-def _finished_at(study: Study, ended: Sequence[Job]) -> datetime | None:
-    """Give when the newest of its results came: whoever saw an earlier one has not seen that."""
-    if study.state != StudyState.DONE:
-        return None
+def _finished_at(study: Study, shown: Job | None, ended: Sequence[Job]) -> datetime | None:
+    """Give when the newest of its results came: whoever saw an earlier one has not seen that.
+
+    Until more images are analysed too there is none, and the study is unread; but a suspicion that
+    nobody saw stands meanwhile, so that it is called out and can be marked as seen.
+    """
     newest = max((job.finished_at for job in ended if job.finished_at), default=None)
-    return newest or max(series.last_instance_at for series in study.series)
+    if study.state == StudyState.DONE:
+        return newest or max(series.last_instance_at for series in study.series)
+    seen_at = study.acknowledged_at
+    was_seen = newest is not None and seen_at is not None and seen_at >= newest
+    stands = shown is not None and shown.outcome in SUSPICIOUS
+    return newest if stands and not was_seen else None
+
+
+def _is_critical_since(moment: datetime | None, job: Job) -> bool:
+    if moment is None or job.finished_at is None:
+        return False
+    return job.priority == Level.CRITICAL and job.finished_at > moment
 
 
 def _alert(study: Study) -> list[str]:

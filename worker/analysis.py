@@ -243,8 +243,8 @@ def _analyse_head(
         findings = _measure(source, labels, prediction.probabilities, predictor.card)
     with watch.step("prioritise"):
         priority = prioritise(findings, rules, prediction.alarm, coverage=seen.coverage)
-    if cut_short:  # said with the reason, so that everything that leaves says so
-        priority = replace(priority, reason=f"{priority.reason}; {CUT_SHORT}")
+    if cut_short:  # said first, so that everything that leaves says so and no row cuts it off
+        priority = replace(priority, reason=f"{CUT_SHORT}; {priority.reason}")
     unlike = unlikeness(measured(seen), predictor.card.measured)
     said = tuple(marks(seen, unlike))
     with watch.step("write"):

@@ -12,8 +12,8 @@ from schema.database import Database, read_clock
 from schema.errors import PermanentError
 from schema.hemorrhage_subtypes import ANY
 from schema.readers import DisagreementCause
-from schema.states import Outcome, StudyState
-from schema.tables import CRITICAL_UNSEEN, Finding, Job, Study, StudyEvent, Verdict
+from schema.states import Level, Outcome
+from schema.tables import CRITICAL_UNSEEN, Finding, Job, Series, Study, StudyEvent, Verdict
 from worklist.formatting import iso
 from worklist.listing import CRITICAL
 from worklist.rows import deciding_job
@@ -111,7 +111,7 @@ def acknowledge(session: Session, study: Study, who: str) -> None:
     ReadingError
         If there is no result yet.
     """
-    if study.state is not StudyState.DONE or study.finished_at is None:
+    if study.finished_at is None:
         raise ReadingError("there is no result yet that could be seen")
     if study.unread:
         study.acknowledged_at, study.acknowledged_by = read_clock(session), who
@@ -160,7 +160,7 @@ def give_verdict(session: Session, study: Study, opinion: Opinion, who: str) -> 
             agrees=opinion.agrees,
             cause=opinion.cause,
             comment=opinion.comment,
-            outcome=study.outcome,
+            outcome=job.outcome if job else study.outcome,
             given_by=who,
             given_at=read_clock(session),
         )
@@ -213,8 +213,20 @@ def escalate(database: Database, after: timedelta) -> int:
 
 
 def overdue(session: Session, before: datetime) -> list[int]:
-    """List critical results from before that nobody has seen and that were not called out."""
-    query = sa.select(Study.id).where(sa.text(CRITICAL_UNSEEN), Study.finished_at <= before)
+    """List studies whose newest critical result is from before, unseen and not called out.
+
+    The study's own end tells neither: other series may wait still, or have ended later.
+    """
+    critical_at = sa.func.max(Job.finished_at)
+    query = (
+        sa.select(Study.id)
+        .join(Study.series)
+        .join(Series.jobs)
+        .where(sa.text(CRITICAL_UNSEEN), Job.priority == Level.CRITICAL)
+        .group_by(Study.id)
+        .having(critical_at <= before)
+        .having(sa.or_(Study.acknowledged_at.is_(None), Study.acknowledged_at < critical_at))
+    )
     return list(session.scalars(query.limit(MOST_AT_ONCE)))
 
 

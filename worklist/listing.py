@@ -10,11 +10,13 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from schema.tables import Study
+from schema.states import Level
+from schema.tables import Job, Series, Study
 from worklist.window import Place, View, Window
 
 SEEN = -1
 CRITICAL = 3
+NEWEST = 50  # that are looked at for the newest critical one
 COUNTED_TO = 1000  # a badge says "999+" rather than count every row
 ORDER = (Study.place.desc(), Study.received_at.desc(), Study.id.desc())
 
@@ -60,14 +62,20 @@ def count_unread(session: Session, place: int | None = None) -> int:
 
 
 def newest_critical(session: Session) -> datetime | None:
-    """Give when the newest critical result that nobody has seen was finished."""
-    finished_at: datetime | None = session.scalar(
-        sa.select(Study.finished_at)
+    """Give when the newest critical result that nobody has seen was finished.
+
+    That of the job: another series of its study may have ended later, with less.
+    """
+    newest = (
+        sa.select(Study.id)
         .where(Study.place == CRITICAL, Study.finished_at.is_not(None))
         .order_by(Study.finished_at.desc())
-        .limit(1)
+        .limit(NEWEST)
     )
-    return finished_at
+    of_critical = sa.select(sa.func.max(Job.finished_at)).join(Series)
+    return session.scalar(
+        of_critical.where(Series.study_id.in_(newest), Job.priority == Level.CRITICAL)
+    )
 
 
 def fingerprint(session: Session) -> str:

@@ -10,13 +10,14 @@ from types import MappingProxyType
 from schema.hemorrhage_subtypes import ANY, Claim
 from schema.readers import DisagreementCause
 from schema.states import Level, Outcome, StudyState, urgency
-from worklist.coverage import part_seen
+from worklist.coverage import SAID, part_seen
 from worklist.entries import Entry, FindingRow
 from worklist.formatting import without_details, without_repeats
 
 CAUTION = "Does not exclude hemorrhage."
 READ_NORMALLY = "Read in its normal place."
 AGAIN = "More images arrived; it is being analysed again."
+ARRIVING = "More images are arriving."
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,9 @@ CONFLICT = Wording(
     "Suspicion in earlier images, none found in the newest. Needs review.",
 )
 RAISED_EARLIER = "No result for the newest images, but suspicion in earlier ones. Needs review."
+# One that stands higher only since a part of the head came first, with nothing suspected in it.
+PART_FIRST = f"{CAUTION} It was moved up while only a part of the head had come."
+PART_ONLY = "No result for the newest images; in the earlier ones nothing was suspected."
 STILL_STANDS = frozenset({Outcome.POSITIVE, Outcome.INDETERMINATE})
 WITH_FINDINGS = frozenset({"positive", "uncertain"})
 SMALLEST_ML = 0.05  # what one decimal would write as 0.1
@@ -91,19 +95,21 @@ def wording_of(entry: Entry) -> Wording:
     """
     if entry.state is StudyState.DONE:
         return _wording_when_done(entry)
+    more = ARRIVING if entry.state is StudyState.RECEIVING else AGAIN
     if entry.earlier_outcome in STILL_STANDS:
-        return replace(OUTCOMES[entry.earlier_outcome], note=AGAIN)
+        return replace(OUTCOMES[entry.earlier_outcome], note=more)
     waiting = WAITING[entry.state]
-    return replace(waiting, note=f"No result yet. {AGAIN}") if entry.earlier_outcome else waiting
+    return replace(waiting, note=f"No result yet. {more}") if entry.earlier_outcome else waiting
 
 
 def _wording_when_done(entry: Entry) -> Wording:
     plain = OUTCOMES[entry.outcome]
     if entry.outcome in STILL_STANDS or urgency(entry.priority) == Level.NONE_FOUND:
         return plain
+    part = SAID in (entry.priority_reason or "")
     if entry.outcome is Outcome.NEGATIVE:
-        return CONFLICT
-    return replace(plain, note=RAISED_EARLIER)
+        return replace(plain, note=PART_FIRST) if part else CONFLICT
+    return replace(plain, note=PART_ONLY if part else RAISED_EARLIER)
 
 
 def name_findings(entry: Entry) -> tuple[str, ...]:

@@ -9,17 +9,20 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from receiver.catalogue.reopening import reopen
 from schema.database import Database, open_database, read_clock
 from schema.hemorrhage_subtypes import Claim
 from schema.settings import Settings
-from schema.states import Outcome, StudyState
+from schema.states import Outcome
+from schema.studies import update_study
 from schema.tables import Finding, Job, Study, StudyEvent
 from tests.support.pages import Browser
-from tests.support.rows import add_job, add_series, add_study, done
+from tests.support.rows import LONG_AGO, add_job, add_series, add_study, done
 from trainer.experiments.site import Verdict as TrainersVerdict
 from trainer.experiments.site import read_verdicts
 from worklist.acknowledgement import UNREAD_CRITICAL, ReadingError, acknowledge, escalate
 from worklist.export import as_csv, read_all
+from worklist.formatting import iso
 from worklist.page import make_app
 from worklist.serialization import verdicts_json
 
@@ -71,8 +74,10 @@ def test_late_images_make_a_study_unread_again(page: Browser, database: Database
     page.post("/study/1.2.3/acknowledge", {})
     with database.transaction() as session:
         study = session.scalars(sa.select(Study)).one()
-        study.state, study.outcome, study.finished_at = StudyState.RECEIVING, None, None
+        reopen(study.series[0])
+        update_study(session, study)
     assert unread(page)
+    assert "More images are arriving" in page.get("/").text
 
 
 def result_on(page: Browser, path: str) -> str:
@@ -187,5 +192,58 @@ def test_a_study_that_was_seen_is_not_called_out(page: Browser, database: Databa
 
 def test_a_fresh_result_is_not_called_out(database: Database) -> None:
     with database.transaction() as session:
-        session.scalars(sa.select(Study)).one().finished_at = read_clock(session)
+        session.scalars(sa.select(Job)).one().finished_at = read_clock(session)
     assert escalate(database, timedelta(minutes=15)) == 0
+
+
+def add_sibling(database: Database, **job: object) -> None:
+    """Add a series to the study, whose job waits unless told otherwise."""
+    with database.transaction() as session:
+        study = session.scalars(sa.select(Study)).one()
+        add_job(add_series(study, session), session, **job)
+
+
+def test_a_critical_result_is_called_out_heard_and_seen_while_another_series_waits(
+    page: Browser, database: Database
+) -> None:
+    add_sibling(database)
+    text = page.get("/").text
+    assert f'data-newest="{iso(LONG_AGO)}"' in text
+    assert escalate(database, timedelta(minutes=15)) == 1
+    page.post("/study/1.2.3/acknowledge", {"result": result_on(page, "/")})
+    assert not unread(page)
+
+
+def test_a_critical_result_that_was_seen_is_not_called_out_since_more_images_come(
+    page: Browser, database: Database
+) -> None:
+    page.post("/study/1.2.3/acknowledge", {})
+    add_sibling(database)
+    assert unread(page)
+    assert escalate(database, timedelta(0)) == 0
+
+
+def test_a_later_critical_result_is_called_out_again(page: Browser, database: Database) -> None:
+    assert escalate(database, timedelta(minutes=15)) == 1
+    page.post("/study/1.2.3/acknowledge", {})
+    with database.reading() as session:
+        now = read_clock(session)
+    add_sibling(database, **done(Outcome.POSITIVE, 1, finished_at=now))
+    assert escalate(database, timedelta(minutes=15)) == 0
+    assert escalate(database, timedelta(0)) == 1
+
+
+def test_a_series_that_ends_later_with_less_neither_sounds_nor_delays_the_call(
+    page: Browser, database: Database
+) -> None:
+    add_sibling(database, **done(Outcome.NEGATIVE, 4, finished_at=datetime.now(UTC)))
+    assert f'data-newest="{iso(LONG_AGO)}"' in page.get("/").text
+    assert escalate(database, timedelta(minutes=15)) == 1
+
+
+def test_a_verdict_while_another_series_waits_is_about_the_result_that_is_there(
+    page: Browser, database: Database
+) -> None:
+    add_sibling(database)
+    disagree(page)
+    assert read_all(database)[0].outcome is Outcome.POSITIVE

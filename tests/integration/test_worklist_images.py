@@ -9,15 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from receiver.catalogue.reopening import reopen
 from receiver.catalogue.retention import Retention
 from schema.database import Database, open_database, upgrade
 from schema.readers import Role
 from schema.settings import Settings
+from schema.states import SeriesState
 from schema.tables import Job
 from tests.support.pages import Browser
 from tests.support.phantoms import BRAIN_HU, Phantom
 from tests.support.readings import read_study
-from tests.support.rows import add_job, add_series, add_study
+from tests.support.rows import add_instance, add_job, add_series, add_study
 from worker.slices import read_series
 from worklist.access.users import add_user
 from worklist.images.cache import make_cache
@@ -155,6 +157,21 @@ def test_a_series_is_decoded_once_for_all_who_ask_at_once(
 def test_slices_of_two_versions_are_never_mixed(page: Browser, job: int) -> None:
     page.get(f"/api/job/{job}/images")
     assert page.get(f"/api/job/{job}/images/0123456789abcdef/0").status_code == 409
+
+
+def test_images_that_came_since_are_not_shown_with_the_masks_of_others(
+    page: Browser, job: int, database: Database
+) -> None:
+    version = page.get(f"/api/job/{job}/images").json()["version"]
+    with database.transaction() as session:
+        series = session.get_one(Job, job).series
+        reopen(series)
+        add_instance(series, session)
+        series.state = SeriesState.REJECTED
+    for path in ("images", f"images/{version}/0"):
+        answer = page.get(f"/api/job/{job}/{path}")
+        assert answer.status_code == 409
+        assert "More images of this series came" in answer.json()["error"]
 
 
 @pytest.mark.parametrize("path", ["images/{version}/3", "images/{version}/99999999"])

@@ -5,7 +5,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from schema.states import JobState, Outcome, SeriesState, StudyState
+from receiver.catalogue.reopening import reopen
+from schema.states import JobState, Outcome, SeriesState, StudyState, move
 from schema.studies import update_study
 from schema.tables import Base, Study
 from tests.support.rows import LONG_AGO, add_job, add_series, add_study, done
@@ -225,3 +226,63 @@ def test_of_two_equally_urgent_revisions_the_newer_one_gives_the_reason(session:
     assert study.priority_reason == "25.0 mL"
     add_job(series, session, **done(Outcome.NEGATIVE, 4))
     assert (study.outcome, study.priority_reason) == (Outcome.NEGATIVE, "25.0 mL")
+
+
+def seen_study(session: Session, job: dict[str, object]) -> Study:
+    """Add a study with one series, whose result somebody saw."""
+    study = add_study(session)
+    add_job(add_series(study, session), session, **job)
+    study.acknowledged_at = LONG_AGO + MINUTE
+    return study
+
+
+def shows(session: Session, study: Study) -> tuple[StudyState, Outcome | None, bool]:
+    update_study(session, study)
+    session.flush()
+    session.refresh(study)
+    return study.state, study.outcome, study.unread
+
+
+@pytest.mark.parametrize("job", [done(Outcome.NEGATIVE, 4), bleed(40.0, 1)])
+def test_late_images_take_the_outcome_away_and_make_the_study_unread_until_they_are_decided(
+    session: Session, job: dict[str, object]
+) -> None:
+    study = seen_study(session, job)
+    (series,) = study.series
+    assert shows(session, study) == (StudyState.DONE, job["outcome"], False)
+    reopen(series)
+    assert shows(session, study) == (StudyState.RECEIVING, None, True)
+    series.state = move(series.state, SeriesState.REJECTED)
+    assert shows(session, study) == (StudyState.DONE, job["outcome"], False)
+
+
+def test_a_series_that_still_arrives_takes_none_found_away(session: Session) -> None:
+    study = seen_study(session, done(Outcome.NEGATIVE, 4))
+    add_series(study, session, None, state=SeriesState.RECEIVING)
+    assert shows(session, study) == (StudyState.RECEIVING, None, True)
+
+
+def test_a_report_that_comes_back_from_an_archive_changes_nothing(session: Session) -> None:
+    study = seen_study(session, done(Outcome.NEGATIVE, 4))
+    add_series(study, session, None, state=SeriesState.RECEIVING, modality="SR")
+    assert shows(session, study) == (StudyState.DONE, Outcome.NEGATIVE, False)
+
+
+def test_a_suspicion_that_nobody_saw_stands_while_another_series_waits(session: Session) -> None:
+    study = add_study(session)
+    add_job(add_series(study, session), session, **bleed(40.0, 1))
+    add_job(add_series(study, session), session)
+    assert (study.state, study.finished_at) == (StudyState.READY, LONG_AGO)
+
+
+@pytest.mark.parametrize(
+    ("control", "is_called_out"), [(done(Outcome.NEGATIVE, 4), True), (bleed(50.0, 1), False)]
+)
+def test_a_newer_critical_result_may_be_called_out_anew(
+    session: Session, control: dict[str, object], is_called_out: bool
+) -> None:
+    study = add_study(session)
+    add_job(add_series(study, session), session, **bleed(40.0, 1))
+    study.escalated_at = LONG_AGO + MINUTE
+    add_job(add_series(study, session), session, **control | {"finished_at": LATER})
+    assert (study.escalated_at is not None) == is_called_out

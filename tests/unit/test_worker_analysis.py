@@ -49,7 +49,7 @@ def test_a_healthy_head_is_negative_with_a_report_and_a_page(tmp_path: Path) -> 
 def test_an_abort_that_cut_the_series_short_is_said_with_the_reason(tmp_path: Path) -> None:
     paths = Phantom(HEAD_MM, skull=True).write(tmp_path)
     analysis = analyse(paths, ThresholdPredictor(), RULES, tmp_path / "out", cut_short=True)
-    assert analysis.priority.reason.endswith(f"; {CUT_SHORT}")
+    assert analysis.priority.reason.startswith(f"{CUT_SHORT}; ")
     (report,) = [written for written in analysis.objects if written.kind == "SR"]
     assert CUT_SHORT.encode() in report.path.read_bytes()
 

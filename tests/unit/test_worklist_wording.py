@@ -75,6 +75,21 @@ def test_a_failure_after_an_earlier_suspicion_needs_review(outcome: Outcome | No
     assert "Needs review" in wording_of(replace(done(outcome), priority=2)).note
 
 
+@pytest.mark.parametrize("outcome", [Outcome.NEGATIVE, *WITHOUT_RESULT])
+def test_a_part_in_which_nothing_was_suspected_is_no_earlier_suspicion(
+    outcome: Outcome | None,
+) -> None:
+    shown = wording_of(replace(done(outcome), priority=3, priority_reason=PART))
+    assert shown.words == OUTCOMES[outcome].words
+    assert "uspicion" not in shown.note
+
+
+@pytest.mark.parametrize("earlier", [Outcome.POSITIVE, Outcome.NEGATIVE, Outcome.FAILED])
+def test_a_study_of_which_more_arrives_says_so(earlier: Outcome) -> None:
+    shown = wording_of(replace(again(earlier), state=StudyState.RECEIVING))
+    assert "More images are arriving" in shown.note
+
+
 def test_every_cause_has_words() -> None:
     assert set(CAUSES) == set(DisagreementCause)
 

@@ -20,6 +20,12 @@ class NoImagesError(PermanentError):
     status = 410
 
 
+class ChangedImagesError(PermanentError):
+    """The series has other images than those that were analysed."""
+
+    status = 409
+
+
 @dataclass(frozen=True)
 class Images:
     """The files of one analysis.
@@ -52,11 +58,18 @@ def find_images(database: Database, storage: Path, job_id: int) -> Images:
     ------
     NoImagesError
         If there was no such analysis, or its images were removed.
+    ChangedImagesError
+        If more came since, or others in their place.
     """
     with database.reading() as session:
         job = session.get(Job, job_id)
         if job is None or job.state is not JobState.DONE:
             raise NoImagesError("There is no such analysis.")
+        if job.revision != job.series.revision:
+            raise ChangedImagesError(
+                "More images of this series came after this analysis. What it outlined is not shown"
+                " on other images than its own: look at the study in your viewer."
+            )
         instances = job.series.analysed_instances()
         if not instances:
             raise NoImagesError(
