@@ -217,15 +217,13 @@ def overdue(session: Session, before: datetime) -> list[int]:
 
     The study's own end tells neither: other series may wait still, or have ended later.
     """
-    critical_at = sa.func.max(Job.finished_at)
-    query = (
-        sa.select(Study.id)
-        .join(Study.series)
-        .join(Series.jobs)
-        .where(sa.text(CRITICAL_UNSEEN), Job.priority == Level.CRITICAL)
-        .group_by(Study.id)
-        .having(critical_at <= before)
-        .having(sa.or_(Study.acknowledged_at.is_(None), Study.acknowledged_at < critical_at))
+    of_study = sa.and_(Series.study_id == Study.id, Job.priority == Level.CRITICAL)
+    newest = sa.select(sa.func.max(Job.finished_at)).join(Series).where(of_study)
+    critical_at = newest.correlate(Study).scalar_subquery()
+    query = sa.select(Study.id).where(
+        sa.text(CRITICAL_UNSEEN),
+        critical_at <= before,
+        sa.or_(Study.acknowledged_at.is_(None), Study.acknowledged_at < critical_at),
     )
     return list(session.scalars(query.limit(MOST_AT_ONCE)))
 
