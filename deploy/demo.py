@@ -66,6 +66,7 @@ def main() -> None:
     parser.add_argument("--once", action="store_true", help="stop after printing the worklist")
     once = parser.parse_args().once
     settings = settings_or_exit()
+    require_own_parts(settings)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     require_free_port("TRIAGE_DICOM_PORT", settings.dicom_host, settings.dicom_port)
     require_free_port("TRIAGE_WORKLIST_PORT", settings.worklist_host, settings.worklist_port)
@@ -130,6 +131,16 @@ def running_parts(log: Path) -> Iterator[None]:
         parts.terminate()
         with console.status("Stopping"):
             parts.wait(STOP_DEADLINE_S)
+
+
+def require_own_parts(settings: Settings) -> None:
+    """End with one line where the samples and an admin would get into a site's database."""
+    for name in ("database_url", "broker_url"):
+        if getattr(settings, name) is not None:
+            sys.exit(
+                f"ihsnet-triage: TRIAGE_{name.upper()} is set, and the demo sends samples and "
+                "makes an admin; unset it (.env counts, too), or run ./deploy/up"
+            )
 
 
 def require_free_port(setting: str, host: str, port: int) -> None:

@@ -26,6 +26,9 @@ stamp() {
 
 make_environment() {
     local python
+    # No stamp: somebody else made it, as docs/operations.md does, and services may run from it.
+    [ ! -e .venv ] || [ -e .venv/stamp ] \
+        || fail "$root/.venv was not made by the start scripts, which would empty it; run them in another checkout, or remove it if nothing runs from it"
     python="$(find_python)" || fail "Python 3.11 to 3.13 is needed and none was found; install it and run this again"
     if [ -x .venv/bin/python ] && [ "$(cat .venv/stamp 2>/dev/null)" = "$(stamp "$python")" ]; then
         return
@@ -34,6 +37,7 @@ make_environment() {
         || fail "Python's venv module is missing; on Debian: apt-get install python3-venv"
     printf 'Installing the pinned set into .venv (once; a few minutes)\n' >&2
     "$python" -m venv --clear .venv || fail "cannot make .venv in $root"
+    : >.venv/stamp  # ours, and not ready yet
     .venv/bin/python -m pip install --disable-pip-version-check --progress-bar on \
         --constraint deploy/constraints.txt --editable '.[test]' >&2 \
         || fail "installation failed; the lines above say why"
