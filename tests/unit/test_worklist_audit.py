@@ -43,6 +43,18 @@ def test_what_was_searched_for_cannot_break_the_line(tmp_path: Path) -> None:
     assert faults(line) == []
 
 
+def test_the_page_does_not_start_where_its_trail_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "log").touch()  # a file is no folder, even for root
+    trail = Trail(Settings(_env_file=None, home=tmp_path, audit_file=tmp_path / "log/audit.log"))
+    trail.write(Act(What.SEEN, "anna"))  # once it runs, it goes on
+    with pytest.raises(SystemExit):
+        trail.write(Act(What.STARTED, "ihsnet-triage worklist"))
+    said = capsys.readouterr().err
+    assert f"TRIAGE_AUDIT_FILE: cannot write {tmp_path}/log/audit.log: " in said
+
+
 def framed(packet: bytes) -> re.Match[bytes]:
     """Take a syslog message apart (RFC 5424 section 6)."""
     found = re.fullmatch(

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 import structlog
 
-from schema.settings import Settings
+from schema.errors import SettingsError
+from schema.settings import Settings, stop
 from worklist.formatting import printable
 
 log = structlog.get_logger()
@@ -84,7 +86,10 @@ class Act:
 
 
 class Trail:
-    """Writes what happened; a trail that can't be written is logged, and the page goes on."""
+    """Writes what happened; a trail that can't be written is logged, and the page goes on.
+
+    But it does not begin without one: the start of the page is the first line.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._file = settings.audit
@@ -99,6 +104,8 @@ class Trail:
             with self._lock:
                 _append(self._file, message)
         except OSError as error:
+            if act.what is What.STARTED:
+                _refuse(self._file, error)
             log.error("audit_file_failed", file=str(self._file), error=error.strerror)
         if self._syslog:
             try:
@@ -178,6 +185,15 @@ def _add_objects(root: Element, act: Act) -> None:
 def _add_code(parent: Element, name: str, code: Coded) -> None:
     given = {"csd-code": code.code, "codeSystemName": code.scheme, "originalText": code.text}
     SubElement(parent, name, given)
+
+
+def _refuse(file: Path, error: OSError) -> NoReturn:
+    stop(
+        SettingsError(
+            f"TRIAGE_AUDIT_FILE: cannot write {file}: {error.strerror}; name a file in a folder "
+            "that the page may write to, under systemd /var/log/ihsnet/audit.log"
+        )
+    )
 
 
 def _append(file: Path, message: str) -> None:
