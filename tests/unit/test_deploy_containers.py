@@ -51,6 +51,11 @@ def compose() -> dict[str, Any]:
     return dict(yaml.safe_load(COMPOSE.read_text()))
 
 
+def taken_in(text: str) -> str:
+    """Give a file with what it only offers: lines whose # has no space behind it."""
+    return re.sub(r"^( *)#(?! |$)", r"\1", text, flags=re.MULTILINE)
+
+
 def our_services() -> dict[str, dict[str, Any]]:
     services = compose()["services"]
     return {name: service for name, service in services.items() if "ihsnet" in service["image"]}
@@ -235,3 +240,26 @@ def test_each_part_of_the_compose_file_that_stays_is_asked_whether_it_is_ready()
             value for key, value in service["environment"].items() if key.endswith("METRICS_PORT")
         ]
         assert f":{(ports or [8080])[0]}/ready" in asked
+
+
+@pytest.mark.parametrize("name", ["worker", "deliver"])
+def test_the_compose_file_offers_both_workers_a_place_for_destinations(name: str) -> None:
+    service = yaml.safe_load(taken_in(COMPOSE.read_text()))["services"][name]
+    file = Path(service["environment"]["TRIAGE_DESTINATIONS"])
+    assert f"./destinations:{file.parent}:ro" in service["volumes"]
+    assert ("ports" in service) == (name == "deliver")  # archives report to who sent
+
+
+@pytest.mark.parametrize("name", ["worker", "deliver"])
+def test_the_manifests_offer_both_workers_a_place_for_destinations(name: str) -> None:
+    text = taken_in((DEPLOY / "kubernetes" / f"{name}.yaml").read_text())
+    workload, *services = yaml.safe_load_all(text)
+    pod = workload["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    given = {entry["name"]: entry["value"] for entry in container["env"]}
+    (mount,) = [each for each in container["volumeMounts"] if each["name"] == "destinations"]
+    assert Path(given["TRIAGE_DESTINATIONS"]).parent == Path(mount["mountPath"])
+    assert "destinations" in {volume["name"] for volume in pod["volumes"]}
+    offered = {port["targetPort"] for service in services for port in service["spec"]["ports"]}
+    opened = {port["name"] for port in container["ports"]}
+    assert offered == opened - {"metrics"} == ({"commitment"} if name == "deliver" else set())

@@ -104,10 +104,11 @@ def test_the_install_makes_what_a_unit_reads_before_it_enables_it(unit: Path) ->
     before = commands[: enabled.start()]
     credentials = [line.partition(":")[2] for line in values(unit, "LoadCredential")]
     files = [name for name in values(unit, "EnvironmentFile") if not name.startswith("-")]
-    written = [line for line in before.splitlines() if line.startswith("install -m 0600")]
-    assert [
-        name for name in (*credentials, *files) if not any(f" {name} " in line for line in written)
-    ] == []
+    lines = before.splitlines()
+    # A secret is root's alone; what else lies there the service's user may read.
+    for mode, names in {"-m 0600": credentials, "-g ihsnet -m 0640": files}.items():
+        written = [line for line in lines if line.startswith(f"install {mode} ")]
+        assert [name for name in names if not any(f" {name} " in line for line in written)] == []
     assert "-m schema upgrade" in before
     assert unit.stem == "ihsnet-receiver" or "enable --now ihsnet-receiver.socket" in before
 
@@ -170,3 +171,10 @@ def test_systemd_accepts_the_unit(unit: Path, tmp_path: Path) -> None:
         ["systemd-analyze", "verify", str(copy)], capture_output=True, text=True, check=False
     )
     assert (ended.returncode, ended.stdout + ended.stderr) == (0, "")
+
+
+def test_the_page_may_write_the_audit_trail_where_the_example_has_it() -> None:
+    example = (FOLDER.parent / "example.env").read_text()
+    (file,) = re.findall(r"^#TRIAGE_AUDIT_FILE=(.*)$", example, re.MULTILINE)
+    (folder,) = values(FOLDER / "ihsnet-worklist.service", "LogsDirectory")
+    assert Path(file).parent == Path("/var/log") / folder

@@ -1,5 +1,6 @@
 """Facts in the documents that can drift are held against the constants they speak of."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from receiver.protocol import rejection
 from receiver.protocol.pdu import BUFFER_BYTES
 from receiver.protocol.rejection import Rejection
 from schema.settings import Settings
+from tests.support.releases import RELEASE_0_1_0, release
 from worklist.access.guard import MACHINES
 
 ROOT = Path(__file__).parents[2]
@@ -63,3 +65,15 @@ def test_every_setting_that_a_document_names_exists(document: Path) -> None:
     known = {f"TRIAGE_{name.upper()}" for name in Settings.model_fields}
     named = set(re.findall(r"TRIAGE_[A-Z0-9_]+[A-Z0-9]", document.read_text()))
     assert {name.removesuffix("_FILE") for name in named - known} - known == set()
+
+
+def test_the_way_back_names_every_setting_at_which_the_release_before_stops(tmp_path: Path) -> None:
+    before = (release(RELEASE_0_1_0, tmp_path) / "schema" / "settings.py").read_text()
+    (known,) = [
+        {str(line.target.id) for line in each.body if isinstance(line, ast.AnnAssign)}
+        for each in ast.parse(before).body
+        if isinstance(each, ast.ClassDef) and each.name == "Settings"
+    ]
+    new = {f"TRIAGE_{name.upper()}" for name in Settings.model_fields.keys() - known}
+    back = (ROOT / "docs" / "runbooks.md").read_text().split("**Back**")[1].split("\n- ")[1]
+    assert new == set(re.findall(r"`(TRIAGE_\w+)`", back))
