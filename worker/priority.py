@@ -44,7 +44,8 @@ class Priority:
         What the study ends with.
     measured
         Every value that the rule looked at, with its unit in its name; None if not measured.
-        `untyped_ml` is blood whose type is not certain: hinted at, or not told apart.
+        `untyped_ml` is the part of the blood whose type is not certain: hinted at, or not told
+        apart.
     rule_version
         The version of the rule file.
     """
@@ -71,9 +72,9 @@ def prioritise(
     Parameters
     ----------
     findings
-        One for `any` and for each of the five types. Blood of a type that the model does not tell
-        apart counts as blood, never as that type; blood of one that it hints at counts as both, so
-        that what is certain of no type adds up.
+        One for `any` and for each of the five types. Blood counts as blood, whatever its type; and
+        as blood of its type too where the model tells that one apart. So to know a type, or to
+        hint at it, may make a study more urgent and never less.
     rules
         Thresholds.
     alarm
@@ -128,7 +129,7 @@ def _is_certain(finding: Finding) -> bool:
 def _critical(
     measured: Mapping[str, float | None], found: Mapping[str, Finding], rules: Rules
 ) -> Iterator[str]:
-    limits = rules.critical.model_dump()
+    limits = _with_total(rules.critical.model_dump())
     extent = {name: limits.pop(name) for name in asdict(UNMEASURED)}
     reached = _reached(measured, found, limits)
     if reached:
@@ -146,7 +147,7 @@ def _critical(
 def _high(
     measured: Mapping[str, float | None], found: Mapping[str, Finding], rules: Rules
 ) -> Iterator[str]:
-    limits = rules.high.model_dump()
+    limits = _with_total(rules.high.model_dump())
     probability = limits.pop("probability")
     for key in ("EDH", "IVH", "SAH"):
         if found[key].probability < probability:
@@ -154,6 +155,12 @@ def _high(
     reached = _reached(measured, found, limits)
     if reached:
         yield describe_blood(_amounts(measured), _claims(found), reached, "high")
+
+
+def _with_total(limits: dict[str, float]) -> dict[str, float]:
+    """Hold the limit of blood of no type against all blood: to know a type excuses none of it."""
+    untyped_ml = limits.pop("untyped_ml")
+    return limits | {"total_ml": min(untyped_ml, limits.get("total_ml", untyped_ml))}
 
 
 def _reached(

@@ -5,7 +5,7 @@ from typing import Final
 
 from schema.hemorrhage_subtypes import ANY, KEYS, Claim
 from schema.shares import percent
-from worker.findings import Finding
+from worker.findings import LEAST_ML, Finding
 from worker.look.coverage import Coverage, UnseenGap
 from worker.rules import CoverageLimits
 
@@ -28,27 +28,40 @@ def describe_blood(amounts: Mapping[str, float], claims: Mapping[str, Claim], re
         What may be said of each type.
     """
     limits = dict(reached)
-    if len(limits) > 1:  # what is certain of no type is said where nothing else decides
-        limits.pop("untyped_ml", None)
-    total = f"{quantity('total_ml', amounts['total_ml'])} of blood"
-    parts = []
-    for name, threshold in limits.items():
-        rule = f" ({level} at {quantity(name, threshold)} or more)"
-        if name == "total_ml":
-            total += rule
-        else:
-            parts.append(_share(name, amounts, claims) + rule)
+    total = f"{_ml(amounts['total_ml'])} of blood"
+    types = [name for name in limits if name != "total_ml"]
+    if not types:
+        known = _known(amounts, claims)
+        return "; ".join([total + _rule(level, limits["total_ml"]), *known, *_doubt(amounts)])
+    # A type that decides says more than that there is blood.
+    parts = [_share(name, amounts, claims) + _rule(level, limits[name]) for name in types]
     return "; ".join([total, *parts])
+
+
+def _rule(level: str, limit_ml: float) -> str:
+    return f" ({level} at {_ml(limit_ml)} or more)"
+
+
+def _known(amounts: Mapping[str, float], claims: Mapping[str, Claim]) -> list[str]:
+    certain = [f"{key.lower()}_ml" for key in KEYS if claims[key] is Claim.REPORTED]
+    return [_share(name, amounts, claims) for name in certain if amounts[name] >= LEAST_ML]
+
+
+def _doubt(amounts: Mapping[str, float]) -> list[str]:
+    """Say of how much blood the type is not certain, where there is any."""
+    untyped_ml, total_ml = amounts["untyped_ml"], amounts["total_ml"]
+    if not untyped_ml:
+        return []
+    told = any(amounts.get(f"{key.lower()}_ml") for key in KEYS)
+    said = "not certain" if told else "not told apart"
+    is_all = _ml(untyped_ml) == _ml(total_ml)
+    return [f"its type {said}" if is_all else f"type {said} of {_ml(untyped_ml)}"]
 
 
 def _share(name: str, amounts: Mapping[str, float], claims: Mapping[str, Claim]) -> str:
     """Name the part of the blood that is meant; its volume only where it is not all of it."""
-    is_all = quantity(name, amounts[name]) == quantity(name, amounts["total_ml"])
-    if name == "untyped_ml":
-        told = any(amounts.get(f"{key.lower()}_ml") for key in KEYS)
-        said = "not certain" if told else "not told apart"
-        return f"its type {said}" if is_all else f"type {said} of {_ml(amounts[name])}"
     word = _word(name.removesuffix("_ml").upper(), claims)
+    is_all = _ml(amounts[name]) == _ml(amounts["total_ml"])
     return f"all of it {word}" if is_all else f"{word} {_ml(amounts[name])}"
 
 
