@@ -13,6 +13,7 @@ from schema.database import read_clock
 from schema.monitoring.open_studies import Reconciliation, reconcile
 from schema.monitoring.rejections import Refused, read_rejections
 from schema.monitoring.signs import Running, read_running
+from schema.queue import is_waiting
 from schema.states import JobState, Outcome
 from schema.tables import Association, Instance, Job, Study
 
@@ -24,10 +25,12 @@ MOST_REASONS: Final = 10
 
 @dataclass(frozen=True)
 class OldestJob:
-    """The job that waits the longest."""
+    """The job that waits the longest; one that a silent worker has waits, too."""
 
     id: int
     since: datetime
+    state: JobState
+    owner: str | None
     waits_for: str | None
     due_at: datetime
     last_error: str | None
@@ -49,7 +52,7 @@ class Operation:
     read_at: datetime
     running: tuple[Running, ...]
     jobs_by_host: Mapping[str, int]  # those that are analysed now
-    waiting: int  # jobs that no worker has
+    waiting: int  # jobs that no worker has, or one that went silent
     oldest_job: OldestJob | None
     last_reception: Reception | None
     rejections: tuple[tuple[Refused, int], ...]
@@ -63,9 +66,9 @@ def read_operation(session: Session, late_s: float) -> Operation:
     return Operation(
         now,
         read_running(session),
-        _read_jobs_by_host(session),
-        _count_waiting(session),
-        _read_oldest_job(session),
+        _read_jobs_by_host(session, now),
+        _count_waiting(session, now),
+        _read_oldest_job(session, now),
         _read_last_reception(session),
         tuple(read_rejections(session, now - RECENT, MOST_REASONS)),
         reconcile(session, late_s),
@@ -73,19 +76,23 @@ def read_operation(session: Session, late_s: float) -> Operation:
     )
 
 
-def _read_jobs_by_host(session: Session) -> Mapping[str, int]:
-    owners = session.scalars(select(Job.owner).where(Job.state == JobState.RUNNING))
-    return Counter((owner or "").partition(":")[0] for owner in owners)
+def host_of(owner: str | None) -> str:
+    """Give the host of the process that owns a job."""
+    return (owner or "").partition(":")[0]
 
 
-def _count_waiting(session: Session) -> int:
-    waiting = select(func.count(Job.id)).where(Job.state == JobState.READY)
-    return session.scalar(waiting) or 0
+def _read_jobs_by_host(session: Session, now: datetime) -> Mapping[str, int]:
+    in_work = (Job.state == JobState.RUNNING, ~is_waiting(now))
+    return Counter(map(host_of, session.scalars(select(Job.owner).where(*in_work))))
 
 
-def _read_oldest_job(session: Session) -> OldestJob | None:
-    told = (Job.waits_for, Job.due_at, Job.last_error, Job.needs_program)
-    waiting = select(Job.id, Job.created_at, *told).where(Job.state == JobState.READY)
+def _count_waiting(session: Session, now: datetime) -> int:
+    return session.scalar(select(func.count(Job.id)).where(is_waiting(now))) or 0
+
+
+def _read_oldest_job(session: Session, now: datetime) -> OldestJob | None:
+    told = (Job.state, Job.owner, Job.waits_for, Job.due_at, Job.last_error, Job.needs_program)
+    waiting = select(Job.id, Job.created_at, *told).where(is_waiting(now))
     job = session.execute(waiting.order_by(Job.created_at).limit(1)).first()
     return None if job is None else OldestJob(*job)
 

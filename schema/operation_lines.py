@@ -7,7 +7,8 @@ from typing import Final
 from schema.database import PROGRAM
 from schema.monitoring.open_studies import Reconciliation
 from schema.monitoring.signs import Model, Part, Running
-from schema.operation import OldestJob, Operation
+from schema.operation import OldestJob, Operation, host_of
+from schema.states import JobState
 
 Ago = Callable[[datetime], str]
 START: Final = "start one: systemctl start ihsnet-worker, or celery -A worker worker -Q triage"
@@ -67,7 +68,9 @@ def _describe_oldest(operation: Operation, ago: Ago) -> str:
 
 
 def _put_back(job: OldestJob, now: datetime) -> str:
-    """Say why a worker that had it gave it back; nothing of a job that none ever had."""
+    """Say why the worker that had it has it no more; nothing of a job that none ever had."""
+    if job.state == JobState.RUNNING:
+        return f"its worker on {host_of(job.owner)} went silent"
     why = f": {job.last_error}" if job.last_error else ""
     if job.waits_for:
         return f"waits for {job.waits_for}{why}"

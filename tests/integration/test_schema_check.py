@@ -106,6 +106,22 @@ def test_the_oldest_job_says_why_it_waits(database: Database) -> None:
         assert causes(needs_program=99).endswith("; needs a worker of a later release")
 
 
+def test_the_job_of_a_host_that_died_waits_and_says_so(database: Database) -> None:
+    with database.transaction() as session:
+        job = add_job(add_series(add_study(session), session), session, owner="ct-worker2:8:2:a")
+        job.state = JobState.RUNNING
+        job.lease_until = read_clock(session) - timedelta(seconds=1)
+        session.flush()
+        operation = read_operation(session, LATE_S)
+        (line,) = said(session)["waiting"]
+        assert line.endswith("its worker on ct-worker2 went silent; no worker is ready")
+        give_sign(session, Sign(Part.TRIAGE, ProcessState.READY))
+        (line,) = said(session)["waiting"]
+        assert line.endswith(" ago, its worker on ct-worker2 went silent")
+    assert (operation.waiting, dict(operation.jobs_by_host)) == (1, {})
+    assert "; 1 job waits in the database" in (describe_lack(operation) or "")
+
+
 @pytest.mark.parametrize(
     ("state", "step"),
     [
