@@ -249,6 +249,7 @@ def test_one_command_each_trains_ships_and_judges(tmp_path, release):
     card = json.loads(model.with_suffix(".json").read_text())
     assert card["training"]["patients"] == [1, 2]
     assert card["metrics"]["validation"]["patients"] == [3, 4]
+    assert set(card["claims"].values()) == {"NOT_TOLD_APART"}  # two patients show nothing of types
     assert json.loads(figures.read_text())["model"]["sha256"] == card["sha256"]
 
 

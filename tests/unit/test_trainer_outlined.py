@@ -6,6 +6,7 @@ import pytest
 from tests.support.studies import study
 from trainer.evaluation.metrics import MISSED, UNCERTAIN, OutlinedTypes, called_by_area
 from trainer.evaluation.outlined import claims, outlined, shown_types
+from trainer.experiments.export import MOST, allowed
 from trainer.reports.tables import outlined_types
 
 RIGHT = study(1, ["EDH", "EDH", None], [100, 50, 0], [100, 0, 10], [80, 0, 0], [0.9, 0.4, 0.6])
@@ -52,6 +53,15 @@ def test_the_report_counts_what_has_no_answer():
 def test_a_claim_follows_from_slices_and_patients(called, patients, claim):
     calls = OutlinedTypes(np.zeros(10, np.intp), np.array(called))
     assert claims(calls, [patients] * 5)["EDH"] == claim
+
+
+@pytest.mark.parametrize(
+    ("shown", "claim"),
+    [("REPORTED", "HINTED"), ("HINTED", "HINTED"), ("NOT_TOLD_APART", "NOT_TOLD_APART")],
+)
+def test_an_exported_card_claims_what_both_its_patients_and_cross_validation_show(shown, claim):
+    claimed = allowed(dict.fromkeys(MOST, shown))
+    assert (claimed["EDH"], claimed["SAH"]) == (claim, "NOT_TOLD_APART")
 
 
 def test_a_type_that_others_are_called_is_not_reported():

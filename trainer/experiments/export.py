@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from torch import nn
 
@@ -15,6 +15,7 @@ from trainer.datasets.splits import Split
 from trainer.evaluation.evaluate import evaluate
 from trainer.evaluation.likeness import measure, summed_up, with_ranges
 from trainer.evaluation.operating import SCORING, calibrated, points
+from trainer.evaluation.outlined import outlined
 from trainer.evaluation.seen import Seen, see
 from trainer.evaluation.studies import Study, predict_studies
 from trainer.reports.document import as_json
@@ -29,8 +30,8 @@ CHOSEN_HERE = (
     " and recipes were compared on them, so the figures flatter the model"
 )
 # Of one run's few patients nothing is claimed that cross-validation does not show
-# (docs/model-card.md): what the shipped model may say is the most.
-CLAIMS: Mapping[str, Claim] = {
+# (docs/model-card.md): what the shipped model may say is the most, and less where they show less.
+MOST: Mapping[str, Claim] = {
     "EDH": "HINTED",
     "IPH": "HINTED",
     "IVH": "NOT_TOLD_APART",
@@ -102,7 +103,14 @@ def export(runs: Sequence[Finished], release: Release, target: Path, note: str =
         "studies": by_study(studies),
     }
     metrics = {"validation": json.loads(as_json(figures))}
-    return checkpoint.write(target, weights, replace(written, metrics=metrics))
+    claims = allowed(outlined(studies)["claims"])
+    return checkpoint.write(target, weights, replace(written, metrics=metrics, claims=claims))
+
+
+def allowed(shown: Mapping[str, Claim]) -> Mapping[str, Claim]:
+    """Claim of each type what these patients show of the run, and what cross-validation does."""
+    ever_less = get_args(Claim)
+    return {name: max(most, shown[name], key=ever_less.index) for name, most in MOST.items()}
 
 
 def alike(run: Finished) -> tuple[Any, ...]:
@@ -125,7 +133,6 @@ def card_of(
         operating_points=points(seen, scoring),
         chosen="balanced",
         members=len(runs),
-        claims=CLAIMS,
         training=training_record(runs, sources),
     )
 
