@@ -2,15 +2,19 @@
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 from schema.errors import WorkerError
+from schema.owners import is_gone, this_process
 
 FOLDER: Final = "IHSNET_VERDICTS"  # variable that names where the children write; unset: no test
+PREFIX: Final = "ihsnet-verdicts-"  # of its name; then whose it is, for who was killed leaves it
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,18 @@ class Verdict:
 
 def open_folder() -> Path:
     """Make the folder and let children that start from now on know it."""
-    folder = Path(tempfile.mkdtemp(prefix="ihsnet-verdicts-"))
+    _remove_left()
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{this_process()}-"))
     os.environ[FOLDER] = str(folder)
     return folder
+
+
+def _remove_left() -> None:
+    """Remove what workers left that were killed on this host."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(ValueError):  # anybody may put any name there
+            if is_gone(folder.name.removeprefix(PREFIX).rpartition("-")[0]):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def report_verdict(test: Callable[[], Tested]) -> None:

@@ -1,6 +1,9 @@
 """What a worker's parent says of itself and of its children."""
 
 import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,9 +11,18 @@ from types import SimpleNamespace
 import pytest
 
 from schema.errors import DeviceUnavailableError
+from schema.owners import this_process
 from tests.support.workers import solo_worker
 from worker.metrics import WorkerCollector, Workforce
-from worker.self_tests import FOLDER, Memory, Verdict, open_folder, read_verdicts, report_verdict
+from worker.self_tests import (
+    FOLDER,
+    PREFIX,
+    Memory,
+    Verdict,
+    open_folder,
+    read_verdicts,
+    report_verdict,
+)
 
 GPU = Memory("cuda:0", 3, 10)
 ENGINE = SimpleNamespace(model=("munet 1.2", "a" * 64), memory=GPU)
@@ -24,6 +36,28 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for path in opened.iterdir():
         path.unlink()
     opened.rmdir()
+
+
+KILLED = """
+import os, signal
+from worker.self_tests import open_folder
+(open_folder() / "1").write_text("{}")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_worker_removes_what_a_killed_one_left_and_nobody_elses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv(FOLDER, "")
+    mine = open_folder()
+    planted = tmp_path / f"{PREFIX}{this_process().replace(str(os.getpid()), 'x', 1)}-a"
+    planted.mkdir()
+    subprocess.run([sys.executable, "-c", KILLED], env={**os.environ, "TMPDIR": str(tmp_path)})
+    assert len(list(tmp_path.iterdir())) == 3
+    second = open_folder()
+    assert {*tmp_path.iterdir()} == {mine, planted, second}
 
 
 def fail() -> SimpleNamespace:
