@@ -339,3 +339,19 @@ def test_a_test_says_that_nobody_is_there(
     (finding,) = probe(box.places.destinations[0], settings)
     assert not finding.is_good
     assert "not reachable" in finding.text
+
+
+def test_the_message_of_an_equally_urgent_control_says_what_the_control_shows(
+    settings: Settings, database: Database
+) -> None:
+    box = with_result(settings, database, RIS.format(port=free_port()), level=2)
+    with database.transaction() as session:
+        study = session.scalars(select(Study)).one()
+        study.series[0].scanned_at = "20260101080000"
+        control = add_series(study, session, scanned_at="20260101140000")
+        job = add_job(control, session, **done(Outcome.POSITIVE, 2))
+        job.findings = [Finding(subtype=ANY, probability=0.9, volume_ml=28.0, present=True)]
+        enqueue_job(session, job, box.places)
+        row = session.scalars(select(Delivery.id).where(Delivery.job_id == job.id)).one()
+    (found,) = read_message(database, row).findings
+    assert found.volume_ml == 28.0
