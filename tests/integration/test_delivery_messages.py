@@ -14,8 +14,8 @@ from schema.database import Database
 from schema.errors import SettingsError
 from schema.hemorrhage_subtypes import ANY, Claim
 from schema.settings import Settings
-from schema.states import DeliveryState, Outcome
-from schema.tables import Delivery, Finding, Study
+from schema.states import DeliveryState, JobState, Outcome
+from schema.tables import Delivery, Finding, Job, Study
 from tests.support.listeners import http_listener, mllp_listener
 from tests.support.outbox import Outbox
 from tests.support.processes import free_port, wait_for
@@ -248,13 +248,31 @@ def test_nothing_is_called_absent_where_a_part_was_seen(
     box = with_result(settings, database, FHIR.format(url="http://localhost/"), level=3)
     with database.transaction() as session:
         study = session.scalars(select(Study)).one()
-        study.coverage = {"from_mm": 0, "to_mm": 60, "share": 0.44, "gaps": []}
+        study.coverage = None  # as while another series is still received
+        job = session.scalars(select(Job)).one()
+        job.coverage = {"from_mm": 0, "to_mm": 60, "share": 0.44, "gaps": []}
         found = session.scalars(select(Finding).where(Finding.subtype == ANY)).one()
         found.present = False
     message = read_message(database, box.rows()[0].id)
     said = json.dumps(fhir.bundle(box.places.named("EHR"), message))
     assert "Undetermined" in said
     assert "valueBoolean" not in said
+
+
+def test_a_message_says_what_the_other_series_of_a_study_that_is_done_add(
+    settings: Settings, database: Database
+) -> None:
+    box = with_result(settings, database, RIS.format(port=free_port()))
+    with database.transaction() as session:
+        series = add_series(session.scalars(select(Study)).one(), session, description="S1")
+        reason = "its pixels cannot be decoded"
+        left = {"state": JobState.FAILED, "outcome": Outcome.NOT_ANALYSED, "reason": reason}
+        add_job(series, session, **left)
+    message = read_message(database, box.rows()[0].id)
+    assert "not analysed: series 'S1': its pixels cannot be decoded" in message.reason
+    with database.transaction() as session:
+        add_job(add_series(session.scalars(select(Study)).one(), session), session)
+    assert read_message(database, box.rows()[0].id).reason == "rule 1"
 
 
 def test_a_request_that_is_wrong_is_not_repeated(settings: Settings, database: Database) -> None:
@@ -293,6 +311,23 @@ def test_a_webhook_hears_once_that_nobody_has_seen_a_critical_result(
         deliver(box, "DESK")
     events = [json.loads(body)["event"] for _, _, _, body in requests.seen]
     assert sorted(events) == ["result", "unread_critical"]
+
+
+def test_a_new_result_takes_the_place_of_results_alone(
+    settings: Settings, database: Database
+) -> None:
+    box = with_result(settings, database, HOOK.format(url="http://127.0.0.1:9/x"))
+    call_out(database)
+    queue_events(database, box.places)
+    with database.transaction() as session:
+        series = add_series(session.scalars(select(Study)).one(), session, score=1)
+        enqueue_job(session, add_job(series, session, **done(Outcome.POSITIVE, 1)), box.places)
+    states = [(row.event, row.state.value) for row in box.rows()]
+    assert states == [
+        ("RESULT", "SUPERSEDED"),
+        ("UNREAD_CRITICAL", "WAITING"),
+        ("RESULT", "WAITING"),
+    ]
 
 
 def test_what_was_seen_before_it_was_sent_is_not_called_out(

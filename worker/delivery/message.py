@@ -89,12 +89,13 @@ def _message(session: Session, row: Delivery, study: Study, job: Job | None) -> 
         patient_id=study.patient_id,
         outcome=(job.outcome if job else study.outcome) or Outcome.NOT_ANALYSED,
         level=_level(session, row, study),
-        reason=(job.priority_reason if job else study.reason) or "",
+        # Of a study that is done, also what its other series and its identity add.
+        reason=study.reason or (job.priority_reason if job else None) or "",
         rule_version=(job.rule_version if job else None) or "",
         model=(analysed.model if analysed else None) or "",
         revision=study.revision,
         finished_at=(job.finished_at if job else study.finished_at) or row.created_at,
-        coverage=study.coverage,
+        coverage=job.coverage if job else None,  # the study has none while a series is open
         findings=tuple(_found(finding) for finding in analysed.findings) if analysed else (),
         objects=tuple((written.kind, written.sop_instance_uid) for written in analysed.objects)
         if analysed

@@ -42,7 +42,8 @@ def enqueue_study(
 ) -> int:
     """Add what a study that was not analysed owes each destination."""
     session.flush()
-    objects, about = list(objects), f"revision {study.revision}"
+    # The same images may end in another way: a second choice of series, or what came later.
+    objects, about = list(objects), f"revision {study.revision} {study.finished_at}"
     rows = [
         row
         for target in destinations.destinations
@@ -132,11 +133,12 @@ def _add_once(session: Session, row: Delivery) -> bool:
 
 
 def _supersede(session: Session, row: Delivery) -> None:
-    """Drop messages about the study that were not sent: the new one says it all."""
+    """Drop results of the study that were not sent: the new one says it all."""
     older = update(Delivery).where(
         Delivery.destination == row.destination,
         Delivery.study_id == row.study_id,
         Delivery.object_id.is_(None),
+        Delivery.event == RESULT,  # that nobody has seen it is said by nothing else
         Delivery.key != row.key,
         Delivery.state == DeliveryState.WAITING,
     )
