@@ -69,6 +69,8 @@ def update_study(session: Session, study: Study) -> None:
     study.swept_at = study.statement_due_at = None
     ended_at = study.finished_at or study.received_at
     study.second_choice_at = None if second_choice(study) is None else ended_at
+    if study.state != StudyState.DONE:
+        study.stated_revision = None  # that it was not analysed is stated anew where it ends so
 
 
 def heal(database: Database) -> int:

@@ -64,18 +64,13 @@ def record(
 
 
 def previous_report(job: Job, storage: Path) -> Path | None:
-    """Find the report of the revision before, which the new one replaces."""
-    earlier = sorted(
-        (other for other in job.series.jobs if other.revision < job.revision),
-        key=lambda other: other.revision,
-    )
-    reports = [
-        storage / written.path
-        for other in earlier
-        for written in other.objects
-        if written.kind == "SR" and written.audience != "triage"
-    ]
-    return reports[-1] if reports and reports[-1].exists() else None
+    """Find what the new report replaces: of the revision before, or that nothing was analysed."""
+    earlier = (other for other in job.series.jobs if other.revision < job.revision)
+    written = [*job.series.study.objects, *(each for other in earlier for each in other.objects)]
+    reports = [each for each in written if each.kind == "SR" and each.audience != "triage"]
+    newest = max(reports, key=lambda report: report.id, default=None)
+    path = storage / newest.path if newest else None
+    return path if path and path.exists() else None
 
 
 def _look(analysis: "Analysis") -> dict[str, Any]:

@@ -23,7 +23,7 @@ from tests.support.listeners import mllp_listener
 from tests.support.outbox import Outbox
 from tests.support.phantoms import FEW_MM, Phantom
 from tests.support.processes import free_port, wait_for
-from tests.support.rows import add_job, add_series, add_study
+from tests.support.rows import LONG_AGO, add_job, add_series, add_study
 from worker.delivery.claims import LEASE, Ledger, claim
 from worker.delivery.confirming import take_unconfirmed
 from worker.delivery.counts import DELIVERY_SECONDS
@@ -31,6 +31,7 @@ from worker.delivery.destinations import NOWHERE, DicomDestination
 from worker.delivery.metrics import OutboxCollector
 from worker.delivery.statuses import NotNowError
 from worker.delivery.unanalysed import Unanalysed
+from worker.results import previous_report
 
 pytestmark = pytest.mark.slow  # kills and restarts services
 
@@ -197,8 +198,7 @@ def test_a_failed_study_gets_a_report_and_a_page_and_each_destination_its_rows(
     box = outbox(settings, database)
     series = received(settings, database)
     with database.transaction() as session:
-        failed = {"state": JobState.FAILED, "outcome": Outcome.FAILED, "reason": "out of memory"}
-        add_job(session.merge(series), session, **failed)
+        add_job(session.merge(series), session, **failed("out of memory"))
     unanalysed = Unanalysed(database, settings.storage, box.places)
     assert unanalysed.state_due() == 1
     assert unanalysed.state_due() == 0
@@ -218,6 +218,79 @@ def test_a_study_without_an_eligible_series_gets_them_too(
         update_study(session, session.merge(series).study)
     assert Unanalysed(database, settings.storage, NOWHERE).state_due() == 1
     assert [written.kind for written in objects_of_studies(database)] == ["SR", "SC"]
+
+
+def failed(reason: str) -> dict[str, object]:
+    """Give the columns of a job that failed."""
+    values = {"outcome": Outcome.FAILED, "reason": reason, "finished_at": LONG_AGO}
+    return {"state": JobState.FAILED, **values}
+
+
+def test_nothing_is_stated_while_another_series_may_still_be_analysed(
+    settings: Settings, database: Database
+) -> None:
+    series = received(settings, database)
+    with database.transaction() as session:
+        study = session.merge(series).study
+        second = add_series(study, session, score=1)
+        add_job(session.merge(series), session, **failed("no head"))
+        assert study.second_choice_at is not None
+        second_id = second.id
+    unanalysed = Unanalysed(database, settings.storage, NOWHERE)
+    assert unanalysed.state_due() == 0
+    with database.transaction() as session:
+        add_job(session.get_one(Series, second_id), session, **failed("no head either"))
+    assert unanalysed.state_due() == 1
+
+
+def test_a_study_that_ends_unanalysed_in_another_way_is_stated_anew(
+    settings: Settings, database: Database
+) -> None:
+    box = outbox(settings, database)
+    localizer = received(settings, database, state=SeriesState.REJECTED, score=None, reason="few")
+    with database.transaction() as session:
+        update_study(session, session.merge(localizer).study)
+    unanalysed = Unanalysed(database, settings.storage, box.places)
+    assert unanalysed.state_due() == 1
+    with database.transaction() as session:
+        head = add_series(session.merge(localizer).study, session)
+        job = add_job(head, session)
+        job.state, job.outcome = JobState.FAILED, Outcome.FAILED
+        job.reason, job.finished_at = "out of memory", LONG_AGO
+        update_study(session, head.study)
+    assert unanalysed.state_due() == 1
+    assert unanalysed.state_due() == 0
+    first, _, second, page = objects_of_studies(database)
+    assert first.sop_instance_uid != second.sop_instance_uid
+    assert (first.study_revision, second.study_revision) == (None, 1)
+    assert {second.sop_instance_uid, page.sop_instance_uid} <= {row.key for row in box.rows()}
+
+
+def test_a_statement_has_the_level_of_the_list(settings: Settings, database: Database) -> None:
+    series = received(settings, database)
+    with database.transaction() as session:
+        study = session.get_one(Series, series.id).study
+        study.priority = 1  # of a revision before
+        add_job(study.series[0], session, **failed("out of memory"))
+    assert Unanalysed(database, settings.storage, NOWHERE).state_due() == 1
+    report = objects_of_studies(database)[0]
+    said = (settings.storage / report.path).read_bytes()
+    assert b"LEVEL_1" in said
+    assert b"LEVEL_0" not in said
+
+
+def test_a_report_names_the_statement_that_it_replaces(
+    settings: Settings, database: Database
+) -> None:
+    series = received(settings, database)
+    with database.transaction() as session:
+        add_job(session.merge(series), session, **failed("out of memory"))
+    Unanalysed(database, settings.storage, NOWHERE).state_due()
+    stated = objects_of_studies(database)[0]
+    with database.transaction() as session:
+        head = add_series(session.merge(series).study, session)
+        job = add_job(head, session)
+        assert previous_report(job, settings.storage) == settings.storage / stated.path
 
 
 def test_a_study_whose_files_are_gone_stops_nobody(settings: Settings, database: Database) -> None:

@@ -14,16 +14,15 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID
-from sqlalchemy import select, text, update
+from sqlalchemy import ColumnElement, and_, select, update
 from sqlalchemy.orm import Session
 
 from schema.database import Database, read_clock
-from schema.deciding_job import deciding, newest_ended
 from schema.errors import TransientError
-from schema.tables import UNSTATED, Instance, ResultObject, Series, Study
+from schema.tables import Instance, ResultObject, Series, Study
 from worker.delivery.destinations import Destinations
 from worker.delivery.outbox import enqueue_study
-from worker.delivery.unstated import note, unstated
+from worker.delivery.unstated import is_unstated, note, unstated
 from worker.header import MALFORMED, completed, uid
 from worker.objects.statement import Statement
 from worker.objects.writing import Written, write_unanalysed
@@ -55,7 +54,7 @@ class Unanalysed:
     def _state(self, study_id: int, revision: int) -> bool:
         with self._database.reading() as session:
             study = session.get_one(Study, study_id)
-            uid_of_study = study.study_instance_uid
+            uid_of_study, ended_at = study.study_instance_uid, study.finished_at
             statement = _statement(study)
             paths = [self._storage / path for path in _paths(session, study)]
         header = first_header(paths)
@@ -64,20 +63,23 @@ class Unanalysed:
             self._postpone(study_id)
             return False
         written = write_unanalysed([header], statement, self._storage / RESULTS)
-        return self._record(study_id, revision, written)
+        same = and_(Study.revision == revision, Study.finished_at == ended_at)
+        return self._record(study_id, revision, same, written)
 
     def _postpone(self, study_id: int) -> None:
         with self._database.transaction() as session:
             later = read_clock(session) + AGAIN
             note(session, update(Study), study_id, statement_due_at=later)
 
-    def _record(self, study_id: int, revision: int, written: Written) -> bool:
+    def _record(
+        self, study_id: int, revision: int, same: ColumnElement[bool], written: Written
+    ) -> bool:
         if not written.objects:
             self._postpone(study_id)
             return False
         with self._database.transaction() as session:
             # It may have been analysed, or stated by another host, in the meantime.
-            still = update(Study).where(text(UNSTATED), Study.revision == revision)
+            still = update(Study).where(is_unstated(), same)
             if not note(session, still, study_id, stated_revision=revision):
                 return False
             objects = [
@@ -92,6 +94,7 @@ class Unanalysed:
                 )
                 for result in written.objects
             ]
+            _retire(session, study_id)
             session.add_all(objects)
             study = session.get_one(Study, study_id)
             enqueue_study(session, study, objects, self._places)
@@ -102,10 +105,13 @@ class Unanalysed:
 def _statement(study: Study) -> Statement | None:
     if study.outcome is None:
         return None
-    jobs = [job for series in study.series if (job := newest_ended(series)) is not None]
-    job = deciding(jobs)
-    reason = (job.reason if job else study.reason) or "no reason was noted"
-    return Statement(study.outcome, 0, reason)
+    return Statement(study.outcome, study.priority, study.reason or "no reason was noted")
+
+
+def _retire(session: Session, study_id: int) -> None:
+    """Let the page show no earlier statement; its objects stay, for archives have them."""
+    earlier = update(ResultObject).where(ResultObject.study_id == study_id)
+    session.execute(earlier.values(study_revision=None))
 
 
 def _paths(session: Session, study: Study) -> Sequence[str]:

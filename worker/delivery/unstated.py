@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, cast
 
-from sqlalchemy import CursorResult, Update, or_, select, text
+from sqlalchemy import ColumnElement, CursorResult, Update, and_, or_, select, text
 from sqlalchemy.orm import Session
 
 from schema.canaries import is_shown
@@ -16,10 +16,14 @@ AT_ONCE: Final = 20
 def unstated(session: Session, now: datetime) -> Sequence[tuple[int, int]]:
     """List studies that ended without an analysis and have no object of this revision."""
     due = or_(Study.statement_due_at.is_(None), Study.statement_due_at <= now)
-    query = (
-        select(Study.id, Study.revision).where(text(UNSTATED), due, is_shown()).order_by(Study.id)
-    )
+    query = select(Study.id, Study.revision).where(is_unstated(), due, is_shown())
+    query = query.order_by(Study.id)
     return [(study_id, revision) for study_id, revision in session.execute(query.limit(AT_ONCE))]
+
+
+def is_unstated() -> ColumnElement[bool]:
+    """Say that a study ended without an analysis and unstated, and has no other series to try."""
+    return and_(text(UNSTATED), Study.second_choice_at.is_(None))
 
 
 def note(session: Session, which: Update, study_id: int, **values: object) -> bool:
