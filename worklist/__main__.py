@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -78,7 +78,8 @@ def list_studies(
 @app.command()
 def explain(study: StudyName, as_json: AsJson = False) -> None:
     """Print why a study got its outcome."""
-    found = _query(lambda database, storage: read_explanation(database, storage, study))
+    late = timedelta(seconds=settings_or_exit().study_late_s)
+    found = _query(lambda database, storage: read_explanation(database, storage, study, late))
     if found is None:
         typer.echo(f"ihsnet-triage: no study {printable(study)} was received", err=True)
         raise typer.Exit(1)

@@ -5,12 +5,11 @@ from datetime import datetime
 from pathlib import Path
 
 from schema.hemorrhage_subtypes import Claim
+from schema.monitoring.signs import Part
 from schema.states import Outcome, StudyState
 from worklist.coverage import Coverage
 from worklist.unlikeness import Unlikeness
 from worklist.window import Place
-
-LATE_AFTER_S = 600  # as long as a series may take to arrive; an analysis takes a minute
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Entry:
     age_s
         Seconds since the first image arrived.
     late
-        Whether the study waits for its outcome longer than `LATE_AFTER_S`.
+        Whether the study has no outcome and nothing has moved in it for TRIAGE_STUDY_LATE_S.
     patient_name, patient_birth_date
         For the page alone; never in JSON, a log or a terminal.
     coverage
@@ -107,6 +106,10 @@ class Worklist:
         Where the next window begins; None if this one is the last.
     unread, unread_critical
         Of the whole list, whatever the window; counted to 1000.
+    late
+        How many studies of the whole list are.
+    missing
+        Of the parts that fill the list those that do not work: without them it stays empty.
     newest_critical_at
         When the newest critical result that nobody has seen was finished: a sound follows it, since
         a number stays the same where another reader has seen one in the same second.
@@ -118,3 +121,5 @@ class Worklist:
     unread_critical: int = 0
     unread: int = 0
     newest_critical_at: datetime | None = None
+    late: int = 0
+    missing: tuple[Part, ...] = ()

@@ -5,6 +5,9 @@ and -1 for what was seen; within a place the newest comes first. Every query her
 `(place, received_at, id)` backwards from a row and stops after so many.
 """
 
+import re
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -17,12 +20,19 @@ from worklist.window import Place, View, Window
 SEEN = -1
 CRITICAL = 3
 NEWEST = 50  # that are looked at for the newest critical one
+MOST_WORDS = 8  # of a search
 COUNTED_TO = 1000  # a badge says "999+" rather than count every row
 ORDER = (Study.place.desc(), Study.received_at.desc(), Study.id.desc())
 
 
-def select_ids(window: Window, now: datetime) -> sa.Select[int]:
-    """Select the studies of a window, in order, and one more that tells whether others follow."""
+def select_ids(window: Window, now: datetime, analysed_again: Sequence[int] = ()) -> sa.Select[int]:
+    """Select the studies of a window, in order, and one more that tells whether others follow.
+
+    Parameters
+    ----------
+    analysed_again
+        Studies that have no outcome at the moment and are shown with the one that is asked for.
+    """
     wanted = _filters(window)
     match window.view:
         case View.ALL:
@@ -32,6 +42,9 @@ def select_ids(window: Window, now: datetime) -> sa.Select[int]:
         case View.CURRENT:
             recent = [Study.place == SEEN, Study.received_at >= now - window.recent]
             parts = [[*wanted, Study.place > SEEN], [*wanted, *recent]]
+    if analysed_again:
+        others = _filters(replace(window, outcome=None))
+        parts.append([*others, Study.outcome.is_(None), Study.id.in_(analysed_again)])
     # One range of the index for each part: a filter over both would walk all that was ever seen.
     ranges = [
         sa.select(Study.id, Study.place, Study.received_at)
@@ -85,7 +98,7 @@ def fingerprint(session: Session) -> str:
 
 
 def _filters(window: Window) -> list[sa.ColumnElement[bool]]:
-    given: list[sa.ColumnElement[bool]] = [_contains(word) for word in window.search.split()[:8]]
+    given: list[sa.ColumnElement[bool]] = [_contains(word) for word in _words(window.search)]
     equal = {
         Study.outcome: window.outcome,
         Study.priority: window.priority,
@@ -101,6 +114,11 @@ def _filters(window: Window) -> list[sa.ColumnElement[bool]]:
         key = sa.tuple_(Study.place, Study.received_at, Study.id)
         given.append(key < sa.tuple_(*_typed(window.after)))
     return given
+
+
+def _words(search: str) -> list[str]:
+    # The page writes DOE^JANE as DOE, JANE: a reader may search for either.
+    return [word for word in re.split(r"[\s,^]+", search) if word][:MOST_WORDS]
 
 
 def _typed(after: Place) -> tuple[sa.ColumnElement[object], ...]:

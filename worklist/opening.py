@@ -41,4 +41,8 @@ def open_to_serve(settings: Settings) -> Database:
 
 def default_window(settings: Settings, limit: int) -> Window:
     """Give what the list shows unless told otherwise."""
-    return Window(limit=limit, recent=timedelta(hours=settings.worklist_recent_h))
+    return Window(
+        limit=limit,
+        recent=timedelta(hours=settings.worklist_recent_h),
+        late=timedelta(seconds=settings.study_late_s),
+    )

@@ -1,6 +1,7 @@
 """The radiologist's page and its JSON API: routes that ask one question and show the answer."""
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import unquote_plus
@@ -28,6 +29,7 @@ from worklist.actions import Actions
 from worklist.events import Events
 from worklist.explanation import Explanation
 from worklist.export import read_all, read_of_study
+from worklist.filters import active_filters
 from worklist.images.cache import make_cache
 from worklist.images.preparing import Preparer
 from worklist.images.views import ImageViews
@@ -113,18 +115,20 @@ class Views:
         window = self._window(request, PAGE_ROWS)
         worklist = queries.read_worklist(self.database, self.settings.storage, window)
         self._note_list(request)
+        asked = {name: value for name, value in request.query_params.items() if value}
         return self.templates.show(
             request,
             "list.html",
             worklist=worklist,
             window=window,
-            asked={name: value for name, value in request.query_params.items() if value},
+            asked=asked,
+            filters=active_filters(window, asked, self.settings.zone),
             stations=queries.read_stations(self.database),
         )
 
     def wall(self, request: Request) -> Response:
         """Show what is unread on a screen on the wall, without a name."""
-        window = Window(view=View.UNREAD, limit=WALL_ROWS)
+        window = replace(default_window(self.settings, WALL_ROWS), view=View.UNREAD)
         worklist = queries.read_worklist(self.database, self.settings.storage, window)
         return self.templates.show(request, "wall.html", worklist=worklist)
 
@@ -192,7 +196,9 @@ class Views:
 
     def _explanation(self, request: Request) -> Explanation:
         uid = request.path_params["uid"]
-        found = queries.read_explanation(self.database, self.settings.storage, uid)
+        found = queries.read_explanation(
+            self.database, self.settings.storage, uid, timedelta(seconds=self.settings.study_late_s)
+        )
         if found is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, f"No study {uid} was received.")
         self.trail.write(

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -11,6 +11,9 @@ from sqlalchemy.sql.base import ExecutableOption
 
 from schema.database import Database, read_clock
 from schema.errors import PermanentError
+from schema.monitoring.open_studies import OPEN, find_late
+from schema.monitoring.signs import Part, find_missing
+from schema.states import Outcome
 from schema.tables import (
     Announcement,
     Delivery,
@@ -21,7 +24,7 @@ from schema.tables import (
     Series,
     Study,
 )
-from worklist.entries import Worklist
+from worklist.entries import Entry, Worklist
 from worklist.explanation import (
     Announced,
     DeliveryAccount,
@@ -36,11 +39,13 @@ from worklist.explanation import (
 from worklist.listing import CRITICAL, count_unread, newest_critical, place_of, select_ids
 from worklist.queueing import account_queue, read_places
 from worklist.rows import deciding_job, make_entry, make_findings, make_objects
-from worklist.window import Window
+from worklist.window import LATE, Window
+from worklist.wording import STILL_STANDS
 
 PLAIN = Window(limit=1000)
 MOST_NAMED = 20
 MOST_STATIONS = 30
+FILLING = (Part.RECEIVER, Part.TRIAGE)  # without which an empty list says nothing
 
 
 class AmbiguousStudyError(PermanentError):
@@ -65,8 +70,9 @@ def read_worklist(database: Database, storage: Path, window: Window = PLAIN) -> 
         If the database does not answer.
     """
     with database.reading() as session:
-        now = read_clock(session)
-        ids = list(session.scalars(select_ids(window, now)))
+        now, late = read_clock(session), find_late(session, window.late.total_seconds())
+        again = _analysed_again(session, window.outcome) if window.outcome else []
+        ids = list(session.scalars(select_ids(window, now, again)))
         shown = ids[: window.limit]
         loaded = session.scalars(
             sa.select(Study).where(Study.id.in_(shown)).options(*_with_results())
@@ -74,21 +80,38 @@ def read_worklist(database: Database, storage: Path, window: Window = PLAIN) -> 
         studies = sorted(loaded, key=lambda study: shown.index(study.id))
         return Worklist(
             read_at=now,
-            entries=tuple(make_entry(study, now, storage) for study in studies),
+            entries=tuple(make_entry(study, now, storage, late) for study in studies),
             after=place_of(studies[-1]) if len(ids) > window.limit else None,
             unread_critical=count_unread(session, CRITICAL),
             unread=count_unread(session),
             newest_critical_at=newest_critical(session),
+            late=len(late),
+            missing=find_missing(session, FILLING),
         )
 
 
-def read_explanation(database: Database, storage: Path, name: str) -> Explanation | None:
+def _analysed_again(session: Session, outcome: Outcome) -> list[int]:
+    """Find the studies that are shown with an outcome of earlier images; open ones are few."""
+    if outcome not in STILL_STANDS:
+        return []
+    had = Study.series.any(Series.jobs.any(Job.outcome == outcome))
+    some = sa.select(Study).where(Study.state.in_(OPEN), had)
+    loaded = session.scalars(some.options(selectinload(Study.series).selectinload(Series.jobs)))
+    decided = ((study.id, deciding_job(study.series)) for study in loaded)
+    return [number for number, job in decided if job is not None and job.outcome is outcome]
+
+
+def read_explanation(
+    database: Database, storage: Path, name: str, late: timedelta = LATE
+) -> Explanation | None:
     """Read all that led to the outcome of a study; None if nobody sent it.
 
     Parameters
     ----------
     name
         Its Study Instance UID, or its accession number.
+    late
+        It is late if nothing moved in it for so long.
 
     Raises
     ------
@@ -99,7 +122,10 @@ def read_explanation(database: Database, storage: Path, name: str) -> Explanatio
     """
     with database.reading() as session:
         study = find_study(session, name, *_with_results())
-        return None if study is None else _explain(session, study, read_clock(session), storage)
+        if study is None:
+            return None
+        now, late_ones = read_clock(session), find_late(session, late.total_seconds())
+        return _explain(session, study, now, make_entry(study, now, storage, late_ones), storage)
 
 
 def find_study(session: Session, name: str, *options: ExecutableOption) -> Study | None:
@@ -157,13 +183,15 @@ def _with_results() -> tuple[ExecutableOption, ...]:
     )
 
 
-def _explain(session: Session, study: Study, now: datetime, storage: Path) -> Explanation:
+def _explain(
+    session: Session, study: Study, now: datetime, entry: Entry, storage: Path
+) -> Explanation:
     counts, resent = _count_instances(session, study), _find_resent(session, study)
     left_out, announced = _find_left_out(session, study), _find_announced(session, study)
     shown, places = deciding_job(study.series), read_places(session, study, now)
     return Explanation(
         read_at=now,
-        entry=make_entry(study, now, storage),
+        entry=entry,
         ready_after_s=_seconds(study.received_at, study.ready_at),
         finished_after_s=_seconds(study.received_at, study.finished_at),
         deliveries=_find_deliveries(session, study),

@@ -19,7 +19,7 @@ from worklist import formatting, viewing
 from worklist.access.guard import LOCAL
 from worklist.access.sessions import Reader
 from worklist.coverage import part_seen
-from worklist.entries import LATE_AFTER_S, Entry
+from worklist.entries import Entry
 from worklist.listing import COUNTED_TO
 from worklist.queueing import name_place
 from worklist.timeline import timeline
@@ -81,7 +81,7 @@ def _environment(settings: Settings) -> Environment:
         following=_following,
         layers=viewing.layers,
         wording_of=wording_of,
-        late_after_s=LATE_AFTER_S,
+        late_after_s=settings.study_late_s,
         name_findings=name_findings,
         name_level=name_level,
         name_place=partial(name_place, zone=settings.zone),

@@ -1,6 +1,7 @@
 """Rows of the database made into entries."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from pathlib import Path
 
@@ -9,17 +10,17 @@ from schema.hemorrhage_subtypes import ANY, KEYS
 from schema.states import JobState, Level, StudyState
 from schema.tables import Job, ResultObject, Series, Study
 from worklist.coverage import make_coverage
-from worklist.entries import LATE_AFTER_S, Entry, FindingRow, ObjectRow
+from worklist.entries import Entry, FindingRow, ObjectRow
 from worklist.unlikeness import make_unlikeness
 
 SUBTYPE_ORDER = (ANY, *KEYS)
 
 
-def make_entry(study: Study, now: datetime, storage: Path) -> Entry:
+def make_entry(study: Study, now: datetime, storage: Path, late: AbstractSet[str]) -> Entry:
     """Make the row of one study whose series, jobs, findings and objects are loaded.
 
     A study that is analysed again shows no outcome, and no "none found" of the earlier revision;
-    a level that moved it up stays.
+    a level that moved it up stays. `late` are the UIDs of studies in which nothing moves.
     """
     done = study.state is StudyState.DONE
     sinking = not done and study.priority == Level.NONE_FOUND
@@ -45,7 +46,7 @@ def make_entry(study: Study, now: datetime, storage: Path) -> Entry:
         ready_at=study.ready_at,
         finished_at=study.finished_at,
         age_s=(now - study.received_at).total_seconds(),
-        late=not done and (now - _last_arrival(study)).total_seconds() > LATE_AFTER_S,
+        late=study.study_instance_uid in late,
         model=study.model,
         revision=study.revision,
         coverage=make_coverage(study.coverage) if done else None,
@@ -63,11 +64,6 @@ def make_entry(study: Study, now: datetime, storage: Path) -> Entry:
 def deciding_job(series: Sequence[Series]) -> Job | None:
     """Pick the job that decided the study's outcome, by the rule that derived it."""
     return deciding([job for series_row in series if (job := newest_ended(series_row)) is not None])
-
-
-def _last_arrival(study: Study) -> datetime:
-    # A late image starts the wait anew, or every reopened study would count as forgotten.
-    return max([study.received_at, *(series.last_instance_at for series in study.series)])
 
 
 def make_findings(job: Job | None) -> tuple[FindingRow, ...]:

@@ -17,6 +17,7 @@ PAGE_ROWS = 50
 JSON_ROWS = 1000
 MOST_ROWS = 5000
 RECENT = timedelta(hours=8)  # a shift: what was read in it is still on the list
+LATE = timedelta(seconds=900)  # nothing moved in a study for so long
 AGE = re.compile(r"(\d{1,6})\s*(s|m|min|h|d|w)")
 E = TypeVar("E", bound=StrEnum)
 UNITS_S = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -84,6 +85,7 @@ class Window:
     after: Place | None = None
     limit: int = PAGE_ROWS
     recent: timedelta = RECENT
+    late: timedelta = LATE
 
     @property
     def is_filtered(self) -> bool:
@@ -92,7 +94,7 @@ class Window:
         return any(given) or self.priority is not None
 
 
-FILTERS = frozenset({field.name for field in fields(Window)} - {"recent"}) | {"unread"}
+FILTERS = frozenset({field.name for field in fields(Window)} - {"recent", "late"}) | {"unread"}
 
 
 def read_window(given: Mapping[str, str], now: datetime, defaults: Window) -> Window:
@@ -120,6 +122,7 @@ def read_window(given: Mapping[str, str], now: datetime, defaults: Window) -> Wi
             after=Place.read(asked["after"]) if "after" in asked else None,
             limit=_number(asked, "limit", 1, MOST_ROWS) or defaults.limit,
             recent=defaults.recent,
+            late=defaults.late,
         )
     except OverflowError as error:
         raise WindowError("since or until: too far away") from error

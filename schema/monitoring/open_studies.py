@@ -43,9 +43,19 @@ def reconcile(session: Session, late_s: float) -> Reconciliation:
     """
     now = read_clock(session)
     waiting = sorted(_waiting(session), key=lambda study: study.open_since)
-    late = [study for study in waiting if now - study.open_since > timedelta(seconds=late_s)]
+    late = _late(waiting, now, late_s)
     oldest_s = (now - waiting[0].open_since).total_seconds() if waiting else 0.0
     return Reconciliation(len(waiting), len(late), max(oldest_s, 0.0), tuple(late[:MOST]))
+
+
+def find_late(session: Session, late_s: float) -> frozenset[str]:
+    """Give the UIDs of those that are late, as `reconcile` counts them."""
+    late = _late(_waiting(session), read_clock(session), late_s)
+    return frozenset(study.study_instance_uid for study in late)
+
+
+def _late(waiting: Sequence[OpenStudy], now: datetime, late_s: float) -> list[OpenStudy]:
+    return [study for study in waiting if now - study.open_since > timedelta(seconds=late_s)]
 
 
 def _waiting(session: Session) -> Sequence[OpenStudy]:

@@ -18,6 +18,7 @@ from schema.tables import Process
 SIGN_S: Final = 5.0  # how often a part gives a sign
 SILENT: Final = timedelta(seconds=30)
 KEPT: Final = timedelta(days=7)
+WORKING: Final = (ProcessState.READY.lower(), ProcessState.STARTING.lower())
 OVER: Final = (ProcessState.STOPPED, ProcessState.FAILED)
 MOST: Final = 1000  # rows that anybody reads, the newest first
 
@@ -114,6 +115,12 @@ def read_running(session: Session) -> tuple[Running, ...]:
     newest = select(Process).order_by(Process.id.desc()).limit(MOST)
     rows = sorted(session.scalars(newest), key=lambda row: (row.part, row.host, -row.id))
     return tuple(_running(row, rows, now) for row in rows)
+
+
+def find_missing(session: Session, parts: Sequence[Part]) -> tuple[Part, ...]:
+    """Name those kinds of which nothing is ready, nor on its way to be."""
+    working = {process.part for process in read_running(session) if process.condition in WORKING}
+    return tuple(part for part in parts if part not in working)
 
 
 def _running(row: Process, rows: Sequence[Process], now: datetime) -> Running:

@@ -26,7 +26,7 @@ from schema.tables import Job, Study
 from tests.support.browsers import CHROMIUM, FLAGS, WIDE, serve, visit
 from tests.support.heads import SHARED, ctich
 from tests.support.readings import read_study, sample
-from tests.support.rows import add_job, add_series, add_study, done
+from tests.support.rows import add_job, add_series, add_study, done, show_life
 from worker.engine import SHIPPED_MODEL
 from worker.munet.inference import Predictor
 
@@ -64,6 +64,7 @@ def main() -> None:
         read_all(settings, database)
         add_others(database)
     give_names(database)
+    show_life(database)
     shown = first_read(database)
     given = {"TRIAGE_VIEWER_URL": "https://pacs.example/ohif/viewer?StudyInstanceUIDs={study}"}
     with serve(settings, given) as address, sync_playwright() as playwright:

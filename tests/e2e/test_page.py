@@ -17,7 +17,15 @@ from schema.settings import Settings
 from schema.states import Outcome, SeriesState
 from schema.tables import Finding, KeyPicture, Study
 from tests.support.browsers import CHROMIUM, FLAGS, WITHIN_MS, browse, serve
-from tests.support.rows import LONG_AGO, add_job, add_series, add_study, add_thousand, done
+from tests.support.rows import (
+    LONG_AGO,
+    add_job,
+    add_series,
+    add_study,
+    add_thousand,
+    done,
+    show_life,
+)
 from worklist.access.users import add_user
 
 # Slow: starts a browser.
@@ -48,6 +56,7 @@ def address(settings: Settings, database: Database) -> Iterator[str]:
             session,
             **done(Outcome.NOT_ANALYSED, 0, reason="NaN in the geometry"),
         )
+    show_life(database)
     with serve(settings) as address:
         yield address
 

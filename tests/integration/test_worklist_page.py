@@ -76,8 +76,68 @@ def test_the_list_names_the_patient_as_a_person_reads_it(
     assert "DOE, JANE" in client.get("/").text
 
 
-def test_an_empty_list_says_that_nothing_arrived(client: Client) -> None:
+def test_an_empty_list_says_that_nothing_arrived(database: Database, client: Client) -> None:
+    rows.show_life(database)
     assert "No study was received yet" in client.get("/").text
+
+
+@pytest.mark.parametrize("path", ["/", "/wall"])
+def test_an_empty_list_of_a_system_that_is_down_is_no_quiet_night(
+    database: Database, client: Client, path: str
+) -> None:
+    page = client.get(path).text
+    assert "No images arrive" in page
+    assert "No study is analysed" in page
+    assert "says nothing about the studies" in page
+    assert "is unread." not in page
+    rows.show_life(database)
+    page = client.get(path).text
+    assert 'class="warning"' not in page
+    assert "is unread." in page
+
+
+@pytest.mark.parametrize("path", ["/", "/wall"])
+def test_late_studies_beyond_the_page_are_counted_on_it(
+    database: Database, client: Client, path: str
+) -> None:
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    waiting = {"state": StudyState.READY, "outcome": None, "priority": 0}
+    for number in range(55):
+        add_study(database, study_instance_uid=f"1.{number}", received_at=long_ago, **waiting)
+    told = " ".join(client.get(path).text.split())
+    assert "55 studies wait longer than 15 min for a result" in told
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("until=7d", "received before"),
+        ("since=36h", "received since"),
+        ("station=CT9", "scanner CT9"),
+        ("search=roe", "search “roe”"),
+        ("outcome=positive", "outcome Hemorrhage suspected"),
+        ("priority=0", "priority normal place"),
+        ("state=ready", "state ready"),
+    ],
+)
+def test_every_filter_is_said_and_can_be_taken_away(
+    database: Database, client: Client, asked: str, said: str
+) -> None:
+    add_study(database, station_name="CT1")
+    page = client.get(f"/?{asked}&view=all").text
+    assert "Studies may be hidden" in page
+    assert said in page
+    assert '<a href="/?view=all">' in page
+    assert "Studies may be hidden" not in client.get("/?view=all").text
+
+
+@pytest.mark.parametrize("asked", ["since=36h", "station=CT9"])
+def test_a_filter_of_its_own_stands_in_its_control(
+    database: Database, client: Client, asked: str
+) -> None:
+    add_study(database, station_name="CT1")
+    value = asked.partition("=")[2]
+    assert f'<option selected value="{value}">' in client.get(f"/?{asked}").text
 
 
 def test_none_found_says_what_it_does_not_exclude(database: Database, client: Client) -> None:

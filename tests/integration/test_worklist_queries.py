@@ -8,15 +8,17 @@ import sqlalchemy as sa
 
 from schema.database import Database, open_database, upgrade
 from schema.errors import DatabaseUnavailableError
+from schema.monitoring.open_studies import reconcile
+from schema.monitoring.signs import Part
 from schema.settings import Settings
 from schema.states import JobState, Outcome, SeriesState, StudyState
 from schema.tables import Finding, Instance, Job, ResultObject, Series, Study
-from tests.support.rows import series_row, study_row
+from tests.support.rows import series_row, show_life, study_row
 from worklist.entries import Entry
 from worklist.explanation import Explanation
 from worklist.opening import open_to_read
 from worklist.queries import read_explanation, read_worklist
-from worklist.window import Place, View, Window
+from worklist.window import LATE, Place, View, Window
 
 STORAGE = Path("/storage")
 SUBTYPES = ("SDH", "SAH", "IVH", "IPH", "EDH", "any")
@@ -179,7 +181,7 @@ def test_a_study_that_was_opened_again_is_unread(database: Database) -> None:
     assert only(database, study).unread
 
 
-@pytest.mark.parametrize("word", ["jan", "DOE jane", "04", "a1", "A1 doe"])
+@pytest.mark.parametrize("word", ["jan", "DOE jane", "04", "a1", "A1 doe", "DOE, JANE", "jane^doe"])
 def test_a_search_finds_parts_of_name_id_and_accession(database: Database, word: str) -> None:
     listed(database, make_study("1.1"))
     assert uids(database, search=word) == ["1.1"]
@@ -308,12 +310,54 @@ def test_a_reopened_study_keeps_the_level_that_moved_it_up(database: Database) -
     assert (entry.priority, entry.earlier_outcome) == (1, Outcome.POSITIVE)
 
 
-@pytest.mark.parametrize(("minutes", "late"), [(2, False), (11, True)])
+@pytest.mark.parametrize(("minutes", "late"), [(14, False), (16, True)])
 def test_a_study_that_waits_too_long_is_marked(
     database: Database, minutes: int, late: bool
 ) -> None:
     received = now() - timedelta(minutes=minutes)
     assert only(database, make_study(state=StudyState.READY, received_at=received)).late is late
+
+
+def test_late_studies_are_counted_in_all_as_schema_check_counts_them(database: Database) -> None:
+    hours_ago = now() - timedelta(hours=3)
+    waiting: dict[str, Any] = {"state": StudyState.READY, "outcome": None, "priority": 0}
+    fresh_job = make_job(state=JobState.READY, outcome=None, priority=0)
+    moving = make_series("1.4.1", fresh_job, last_instance_at=hours_ago)
+    listed(
+        database,
+        make_study("1.1"),
+        *(make_study(f"1.{n}", received_at=hours_ago, **waiting) for n in (2, 3)),
+        make_study("1.4", moving, received_at=hours_ago, **waiting),
+    )
+    worklist = read_worklist(database, STORAGE, Window(limit=1))
+    with database.reading() as session:
+        checked = reconcile(session, LATE.total_seconds())
+    assert worklist.late == checked.late == 2
+    entries = read_worklist(database, STORAGE).entries
+    assert {entry.study_instance_uid for entry in entries if entry.late} == {"1.2", "1.3"}
+    patient = Window(late=timedelta(hours=4))
+    assert read_worklist(database, STORAGE, patient).late == 0
+
+
+@pytest.mark.parametrize("state", [StudyState.RECEIVING, StudyState.READY, StudyState.RUNNING])
+def test_an_outcome_that_still_stands_is_found_while_the_study_is_analysed_again(
+    database: Database, state: StudyState
+) -> None:
+    again = make_study("1.1", make_series("1.1.1", make_job()), state=state, outcome=None)
+    other = make_job(outcome=Outcome.NEGATIVE, priority=4)
+    sunk = make_study("1.2", make_series("1.2.1", other), state=state, outcome=None, priority=4)
+    listed(database, again, sunk, make_study("1.3"), make_study("1.4", outcome=Outcome.NEGATIVE))
+    assert set(uids(database, outcome=Outcome.POSITIVE)) == {"1.1", "1.3"}
+    assert uids(database, outcome=Outcome.NEGATIVE) == ["1.4"]
+    assert uids(database, outcome=Outcome.POSITIVE, search="nobody") == []
+
+
+def test_what_fills_the_list_and_does_not_work_is_named(database: Database) -> None:
+    assert read_worklist(database, STORAGE).missing == (Part.RECEIVER, Part.TRIAGE)
+    show_life(database, Part.RECEIVER)
+    assert read_worklist(database, STORAGE).missing == (Part.TRIAGE,)
+    show_life(database)
+    assert read_worklist(database, STORAGE).missing == ()
 
 
 def test_a_study_that_is_done_does_not_wait(database: Database) -> None:

@@ -3,12 +3,14 @@
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from schema.database import Database
-from schema.states import JobState, Outcome, SeriesState, StudyState
+from schema.monitoring.signs import Part, Sign, give_sign
+from schema.states import JobState, Outcome, ProcessState, SeriesState, StudyState
 from schema.studies import update_study
-from schema.tables import Instance, Job, Series, Study
+from schema.tables import Instance, Job, Process, Series, Study
 
 LONG_AGO = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 numbers = count(1)
@@ -103,6 +105,15 @@ def done(outcome: Outcome, priority: int, **values: object) -> dict[str, object]
         "finished_at": LONG_AGO,
         **values,
     }
+
+
+def show_life(database: Database, *parts: Part) -> None:
+    """Let parts of the system work, those that fill the list unless told otherwise."""
+    with database.transaction() as session:
+        for part in parts or (Part.RECEIVER, Part.TRIAGE):
+            give_sign(session, Sign(part, ProcessState.READY))
+        session.flush()
+        session.execute(update(Process).values(alive_at=datetime.now(UTC) + timedelta(days=1)))
 
 
 def add_thousand(database: Database) -> None:
