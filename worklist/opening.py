@@ -1,12 +1,24 @@
 """Open what is there: a command that reads makes no folder, no file and no table."""
 
 from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
 
 from schema.canaries import without_canaries
-from schema.database import Database, connect_to_read, open_database, require_fit
+from schema.database import SQLITE, Database, connect_to_read, open_database, require_fit
 from schema.errors import DatabaseUnavailableError
 from schema.settings import Settings
 from worklist.window import Window
+
+# Of a database: a connection ends where nothing is acknowledged for so long. A statement that takes
+# long, as an export does, is no silence: the other host answers the keepalives.
+SILENCE = {
+    "tcp_user_timeout": 10_000,  # ms
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
 
 
 def open_to_read(settings: Settings) -> Database:
@@ -36,7 +48,18 @@ def open_to_serve(settings: Settings) -> Database:
     DatabaseUnavailableError
         If it does not answer, its migrations are behind, or it is too new.
     """
-    return without_canaries(open_database(settings))
+    database = open_database(settings)
+    if database.engine.dialect.name != SQLITE:
+        sa.event.listen(database.engine, "do_connect", _give_up_on_silence)
+        database.engine.dispose()  # what was opened before waits for ever
+    return without_canaries(database)
+
+
+def _give_up_on_silence(
+    _dialect: sa.Dialect, _record: object, _given: object, options: dict[str, Any]
+) -> None:
+    # A network that swallows everything would keep the page's threads, each with its reader.
+    options.update(SILENCE)
 
 
 def default_window(settings: Settings, limit: int) -> Window:

@@ -16,7 +16,7 @@ from schema.tables import Finding, Instance, Job, ResultObject, Series, Study
 from tests.support.rows import series_row, show_life, study_row
 from worklist.entries import Entry
 from worklist.explanation import Explanation
-from worklist.opening import open_to_read
+from worklist.opening import SILENCE, open_to_read, open_to_serve
 from worklist.queries import read_explanation, read_worklist
 from worklist.window import LATE, Place, View, Window
 
@@ -381,6 +381,20 @@ def test_the_number_of_queries_does_not_grow_with_the_list(database: Database) -
     statements.clear()
     read_worklist(database, STORAGE)
     assert len(statements) == for_one
+
+
+def test_every_connection_of_the_page_gives_up_on_a_silent_network(
+    new_postgresql_url: str, tmp_path: Path
+) -> None:
+    settings = Settings(_env_file=None, home=tmp_path, database_url=new_postgresql_url)
+    upgrade(settings)
+    served = open_to_serve(settings)
+    with served.engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert (
+            driver.info.get_parameters().items() >= {k: str(v) for k, v in SILENCE.items()}.items()
+        )
+    served.engine.dispose()
 
 
 def test_an_unknown_study_has_no_explanation(database: Database) -> None:
