@@ -1,6 +1,19 @@
-"""What became of a second identity under one study."""
+"""A patient's number in its plain form, and what became of a second identity under one study."""
 
+import re
+import unicodedata
 from enum import StrEnum
+from typing import Final
+
+IGNORED: Final = re.compile(r"[\s\-./_]+")  # in a patient's number
+NO_NUMBER: Final = re.compile(r"|unknown|unbekannt|none|na|noid|temp|anonymous|x+|\?+|9{4,}")
+
+
+def plain_number(patient_id: str) -> str:
+    """Write a Patient ID without case, punctuation and leading zeros; empty for a placeholder."""
+    written = patient_id.partition("^")[0]  # some write HL7's CX into it
+    number = IGNORED.sub("", unicodedata.normalize("NFKC", written).casefold()).lstrip("0")
+    return "" if NO_NUMBER.fullmatch(number) else number
 
 
 class IdentityChange(StrEnum):

@@ -21,8 +21,9 @@ from schema.errors import (
     UnreadableObjectError,
     UnsuitableSeriesError,
 )
+from schema.identity import plain_number
 from worker.frames import Frame, frames_of, slice_position_mm, stacked, tilt_degrees
-from worker.header import MALFORMED, completed, name_of, uid
+from worker.header import MALFORMED, completed, name_of, text, uid
 from worker.pixels import READABLE, check_size, check_voxels, hounsfield
 from worker.unvalidated import unvalidated
 from worker.volume import Volume, check_positions
@@ -215,6 +216,7 @@ def _check_alike(sources: Sequence[_Source]) -> tuple[int, int]:
                     f"{name_of(first)} and {name_of(source.header)} differ in {keyword}; send each"
                     " reconstruction as its own series"
                 )
+    _require_one_patient(sources)
     if len(sources) > 1 and any(len(source.frames) > 1 for source in sources):
         raise UnsuitableSeriesError(
             f"{name_of(first)}: one of {len(sources)} multi-frame objects; this system reads a"
@@ -222,6 +224,19 @@ def _check_alike(sources: Sequence[_Source]) -> tuple[int, int]:
         )
     check_voxels(sum(len(s.frames) for s in sources) * first.Rows * first.Columns, name_of(first))
     return int(first.Rows), int(first.Columns)
+
+
+def _require_one_patient(sources: Sequence[_Source]) -> None:
+    """Refuse half of a correction: what is made of one slice must be true of all of them.
+
+    The receiver tells people apart by more than the number, and takes the one for the other where
+    a correction proves it; until all slices came again, results would name either.
+    """
+    written = ("".join(text(source.header, "PatientID")) for source in sources)
+    if len({plain_number(patient_id) for patient_id in written} - {""}) > 1:
+        raise UnsuitableSeriesError(
+            "its images bear different Patient IDs; send the whole series again under the right one"
+        )
 
 
 def _read_pixels(stack: Stack, decoder: Decoder) -> npt.NDArray[np.float32]:

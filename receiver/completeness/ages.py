@@ -12,16 +12,17 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class Arrival:
-    """When a series got its first and its newest instance, by the database."""
+    """When a series got its first and its newest instance, by the database, and its revision."""
 
     series_id: int
     first_instance_at: datetime
     last_instance_at: datetime
+    revision: int = 1
 
 
 @dataclass(frozen=True)
 class Age:
-    """Seconds since the first and since the newest instance of a series."""
+    """Seconds since the first and since the newest instance of a series' revision."""
 
     since_first_s: float
     since_last_s: float
@@ -66,10 +67,16 @@ class Ages:
 
 
 def _notice(arrival: Arrival, before: _Noticed | None, now: datetime, clock_s: float) -> _Noticed:
-    """Begin to count; the first instance of a series is noticed once."""
+    """Begin to count; the first instance of a revision is noticed once."""
     last_s = max((now - arrival.last_instance_at).total_seconds(), 0.0)
-    if before is not None and before.arrival.first_instance_at == arrival.first_instance_at:
+    if before is not None and _first(before.arrival) == _first(arrival):
         age = Age(before.age.since_first_s, last_s)
         return _Noticed(arrival, age, before.first_at_s, clock_s)
     first_s = max((now - arrival.first_instance_at).total_seconds(), 0.0)
-    return _Noticed(arrival, Age(first_s, last_s), clock_s, clock_s)
+    # What opened a series again came later than its first image, and has no row of its own.
+    since_first_s = first_s if arrival.revision == 1 else last_s
+    return _Noticed(arrival, Age(since_first_s, last_s), clock_s, clock_s)
+
+
+def _first(arrival: Arrival) -> tuple[datetime, int]:
+    return arrival.first_instance_at, arrival.revision

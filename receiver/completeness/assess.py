@@ -16,7 +16,7 @@ class SeriesClock:
     Attributes
     ----------
     since_first_s, since_last_s
-        How long ago it got its first and its newest instance.
+        How long ago its revision got its first and its newest instance.
     open_associations
         How many associations that delivered to it are still open.
     aborted
@@ -97,7 +97,7 @@ def completed_by(
     if clock.since_last_s >= timeouts.silence_s:
         return f"silent for {timeouts.silence_s:g} s without proof ({evidence.words})"
     if clock.since_first_s >= timeouts.cap_s:
-        return f"still arriving {timeouts.cap_s:g} s after the first image ({evidence.words})"
+        return f"still arriving after {timeouts.cap_s:g} s ({evidence.words})"
     return None
 
 

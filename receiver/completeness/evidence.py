@@ -16,7 +16,7 @@ from schema.tables import Announcement, Association, Instance, Series
 
 def receiving(session: Session) -> list[Arrival]:
     """List the series that are not decided on, and when they got something."""
-    query = select(Series.id, Series.first_instance_at, Series.last_instance_at)
+    query = select(Series.id, Series.first_instance_at, Series.last_instance_at, Series.revision)
     rows = session.execute(query.where(Series.state == SeriesState.RECEIVING).order_by(Series.id))
     return [Arrival(*row) for row in rows]
 

@@ -5,16 +5,14 @@ placeholder until somebody knows the name. None of that makes two people of one.
 """
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from receiver.instance.header import Header
 from receiver.instance.names import NameMatch, is_placeholder, match_names
+from schema.identity import IGNORED, plain_number
 
-IGNORED: Final = re.compile(r"[\s\-./_]+")  # in a patient's number
-NO_NUMBER: Final = re.compile(r"|unknown|unbekannt|none|na|noid|temp|anonymous|x+|\?+|9{4,}")
 ESTIMATED: Final = re.compile(r"(1[0-8]\d\d|190[01]|9999).*|.*00")  # a birth date that nobody knew
 SEXES: Final = ("M", "F")
 
@@ -43,10 +41,7 @@ class Person:
     @property
     def number(self) -> str:
         """The Patient ID without case, punctuation and leading zeros; empty for a placeholder."""
-        written = self.patient_id.partition("^")[0]  # some write HL7's CX into it
-        plain = unicodedata.normalize("NFKC", written).casefold()
-        number = IGNORED.sub("", plain).lstrip("0")
-        return "" if NO_NUMBER.fullmatch(number) else number
+        return plain_number(self.patient_id)
 
     @property
     def is_provisional(self) -> bool:

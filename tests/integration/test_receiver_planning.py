@@ -346,6 +346,15 @@ def test_late_instances_make_a_new_run_and_the_priority_only_rises(clinic: Clini
     assert (clinic.study().outcome, clinic.study().priority) == (Outcome.NEGATIVE, 2)
 
 
+def test_late_instances_are_waited_for_until_their_association_is_over(clinic: Clinic) -> None:
+    head = clinic.arrive(THICK | {"count": 24}, ago_s=3600)
+    clinic.planner.plan()
+    clinic.end(head, Outcome.POSITIVE, 2)
+    clinic.arrive(THICK | {"count": 26}, first=24, ago_s=1, is_open=True)
+    assert clinic.planner.plan() == 0
+    assert clinic.series(head).state == SeriesState.RECEIVING
+
+
 def test_what_is_left_out_is_not_read_by_the_worker(clinic: Clinic) -> None:
     head = clinic.arrive(THICK)
     clinic.arrive(THICK | {"plane": "sagittal", "count": 33}, first=32)

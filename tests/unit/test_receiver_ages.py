@@ -56,6 +56,17 @@ def test_a_new_image_begins_the_quiet_anew_and_not_the_cap(ages: Ages, steady: S
     assert ages.age(Arrival(1, START, later), later) == Age(30, 0)
 
 
+def test_a_series_that_is_opened_again_counts_to_the_cap_from_there(
+    ages: Ages, steady: Steady
+) -> None:
+    ages.age(Arrival(1, START, LAST), LAST)
+    late = START + HOUR
+    assert ages.age(Arrival(1, START, late, revision=2), late) == Age(0, 0)
+    steady.now_s = 20
+    later = late + timedelta(seconds=20)
+    assert ages.age(Arrival(1, START, later, revision=2), later) == Age(20, 0)
+
+
 def test_a_series_that_is_decided_is_forgotten(ages: Ages, steady: Steady) -> None:
     ages.age(Arrival(1, START, LAST), LAST)
     ages.forget_others([2])

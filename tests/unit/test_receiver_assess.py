@@ -67,7 +67,7 @@ def test_half_a_head_means_silence() -> None:
 
 def test_an_endless_sender_is_capped() -> None:
     assert decided(0.1, age_s=599, associations=1) is None
-    assert "still arriving 600 s" in (decided(0.1, age_s=600, associations=1) or "")
+    assert "still arriving after 600 s" in (decided(0.1, age_s=600, associations=1) or "")
 
 
 @pytest.mark.parametrize("slice_position_mm", [THIN_THEN_THICK_MM, CENTRES_OF_BOTH_MM])

@@ -140,6 +140,22 @@ def test_geometry_that_is_no_stack_is_refused(
         read_series(write(datasets, tmp_path))
 
 
+def test_half_a_correction_of_the_patient_is_refused(tmp_path: Path) -> None:
+    datasets = Phantom(FEW_MM).datasets
+    datasets[2].PatientID = "P2"
+    with pytest.raises(UnsuitableSeriesError, match="different Patient IDs; send the whole series"):
+        read_series(write(datasets, tmp_path))
+
+
+@pytest.mark.parametrize("patient_id", ["", "p-1", "0P1^^^HOSP", "UNKNOWN"])
+def test_one_patient_id_in_several_spellings_is_one_patient(
+    patient_id: str, tmp_path: Path
+) -> None:
+    datasets = Phantom(FEW_MM).datasets
+    datasets[2].PatientID = patient_id
+    assert len(read_series(write(datasets, tmp_path)).headers) == len(FEW_MM)
+
+
 @pytest.mark.parametrize("keyword", ["ImagePositionPatient", "PixelSpacing"])
 def test_missing_geometry_is_refused(keyword: str, tmp_path: Path) -> None:
     with pytest.raises(GeometryError, match=f"{keyword} is missing"):
