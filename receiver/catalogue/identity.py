@@ -50,6 +50,7 @@ def note_identities(
     for arrival in arrivals:
         by_person.setdefault(Person.of(arrival.stored.header), []).append(arrival)
     if by_person.keys() == {person_of(study)} and study.identity_alert is None:
+        _take_order(study, arrivals)
         return
     record = Record(session, study, now)
     for person, theirs in by_person.items():
@@ -74,6 +75,7 @@ class Record:
         verdict = compare(known, person)
         if verdict is Verdict.SAME:
             self._fill_in(known, person)
+            _take_order(self._study, theirs)
             return
         own = [each for each in theirs if self._was_ours(each, known)]
         resent = is_resent(own, storage)
@@ -83,7 +85,7 @@ class Record:
             verdict = Verdict.CORRECTED
         elif not resent and verdict is Verdict.CORRECTED and known.number != person.number:
             verdict = Verdict.OTHER if _is_mixed(theirs, arrivals, self._now) else verdict
-        self._note(known, person, IdentityChange(CHANGES[verdict]), theirs[0].series)
+        self._note(known, person, IdentityChange(CHANGES[verdict]), theirs)
 
     def _was_ours(self, arrival: Arrival, known: Person) -> bool:
         """Say whether the object came before, as one of the study's patient."""
@@ -108,13 +110,15 @@ class Record:
         given = {name: value or asdict(person)[name] for name, value in asdict(known).items()}
         self._set(Person(**given))
 
-    def _note(self, known: Person, person: Person, change: IdentityChange, series: Series) -> None:
+    def _note(
+        self, known: Person, person: Person, change: IdentityChange, theirs: Sequence[Arrival]
+    ) -> None:
         if any(event.kind == change and is_open(event) and Person(**event.later) == person
                for event in self._events):  # fmt: skip
             return
         event = IdentityEvent(
             study_id=self._study.id,
-            series_instance_uid=series.series_instance_uid,
+            series_instance_uid=theirs[0].series.series_instance_uid,
             kind=change,
             differs=differences(known, person),
             earlier=asdict(known),
@@ -127,6 +131,9 @@ class Record:
         better = change is IdentityChange.COMPLETED and _is_better(person, known)
         if better or change is IdentityChange.CORRECTED:
             self._set(person)
+            if change is IdentityChange.CORRECTED and known.number != person.number:
+                self._study.accession_number = ""  # perhaps somebody else's order
+            _take_order(self._study, theirs, anew=True)
             _open_again(self._study)
 
     def _set(self, person: Person) -> None:
@@ -134,6 +141,19 @@ class Record:
         study.patient_id, study.issuer_of_patient_id = person.patient_id, person.issuer
         study.patient_name = person.name
         study.patient_birth_date, study.patient_sex = person.birth_date, person.sex
+
+
+def _take_order(study: Study, theirs: Sequence[Arrival], *, anew: bool = False) -> None:
+    """Take the Accession Number of a study's images where it has none, or theirs was put right.
+
+    Images of another order beside them change nothing: one study may answer two.
+    """
+    for arrival in theirs:
+        said, earlier = arrival.stored.header.accession_number, arrival.earlier_header
+        is_right = earlier is not None and earlier.accession_number == study.accession_number
+        if said and (anew or is_right or not study.accession_number):
+            study.accession_number = said
+            return
 
 
 CHANGES: Final = {

@@ -22,7 +22,7 @@ from schema.database import Database
 from schema.settings import Settings
 from schema.states import SeriesState
 from schema.storage import Storage
-from schema.tables import Association, Instance, Series, StoreCheck
+from schema.tables import Association, Instance, Series, StoreCheck, Study
 from tests.support.scu import CT, EXPLICIT, encode, image, new_uid
 
 GIGABYTE = 10**9
@@ -447,3 +447,60 @@ def test_an_object_is_opened_once_from_the_inbox_to_the_decision(
         session.scalars(sa.select(Series)).one().last_instance_at -= timedelta(seconds=60)
     assert Planner.of(quiet, database).plan() == 1
     assert len(opened) == 3
+
+
+WALTER = {"PatientID": "P1", "PatientName": "Water^Walter", "PatientBirthDate": "19600102"}
+FRIEDA = {"PatientID": "P2", "PatientName": "Fire^Frieda", "PatientBirthDate": "19700304"}
+NOBODY = {"PatientID": "TR-0815", "PatientName": "UNKNOWN^TRAUMA"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shown"),
+    [
+        (WALTER, WALTER | {"AccessionNumber": "Y"}, "Y"),
+        (WALTER | {"AccessionNumber": "X"}, WALTER | {"AccessionNumber": "Y"}, "Y"),
+        (WALTER | {"AccessionNumber": "X"}, WALTER, "X"),
+        (WALTER | {"AccessionNumber": "X"}, FRIEDA | {"AccessionNumber": "Y"}, "Y"),
+        (WALTER | {"AccessionNumber": "X"}, FRIEDA, ""),
+        (NOBODY | {"AccessionNumber": "X"}, WALTER | {"AccessionNumber": "Y"}, "Y"),
+        (NOBODY | {"AccessionNumber": "X"}, WALTER, "X"),
+    ],
+)
+def test_images_that_come_again_bring_the_order_of_their_patient(
+    database: Database,
+    catalogue: Catalogue,
+    folder: AssociationFolder,
+    first: dict[str, str],
+    second: dict[str, str],
+    shown: str,
+) -> None:
+    for said in (first, second):
+        keep(folder, "1.2.3", **said)
+        catalogue.take_in()
+    assert accession_number(database) == shown
+
+
+@pytest.mark.parametrize(
+    ("other", "shown"),
+    [
+        (WALTER | {"AccessionNumber": "Y"}, "X"),  # read under two orders: the first stays
+        (FRIEDA | {"AccessionNumber": "Y"}, "X"),  # another patient's
+    ],
+)
+def test_another_series_takes_no_order_away(
+    database: Database,
+    catalogue: Catalogue,
+    folder: AssociationFolder,
+    other: dict[str, str],
+    shown: str,
+) -> None:
+    keep(folder, "1.2.3", **WALTER, AccessionNumber="X")
+    catalogue.take_in()
+    keep(folder, "1.2.4", **other, SeriesInstanceUID="1.2.3.5")
+    catalogue.take_in()
+    assert accession_number(database) == shown
+
+
+def accession_number(database: Database) -> str:
+    with database.reading() as session:
+        return session.scalars(sa.select(Study.accession_number)).one()
