@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Callable
 from difflib import SequenceMatcher
 from enum import StrEnum
 from typing import Final
@@ -23,10 +24,15 @@ class NameMatch(StrEnum):
     UNKNOWN = "UNKNOWN"  # a placeholder, or scripts that cannot be compared
 
 
+def without_accents(text: str) -> str:
+    """Write a text without case and accents."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold()).translate(LETTERS)
+    return "".join(sign for sign in decomposed if not unicodedata.combining(sign))
+
+
 def fold(text: str) -> str:
     """Write a text without case and accents, however its umlauts are written."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold()).translate(LETTERS)
-    plain = "".join(sign for sign in decomposed if not unicodedata.combining(sign))
+    plain = without_accents(text)
     for written, letter in (("ae", "a"), ("oe", "o"), ("ue", "u")):
         plain = plain.replace(written, letter)
     return plain
@@ -45,14 +51,20 @@ PLACEHOLDERS: Final = frozenset(
         """
     ).split()
 )
-DOE: Final = tuple(frozenset(fold(name).split()) for name in ("John Doe", "Jane Doe", "Doe"))
+DOE: Final = tuple(frozenset(name.split()) for name in ("john doe", "jane doe", "doe"))
+FILLER: Final = re.compile(r"\d+|([a-z])\1*")  # XXX; a sign of Chinese is a name
 
 
 def is_placeholder(name: str) -> bool:
     """Say whether nobody knew the patient's name, or nobody wrote it."""
-    words = {word for group in name.split("=") for word in words_of(group)}
-    named = {word for word in words if not word.isdecimal() and len(set(word)) > 1}
-    return not named or bool(named & PLACEHOLDERS) or named in DOE
+    named = _named(name, fold)
+    # Folded, the family names Do and Doe are the same.
+    return not named or bool(named & PLACEHOLDERS) or _named(name, without_accents) in DOE
+
+
+def _named(name: str, write: Callable[[str], str]) -> set[str]:
+    words = {word for group in name.split("=") for word in words_of(group, write)}
+    return {word for word in words if not FILLER.fullmatch(word)}
 
 
 def match_names(first: str, second: str) -> NameMatch:
@@ -71,10 +83,9 @@ def match_names(first: str, second: str) -> NameMatch:
     return NameMatch.UNKNOWN if unsure else best
 
 
-def words_of(group: str) -> list[str]:
+def words_of(group: str, write: Callable[[str], str] = fold) -> list[str]:
     """Take one representation of a name apart, without case, accents and titles."""
-    plain = fold("^".join(_repaired(group).split("^")[:COMPONENTS]))
-    return WORD.findall(plain)
+    return WORD.findall(write("^".join(_repaired(group).split("^")[:COMPONENTS])))
 
 
 def _repaired(group: str) -> str:

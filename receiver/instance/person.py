@@ -104,11 +104,12 @@ def _same_number(first: Person, second: Person, names: NameMatch) -> Verdict:
 
 def _other_number(first: Person, second: Person, names: NameMatch) -> Verdict:
     """Compare where the number differs: a placeholder's is given up when the patient is known."""
-    if _agree(_sex(first), _sex(second)) is False:
+    born = _agree(_birth_date(first), _birth_date(second))
+    if born is False or _agree(_sex(first), _sex(second)) is False:
         return Verdict.OTHER
     if first.is_provisional != second.is_provisional:
         return Verdict.COMPLETED
-    if names is NameMatch.SAME and _agree(_birth_date(first), _birth_date(second)):
+    if names is NameMatch.SAME and born:
         return Verdict.CORRECTED  # records of one person, merged; twins differ in the name
     return Verdict.OTHER
 
@@ -140,7 +141,8 @@ def _agree(first: str, second: str) -> bool | None:
 
 def _birth_date(person: Person) -> str:
     digits = re.sub(r"\D", "", person.birth_date)
-    return "" if len(digits) != 8 or ESTIMATED.fullmatch(digits) else digits
+    is_guess = ESTIMATED.fullmatch(digits) or (person.is_provisional and digits.endswith("0101"))
+    return "" if len(digits) != 8 or is_guess else digits
 
 
 def _sex(person: Person) -> str:

@@ -54,6 +54,7 @@ COMPLETED = [
     (person("T1", "Doe^John"), person(), "John Doe"),
     (person("T1", "XXX^XXX"), person(), "one letter over and over"),
     (person("T1", "不明"), person(), "unknown in Japanese"),
+    (person("T1", "UNKNOWN", "19700101"), person(birth_date="19680503"), "an age by guess"),
 ]
 CORRECTED = [
     (person(name="Smyth^Anna"), person(name="Smith^Anna"), "a slip of the pen"),
@@ -75,6 +76,11 @@ OTHER = [
     (person("T1", "UNKNOWN", sex="M"), person(sex="F"), "a man whom nobody knows is no woman"),
     (person("1", "Water^W", issuer="A"), person("1", "Fire^F", issuer="B"), "two hospitals' 1"),
     (person("1", "", issuer="A"), person("1", "", issuer="B"), "two hospitals' 1, unnamed"),
+    (person("1001", "王^伟"), person("2002", "李^小龙"), "names of one sign each"),
+    (person("1001", "김^훈"), person("2002", "Kim^Minsu=김^민수"), "syllables of one sign"),
+    (person("1001", "DO^JOHN"), person("2002", "SMITH^ALAN"), "a name that is nearly Doe"),
+    (person("1001", "Dö^Jane"), person("2002", "SMITH^ALAN"), "a name that is written like Doe"),
+    (person("T1", "UNKNOWN", "19500601"), person("2002", birth_date="19800601"), "born apart"),
 ]  # fmt: skip
 CASES = [
     (verdict, one, other, why)
