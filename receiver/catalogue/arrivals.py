@@ -55,6 +55,15 @@ class Arrival:
     is_other_encoding: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class Repeat:
+    """An object whose content was the newest that is known of it, received once more."""
+
+    stored: StoredObject
+    series: Series
+    row_id: int
+
+
 def in_order(objects: Sequence[StoredObject], senders: Mapping[str, Sender]) -> list[StoredObject]:
     """Sort objects as they were received, whatever the order in which they are found."""
 
@@ -79,8 +88,8 @@ def rounds(objects: Sequence[StoredObject]) -> Iterator[list[StoredObject]]:
 
 def read_arrivals(
     session: Session, objects: Sequence[tuple[StoredObject, Series]], storage: Path
-) -> list[Arrival]:
-    """Leave out the objects whose content is known and the newest; say of the others what they are.
+) -> tuple[list[Arrival], list[Repeat]]:
+    """Part the objects whose content is known and the newest from others; say what those are.
 
     Each object is there once.
     """
@@ -91,10 +100,18 @@ def read_arrivals(
     ]
     new = [each for each in found if _is_news(each[0], each[2])]
     earlier = _read_earlier(session, [versions for *_, versions in new if versions])
-    return [
+    arrivals = [
         _arrival(stored, series, versions, earlier.get(newest_id(versions)), storage)
         for stored, series, versions in new
     ]
+    return arrivals, list(_repeats(found))
+
+
+def _repeats(found: Sequence[tuple[StoredObject, Series, Versions]]) -> Iterator[Repeat]:
+    for stored, series, versions in found:
+        same = versions.get(stored.sha256)
+        if same and same.id == newest_id(versions) and stored.stored_at > same.stored_at:
+            yield Repeat(stored, series, same.id)
 
 
 def _is_news(stored: StoredObject, versions: Versions) -> bool:

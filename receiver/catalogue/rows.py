@@ -7,7 +7,13 @@ import structlog
 from sqlalchemy import ARRAY, BigInteger, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session, selectinload
 
-from receiver.catalogue.arrivals import Arrival, in_order, read_arrivals, rounds
+from receiver.catalogue.arrivals import (
+    Arrival,
+    Repeat,
+    in_order,
+    read_arrivals,
+    rounds,
+)
 from receiver.catalogue.canaries import show_what_others_sent
 from receiver.catalogue.identity import note_identities
 from receiver.catalogue.reopening import reopen
@@ -60,7 +66,7 @@ def _register(
     """Make the rows of objects of which each is there once."""
     series = _series(session, objects, now)
     session.flush()  # ids
-    arrivals = read_arrivals(
+    arrivals, repeats = read_arrivals(
         session, [(stored, series[_key(stored)]) for stored in objects], storage.path
     )
     rows = [
@@ -69,8 +75,8 @@ def _register(
         if each.row_id is None
     ]
     again = [
-        {"id": each.row_id, "stored_at": each.stored.stored_at}
-        for each in arrivals
+        _again(each.row_id, each.stored, associations)
+        for each in (*arrivals, *repeats)
         if each.row_id is not None
     ]
     if rows:
@@ -79,6 +85,7 @@ def _register(
         session.execute(update(Instance), again)
     _note_place(session, objects, storage)
     _note_arrivals(session, arrivals, storage, now)
+    _note_repeats(session, repeats, now)
     return len(rows)
 
 
@@ -106,6 +113,17 @@ def _note_arrivals(
         study = group[0].series.study
         note_identities(session, study, group, storage.path, now)
         update_study(session, study)
+
+
+def _note_repeats(session: Session, repeats: Sequence[Repeat], now: datetime) -> None:
+    """Wait for the end of what is sent once more; it may also tell that an abort lost nothing."""
+    for series in {id(repeat.series): repeat.series for repeat in repeats}.values():
+        if series.state != SeriesState.RECEIVING and not series.cut_short:
+            continue
+        series.last_instance_at = now
+        if series.state != SeriesState.RECEIVING:
+            reopen(series)
+        update_study(session, series.study)
 
 
 def _lock_studies(session: Session, objects: Sequence[StoredObject]) -> None:
@@ -159,6 +177,15 @@ def _row(
         "header": header_column(stored.header),
         "left_out": None if recoded is None else recoded.left_out,
     }
+
+
+def _again(
+    row_id: int, stored: StoredObject, associations: Mapping[str, Association]
+) -> dict[str, object]:
+    """Give the new columns of a row whose content came again: when, and by which association."""
+    association = associations.get(stored.association or "")
+    columns = {"id": row_id, "stored_at": stored.stored_at}
+    return columns if association is None else columns | {"association_id": association.id}
 
 
 def known_paths(session: Session, paths: Collection[str]) -> set[str]:

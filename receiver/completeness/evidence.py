@@ -89,6 +89,26 @@ def _aborted(session: Session, ids: Sequence[int]) -> set[int]:
     return {series_id for series_id, aborted in newest.items() if aborted}
 
 
+def newest_association(session: Session, series_id: int) -> Association | None:
+    """Give the association that delivered to a series last."""
+    query = (
+        select(Association)
+        .join(Instance, Instance.association_id == Association.id)
+        .where(Instance.series_id == series_id)
+        .order_by(Association.opened_at.desc(), Association.id.desc())
+    )
+    return session.scalars(query.limit(1)).first()
+
+
+def went_on(session: Session, series_id: int, association_id: int) -> bool:
+    """Say whether an association delivered more after the newest instance of a series."""
+    newest = select(func.max(Instance.id)).where(Instance.series_id == series_id)
+    later = select(Instance.id).where(
+        Instance.id > newest.scalar_subquery(), Instance.association_id == association_id
+    )
+    return session.scalar(later.limit(1)) is not None
+
+
 def was_cut_short(session: Session, series_id: int) -> bool:
     """Say whether an abort ended the sending of a series, and no count says that all is here."""
     if not _aborted(session, [series_id]):

@@ -15,6 +15,7 @@ from receiver.completeness.evidence import (
     smallest_first,
     was_cut_short,
 )
+from receiver.dispatch.early import EarlyDecisions
 from receiver.dispatch.jobs import new_job
 from receiver.dispatch.order import Order, load_order
 from receiver.dispatch.second_choice import with_second_choice
@@ -48,6 +49,7 @@ class Planner:
         self._rules = rules
         self._order = order
         self._ages = Ages()
+        self._early = EarlyDecisions()
 
     @classmethod
     def of(cls, settings: Settings, database: Database) -> "Planner":
@@ -65,10 +67,23 @@ class Planner:
     def plan(self) -> int:
         """Decide on every series that is ready, the smallest first; return how many decisions."""
         with self._database.reading() as session:
+            broken_off = self._early.broken_off(session)
+        for series_id in broken_off:
+            self._open_again(series_id)
+        with self._database.reading() as session:
             due = self._due(session)
             ready = self._ready(session, due) if due else []
         # Each is looked at once more: deciding on those before it may have taken a while.
         return sum(self._decide_if_ready(series_id, due[series_id]) for series_id in ready)
+
+    def _open_again(self, series_id: int) -> None:
+        """Decide again on a series of which the sending broke off, to say that it did."""
+        with self._database.transaction() as session:
+            series = session.get_one(Series, series_id)
+            study = lock_study(session, series.study_id)
+            if series.state != SeriesState.RECEIVING and was_cut_short(session, series_id):
+                reopen(series)
+                update_study(session, study)
 
     def fall_back(self) -> int:
         """Have the next best series analysed where the analysis of the best one failed."""
@@ -120,6 +135,7 @@ class Planner:
                 selection = Selection(None, str(mixed))
             _leave_out(newest, selection)
             series.cut_short = was_cut_short(session, series_id)
+            self._early.note(session, series_id)
             better = None if even_if_second else better_sibling(series, selection)
             if _apply(series, selection, better):
                 self._select(session, series)

@@ -504,3 +504,45 @@ def test_another_series_takes_no_order_away(
 def accession_number(database: Database) -> str:
     with database.reading() as session:
         return session.scalars(sa.select(Study.accession_number)).one()
+
+
+def send(inbox: Inbox, catalogue: Catalogue, uid: str) -> str:
+    """Send an object over an association of its own; give its name."""
+    folder = inbox.open_association("CT1", "127.0.0.1")
+    keep(folder, uid)
+    catalogue.take_in()
+    return folder.path.name
+
+
+def set_series(database: Database, **values: object) -> None:
+    with database.transaction() as session:
+        session.execute(sa.update(Series).values(**values))
+
+
+def test_what_comes_again_belongs_to_the_association_that_brought_it_last(
+    database: Database, catalogue: Catalogue, inbox: Inbox
+) -> None:
+    names = [send(inbox, catalogue, "1.2.3") for _ in range(2)]
+    with database.reading() as session:
+        query = sa.select(Association.name).join(Instance)
+        assert session.scalars(query).all() == names[1:]
+
+
+def test_a_series_that_comes_again_is_still_arriving(
+    database: Database, catalogue: Catalogue, inbox: Inbox
+) -> None:
+    send(inbox, catalogue, "1.2.3")
+    before = series(database).last_instance_at
+    set_series(database, last_instance_at=before - timedelta(seconds=60))
+    send(inbox, catalogue, "1.2.3")
+    assert series(database).last_instance_at >= before
+
+
+@pytest.mark.parametrize(("cut_short", "revision"), [(False, 1), (True, 2)])
+def test_a_decided_series_that_comes_again_is_opened_where_it_was_cut_short(
+    database: Database, catalogue: Catalogue, inbox: Inbox, cut_short: bool, revision: int
+) -> None:
+    send(inbox, catalogue, "1.2.3")
+    set_series(database, state=SeriesState.REJECTED, cut_short=cut_short)
+    send(inbox, catalogue, "1.2.3")
+    assert series(database).revision == revision

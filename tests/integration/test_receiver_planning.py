@@ -189,6 +189,52 @@ def test_what_comes_by_another_association_after_an_abort_is_not_cut_short(
     assert not clinic_on_both.series(series_id).cut_short
 
 
+def break_off(clinic: Clinic, *, aborted: bool = True) -> None:
+    """End all associations, as a dead network does a minute after its last image."""
+    with clinic.database.transaction() as session:
+        over = sa.update(Association).values(closed_at=read_clock(session), aborted=aborted)
+        session.execute(over.where(Association.closed_at.is_(None)))
+
+
+def test_a_series_whose_network_died_is_analysed_and_again_when_that_shows(
+    clinic_on_both: Clinic,
+) -> None:
+    clinic = clinic_on_both
+    head = clinic.arrive(THICK, ago_s=21, is_open=True)
+    clinic.planner.plan()
+    assert not clinic.series(head).cut_short
+    assert clinic.planner.plan() == 0
+    break_off(clinic)
+    assert clinic.planner.plan() == 1
+    series = clinic.series(head)
+    assert (series.revision, series.cut_short) == (2, True)
+    assert CUT_SHORT in (series.reason or "")
+    assert [job.state for job in series.jobs] == [JobState.SUPERSEDED, JobState.READY]
+    assert clinic.planner.plan() == 0
+
+
+def test_a_release_after_the_decision_changes_nothing(clinic: Clinic) -> None:
+    head = clinic.arrive(THICK, ago_s=21, is_open=True)
+    clinic.planner.plan()
+    break_off(clinic, aborted=False)
+    assert clinic.planner.plan() == 0
+    assert clinic.series(head).revision == 1
+
+
+def test_an_abort_cuts_short_the_last_series_of_its_association_alone(clinic: Clinic) -> None:
+    first = clinic.arrive(THICK, ago_s=60, is_open=True)
+    clinic.planner.plan()
+    second = clinic.arrive(BONE, 2, ago_s=21, is_open=True)
+    with clinic.database.transaction() as session:  # over one association
+        (association, _) = session.scalars(sa.select(Association).order_by(Association.id))
+        for instance in session.get_one(Series, second).instances:
+            instance.association = association
+    clinic.planner.plan()
+    break_off(clinic)
+    clinic.planner.plan()
+    assert [clinic.series(each).cut_short for each in (first, second)] == [False, True]
+
+
 def test_a_series_with_a_gap_is_waited_for_and_then_analysed(clinic: Clinic) -> None:
     gap = THICK | {"slice_position_mm": [place * 5.0 for place in range(33) if place != 9]}
     head = clinic.arrive(gap, ago_s=19)
