@@ -74,9 +74,10 @@ def _register(
         for each in arrivals
         if each.row_id is None
     ]
+    came_again: list[Arrival | Repeat] = [*arrivals, *repeats]
     again = [
         _again(each.row_id, each.stored, associations)
-        for each in (*arrivals, *repeats)
+        for each in came_again
         if each.row_id is not None
     ]
     if rows:

@@ -107,6 +107,12 @@ class Part:
         count_object(STOW, self._failure or STORED, self._size_bytes)
         return StoreResult(None if self._meta is None else self._meta.reference, self._failure)
 
+    def end_without_boundary(self) -> StoreResult:
+        """Refuse an object of which nobody can tell whether it is whole."""
+        if self._failure is None:
+            self._refuse(UnreadableObjectError("the closing boundary of the request is missing"))
+        return self.finish()
+
     def abandon(self) -> None:
         """Leave nothing of a part whose end never came."""
         if self._incoming is not None:
@@ -182,9 +188,15 @@ class StoreRequest:
         self._parser.write(data)
 
     def close(self, *, aborted: bool) -> None:
-        """End the request, complete or not; what is kept is kept."""
-        if self._part is not None:
+        """End the request, complete or not; what is kept is kept.
+
+        A body that ends within an object is answered for it, and counts as aborted.
+        """
+        if self._part is not None and aborted:
             self._part.abandon()
+        elif self._part is not None:
+            self.results.append(self._part.end_without_boundary())
+            aborted = True
         if self._folder is not None:
             self._folder.close(aborted=aborted)
 

@@ -1,9 +1,12 @@
 from http import HTTPStatus
+from io import BytesIO
+from pathlib import Path
 
 import pytest
 from pydicom.uid import CTImageStorage
 
 from receiver.commitment.request import Reference
+from receiver.inbox import Inbox, folders, was_aborted
 from receiver.protocol.failure_statuses import IdentityMismatchError, SopClassNotSupportedError
 from receiver.stow.answer import (
     RefusedRequestError,
@@ -16,7 +19,9 @@ from receiver.stow.answer import (
     http_status,
     is_authorised,
 )
+from receiver.stow.parts import StoreRequest
 from schema.errors import StorageFullError, UnreadableObjectError
+from tests.support.phantoms import FEW_MM, Phantom
 
 TOKEN = "a token of some length"
 CT = Reference(CTImageStorage, "1.2.3")
@@ -109,3 +114,26 @@ def test_the_answer_lists_stored_failed_and_unknown_objects() -> None:
     assert stored["00081155"]["Value"] == failed["00081155"]["Value"] == ["1.2.3"]
     assert failed["00081197"]["Value"] == [0xA900]
     assert other["00081197"]["Value"] == [0xC000]
+
+
+def parts(count: int) -> bytes:
+    """Encode objects as the parts of a request, without the closing boundary."""
+    body = b""
+    for ds in Phantom(FEW_MM, size=8).datasets[:count]:
+        file = BytesIO()
+        ds.save_as(file, enforce_file_format=True)
+        body += b"\r\n--b\r\nContent-Type: application/dicom\r\n\r\n" + file.getvalue()
+    return body
+
+
+@pytest.mark.parametrize(("end", "failures"), [(b"\r\n--b--", [None, None]), (b"", [None, 0xC000])])
+def test_an_object_without_its_closing_boundary_is_answered_as_failed(
+    tmp_path: Path, end: bytes, failures: list[int | None]
+) -> None:
+    request = StoreRequest(Inbox(tmp_path, 0), "127.0.0.1", b"b", None, 10**6)
+    request.write(parts(2)[2:] + end)
+    request.close(aborted=False)
+    assert [result.failure for result in request.results] == failures
+    (folder,) = folders(tmp_path)
+    assert len(list(folder.glob("*.dcm"))) == failures.count(None)
+    assert was_aborted(folder) is bool(failures[-1])
