@@ -17,6 +17,7 @@ from schema.errors import UnreadableObjectError
 NATIVE: Final = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 TAG: Final = struct.Struct("<HH")
 LENGTH: Final = struct.Struct("<L")
+PIECE_BYTES: Final = 65_536
 UNDEFINED: Final = 0xFFFFFFFF
 ITEM: Final = 0xFFFEE000  # PS3.5 section 7.5
 SEQUENCE_END: Final = 0xFFFEE0DD
@@ -37,7 +38,7 @@ def require_end(file: BinaryIO, transfer_syntax_uid: str) -> None:
     """
     implicit = transfer_syntax_uid == IMPLICIT_VR_LITTLE_ENDIAN
     tag = _skip_pixels(file, implicit=implicit)
-    if tag is None:
+    if tag is None or _only_zeros_follow(file):  # as routers fill up a block
         return
     try:
         read_dataset(file, implicit, True, stop_when=Ascending(tag), specific_tags=[ITEM])
@@ -85,6 +86,16 @@ def _skip_pixels(file: BinaryIO, *, implicit: bool) -> int | None:
         if found != ITEM:
             raise UnreadableObjectError("its Pixel Data is no sequence of fragments")
         file.seek(LENGTH.unpack_from(item, 4)[0], 1)
+
+
+def _only_zeros_follow(file: BinaryIO) -> bool:
+    """Look to the end of the file; it stands where it stood unless that is all."""
+    behind = file.tell()
+    while piece := file.read(PIECE_BYTES):
+        if piece.strip(b"\0"):
+            file.seek(behind)
+            return False
+    return True
 
 
 def _enter_pixels(file: BinaryIO, *, implicit: bool) -> tuple[int | None, int]:

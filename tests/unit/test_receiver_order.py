@@ -49,6 +49,18 @@ def test_padding_behind_the_pixels_is_let_through(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
+@pytest.mark.parametrize("zeros", [1, 8, 512, 70_000])
+def test_zeros_that_fill_a_block_are_let_through(tmp_path: Path, zeros: int, syntax: str) -> None:
+    assert read_stored(stored(tmp_path, with_pixels(syntax) + bytes(zeros), syntax), None)
+
+
+def test_a_second_uid_behind_zeros_is_refused(tmp_path: Path) -> None:
+    content = with_pixels() + bytes(512) + element(b"\x08\0\x18\0", b"1.2.666\0")
+    with pytest.raises(UnreadableObjectError, match="ascending"):
+        read_stored(stored(tmp_path, content), None)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
 @pytest.mark.parametrize("tag", [b"\x08\0\x18\0", b"\x20\0\x0d\0", b"\x20\0\x0e\0"])
 def test_a_second_uid_behind_the_pixels_is_refused(tmp_path: Path, tag: bytes, syntax: str) -> None:
     content = with_pixels(syntax) + element(tag, b"1.2.666\0", syntax)
