@@ -16,6 +16,7 @@ from receiver.instance.header import Header, Vector
 
 MOST_STACKS: Final = 64  # of a series; one with more is no series, and comparing all takes hours
 ROUNDING_MM: Final = 1e-6
+WHOLE: Final = 0.9  # of the extent of all acquisitions, for one that shows as much as they do
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,9 @@ def _orientation(header: Header) -> Vector:
 def _passes(stack: Stack) -> list[Stack]:
     """Part time points: the first image of each place, by acquisition, then the second, ...
 
-    Only where the acquisitions tell them apart; else nobody knows which images belong together.
+    Only where the acquisitions tell them apart; else nobody knows which images belong together. A
+    scan that was broken off and done again as a whole is parted by its numbers: of motion and its
+    repeat, the first image of each place would be a head that nobody scanned.
     """
     if (
         stack.images == len(stack.slice_position_mm)
@@ -156,10 +159,27 @@ def _passes(stack: Stack) -> list[Stack]:
     usual = counts[len(counts) // 2]
     if any(len({header.acquired[:2] for header in images}) < len(images) for images in by_place):
         return [Stack(stack.headers, usual)]
+    if acquisitions := _repeated_whole(stack):
+        return [Stack(headers, usual) for headers in acquisitions]
     return [
         Stack(tuple(images[rank] for images in by_place if rank < len(images)), usual)
         for rank in range(counts[-1])
     ]
+
+
+def _repeated_whole(stack: Stack) -> list[tuple[Header, ...]]:
+    """Part a stack by acquisition number where the first one is a part and a later one the whole.
+
+    Empty otherwise: a scanner may number each rotation.
+    """
+    by_number: dict[int, list[Header]] = {}
+    for header in sorted(stack.headers, key=lambda header: header.acquired):
+        by_number.setdefault(header.acquired[1], []).append(header)
+    first, *later = [Stack(tuple(headers)) for headers in by_number.values()]
+    whole_mm = WHOLE * stack.extent_mm
+    if first.extent_mm >= whole_mm or all(other.extent_mm < whole_mm for other in later):
+        return []
+    return [acquisition.headers for acquisition in (first, *later)]
 
 
 def _by_place(stack: Stack) -> list[list[Header]]:

@@ -97,6 +97,39 @@ def test_a_slice_that_was_scanned_again_is_left_out() -> None:
     assert list(selected(datasets(HEAD), again).left_out) == ["1.2.3.33"]
 
 
+def acquisition(number: int, count: int) -> Sequence[Dataset]:
+    times = {"AcquisitionNumber": number, "AcquisitionTime": f"12{number:02d}00"}
+    return datasets(HEAD | {"count": count, "attributes": times})
+
+
+def test_a_head_that_was_scanned_again_after_motion_is_analysed_whole_and_not_spliced() -> None:
+    selection = selected(acquisition(1, 11), acquisition(2, 29))
+    assert set(selection.left_out) == {f"1.2.3.{number}" for number in range(1, 12)}
+
+
+def test_of_a_head_and_two_later_phases_after_motion_the_first_whole_one_is_analysed() -> None:
+    selection = selected(acquisition(1, 11), acquisition(2, 29), acquisition(3, 29))
+    assert set(selection.left_out) == {
+        f"1.2.3.{number}" for number in (*range(1, 12), *range(41, 70))
+    }
+
+
+def test_a_later_phase_that_is_a_slice_longer_takes_no_precedence() -> None:
+    left_out = selected(acquisition(1, 32), acquisition(2, 33)).left_out
+    assert set(left_out) == {f"1.2.3.{number}" for number in range(33, 65)}
+
+
+def test_a_scanner_that_numbers_each_rotation_gives_one_stack() -> None:
+    rotations = datasets(HEAD)
+    for number, ds in enumerate(rotations):
+        ds.AcquisitionNumber = number // 4 + 1
+    again = datasets(HEAD)[8:12]
+    for ds in again:
+        ds.AcquisitionNumber = 20
+    selection = selected(rotations, again)
+    assert set(selection.left_out) == {f"1.2.3.{number}" for number in range(33, 37)}
+
+
 def test_contrast_in_half_of_a_series_leaves_that_half_out() -> None:
     enhanced = datasets(HEAD | {"agent": "Ultravist"})
     selection = selected(enhanced, datasets(HEAD))
