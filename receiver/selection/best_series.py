@@ -2,14 +2,15 @@
 
 from receiver.selection.images import Selection
 from schema.scans import adds
-from schema.states import JobState, SeriesState, move
+from schema.states import JobState, Outcome, SeriesState, move
 from schema.tables import Series
 
 
 def better_sibling(series: Series, selection: Selection) -> Series | None:
     """Find a selected series that shows the same and that the model should read rather.
 
-    Of two with the same score the one that was selected before stays.
+    Of two with the same score the one that was selected before stays. One that its images ruled
+    out, such as the same head with contrast, outranks nothing.
     """
     score, scan = selection.score, selection.scan
     if score is None:
@@ -20,9 +21,15 @@ def better_sibling(series: Series, selection: Selection) -> Series | None:
         if other is not series
         and other.state == SeriesState.SELECTED
         and not adds(scan, other.scan)
+        and not _is_ruled_out(other)
     ]
     best = max(rivals, key=lambda rival: rival.score or 0, default=None)
     return best if best is not None and (best.score or 0) >= score else None
+
+
+def _is_ruled_out(series: Series) -> bool:
+    newest = max(series.jobs, key=lambda job: job.revision, default=None)
+    return newest is not None and newest.outcome == Outcome.NOT_ANALYSED
 
 
 def spare_worse_siblings(series: Series) -> None:

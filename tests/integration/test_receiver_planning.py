@@ -433,6 +433,15 @@ def test_the_next_best_series_is_analysed_when_the_best_one_fails(clinic_on_both
     assert (clinic.study().outcome, clinic.study().priority) == (Outcome.POSITIVE, 1)
 
 
+def test_a_series_that_its_images_ruled_out_keeps_no_other_from_its_turn(clinic: Clinic) -> None:
+    enhanced = clinic.arrive(THICK, 1)
+    clinic.planner.plan()
+    clinic.end(enhanced, Outcome.NOT_ANALYSED, 0)
+    thin = clinic.arrive(THIN, 2)
+    clinic.planner.plan()
+    assert [job.state for job in clinic.series(thin).jobs] == [JobState.READY]
+
+
 def test_a_series_is_the_second_choice_once(clinic: Clinic) -> None:
     ids = [clinic.arrive(THICK, 1), clinic.arrive(THIN, 2)]
     clinic.planner.plan()
