@@ -29,7 +29,8 @@ from worker.unvalidated import unvalidated
 from worker.volume import Volume, check_positions
 
 Decoder = Callable[[Path, str, tuple[int, int]], Iterator[npt.NDArray[np.float32]]]
-SHARED: Final = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPClassUID")
+SHARED: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID")
+FRAME_OF_REFERENCE: Final = "FrameOfReferenceUID"  # type 1, yet de-identified images lack it
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,6 +200,8 @@ def _read_header(path: Path) -> _Source:
     check_size(header)
     for keyword in SHARED:
         uid(header, keyword)
+    if header.get(FRAME_OF_REFERENCE):
+        uid(header, FRAME_OF_REFERENCE)
     return _Source(path, header, frames_of(header))
 
 
@@ -210,7 +213,7 @@ def _check_alike(sources: Sequence[_Source]) -> tuple[int, int]:
         if source.header.SOPInstanceUID in seen:
             raise GeometryError(f"{name_of(source.header)}: is in two files; send it once")
         seen.add(str(source.header.SOPInstanceUID))
-        for keyword in (*SHARED, "Rows", "Columns"):
+        for keyword in (*SHARED, FRAME_OF_REFERENCE, "Rows", "Columns"):
             if source.header.get(keyword) != first.get(keyword):
                 raise GeometryError(
                     f"{name_of(first)} and {name_of(source.header)} differ in {keyword}; send each"

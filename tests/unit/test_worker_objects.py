@@ -64,6 +64,14 @@ def test_every_kind_is_written_and_nothing_is_refused(written: Written) -> None:
     assert {written_object.kind for written_object in written.objects} == {"SEG", "SR", "SC", "KO"}
 
 
+def test_images_without_a_frame_of_reference_are_reported_without_masks(tmp_path: Path) -> None:
+    phantom = Phantom(FEW_MM, without=["FrameOfReferenceUID"])
+    written = write_all(read_series(phantom.write(tmp_path / "in")), tmp_path / "out")
+    assert {written_object.kind for written_object in written.objects} == {"SR", "SC", "KO"}
+    (reason,) = written.refused
+    assert "lack a Frame of Reference UID" in reason
+
+
 def test_highdicom_reads_the_numbers_that_were_measured(
     series: SourceSeries, written: Written
 ) -> None:

@@ -22,7 +22,7 @@ from worker.objects.pages import write_slices, write_summary
 from worker.objects.report import LABEL, write_report
 from worker.objects.statement import Statement
 from worker.segmentation import Algorithm, WrittenObject, write_segmentation
-from worker.slices import SourceSeries
+from worker.slices import FRAME_OF_REFERENCE, SourceSeries
 
 log = structlog.get_logger()
 
@@ -130,10 +130,19 @@ def _write_segmentations(
     segs = []
     for form in forms.segmentations:
         with written.trying("SEG"):
+            _require_frame_of_reference(series, labels)
             seg = write_segmentation(series, labels, algorithm, folder, form)
             if seg is not None:
                 segs.append(written.add(seg, Source(series.headers), test))
     return segs
+
+
+def _require_frame_of_reference(series: SourceSeries, labels: npt.NDArray[np.uint8]) -> None:
+    """Refuse masks in no frame of reference (PS3.3 C.7.4.1): a UID made up would be a lie."""
+    if labels.any() and not series.headers[0].get(FRAME_OF_REFERENCE):
+        raise check.ObjectRefusedError(
+            "SEG: no masks, for the images lack a Frame of Reference UID; have the sender keep it"
+        )
 
 
 def _write_reports(
