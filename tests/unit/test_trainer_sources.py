@@ -19,6 +19,7 @@ from trainer.datasets.sources import (
     read_series,
 )
 from trainer.datasets.splits import LeakError, Split, folds, hold_out
+from trainer.evaluation.perturb import Head, thickness
 from trainer.experiments.export import sources_of
 from worker.munet.preprocessing import Preprocessing
 from worker.munet.slab import slabs
@@ -85,6 +86,23 @@ def test_thin_slices_are_averaged_as_the_worker_does(tmp_path):
     assert np.allclose(positions, expected.slice_position_mm)
     assert [s.positive for s in slices] == [False, True, False]
     assert slices[0].ml_per_pixel == pytest.approx(0.49**2 * 5 / 1000)
+
+
+def test_interpolated_slices_are_laid_back_as_the_worker_does(tmp_path):
+    labels = kinds(12, a=(slice(3, 5), 2), b=(slice(5, 6), 4))
+    grain = np.random.default_rng(0).normal(0, 5, labels.shape)
+    thin = thickness(1.25)(Head((head(labels) + grain).astype(np.float32), np.arange(12) * 5.0))
+    hu, folder = np.rint(thin.hu), tmp_path / "label_192"
+    save(folder / "images" / f"{FIRST}.nii.gz", hu, step_mm=1.25)
+    save(folder / "ground truths" / f"{FIRST}.nii.gz", np.repeat(labels, 4, 0) * 1.0, step_mm=1.25)
+    slices = read_release(tmp_path).slices
+    found, positions = read_series(slices)
+    expected = slabs(hu, np.arange(48) * 1.25, 5.0)
+    assert np.allclose(found, expected.hu, atol=1e-2)
+    assert np.allclose(positions, expected.slice_position_mm)
+    assert np.array_equal(np.stack([np.asarray(read_kinds(s)) for s in slices]), labels)
+    again = Preprocessing().slabs(found, positions)  # what is laid out stays as it is
+    assert np.array_equal(again.hu, found)
 
 
 def test_a_slab_bleeds_where_half_of_it_does_and_is_of_its_commonest_type(tmp_path):

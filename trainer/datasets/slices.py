@@ -64,7 +64,7 @@ class Slab:
 
     volume: Volume
     planes: tuple[int, ...]
-    weights: tuple[float, ...]  # add up to 1
+    weights: tuple[float, ...]  # add up to 1; below 0 where planes were interpolated
     plane_position_mm: tuple[float, ...]  # of all planes of the volume, rising
 
 

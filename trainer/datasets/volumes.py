@@ -18,7 +18,8 @@ from trainer.datasets.slices import (
     Volume,
 )
 from worker.munet.card import CLASSES
-from worker.munet.slab import mixtures
+from worker.munet.resampled import scanned
+from worker.munet.slab import Mixture, is_thin, mixtures
 
 HALF = 0.5  # of a slab that must be blood
 
@@ -71,7 +72,7 @@ def _owner_and_name(scan: Scan) -> tuple[str, str, str]:
 
 def laid_out(scan: Scan, patient: int) -> list[Slice]:
     """Average thin planes to slabs of the thickness that CT-ICH has, as the worker does."""
-    mixed, laid = mixtures(np.array(scan.slice_position_mm), SLICE_INTERVAL_MM)
+    mixed, laid = mixed_planes(scan.volume, np.array(scan.slice_position_mm))
     step = float(np.median(np.diff(laid))) if len(laid) > 1 else SLICE_INTERVAL_MM
     slices = []
     for index, mixture in enumerate(mixed):
@@ -100,12 +101,35 @@ def laid_out(scan: Scan, patient: int) -> list[Slice]:
     return slices
 
 
+def mixed_planes(
+    volume: Volume, plane_position_mm: npt.NDArray[np.float64]
+) -> tuple[list[Mixture], npt.NDArray[np.float64]]:
+    """Say which planes make each slab and where it lies (`worker.munet.slab.slabs`).
+
+    Planes that were interpolated between thicker slices are first brought back to those.
+    """
+    if is_thin(plane_position_mm, SLICE_INTERVAL_MM):
+        hu = np.stack([volume.hu(plane) for plane in range(len(plane_position_mm))])
+        if thicker := scanned(hu, plane_position_mm):
+            mixed, laid = mixtures(thicker.slice_position_mm, SLICE_INTERVAL_MM)
+            return [_of_planes(mixture, thicker.shares) for mixture in mixed], laid
+    return mixtures(plane_position_mm, SLICE_INTERVAL_MM)
+
+
+def _of_planes(mixture: Mixture, shares: npt.NDArray[np.float32]) -> Mixture:
+    """Put a mixture of scanned slices as one of the planes that those are laid back of."""
+    weights = mixture.weights @ shares[mixture.indices].astype(np.float64)
+    planes = np.flatnonzero(weights)
+    return Mixture(planes, weights[planes])
+
+
 def read_hu(slab: Slab) -> npt.NDArray[np.float32]:
     """HU of a slab, (row, column)."""
     planes = [slab.volume.hu(plane) for plane in slab.planes]
     if len(planes) == 1:
         return planes[0]
-    return np.average(planes, axis=0, weights=slab.weights).astype(np.float32)
+    weights = np.array(slab.weights, np.float32)
+    return np.asarray(np.einsum("s,src->rc", weights, np.stack(planes)), np.float32)
 
 
 def read_kinds(slab: Slab) -> npt.NDArray[np.uint8]:

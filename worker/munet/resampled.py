@@ -34,6 +34,7 @@ class Scanned(NamedTuple):
 
     hu: npt.NDArray[np.float32]  # (slice, row, column)
     slice_position_mm: Floats  # (slice,) rising
+    shares: npt.NDArray[np.float32]  # (slice, slice of the series), what each is laid back of
 
 
 def scanned(
@@ -116,8 +117,10 @@ def _is_grainy(found: Floats) -> bool:
 
 def _laid_back(hu: npt.NDArray[np.floating], knots_mm: Floats, back: Floats) -> Scanned:
     made = np.empty((len(knots_mm), *hu.shape[1:]), np.float32)
-    for index, weights in enumerate(back.astype(np.float32)):
-        near = np.abs(weights) > NEGLIGIBLE
+    shares = back.astype(np.float32)
+    shares[np.abs(shares) <= NEGLIGIBLE] = 0
+    for index, weights in enumerate(shares):
+        near = weights != 0
         part = hu[near].astype(np.float32, copy=False)
         np.einsum("s,src->rc", weights[near], part, out=made[index])
-    return Scanned(made, knots_mm)
+    return Scanned(made, knots_mm, shares)

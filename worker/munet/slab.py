@@ -47,6 +47,11 @@ def reaches(edges_mm: npt.NDArray[np.float64], slab_mm: float) -> npt.NDArray[np
     return np.asarray(np.diff(edges_mm, axis=1)[:, 0] >= (1 - ALIKE) * slab_mm)
 
 
+def is_thin(slice_position_mm: npt.NDArray[np.floating], slab_mm: float) -> bool:
+    """Whether any slice is thinner than a slab, so that others may have been interpolated."""
+    return not reaches(extents(slice_position_mm), slab_mm).all()
+
+
 def centres(edges_mm: npt.NDArray[np.float64], step_mm: float) -> npt.NDArray[np.float64]:
     """Where slabs lie: as many as fit best into what was scanned, centred in it, (slab,) mm."""
     low, high = edges_mm[0, 0], edges_mm[-1, 1]
@@ -134,9 +139,9 @@ def slabs(
     positions = np.asarray(slice_position_mm, np.float64)
     if len(hu) != len(positions):
         raise ValueError(f"{len(hu)} slices came with {len(positions)} positions")
-    source_mm, are_thick = positions, reaches(extents(positions), slab_mm).all()
-    if not are_thick and (thicker := scanned(hu, positions)):
-        hu, positions = thicker
+    source_mm = positions
+    if is_thin(positions, slab_mm) and (thicker := scanned(hu, positions)):
+        hu, positions = thicker.hu, thicker.slice_position_mm
     mixed, laid = mixtures(positions, slab_mm)
     nearest = np.abs(np.subtract.outer(source_mm, laid)).argmin(axis=1)
     if [mixture.indices.tolist() for mixture in mixed] == [[index] for index in range(len(hu))]:
