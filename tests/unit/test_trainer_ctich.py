@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.ctich import SIDE, make_nifti
 from trainer.datasets.cache import fingerprint, prepare, small_mask
 from trainer.datasets.jpg import hounsfield
 from trainer.datasets.sources import DataError, read_mask, read_release, read_series
@@ -164,6 +165,25 @@ def test_other_preprocessing_is_another_cache(release):
     slices = read_release(release).slices
     one, two = Preprocessing(clip_limit=2.0), Preprocessing(clip_limit=0.0)
     assert fingerprint(slices, one) != fingerprint(slices, two)
+
+
+def test_a_corrected_mask_of_the_same_size_is_another_cache(tmp_path):
+    slices = read_release(make_nifti(tmp_path, {7: ("EDH",)})).slices
+    before = fingerprint(slices, Preprocessing())
+    path = tmp_path / "masks" / "007.nii"
+    size, stored = path.stat().st_size, bytearray(path.read_bytes())
+    stored[-SIDE] ^= 1
+    path.write_bytes(stored)
+    assert path.stat().st_size == size
+    assert fingerprint(slices, Preprocessing()) != before
+
+
+def test_a_picture_of_the_same_size_is_another_cache(release):
+    slices = read_release(release).slices
+    before = fingerprint(slices, Preprocessing())
+    again = slices[0].brain.stat().st_mtime_ns + 10**9
+    os.utime(slices[0].brain, ns=(again, again))
+    assert fingerprint(slices, Preprocessing()) != before
 
 
 @needs_shared

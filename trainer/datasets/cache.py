@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -95,21 +95,36 @@ def prepare(release: Release, preprocessing: Preprocessing, folder: Path) -> Pre
         )
 
 
-def fingerprint(slices: Iterable[Slice], preprocessing: Preprocessing) -> str:
-    """Name the content of a cache: how it is made, its settings, each file's number and size."""
+def fingerprint(slices: Sequence[Slice], preprocessing: Preprocessing) -> str:
+    """Name the content of a cache: how it is made, its settings, and each slice's files.
+
+    A mask counts by its bytes, which are few: corrected, it may keep its size. Pictures, which may
+    be many gigabytes, count by size and time.
+    """
     alike: Channels = "bone" if preprocessing.channels == "bone" else "gray"
     settings = asdict(replace(preprocessing, channels=alike, neighbour_mm=1.0))
+    masks = {mask: _sha256(mask) for mask in {ct_slice.mask for ct_slice in slices} if mask}
     files = [
         (
             ct_slice.patient,
             ct_slice.number,
             ct_slice.types,
-            [path and path.stat().st_size for path in ct_slice.files],
+            [path and (masks.get(path) or _stamp(path)) for path in ct_slice.files],
             ct_slice.slab and (ct_slice.slab.planes, ct_slice.slab.weights),
         )
         for ct_slice in slices
     ]
     return hashlib.sha256(json.dumps([MAKING, settings, files]).encode()).hexdigest()[:16]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
 
 
 def _write(path: Path, release: Release, preprocessing: Preprocessing) -> None:

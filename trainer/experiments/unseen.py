@@ -162,6 +162,7 @@ def asked(
     """Ask a network about one patient, or read what it answered before."""
     slices, preprocessing = release.of(patient), reading.preprocessing
     head = Head(*read_series(slices))
+    _forget_others(folder, patient, head)
     maps = _kept(folder / f"{patient}.npz", network, preprocessing, head)
     seen = beside(slices, head, preprocessing, maps)
     copies = {}
@@ -169,6 +170,23 @@ def asked(
         path = folder / f"{patient}-{name.replace(' ', '-')}.npz"
         copies[name] = seen.copy(_kept(path, network, preprocessing, head, name))
     return Unseen(patient, seen, copies)
+
+
+def _forget_others(folder: Path, patient: int, head: Head) -> None:
+    """Drop what was answered about other pictures of a patient.
+
+    Answers that came without a note of their head, as older code left them, get this one's.
+    """
+    now = hashlib.sha256(head.hu.tobytes() + head.slice_position_mm.tobytes()).hexdigest()
+    note = folder / f"{patient}.head"
+    if note.exists() and note.read_text("utf-8") == now:
+        return
+    if note.exists():
+        for path in (folder / f"{patient}.npz", *folder.glob(f"{patient}-*.npz")):
+            path.unlink(missing_ok=True)
+    part = note.with_suffix(".part-head")
+    part.write_text(now, "utf-8")
+    part.replace(note)
 
 
 def _kept(
