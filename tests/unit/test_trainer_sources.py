@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.uid import generate_uid
 from typer.testing import CliRunner
 
 from tests.support.ctich import TINY, make
@@ -234,6 +235,53 @@ def test_a_mask_that_nobody_corrected_is_no_truth(tmp_path):
         read_release(make_dicom(tmp_path, mixed(), corrected=False))
     (tmp_path / "dataset.toml").write_text('name = "Ours"\nautomatic = true\n')
     assert len(read_release(tmp_path).patients) == 1
+
+
+HEALTHY = 'name = "Ours"\nwithout_labels = "healthy"\n'
+
+
+def again(path, folder, **attributes):
+    """Save a DICOM object another time, under a name of its own and with other attributes."""
+    ds = dcmread(path)
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    for name, value in attributes.items():
+        setattr(ds, name, value)
+    folder.mkdir(exist_ok=True)
+    ds.save_as(folder / path.name)
+    return folder / path.name
+
+
+def second_series(folder, **attributes):
+    uid = generate_uid()
+    for path in sorted((folder / "ct").glob("*.dcm")):
+        again(path, folder / "bone", SeriesInstanceUID=uid, **attributes)
+
+
+def test_a_second_series_of_a_bleeding_patient_is_not_healthy(tmp_path):
+    make_dicom(tmp_path, mixed())
+    (tmp_path / "dataset.toml").write_text(HEALTHY)
+    second_series(tmp_path)
+    release = read_release(tmp_path)
+    assert len(release.patients) == 1
+    assert [s.positive for s in release.slices] == [False, True, False]
+    assert "bone" in release.problems[0]
+    assert "another series of its patient has" in release.problems[0]
+
+
+def test_a_series_of_a_patient_whom_nobody_outlined_is_healthy_when_told(tmp_path):
+    make_dicom(tmp_path, mixed())
+    (tmp_path / "dataset.toml").write_text(HEALTHY)
+    second_series(tmp_path, PatientID="somebody else")
+    assert len(read_release(tmp_path).patients) == 2
+
+
+def test_a_segmentation_that_is_passed_over_is_named_with_the_one_that_counts(tmp_path):
+    make_dicom(tmp_path, mixed())
+    (first,) = (tmp_path / "seg").glob("*.dcm")
+    newer = again(first, tmp_path / "newer", ContentDate="29990101")
+    (problem,) = read_release(tmp_path).problems
+    assert problem.startswith(f"{first}: passed over")
+    assert str(newer) in problem
 
 
 def relabelled(folder, label, region=None):

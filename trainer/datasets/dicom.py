@@ -101,9 +101,12 @@ def read_dicom(folder: Path, described: Description) -> tuple[list[Scan], list[s
         for uid in sorted(set(masks) - set(series))
         for found in masks[uid]
     ]
+    outlined = {found.header.get("PatientID") for own in masks.values() for found in own}
     scans = []
     for uid, files in sorted(series.items()):
-        made = _scan(files, masks.get(uid, []), described)
+        is_outlined = files[0].header.get("PatientID") in outlined
+        made = _scan(files, masks.get(uid, []), described, is_outlined)
+        problems += _passed_over(masks.get(uid, []), described)
         if isinstance(made, str):
             problems.append(made)
         else:
@@ -129,16 +132,26 @@ def _segmented_series(header: Dataset) -> str:
     return str(referenced[0].get("SeriesInstanceUID"))
 
 
-def _scan(files: Sequence[Found], masks: Sequence[Found], described: Description) -> Scan | str:
-    """Read one series' geometry, or say why it is left out."""
+def _scan(
+    files: Sequence[Found],
+    masks: Sequence[Found],
+    described: Description,
+    is_outlined: bool,
+) -> Scan | str:
+    """Read one series' geometry, or say why it is left out.
+
+    Parameters
+    ----------
+    is_outlined
+        Whether any series of its patient has a Segmentation.
+    """
     first, paths = files[0], tuple(found.path for found in files)
     if not first.header.get("PatientID"):
         return (
             f"{first.path}: its series has no Patient ID, so it can't be split by patient, left out"
         )
     chosen = _truth(masks, described)
-    if chosen is None and (masks or described.without_labels == "left out"):
-        why = "nobody has corrected its mask (AUTOMATIC)" if masks else "it has no Segmentation"
+    if chosen is None and (why := _untold(masks, described, is_outlined)):
         return f"{first.path}: {why}, its series is left out"
     try:
         stack = read_stack(paths)
@@ -154,10 +167,30 @@ def _scan(files: Sequence[Found], masks: Sequence[Found], described: Description
     )
 
 
+def _untold(masks: Sequence[Found], described: Description, is_outlined: bool) -> str:
+    """Say why nobody knows whether a series bleeds that has no mask that counts; "": it doesn't."""
+    if masks:
+        return "nobody has corrected its mask (AUTOMATIC)"
+    if described.without_labels == "left out":
+        return "it has no Segmentation"
+    return "another series of its patient has a Segmentation, it has none" if is_outlined else ""
+
+
 def _truth(masks: Sequence[Found], described: Description) -> Path | None:
     """Return the newest Segmentation that somebody has drawn or corrected."""
     drawn = [found for found in masks if described.automatic or not _is_automatic(found.header)]
     return max(drawn, key=lambda found: _written(found.header)).path if drawn else None
+
+
+def _passed_over(masks: Sequence[Found], described: Description) -> list[str]:
+    """Name the Segmentations of a series beside the one that counts."""
+    chosen = _truth(masks, described)
+    return [
+        f"{found.path}: passed over, of several Segmentations the newest counts that somebody drew,"
+        f" {chosen}; what else bleeds must be saved in that one too"
+        for found in masks
+        if chosen and found.path != chosen
+    ]
 
 
 def _is_automatic(header: Dataset) -> bool:
