@@ -15,7 +15,7 @@ from torchmetrics.functional.classification import binary_calibration_error
 
 from trainer.evaluation.intervals import bootstrap, exact, shares
 from trainer.evaluation.metrics import ratio, sensitivity, specificity
-from trainer.evaluation.studies import Study
+from trainer.evaluation.studies import Study, by_slice, by_study
 
 BINS_ML = (0.0, 1.0, 5.0, 25.0, math.inf)
 PREVALENCES = (0.05, 0.1, 0.2)
@@ -26,17 +26,15 @@ def clinical_figures(
     studies: Sequence[Study], prevalences: Sequence[float] = PREVALENCES
 ) -> dict[str, Any]:
     """Put all of them together, at each study's own operating point."""
-    bleeds = np.array([bool(study.positive.any()) for study in studies])
-    called = np.array([study.called for study in studies])
+    slices, whole = by_slice(studies), by_study(studies)
+    bleeds, called = whole.truth, whole.called
     right = sensitivity(bleeds, called), specificity(bleeds, called)
-    slices = np.concatenate([study.slice_probabilities[:, -1] for study in studies])
-    positive = np.concatenate([study.positive for study in studies])
     return {
         "sensitivity_by_volume": by_volume(studies),
         "volume_error_ml": volume_error(studies),
         "calibration": {
-            "slice": calibration(positive, slices),
-            "study": calibration(bleeds, np.array([s.probabilities[-1] for s in studies])),
+            "slice": calibration(slices.truth, slices.score),
+            "study": calibration(bleeds, whole.score),
         },
         "healthy": false_alarms(studies),
         "predictive": [
@@ -50,9 +48,7 @@ def by_volume(studies: Sequence[Study]) -> list[dict[str, Any]]:
     """Sensitivity by study for bleeds of less than 1, 1 to 5, 5 to 25 and more than 25 mL."""
     rows = []
     for low, high in pairwise(BINS_ML):
-        inside = [
-            study for study in studies if study.positive.any() and low <= study.volume_ml[0] < high
-        ]
+        inside = [study for study in studies if study.bleeds and low <= study.volume_ml[0] < high]
         called = np.array([s.called for s in inside], np.bool_)
         row = {"from_ml": low, "to_ml": high if math.isfinite(high) else None}
         hits, cases = int(called.sum()), len(inside)
@@ -66,7 +62,7 @@ def volume_error(studies: Sequence[Study]) -> dict[str, Any]:
 
     Limits of agreement are bias +- 1.96 standard deviations (Bland and Altman 1986).
     """
-    pairs = np.array([study.volume_ml for study in studies if study.positive.any()])
+    pairs = np.array([study.volume_ml for study in studies if study.bleeds])
     if not len(pairs):
         return {"studies": 0, "bias": math.nan, "mean_absolute": math.nan, "limits": []}
     error = pairs[:, 1] - pairs[:, 0]
@@ -111,7 +107,7 @@ def calibration(
 
 def false_alarms(studies: Sequence[Study]) -> dict[str, Any]:
     """Count what is found in patients without any hemorrhage."""
-    healthy = [study for study in studies if not study.positive.any()]
+    healthy = [study for study in studies if not study.bleeds]
     slices = [int((s.slice_probabilities[:, -1] >= s.point.slice_any).sum()) for s in healthy]
     masks = [int((study.found_px[:, -1] > 0).sum()) for study in healthy]
     return {

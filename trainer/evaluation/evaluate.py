@@ -27,7 +27,7 @@ from trainer.evaluation.metrics import (
     specificity,
 )
 from trainer.evaluation.outlined import outlined, with_type
-from trainer.evaluation.studies import Study
+from trainer.evaluation.studies import Study, by_slice, by_study
 from worker.munet.card import CLASSES
 
 
@@ -143,26 +143,21 @@ def one_against_all(
 def slice_any(studies: Sequence[Study]) -> dict[str, Any]:
     """Any hemorrhage in a slice, with 95 % intervals by bootstrap over patients."""
 
-    def figures(drawn: Sequence[Study]) -> dict[str, float]:
-        score = [study.slice_probabilities[:, -1] for study in drawn]
-        called = [s >= study.point.slice_any for s, study in zip(score, drawn, strict=True)]
-        return yes_or_no(_column(drawn, "positive"), np.concatenate(score), np.concatenate(called))
+    def again(rows: npt.NDArray[np.intp]) -> dict[str, float]:
+        return yes_or_no(*by_slice([studies[row] for row in rows]))
 
-    intervals = bootstrap(len(studies), lambda rows: figures([studies[row] for row in rows]))
-    return figures(studies) | {"ci95": intervals}
+    return yes_or_no(*by_slice(studies)) | {"ci95": bootstrap(len(studies), again)}
 
 
 def study_any(studies: Sequence[Study]) -> dict[str, Any]:
     """Any hemorrhage in a study; exact intervals of shares, by bootstrap of AUC."""
-    truth = np.array([bool(study.positive.any()) for study in studies])
-    score = np.array([study.probabilities[-1] for study in studies])
-    called = np.array([study.called for study in studies])
+    whole = by_study(studies)
 
     def again(rows: npt.NDArray[np.intp]) -> dict[str, float]:
-        return yes_or_no(truth[rows], score[rows], called[rows])
+        return yes_or_no(whole.truth[rows], whole.score[rows], whole.called[rows])
 
-    intervals = bootstrap(len(studies), again) | shares(truth, called)
-    return yes_or_no(truth, score, called) | {"ci95": intervals}
+    intervals = bootstrap(len(studies), again) | shares(whole.truth, whole.called)
+    return yes_or_no(*whole) | {"ci95": intervals}
 
 
 def yes_or_no(

@@ -10,7 +10,7 @@ from trainer.evaluation.evaluate import pixel_counts
 from trainer.evaluation.intervals import bootstrap, shares
 from trainer.evaluation.metrics import CalledTypes, auc, mean, one_type, sensitivity, specificity
 from trainer.evaluation.outlined import shown_types
-from trainer.evaluation.studies import Study
+from trainer.evaluation.studies import Study, by_slice, by_study
 from worker.munet.card import CLASSES
 
 Figures = Callable[[Sequence[Study]], dict[str, float]]
@@ -27,22 +27,16 @@ class Measured:
 
 def clinical(studies: Sequence[Study]) -> dict[str, float]:
     """Any hemorrhage, on every slice of every patient."""
-    positive = np.concatenate([study.positive for study in studies])
-    score = np.concatenate([study.slice_probabilities[:, -1] for study in studies])
-    called = np.concatenate([s.slice_probabilities[:, -1] >= s.point.slice_any for s in studies])
-    bleeds = np.array([bool(study.positive.any()) for study in studies])
-    study_score = np.array([study.probabilities[-1] for study in studies])
-    alarms = np.array([study.called for study in studies])
-    counts = pixel_counts(studies)
+    slices, whole, counts = by_slice(studies), by_study(studies), pixel_counts(studies)
     return {
         "any_dice": counts.dice,
-        "any_dice_by_slice": counts.where(positive).mean_dice,
-        "slice_auc": auc(positive, score),
-        "study_auc": auc(bleeds, study_score),
-        "slice_sensitivity": sensitivity(positive, called),
-        "slice_specificity": specificity(positive, called),
-        "study_sensitivity": sensitivity(bleeds, alarms),
-        "study_specificity": specificity(bleeds, alarms),
+        "any_dice_by_slice": counts.where(slices.truth).mean_dice,
+        "slice_auc": auc(slices.truth, slices.score),
+        "study_auc": auc(whole.truth, whole.score),
+        "slice_sensitivity": sensitivity(slices.truth, slices.called),
+        "slice_specificity": specificity(slices.truth, slices.called),
+        "study_sensitivity": sensitivity(whole.truth, whole.called),
+        "study_specificity": specificity(whole.truth, whole.called),
     }
 
 
@@ -76,9 +70,9 @@ def measured(studies: Sequence[Study], figures: Figures) -> dict[str, Measured]:
     values = figures(studies)
     intervals = _drawn(studies, lambda rows: figures([studies[row] for row in rows]))
     if "study_sensitivity" in intervals:
-        truth = np.array([bool(study.positive.any()) for study in studies])
-        called = np.array([study.called for study in studies])
-        intervals |= {f"study_{name}": ends for name, ends in shares(truth, called).items()}
+        whole = by_study(studies)
+        exact = shares(whole.truth, whole.called)
+        intervals |= {f"study_{name}": ends for name, ends in exact.items()}
     return _together(values, intervals)
 
 

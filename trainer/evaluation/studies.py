@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,11 @@ class Study:
         return np.asarray(self.types.any(axis=1))
 
     @property
+    def bleeds(self) -> bool:
+        """Whether any slice holds blood."""
+        return bool(self.positive.any())
+
+    @property
     def called(self) -> bool:
         """Whether its operating point calls the study."""
         return bool(self.probabilities[-1] >= self.point.study_any)
@@ -54,6 +60,29 @@ class Study:
         """True and found volume."""
         pixels = self.truth_px.sum(), self.found_px[:, -1].sum()
         return float(pixels[0] * self.ml_per_pixel), float(pixels[1] * self.ml_per_pixel)
+
+
+class Calls(NamedTuple):
+    """Any hemorrhage in slices or in studies, (case,) each: there, its score, called."""
+
+    truth: npt.NDArray[np.bool_]
+    score: npt.NDArray[np.floating]
+    called: npt.NDArray[np.bool_]
+
+
+def by_slice(studies: Sequence[Study]) -> Calls:
+    """Every slice, at its study's operating point."""
+    truth = np.concatenate([study.positive for study in studies])
+    score = np.concatenate([study.slice_probabilities[:, -1] for study in studies])
+    bar = np.repeat([s.point.slice_any for s in studies], [len(s.types) for s in studies])
+    return Calls(truth, score, score >= bar)
+
+
+def by_study(studies: Sequence[Study]) -> Calls:
+    """Every study, at its own operating point."""
+    truth = np.array([study.bleeds for study in studies])
+    score = np.array([study.probabilities[-1] for study in studies])
+    return Calls(truth, score, np.array([study.called for study in studies]))
 
 
 def predict_studies(

@@ -68,7 +68,7 @@ class Network:
     def expected(self) -> dict[str, dict[str, Expected]]:
         """What each operating point lets expect of the next patients."""
         parts = list(self.folds.values())
-        bleeds = [bool(study.positive.any()) for part in parts for study in part.studies]
+        bleeds = [study.bleeds for part in parts for study in part.studies]
         names = set.intersection(*(set(part.called) for part in parts))
         called = {
             name: [c for part in parts for c in part.called[name]]

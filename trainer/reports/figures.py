@@ -14,7 +14,7 @@ from sklearn.metrics import roc_curve
 from trainer.datasets.cache import small_mask
 from trainer.evaluation.evaluate import leads
 from trainer.evaluation.gallery import Example
-from trainer.evaluation.studies import Study
+from trainer.evaluation.studies import Study, by_slice, by_study
 from trainer.reports.document import Figure
 from worker.munet.card import CLASSES
 from worker.munet.clahe import equalise
@@ -137,11 +137,7 @@ def roc_by_type(studies: Sequence[Study]) -> Figure:
 
 def roc_any(studies: Sequence[Study]) -> Figure:
     """ROC of any hemorrhage by slice and by study, and the operating points."""
-    positive = np.concatenate([study.positive for study in studies])
-    slices = np.concatenate([study.slice_probabilities[:, -1] for study in studies])
-    bleeds = np.array([bool(study.positive.any()) for study in studies])
-    whole = np.array([study.probabilities[-1] for study in studies])
-    made = roc({"by slice": (positive, slices), "by study": (bleeds, whole)})
+    made = roc({"by slice": by_slice(studies)[:2], "by study": by_study(studies)[:2]})
     return png(made, "roc-any", "ROC of any hemorrhage, every slice of every patient.")
 
 

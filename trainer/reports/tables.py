@@ -227,7 +227,7 @@ def by_patient(studies: Sequence[Study]) -> Table:
 
 def outcome(study: Study) -> str:
     """Say what an operating point made of a study."""
-    if study.positive.any():
+    if study.bleeds:
         return "found" if study.called else "missed"
     return "false alarm" if study.called else "left alone"
 
