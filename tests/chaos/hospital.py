@@ -136,6 +136,7 @@ class Hospital:
         over = Delivery.state.in_((DeliveryState.COMMITTED, DeliveryState.DELIVERED))
         unstated = Study.stated_revision.is_distinct_from(Study.revision)
         of_unanalysed = Study.outcome.in_((Outcome.NOT_ANALYSED, Outcome.FAILED))
+        of_unanalysed &= Study.ready_at.is_not(None)  # else it is stated minutes later
         statements = self.count(sa.select(sa.func.count(Study.id)).where(of_unanalysed, unstated))
         deliveries = self.count(sa.select(sa.func.count(Delivery.id)).where(~over))
         return abs(statements) + abs(deliveries)

@@ -262,8 +262,24 @@ def test_a_study_that_ends_unanalysed_in_another_way_is_stated_anew(
     assert unanalysed.state_due() == 0
     first, _, second, page = objects_of_studies(database)
     assert first.sop_instance_uid != second.sop_instance_uid
+    stated = dcmread(settings.storage / second.path)
+    replaced = stated.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
+    assert replaced.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == first.sop_instance_uid
     assert (first.study_revision, second.study_revision) == (None, 1)
     assert {second.sop_instance_uid, page.sop_instance_uid} <= {row.key for row in box.rows()}
+
+
+def test_a_topogram_is_not_stated_before_the_head_had_time_to_come(
+    settings: Settings, database: Database
+) -> None:
+    topogram = received(settings, database, state=SeriesState.REJECTED, score=None, reason="few")
+    unanalysed = Unanalysed(database, settings.storage, NOWHERE)
+    for ago_min, stated in ((9, 0), (11, 1)):
+        with database.transaction() as session:
+            series = session.merge(topogram)
+            series.last_instance_at = read_clock(session) - timedelta(minutes=ago_min)
+            update_study(session, series.study)
+        assert unanalysed.state_due() == stated
 
 
 def test_a_statement_has_the_level_of_the_list(settings: Settings, database: Database) -> None:

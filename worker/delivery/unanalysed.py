@@ -57,12 +57,13 @@ class Unanalysed:
             uid_of_study, ended_at = study.study_instance_uid, study.finished_at
             statement = _statement(study)
             paths = [self._storage / path for path in _paths(session, study)]
+            earlier = _earlier(study, self._storage)
         header = first_header(paths)
         if header is None or statement is None:
             log.error("not analysed, and no file of it can be read", study=uid_of_study)
             self._postpone(study_id)
             return False
-        written = write_unanalysed([header], statement, self._storage / RESULTS)
+        written = write_unanalysed([header], statement, self._storage / RESULTS, earlier)
         same = and_(Study.revision == revision, Study.finished_at == ended_at)
         return self._record(study_id, revision, same, written)
 
@@ -106,6 +107,13 @@ def _statement(study: Study) -> Statement | None:
     if study.outcome is None:
         return None
     return Statement(study.outcome, study.priority, study.reason or "no reason was noted")
+
+
+def _earlier(study: Study, storage: Path) -> Path | None:
+    """Find the statement before, which the new one replaces."""
+    reports = [each for each in study.objects if each.kind == "SR" and each.audience != "triage"]
+    path = storage / reports[-1].path if reports else None
+    return path if path and path.exists() else None
 
 
 def _retire(session: Session, study_id: int) -> None:

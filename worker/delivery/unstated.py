@@ -1,7 +1,7 @@
 """Which studies still want a statement that they were not analysed; asked twice a second."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
 from sqlalchemy import ColumnElement, CursorResult, Update, and_, or_, select, text
@@ -11,12 +11,15 @@ from schema.canaries import is_shown
 from schema.tables import UNSTATED, Study
 
 AT_ONCE: Final = 20
+GRACE: Final = timedelta(minutes=10)  # after the last image, for the head behind its topogram
 
 
 def unstated(session: Session, now: datetime) -> Sequence[tuple[int, int]]:
     """List studies that ended without an analysis and have no object of this revision."""
     due = or_(Study.statement_due_at.is_(None), Study.statement_due_at <= now)
-    query = select(Study.id, Study.revision).where(is_unstated(), due, is_shown())
+    # No job was made yet; what an analysis ended with is stated at once.
+    over = or_(Study.ready_at.is_not(None), Study.finished_at <= now - GRACE)
+    query = select(Study.id, Study.revision).where(is_unstated(), due, over, is_shown())
     query = query.order_by(Study.id)
     return [(study_id, revision) for study_id, revision in session.execute(query.limit(AT_ONCE))]
 

@@ -97,8 +97,15 @@ def write_objects(
     return written
 
 
-def write_unanalysed(headers: Sequence[Dataset], statement: Statement, folder: Path) -> Written:
+def write_unanalysed(
+    headers: Sequence[Dataset], statement: Statement, folder: Path, previous: Path | None = None
+) -> Written:
     """Write report and page of a study that was not analysed; `headers` are completed ones.
+
+    Parameters
+    ----------
+    previous
+        The statement before, which the new one replaces.
 
     Raises
     ------
@@ -106,7 +113,7 @@ def write_unanalysed(headers: Sequence[Dataset], statement: Statement, folder: P
         The storage is full or does not answer.
     """
     written, source = Written(), Source(tuple(headers))
-    _write_reports(written, source, statement, None, folder, None, FOR_THE_PAGE)
+    _write_reports(written, source, statement, None, folder, previous, FOR_THE_PAGE)
     with written.trying("SC"):
         written.add(write_summary(source, statement, folder), source, _nothing)
     sync_names(folder)
