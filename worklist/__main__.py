@@ -16,10 +16,11 @@ from schema.errors import TriageError
 from schema.settings import Settings, settings_or_exit, stop
 from worklist import serialization, text
 from worklist.access.commands import app as users
+from worklist.explaining import read_explanation
 from worklist.formatting import printable
 from worklist.opening import default_window, open_to_read, open_to_serve
 from worklist.performance import sum_up
-from worklist.queries import read_explanation, read_worklist
+from worklist.queries import read_worklist
 from worklist.window import JSON_ROWS, read_window
 
 # Pretty exceptions print locals, and a local may be a patient's.

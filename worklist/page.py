@@ -20,7 +20,7 @@ from schema.database import Database
 from schema.errors import PermanentError, TriageError
 from schema.readers import Role
 from schema.settings import Settings
-from worklist import queries, serialization
+from worklist import explaining, queries, serialization
 from worklist.access.audit import Act, Trail, What
 from worklist.access.guard import Access, Gate, address_of, needing, reader_of
 from worklist.access.login_pages import AccessViews
@@ -196,7 +196,7 @@ class Views:
 
     def _explanation(self, request: Request) -> Explanation:
         uid = request.path_params["uid"]
-        found = queries.read_explanation(
+        found = explaining.read_explanation(
             self.database, self.settings.storage, uid, timedelta(seconds=self.settings.study_late_s)
         )
         if found is None:

@@ -23,7 +23,7 @@ from tests.support.phantoms import Phantom, element, write
 from tests.support.processes import Site, free_port, wait_for
 from tests.support.receivers import echo_once
 from tests.support.scu import CT, Scu, encode, image
-from worklist.queries import read_explanation
+from worklist.explaining import read_explanation
 from worklist.serialization import explanation_json
 from worklist.text import print_explanation
 

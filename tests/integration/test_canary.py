@@ -43,11 +43,12 @@ from worker.delivery.destinations import load_destinations
 from worker.delivery.outbox import enqueue_event, enqueue_job, enqueue_study
 from worker.delivery.unstated import unstated
 from worklist.acknowledgement import read_verdicts
+from worklist.explaining import read_explanation
 from worklist.listing import count_unread, fingerprint
 from worklist.metrics import metrics_text
 from worklist.opening import open_to_serve
 from worklist.page import make_app
-from worklist.queries import read_explanation, read_stations, read_worklist
+from worklist.queries import read_stations, read_worklist
 from worklist.window import View, Window
 
 GIGABYTE = 10**9

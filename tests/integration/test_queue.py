@@ -29,7 +29,7 @@ from tests.support.scu import CT, EXPLICIT, Scu, encode, image
 from worker.lease import Lease, claim
 from worker.results import record_failure, requeue
 from worker.turns import Turns
-from worklist.queries import read_explanation
+from worklist.explaining import read_explanation
 from worklist.queueing import name_place
 
 GIGABYTE = 10**9

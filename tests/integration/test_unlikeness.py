@@ -16,8 +16,9 @@ from schema.tables import Job
 from tests.support.phantoms import ThresholdPredictor
 from tests.support.readings import read_study, sample
 from worker.munet.checkpoint import SHIPPED, read_card
+from worklist.explaining import read_explanation
 from worklist.page import make_app
-from worklist.queries import read_explanation, read_worklist
+from worklist.queries import read_worklist
 from worklist.serialization import explanation_json
 from worklist.text import print_explanation
 

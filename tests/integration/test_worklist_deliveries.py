@@ -8,7 +8,8 @@ from schema.states import DeliveryState, Outcome, SeriesState
 from schema.studies import update_study
 from schema.tables import Delivery, ResultObject, Study
 from tests.support.rows import add_job, add_series, add_study, done
-from worklist.queries import read_explanation, read_worklist
+from worklist.explaining import read_explanation
+from worklist.queries import read_worklist
 from worklist.timeline import timeline
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

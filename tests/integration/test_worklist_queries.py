@@ -15,9 +15,10 @@ from schema.states import JobState, Outcome, SeriesState, StudyState
 from schema.tables import Finding, Instance, Job, ResultObject, Series, Study
 from tests.support.rows import series_row, show_life, study_row
 from worklist.entries import Entry
+from worklist.explaining import read_explanation
 from worklist.explanation import Explanation
 from worklist.opening import SILENCE, open_to_read, open_to_serve
-from worklist.queries import read_explanation, read_worklist
+from worklist.queries import read_worklist
 from worklist.window import LATE, Place, View, Window
 
 STORAGE = Path("/storage")

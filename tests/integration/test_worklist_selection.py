@@ -9,8 +9,8 @@ from schema.settings import Settings
 from schema.states import SeriesState
 from schema.tables import Announcement
 from tests.support.rows import LONG_AGO, add_instance, add_series, add_study
+from worklist.explaining import read_explanation
 from worklist.explanation import SeriesAccount
-from worklist.queries import read_explanation
 from worklist.rendering import Templates
 from worklist.text import print_explanation
 
