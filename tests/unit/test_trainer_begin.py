@@ -1,8 +1,10 @@
+import json
 from dataclasses import replace
 
 import pytest
 import torch
 
+from trainer.commands.measuring import own_patients
 from trainer.config import ConfigError, Lineage, RunConfig, Stage
 from trainer.datasets.splits import LeakError, Split
 from trainer.experiments.begin import beginning, going_on
@@ -147,3 +149,28 @@ def test_a_run_keeps_whom_its_first_weights_are_from(child, tmp_path):
 
 def test_weights_of_a_runs_own_patients_need_no_lineage(path):
     assert beginning(CONFIG, Split((1, 2), (3,)), path)[0].lineage == Lineage()
+
+
+def test_a_card_that_can_not_say_whom_its_first_weights_learned_from_is_refused(child):
+    network, card = checkpoint.read(child)
+    config = {k: v for k, v in card.training["config"].items() if k != "lineage"}
+    old = replace(card, training={**card.training, "patients": [3], "config": config})
+    checkpoint.write(child, network.state_dict(), old)
+    with pytest.raises(LeakError, match="too old to say"):
+        beginning(CONFIG, Split((5,), (2,)), child)
+
+
+def test_a_run_that_began_before_lineages_were_kept_goes_on(child, tmp_path):
+    split = Split((5,), (6,))
+    config, _ = beginning(CONFIG, split, child)
+    run = Run.start(config, 5)
+    run.epoch, run.split = 1, split
+    run.save(tmp_path)
+    stored = torch.load(tmp_path / "state.pt", weights_only=True)
+    was = {k: v for k, v in json.loads(stored["config"]).items() if k != "lineage"}
+    torch.save({**stored, "config": json.dumps(was)}, tmp_path / "state.pt")
+    assert Run.resume(config, 5, tmp_path, split=split).epoch == 1
+
+
+def test_only_whom_it_learned_from_itself_is_measured(child):
+    assert own_patients(checkpoint.read(child)[1]) == [3]

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -100,6 +101,16 @@ def test_the_twin_by_patient_remembers_whom_it_held_out(ran):
     record = json.loads((ran[0] / "by-patient-fold-0" / "run.json").read_text())
     assert sorted(record["train"] + record["validation"]) == list(PATIENTS)
     assert record["validation"]
+
+
+def test_twins_of_another_cut_are_refused(ran, tmp_path):
+    run, _ = ran
+    copy = shutil.copytree(run, tmp_path / "copy")
+    command = ["leak", "--data", str(run.parent / "data"), "--cache", str(run.parent / "cache")]
+    command += ["--run", str(copy), "--preset", str(run.parent / "tiny.toml"), "--count", "3"]
+    done = CliRunner().invoke(app, [*command, "--folds", "2"])
+    assert done.exit_code != 0
+    assert "knows other patients" in " ".join(done.output.split())
 
 
 def test_no_checkpoint_is_made_of_a_leaking_run(ran):

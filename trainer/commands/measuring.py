@@ -20,6 +20,7 @@ from trainer.evaluation.likeness import (
 from trainer.evaluation.likeness import measure as measure_scans
 from trainer.reports import likeness
 from worker.munet import checkpoint
+from worker.munet.card import Card
 from worker.munet.checkpoint import SHIPPED
 from worker.munet.ensemble import halved
 
@@ -33,7 +34,7 @@ def measure(
     with told():
         network, card = checkpoint.read(model)
         release = read_release(data)
-        scans = _measured(release, card.training.get("patients", ()), "Measuring")
+        scans = _measured(release, own_patients(card), "Measuring")
         training = summed_up(scans)
         if training is None:
             raise ConfigError(f"{len(scans)} heads among the training scans; {LEAST} are needed")
@@ -45,6 +46,13 @@ def measure(
             others = _measured(release, sorted(held_out), "Comparing")
             held = held_against(others, training)
             likeness.above("Validation scans", held, training.bar).show(console)
+
+
+def own_patients(card: Card) -> list[int]:
+    """Whom a checkpoint learned from itself, without those behind the weights it began with."""
+    runs = (card.training.get("config", {}), *card.training.get("recipes", ()))
+    behind = {patient for run in runs for patient in run.get("lineage", {}).get("patients", ())}
+    return [patient for patient in card.training.get("patients", ()) if patient not in behind]
 
 
 def _measured(release: Release, patients: list[int], what: str) -> dict[int, Values]:

@@ -22,13 +22,19 @@ def beginning(config: RunConfig, split: Split, path: Path | None) -> tuple[RunCo
     Raises
     ------
     LeakError
-        The checkpoint was trained on patients whom this run holds out.
+        The checkpoint was trained on patients whom this run holds out, or does not say on whom.
     ConfigError
         Its network has another shape.
     """
     if path is None:
         return config, None
     network, card = checkpoint.read(path)
+    trained = card.training.get("config", {})
+    if trained.get("begin") and "lineage" not in trained:
+        raise LeakError(
+            f"{path}: began with other weights, and its card is too old to say whom those"
+            " learned from; begin with those, or afresh"
+        )
     leaked = sorted(people(card.training.get("patients", ())) & people(split.validation))
     if leaked:
         raise LeakError(f"{path}: was trained on patients {leaked}, who are held out here")

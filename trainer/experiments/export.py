@@ -176,11 +176,15 @@ def training_record(
 def with_origins(
     sources: Sequence[Mapping[str, Any]], origins: Sequence[Origin]
 ) -> list[dict[str, Any]]:
-    """Add the sources behind a run's first weights; of one in both, the larger count stands."""
+    """Add the sources behind a run's first weights.
+
+    Of one in both the larger count stands: the patients are at least so many.
+    """
     found = {source["name"]: dict(source) for source in sources}
     for origin in origins:
         known = found.setdefault(origin.name, asdict(origin))
         known["patients"] = max(known["patients"], origin.patients)
+        known["scanners"] = sorted({*known["scanners"], *origin.scanners})
     return [found[name] for name in sorted(found)]
 
 

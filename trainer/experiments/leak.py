@@ -23,7 +23,7 @@ from trainer.evaluation.pooled import paper
 from trainer.evaluation.studies import Study, count
 from trainer.experiments.crossval import Which
 from trainer.training.fit import fit
-from trainer.training.run import averaged, describe
+from trainer.training.run import STATE, averaged, check_record, describe
 from trainer.training.sampling import with_blood
 from trainer.training.validation import shrink
 from worker.munet.card import OperatingPoint, Platt, Scoring
@@ -47,7 +47,16 @@ class Twin:
 
     @property
     def finished(self) -> bool:
-        """Whether it has trained all its epochs."""
+        """Whether it has trained all its epochs.
+
+        Raises
+        ------
+        ConfigError, LeakError
+            Its place holds another run.
+        """
+        if not (self.place / STATE).exists():
+            return False
+        check_record(self.place, self.config, self.split)
         return averaged(self.config, self.place).epoch == self.config.epochs
 
 
@@ -84,6 +93,8 @@ def leak(config: RunConfig, prepared: Prepared, which: Which, console: Console) 
     pairs = plan(config, bleeding, which)
     if unknown := sorted(set(which.numbers) - set(range(len(pairs)))):
         raise SplitError(f"folds {unknown} are not among 0 to {len(pairs) - 1}")
+    finished = [twin.finished for pair in pairs for twin in pair]  # before hours of training
+    console.print(f"{sum(finished)} of {len(finished)} runs are at their end")
     for number in which.numbers or range(len(pairs)):
         for twin in pairs[number]:
             console.print(twin.config.name)

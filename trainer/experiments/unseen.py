@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from torch import nn
 
 from trainer.config import ConfigError, RunConfig
-from trainer.datasets.sources import Release, read_series
-from trainer.datasets.splits import LeakError, Split
+from trainer.datasets.sources import Release, Slice, read_series
+from trainer.datasets.splits import Split
 from trainer.evaluation.bleed_types import learned
 from trainer.evaluation.operating import SCORING, calibrated, points
 from trainer.evaluation.perturb import CHANGES, Head
 from trainer.evaluation.seen import Copy, Seen, ask, beside
-from trainer.training.run import STATE, averaged, described
+from trainer.training.run import STATE, averaged, check_record, described
 from worker.munet.bleed_types import BleedTypes
 from worker.munet.card import OperatingPoint, Scoring
 from worker.munet.ensemble import joined, make, widened
@@ -56,15 +57,7 @@ class Fold:
         """
         if not (self.place / STATE).exists():
             return False
-        config, split = described(self.place)
-        own = self.config
-        if replace(config, begin=own.begin, lineage=own.lineage) != own:
-            raise ConfigError(f"{self.place}: holds a run with other settings; use another folder")
-        if split != self.split and not self.split.is_fold_of(split):
-            raise LeakError(
-                f"{self.place}: holds a run that knows other patients than {self.config.name} may;"
-                " use another folder, or as many folds of the same data as it was made with"
-            )
+        check_record(self.place, self.config, self.split)
         return averaged(self.config, self.place).epoch == self.config.epochs
 
     def network(self, planes: int) -> nn.Module:
@@ -161,9 +154,9 @@ def asked(
 ) -> Unseen:
     """Ask a network about one patient, or read what it answered before."""
     slices, preprocessing = release.of(patient), reading.preprocessing
-    head = Head(*read_series(slices))
-    _forget_others(folder, patient, head)
-    maps = _kept(folder / f"{patient}.npz", network, preprocessing, head)
+    head, path = Head(*read_series(slices)), folder / f"{patient}.npz"
+    _forget_others(path, head, _is_of(path, slices, preprocessing.slabs(*head).slice_position_mm))
+    maps = _kept(path, network, preprocessing, head)
     seen = beside(slices, head, preprocessing, maps)
     copies = {}
     for name in reading.changes:
@@ -172,18 +165,27 @@ def asked(
     return Unseen(patient, seen, copies)
 
 
-def _forget_others(folder: Path, patient: int, head: Head) -> None:
-    """Drop what was answered about other pictures of a patient.
+def _is_of(
+    path: Path, slices: Sequence[Slice], slice_position_mm: npt.NDArray[np.floating]
+) -> bool:
+    """Whether an answer without a note, as older code left them, can be of a patient's pictures."""
+    if not path.exists():
+        return False
+    files = (file for s in slices for file in s.files if file and file != s.mask)
+    with np.load(path) as stored:
+        alike = np.array_equal(stored["slice_position_mm"], slice_position_mm)
+    return alike and path.stat().st_mtime >= max(file.stat().st_mtime for file in files)
 
-    Answers that came without a note of their head, as older code left them, get this one's.
-    """
+
+def _forget_others(path: Path, head: Head, is_of: bool) -> None:
+    """Drop what was answered about other pictures of a patient, and note whose the next are."""
     now = hashlib.sha256(head.hu.tobytes() + head.slice_position_mm.tobytes()).hexdigest()
-    note = folder / f"{patient}.head"
+    note = path.with_suffix(".head")
     if note.exists() and note.read_text("utf-8") == now:
         return
-    if note.exists():
-        for path in (folder / f"{patient}.npz", *folder.glob(f"{patient}-*.npz")):
-            path.unlink(missing_ok=True)
+    if note.exists() or not is_of:
+        for kept in (path, *path.parent.glob(f"{path.stem}-*.npz")):
+            kept.unlink(missing_ok=True)
     part = note.with_suffix(".part-head")
     part.write_text(now, "utf-8")
     part.replace(note)

@@ -99,8 +99,11 @@ class Run:
         if not (folder / STATE).exists():
             return run
         stored = torch.load(folder / STATE, map_location="cpu", weights_only=True)
-        same = build(RunConfig, json.loads(stored["config"])) == config
-        if not same or len(stored["hardness"]) != slices:
+        values = json.loads(stored["config"])
+        was = build(RunConfig, values)
+        if "lineage" not in values:  # older code: `begin` names the checkpoint already
+            was = replace(was, lineage=config.lineage)
+        if was != config or len(stored["hardness"]) != slices:
             raise ConfigError(f"{folder}: holds a run with other settings; use another folder")
         if split and not _knows(stored, folder, split):
             raise LeakError(
@@ -176,6 +179,27 @@ def described(folder: Path) -> tuple[RunConfig, Split]:
     if not isinstance(split, Split):
         raise LeakError(f"{folder}: was split by slice and is LEAKING; no model is made of it")
     return build(RunConfig, values["config"]), split
+
+
+def check_record(folder: Path, config: RunConfig, split: AnySplit) -> None:
+    """Refuse a folder whose run is not the one that is planned for it.
+
+    Raises
+    ------
+    ConfigError
+        It has other settings; with which weights it began does not matter.
+    LeakError
+        It knows other patients, or slices.
+    """
+    values = _record(folder)
+    stored, noted = build(RunConfig, values["config"]), recorded(values)
+    if replace(config, begin=stored.begin, lineage=stored.lineage) != stored:
+        raise ConfigError(f"{folder}: holds a run with other settings; use another folder")
+    if noted != split and not (isinstance(split, Split) and split.is_fold_of(noted)):
+        raise LeakError(
+            f"{folder}: holds a run that knows other patients than {config.name} may; use another"
+            " folder, or as many folds of the same data as it was made with"
+        )
 
 
 def _record(folder: Path) -> dict[str, Any]:
