@@ -16,7 +16,7 @@ import numpy.typing as npt
 from torch import nn
 
 from trainer.config import ConfigError, RunConfig
-from trainer.datasets.sources import Release, Slice, read_series
+from trainer.datasets.sources import Release, read_series
 from trainer.datasets.splits import Split
 from trainer.evaluation.bleed_types import learned
 from trainer.evaluation.operating import SCORING, calibrated, points
@@ -155,7 +155,7 @@ def asked(
     """Ask a network about one patient, or read what it answered before."""
     slices, preprocessing = release.of(patient), reading.preprocessing
     head, path = Head(*read_series(slices)), folder / f"{patient}.npz"
-    _forget_others(path, head, _is_of(path, slices, preprocessing.slabs(*head).slice_position_mm))
+    _forget_others(path, head, _is_of(path, preprocessing.slabs(*head).slice_position_mm))
     maps = _kept(path, network, preprocessing, head)
     seen = beside(slices, head, preprocessing, maps)
     copies = {}
@@ -165,16 +165,15 @@ def asked(
     return Unseen(patient, seen, copies)
 
 
-def _is_of(
-    path: Path, slices: Sequence[Slice], slice_position_mm: npt.NDArray[np.floating]
-) -> bool:
-    """Whether an answer without a note, as older code left them, can be of a patient's pictures."""
+def _is_of(path: Path, slice_position_mm: npt.NDArray[np.floating]) -> bool:
+    """Whether an answer without a note, as older code left them, can be of these slices.
+
+    When pictures came here says nothing of them: data that are copied are younger than answers.
+    """
     if not path.exists():
         return False
-    files = (file for s in slices for file in s.files if file and file != s.mask)
     with np.load(path) as stored:
-        alike = np.array_equal(stored["slice_position_mm"], slice_position_mm)
-    return alike and path.stat().st_mtime >= max(file.stat().st_mtime for file in files)
+        return np.array_equal(stored["slice_position_mm"], slice_position_mm)
 
 
 def _forget_others(path: Path, head: Head, is_of: bool) -> None:
