@@ -16,7 +16,8 @@ from receiver.instance.header import Header, Vector
 
 MOST_STACKS: Final = 64  # of a series; one with more is no series, and comparing all takes hours
 ROUNDING_MM: Final = 1e-6
-WHOLE: Final = 0.9  # of the extent of all acquisitions, for one that shows as much as they do
+WHOLE: Final = 0.9  # of the extent of all acquisitions, for one that was not broken off
+LACKING: Final = 1.5  # steps by which a whole one may end before another: a slice, however rounded
 
 
 @dataclass(frozen=True)
@@ -168,18 +169,27 @@ def _passes(stack: Stack) -> list[Stack]:
 
 
 def _repeated_whole(stack: Stack) -> list[tuple[Header, ...]]:
-    """Part a stack by acquisition number where the first one is a part and a later one the whole.
+    """Part a stack by acquisition number where one was broken off and a later one is the whole.
 
-    Empty otherwise: a scanner may number each rotation.
+    Empty otherwise: a scanner may number each rotation, or the two parts of a head.
     """
     by_number: dict[int, list[Header]] = {}
     for header in sorted(stack.headers, key=lambda header: header.acquired):
         by_number.setdefault(header.acquired[1], []).append(header)
-    first, *later = [Stack(tuple(headers)) for headers in by_number.values()]
-    whole_mm = WHOLE * stack.extent_mm
-    if first.extent_mm >= whole_mm or all(other.extent_mm < whole_mm for other in later):
+    acquisitions = [Stack(tuple(headers)) for headers in by_number.values()]
+    at = next((at for at, found in enumerate(acquisitions) if _shows_all_of(stack, found)), 0)
+    before = Stack(tuple(header for part in acquisitions[:at] for header in part.headers))
+    if at == 0 or before.extent_mm >= WHOLE * stack.extent_mm:
         return []
-    return [acquisition.headers for acquisition in (first, *later)]
+    return [acquisition.headers for acquisition in acquisitions]
+
+
+def _shows_all_of(stack: Stack, acquisition: Stack) -> bool:
+    """Say whether an acquisition has all that a stack shows, but a slice, and no place twice."""
+    places, whole = acquisition.slice_position_mm, stack.slice_position_mm
+    most_mm = LACKING * acquisition.extent_mm / max(len(places) - 1, 1)
+    reaches = places[0] - whole[0] <= most_mm and whole[-1] - places[-1] <= most_mm
+    return reaches and acquisition.images == len(places)
 
 
 def _by_place(stack: Stack) -> list[list[Header]]:

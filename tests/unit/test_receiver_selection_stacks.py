@@ -97,9 +97,10 @@ def test_a_slice_that_was_scanned_again_is_left_out() -> None:
     assert list(selected(datasets(HEAD), again).left_out) == ["1.2.3.33"]
 
 
-def acquisition(number: int, count: int) -> Sequence[Dataset]:
+def acquisition(number: int, count: int, from_mm: float = 0.0) -> Sequence[Dataset]:
     times = {"AcquisitionNumber": number, "AcquisitionTime": f"12{number:02d}00"}
-    return datasets(HEAD | {"count": count, "attributes": times})
+    at = {"slice_position_mm": [from_mm + index * 5.0 for index in range(count)]}
+    return datasets(HEAD | at | {"count": count, "attributes": times})
 
 
 def test_a_head_that_was_scanned_again_after_motion_is_analysed_whole_and_not_spliced() -> None:
@@ -117,6 +118,29 @@ def test_of_a_head_and_two_later_phases_after_motion_the_first_whole_one_is_anal
 def test_a_later_phase_that_is_a_slice_longer_takes_no_precedence() -> None:
     left_out = selected(acquisition(1, 32), acquisition(2, 33)).left_out
     assert set(left_out) == {f"1.2.3.{number}" for number in range(33, 65)}
+
+
+def test_what_a_broken_off_scan_shows_beyond_its_repeat_is_analysed() -> None:
+    selection = selected(acquisition(1, 16, -15.0), acquisition(2, 28))
+    assert (selection.from_mm, selection.to_mm) == (-15.0, 135.0)
+
+
+def test_base_and_vault_that_share_a_slice_are_one_head() -> None:
+    selection = selected(acquisition(1, 4), acquisition(2, 28, 15.0))
+    assert list(selection.left_out) == ["1.2.3.5"]
+
+
+def test_a_whole_repeat_of_which_a_slice_came_twice_is_not_refused() -> None:
+    twice = acquisition(2, 29)[:1]
+    for ds in twice:
+        ds.AcquisitionTime = "120300"
+    assert selected(acquisition(1, 11), acquisition(2, 29), twice).score is not None
+
+
+def test_of_a_scan_numbered_by_rotation_and_a_second_one_the_first_is_analysed() -> None:
+    rotations = [ds for number in range(16) for ds in acquisition(number + 1, 2, number * 10.0)]
+    selection = selected(rotations, acquisition(17, 32))
+    assert set(selection.left_out) == {f"1.2.3.{number}" for number in range(33, 65)}
 
 
 def test_a_scanner_that_numbers_each_rotation_gives_one_stack() -> None:
