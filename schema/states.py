@@ -124,7 +124,12 @@ MOVES: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = MappingPro
                 }
             ),
             DeliveryState.SENT: frozenset(
-                {DeliveryState.COMMITTED, DeliveryState.WAITING, DeliveryState.FAILED}
+                {
+                    DeliveryState.COMMITTED,
+                    DeliveryState.DELIVERED,  # nothing is to be confirmed any more
+                    DeliveryState.WAITING,
+                    DeliveryState.FAILED,
+                }
             ),
             # What is over comes back only when an operator replays it.
             DeliveryState.DELIVERED: frozenset({DeliveryState.WAITING}),

@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import Dataset
 from sqlalchemy import update
 
 from schema.database import Database, read_clock
@@ -15,7 +16,7 @@ from tests.support.outbox import Outbox
 from tests.support.processes import free_port, wait_for
 from worker.delivery import breaker, listing
 from worker.delivery.claims import Ledger, claim
-from worker.delivery.confirming import take_unconfirmed
+from worker.delivery.confirming import Report, note_missing, take_unconfirmed
 from worker.delivery.destinations import DicomDestination
 from worker.delivery.listener import CommitmentListener
 from worker.delivery.service import Sender, make_sender
@@ -84,6 +85,13 @@ def send_all(box: Outbox) -> Sender:
     while rows := claim(box.database, target):
         sender.send(rows, Ledger(box.database, target))
     return sender
+
+
+def accept_all(box: Outbox, target: DicomDestination) -> None:
+    """Note each row as sent by a worker that wants a confirmation."""
+    while rows := claim(box.database, target):
+        for row in rows:
+            Ledger(box.database, target).done(row, DeliveryState.SENT)
 
 
 def files(box: Outbox) -> list[Path]:
@@ -168,6 +176,24 @@ def test_an_archive_reports_on_nothing_that_another_was_sent(
     assert box.states() == {"SENT"}
 
 
+@pytest.mark.parametrize(("uid", "main"), [("2.25.1", "COMMITTED"), ("2.25.3", "SENT")])
+def test_of_two_archives_of_one_title_the_transaction_tells_which_one_reports(
+    settings: Settings, database: Database, uid: str, main: str
+) -> None:
+    box = outbox(settings, database, confirm="commitment")
+    archives = [archive_of(box), archive_of(box).model_copy(update={"name": "BACKUP"})]
+    with database.transaction() as session:
+        rows = session.query(Delivery).order_by(Delivery.id).limit(2)
+        for row, archive, asked in zip(rows, archives, ("2.25.1", "2.25.2"), strict=True):
+            row.destination, row.key = archive.name, "1.2.3"
+            row.state, row.transaction_uid = DeliveryState.SENT, asked
+    report, reference = Dataset(), Dataset()
+    reference.ReferencedSOPInstanceUID = "1.2.3"
+    report.TransactionUID, report.ReferencedSOPSequence = uid, [reference]
+    Report(database, archives).take("PACS", report)
+    assert [row.state for row in box.rows()][:2] == [main, "SENT"]
+
+
 def test_an_archive_that_takes_its_time_is_asked_less_and_less(
     settings: Settings, database: Database
 ) -> None:
@@ -207,9 +233,7 @@ def test_what_was_accepted_before_days_of_silence_is_asked_about_before_it_is_gi
 ) -> None:
     box = outbox(settings, database, confirm="find")
     target = archive_of(box)
-    while rows := claim(database, target):
-        for row in rows:
-            Ledger(database, target).done(row, DeliveryState.SENT)
+    accept_all(box, target)
     take_unconfirmed(database, target)
     let_pass(database, 80)
     assert claim(database, target) == ()
@@ -220,6 +244,43 @@ def test_what_was_accepted_before_days_of_silence_is_asked_about_before_it_is_gi
     make_due(database)
     assert claim(database, target) == ()
     assert box.states() == {"FAILED"}
+
+
+def test_what_was_to_be_confirmed_is_over_where_nothing_is_asked_any_more(
+    settings: Settings, database: Database
+) -> None:
+    box = outbox(settings, database, confirm="find")
+    accept_all(box, archive_of(box))
+    claim(database, archive_of(box).model_copy(update={"confirm": "none"}))
+    assert box.states() == {"DELIVERED"}
+
+
+def test_what_an_archive_accepts_and_never_finds_is_given_up(
+    settings: Settings, database: Database
+) -> None:
+    box = outbox(settings, database, confirm="find", confirm_s=30)
+    target = archive_of(box).model_copy(update={"longest_pause_s": 600})
+    accept_all(box, target)
+    let_pass(database, 20 / 60)  # the most until it is found missing
+    for delivery in take_unconfirmed(database, target):
+        note_missing(database, delivery)
+    with database.transaction() as session:
+        days_ago = read_clock(session) - timedelta(hours=80)
+        session.execute(update(Delivery).values(created_at=days_ago))
+    assert claim(database, target) == ()
+    assert box.states() == {"FAILED"}
+
+
+def test_what_could_not_be_tried_since_the_storage_is_away_is_not_given_up(
+    settings: Settings, database: Database
+) -> None:
+    box = outbox(settings, database)
+    let_pass(database, 80)
+    settings.storage.rename(settings.storage.with_name("away"))
+    for _ in range(4):
+        make_due(database)
+        box.courier("PACS").deliver_due()
+    assert box.states() == {"WAITING"}
 
 
 def test_what_ends_every_delivery_worker_is_given_up_too(

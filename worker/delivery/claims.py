@@ -22,17 +22,19 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from schema.database import Database, read_clock
-from schema.errors import PermanentError, TriageError
+from schema.errors import PermanentError, StorageAwayError, TriageError
 from schema.states import DeliveryState, move
 from schema.tables import Delivery, Destination
 from worker.delivery.counts import DELIVERY_SECONDS
 from worker.delivery.destinations import Destination as Target
+from worker.delivery.destinations import DicomDestination
 
 log = structlog.get_logger()
 
 LEASE: Final = timedelta(seconds=120)  # above every timeout of one object
 # A row may have been written after our transaction began, with a clock that is so much newer.
 OTHER_CLOCKS: Final = timedelta(seconds=60)
+LONGEST: Final = timedelta(minutes=10)  # until an archive that has not answered is asked again
 BATCH: Final = 32  # objects of one study that share an association
 
 
@@ -59,6 +61,7 @@ def claim(database: Database, target: Target, limit: int = BATCH) -> tuple[Claim
         now = read_clock(session)
         if is_resting(session, target, now):
             return ()
+        _take_for_granted(session, target)
         _give_up(session, target, now)
         first = session.scalars(_due(target, now).limit(1)).first()
         if first is None:
@@ -136,6 +139,15 @@ def _keys(row: Claimed) -> dict[str, object]:
     return {"delivery": row.id, "study": row.study_instance_uid, "job": row.job_id}
 
 
+def _take_for_granted(session: Session, target: Target) -> None:
+    """End what was accepted when it was to be confirmed, where nothing is asked any more."""
+    if isinstance(target, DicomDestination) and target.confirm == "none":
+        accepted = update(Delivery).where(
+            Delivery.destination == target.name, Delivery.state == DeliveryState.SENT
+        )
+        session.execute(accepted.values(state=DeliveryState.DELIVERED, last_error=None))
+
+
 def _give_up(session: Session, target: Target, now: datetime) -> None:
     """End what a destination did not take, or did not confirm, in all the time it had.
 
@@ -163,7 +175,9 @@ def _had_their_time(
 ) -> Iterator[ColumnElement[bool]]:
     """Say which rows are too old and were tried, or asked about, since anybody last delivered."""
     pause_s = max(target.longest_pause_s, target.first_pause_s, target.probe_s)
-    lately = now - timedelta(seconds=pause_s) - LEASE
+    confirm_s = target.confirm_s if isinstance(target, DicomDestination) else 0
+    # An archive that does not find what it accepted is sent it again after two rounds of questions.
+    lately = now - max(timedelta(seconds=max(pause_s, confirm_s)), 2 * LONGEST) - LEASE
     tried, asked = Delivery.lease_until, Delivery.due_at
     is_old = and_(Delivery.created_at < too_old, tried > lately)
     yield and_(Delivery.state == DeliveryState.WAITING, is_old)
@@ -214,12 +228,16 @@ class Ledger:
         )
 
     def release(self, rows: Sequence[Claimed], error: TriageError, pause_s: float = 0) -> None:
-        """Give back what something else kept from being sent, as if it had not been tried."""
+        """Give back what something else kept from being sent, as if it had not been tried.
+
+        Nor is it given up for its age while the storage is away: nobody could try it.
+        """
+        untried = {"lease_until": None} if isinstance(error, StorageAwayError) else {}
         with self._database.transaction() as session:
             due_at = read_clock(session) + timedelta(seconds=pause_s)
             for row in rows:
                 values = {"state": DeliveryState.WAITING, "attempts": row.attempts - 1}
-                self._write(session, row, due_at=due_at, last_error=str(error), **values)
+                self._write(session, row, due_at=due_at, last_error=str(error), **values, **untried)
 
     def _write(self, session: Session, row: Claimed, **values: Any) -> bool:
         ours = and_(

@@ -10,18 +10,18 @@ from typing import Any, Final
 import structlog
 from pydicom.dataset import Dataset
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from schema.database import Database, read_clock
 from schema.errors import PermanentError, TriageError
 from schema.states import DeliveryState, move
 from schema.tables import Delivery
-from worker.delivery.claims import has_come, is_resting, urgency
+from worker.delivery.claims import LONGEST, has_come, is_resting, urgency
 from worker.delivery.destinations import DicomDestination
 
 log = structlog.get_logger()
 
 AT_ONCE: Final = 64
-LONGEST: Final = timedelta(minutes=10)  # until one that has not answered is asked again
 MISSING_AFTER: Final = timedelta(minutes=10)  # an archive may index what it accepted later
 SENT_AGAIN_AFTER: Final = timedelta(minutes=1)
 SUCCESS: Final = 0x0000
@@ -123,7 +123,8 @@ class Report:
     """Takes N-EVENT-REPORTs of storage commitment (PS3.4 J.3.3) into the database.
 
     An archive may take longer than we wait before we ask again, and then answers a Transaction UID
-    that is not the last: so what it reports on is found by the archive's AE title and the objects.
+    that is not the last: so what it reports on is found by the archive and the objects. Which of
+    several that share an AE title it is, the Transaction UID alone tells.
     """
 
     def __init__(self, database: Database, archives: Collection[DicomDestination]) -> None:
@@ -143,13 +144,12 @@ class Report:
 
     def take(self, ae_title: str, information: Dataset) -> None:
         """Note what an archive of this title keeps and what it doesn't."""
-        names = [archive.name for archive in self._archives if archive.ae_title == ae_title]
         committed = _uids(information.get("ReferencedSOPSequence"))
         failed = _uids(information.get("FailedSOPSequence"))
         with self._database.transaction() as session:
             now = read_clock(session)
             asked = select(Delivery).where(
-                Delivery.destination.in_(names),
+                Delivery.destination.in_(self._reporting(session, ae_title, information)),
                 Delivery.state == DeliveryState.SENT,
                 Delivery.transaction_uid.is_not(None),
             )
@@ -162,6 +162,18 @@ class Report:
                     row.due_at = now + SENT_AGAIN_AFTER
                     row.last_error = "the archive does not commit to it; it is sent again"
         log.info("commitment report", committed=len(committed), failed=len(failed))
+
+    def _reporting(self, session: Session, ae_title: str, information: Dataset) -> Sequence[str]:
+        """Name the destination that reports; none where several bear its title and may be meant."""
+        bearers = [archive for archive in self._archives if archive.ae_title == ae_title]
+        asked = select(Delivery.destination).where(
+            Delivery.destination.in_([archive.name for archive in bearers]),
+            Delivery.transaction_uid == str(information.get("TransactionUID", "")),
+        )
+        if answered := session.scalars(asked.distinct()).all():
+            return answered
+        committing = [archive.name for archive in bearers if archive.confirm == "commitment"]
+        return committing if len(committing) == 1 else []
 
 
 def _uids(items: Sequence[Dataset] | None) -> set[str]:
