@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from schema.refusals import may_be_a_head
 from schema.ruled_out import is_ruled_out
 from schema.scans import ANOTHER_SCAN_S, adds, seconds_between
-from schema.states import JobState, Outcome, urgency
+from schema.states import JobState, Outcome, SeriesState, urgency
 from schema.tables import Job, Series
 
 ENDED = (JobState.DONE, JobState.FAILED)
@@ -15,6 +16,36 @@ def newest_ended(series: Series) -> Job | None:
     """Give the newest job of a series that ended with a result or a failure."""
     ended = [job for job in series.jobs if job.state in ENDED]
     return max(ended, key=lambda job: job.revision, default=None)
+
+
+def shown_job(series: Sequence[Series]) -> Job | None:
+    """Choose the job that a study with these series shows.
+
+    None where none ended, and where "none found" would stand beside a head that was refused.
+    """
+    shown = deciding([job for scanned in series if (job := newest_ended(scanned)) is not None])
+    if shown is not None and shown.outcome == Outcome.NEGATIVE and refused_heads(series):
+        return None
+    return shown
+
+
+def refused_heads(series: Sequence[Series]) -> list[Series]:
+    """List the series that the selection refused and that may be a head: they went unread.
+
+    One that was read before is a head, whatever it was refused for since more images came.
+    """
+    return [
+        scanned
+        for scanned in series
+        if scanned.state == SeriesState.REJECTED
+        and scanned.score is None  # else a better series shows the same
+        and (may_be_a_head(scanned.reason) or _was_read(scanned))
+    ]
+
+
+def _was_read(series: Series) -> bool:
+    job = newest_ended(series)
+    return job is not None and not _is_ruled_out(job)
 
 
 def deciding(ended: Sequence[Job]) -> Job | None:

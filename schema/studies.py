@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
 from schema.database import Database
-from schema.deciding_job import SUSPICIOUS, deciding, newest_ended
+from schema.deciding_job import SUSPICIOUS, newest_ended, refused_heads, shown_job
 from schema.states import JobState, Level, Outcome, SeriesState, StudyState, move, urgency
 from schema.tables import Job, Series, Study
 
@@ -60,7 +60,7 @@ def update_study(session: Session, study: Study) -> None:
     study.revision = max((series.revision for series in study.series), default=1)
     jobs = [job for series in study.series for job in series.jobs]
     study.ready_at = min((job.created_at for job in jobs), default=None)
-    shown = deciding(ended)
+    shown = shown_job(study.series)
     _raise_priority(study, jobs, shown)
     _conclude(study, shown, ended)
     study.finished_at = _finished_at(study, shown, ended)
@@ -149,11 +149,12 @@ def _conclude(study: Study, shown: Job | None, ended: Sequence[Job]) -> None:
         study.outcome = study.reason = study.coverage = None
         return
     if shown is None:
-        study.outcome, study.coverage = Outcome.NOT_ANALYSED, None
-        said = [_rejection(series, series.reason) for series in study.series]
+        study.outcome, study.model, study.coverage = Outcome.NOT_ANALYSED, None, None
+        refused = refused_heads(study.series) if ended else study.series
+        said = [_rejection(series, series.reason) for series in refused]
     else:
         study.outcome, study.model, study.coverage = shown.outcome, shown.model, shown.coverage
-        said = [shown.reason or "", *_left_unread(shown, ended)]
+        said = [shown.reason or "", *_left_unread(study, shown, ended)]
     study.reason = "; ".join([*_alert(study), *said])
     if urgency(study.priority) == Level.NONE_FOUND:  # never raised: it may follow the outcome
         study.priority = Level.NOT_ANALYSED if shown is None else shown.priority
@@ -163,12 +164,16 @@ def _conclude(study: Study, shown: Job | None, ended: Sequence[Job]) -> None:
 def _finished_at(study: Study, shown: Job | None, ended: Sequence[Job]) -> datetime | None:
     """Give when the newest of its results came: whoever saw an earlier one has not seen that.
 
+    That a series which may be a head was refused is one, too, of when its last image came.
+
     Until more images are analysed too there is none, and the study is unread; but a suspicion that
     nobody saw stands meanwhile, so that it is called out and can be marked as seen.
     """
     newest = max((job.finished_at for job in ended if job.finished_at), default=None)
     if study.state == StudyState.DONE:
-        return newest or max(series.last_instance_at for series in study.series)
+        counted = study.series if newest is None else refused_heads(study.series)
+        arrived = [series.last_instance_at for series in counted]
+        return max([*arrived, newest] if newest else arrived)
     seen_at = study.acknowledged_at
     was_seen = newest is not None and seen_at is not None and seen_at >= newest
     stands = shown is not None and shown.outcome in SUSPICIOUS
@@ -186,15 +191,20 @@ def _alert(study: Study) -> list[str]:
     return [study.identity_alert] if study.identity_alert else []
 
 
-def _left_unread(shown: Job, ended: Sequence[Job]) -> list[str]:
-    """Say of the other series that had a turn why they were not analysed, beside one that was."""
+def _left_unread(study: Study, shown: Job, ended: Sequence[Job]) -> list[str]:
+    """Say of the other series that may be a head why they were not analysed, beside one that was.
+
+    That is, of those that had a turn, and of those that the selection refused.
+    """
     if shown.outcome == Outcome.NOT_ANALYSED:
         return []
-    return [
+    had_turn = [
         f"{LEFT_UNREAD[job.outcome]}: {_rejection(job.series, job.reason)}"
         for job in ended
         if job is not shown and job.outcome in LEFT_UNREAD
     ]
+    refused = refused_heads(study.series)
+    return had_turn + [f"not analysed: {_rejection(each, each.reason)}" for each in refused]
 
 
 def _rejection(series: Series, reason: str | None) -> str:

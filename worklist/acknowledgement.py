@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from schema.database import Database, read_clock
+from schema.deciding_job import shown_job
 from schema.errors import PermanentError
 from schema.hemorrhage_subtypes import ANY
 from schema.readers import DisagreementCause
@@ -16,7 +17,6 @@ from schema.states import Level, Outcome
 from schema.tables import CRITICAL_UNSEEN, Finding, Job, Series, Study, StudyEvent, Verdict
 from worklist.formatting import iso
 from worklist.listing import CRITICAL
-from worklist.rows import deciding_job
 
 log = structlog.get_logger()
 UNREAD_CRITICAL = "UNREAD_CRITICAL"
@@ -152,7 +152,7 @@ def give_verdict(session: Session, study: Study, opinion: Opinion, who: str) -> 
         If there is no result yet.
     """
     acknowledge(session, study, who)
-    job = deciding_job(study.series)
+    job = shown_job(study.series)
     session.add(
         Verdict(
             study_id=study.id,

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, selectinload
 
 from schema.database import Database, read_clock
+from schema.deciding_job import shown_job
 from schema.monitoring.open_studies import find_late
 from schema.tables import (
     Announcement,
@@ -33,7 +34,7 @@ from worklist.explanation import (
 )
 from worklist.queries import find_study, with_results
 from worklist.queueing import account_queue, read_places
-from worklist.rows import deciding_job, make_entry, make_findings, make_objects
+from worklist.rows import make_entry, make_findings, make_objects
 from worklist.window import LATE
 
 
@@ -78,7 +79,7 @@ def _explain(
 ) -> Explanation:
     counts, resent = _count_instances(session, study), _find_resent(session, study)
     left_out, announced = _find_left_out(session, study), _find_announced(session, study)
-    shown, places = deciding_job(study.series), read_places(session, study, now)
+    shown, places = shown_job(study.series), read_places(session, study, now)
     return Explanation(
         read_at=now,
         entry=entry,

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session, selectinload
 from sqlalchemy.sql.base import ExecutableOption
 
 from schema.database import Database, read_clock
+from schema.deciding_job import shown_job
 from schema.errors import PermanentError
 from schema.monitoring.open_studies import OPEN, find_late
 from schema.monitoring.signs import Part, find_missing
@@ -19,7 +20,7 @@ from schema.tables import (
 )
 from worklist.entries import Worklist
 from worklist.listing import CRITICAL, count_unread, newest_critical, place_of, select_ids
-from worklist.rows import deciding_job, make_entry
+from worklist.rows import make_entry
 from worklist.window import Window
 from worklist.wording import STILL_STANDS
 
@@ -69,7 +70,7 @@ def _analysed_again(session: Session, outcome: Outcome) -> list[int]:
     had = Study.series.any(Series.jobs.any(Job.outcome == outcome))
     some = sa.select(Study).where(Study.state.in_(OPEN), had)
     loaded = session.scalars(some.options(selectinload(Study.series).selectinload(Series.jobs)))
-    decided = ((study.id, deciding_job(study.series)) for study in loaded)
+    decided = ((study.id, shown_job(study.series)) for study in loaded)
     return [number for number, job in decided if job is not None and job.outcome is outcome]
 
 

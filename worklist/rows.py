@@ -1,14 +1,13 @@
 """Rows of the database made into entries."""
 
-from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from pathlib import Path
 
-from schema.deciding_job import deciding, newest_ended
+from schema.deciding_job import shown_job
 from schema.hemorrhage_subtypes import ANY, KEYS
 from schema.states import JobState, Level, StudyState
-from schema.tables import Job, ResultObject, Series, Study
+from schema.tables import Job, ResultObject, Study
 from worklist.coverage import make_coverage
 from worklist.entries import Entry, FindingRow, ObjectRow
 from worklist.unlikeness import make_unlikeness
@@ -24,7 +23,7 @@ def make_entry(study: Study, now: datetime, storage: Path, late: AbstractSet[str
     """
     done = study.state is StudyState.DONE
     sinking = not done and study.priority == Level.NONE_FOUND
-    job = deciding_job(study.series)
+    job = shown_job(study.series)
     return Entry(
         study_instance_uid=study.study_instance_uid,
         accession_number=study.accession_number,
@@ -54,16 +53,19 @@ def make_entry(study: Study, now: datetime, storage: Path, late: AbstractSet[str
         unread=study.unread,
         acknowledged_at=study.acknowledged_at,
         acknowledged_by=study.acknowledged_by,
-        escalated_at=study.escalated_at if study.unread else None,
+        escalated_at=_called_out_at(study),
         findings=make_findings(job),
         key_picture=f"/api/job/{job.id}/key-picture" if job and job.key_picture else None,
         objects=_shown_objects(study, job, storage),
     )
 
 
-def deciding_job(series: Sequence[Series]) -> Job | None:
-    """Pick the job that decided the study's outcome, by the rule that derived it."""
-    return deciding([job for series_row in series if (job := newest_ended(series_row)) is not None])
+def _called_out_at(study: Study) -> datetime | None:
+    """Give when nobody had seen the critical result for too long; None once somebody has."""
+    called_at, seen_at = study.escalated_at, study.acknowledged_at
+    if called_at is None or (seen_at is not None and seen_at >= called_at):
+        return None
+    return called_at
 
 
 def make_findings(job: Job | None) -> tuple[FindingRow, ...]:

@@ -6,9 +6,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from receiver.catalogue.reopening import reopen
+from schema.cut_short import CUT_SHORT
+from schema.deciding_job import shown_job
 from schema.states import JobState, Outcome, SeriesState, StudyState, move
 from schema.studies import update_study
-from schema.tables import Base, Study
+from schema.tables import Base, Series, Study
 from tests.support.rows import LONG_AGO, add_job, add_series, add_study, done
 
 LATER = LONG_AGO + timedelta(hours=6)
@@ -252,8 +254,66 @@ def test_late_images_take_the_outcome_away_and_make_the_study_unread_until_they_
     assert shows(session, study) == (StudyState.DONE, job["outcome"], False)
     reopen(series)
     assert shows(session, study) == (StudyState.RECEIVING, None, True)
-    series.state = move(series.state, SeriesState.REJECTED)
+    series.state = move(series.state, SeriesState.REJECTED)  # a better one shows the same
     assert shows(session, study) == (StudyState.DONE, job["outcome"], False)
+
+
+DOUBLED = "several images at one position, and nothing tells them apart"
+UNPLACED = "20 of 60 images: no usable position or orientation"
+
+
+def refuse(series: Series, reason: str) -> None:
+    series.state = move(series.state, SeriesState.REJECTED)
+    series.score, series.reason, series.last_instance_at = None, reason, LATER
+
+
+@pytest.mark.parametrize("reason", [UNPLACED, "sharp kernel H70h"])
+def test_late_images_that_are_refused_leave_no_study_negative_nor_seen(
+    session: Session, reason: str
+) -> None:
+    study = seen_study(session, done(Outcome.NEGATIVE, 4))
+    (series,) = study.series
+    reopen(series)
+    refuse(series, reason)
+    assert shows(session, study) == (StudyState.DONE, Outcome.NOT_ANALYSED, True)
+    assert study.reason == f"series {series.description!r}: {reason}"
+    assert (study.priority, study.priority_reason) == (0, study.reason)
+    assert (study.finished_at, study.model, shown_job(study.series)) == (LATER, None, None)
+
+
+def test_a_control_that_is_refused_leaves_no_study_negative_nor_seen(session: Session) -> None:
+    study = seen_study(session, done(Outcome.NEGATIVE, 4))
+    control = add_series(study, session, state=SeriesState.RECEIVING, description="control")
+    refuse(control, f"{DOUBLED}; {CUT_SHORT}")
+    assert shows(session, study) == (StudyState.DONE, Outcome.NOT_ANALYSED, True)
+    assert study.reason == f"series 'control': {DOUBLED}; {CUT_SHORT}"
+
+
+def test_a_control_that_is_refused_is_named_beside_a_bleed_and_unread(session: Session) -> None:
+    study = seen_study(session, bleed(6.0))
+    control = add_series(study, session, state=SeriesState.RECEIVING, description="control")
+    refuse(control, DOUBLED)
+    assert shows(session, study) == (StudyState.DONE, Outcome.POSITIVE, True)
+    assert study.reason == f"6.0 mL; not analysed: series 'control': {DOUBLED}"
+
+
+def test_a_scout_or_bone_series_that_is_refused_changes_nothing(session: Session) -> None:
+    study = seen_study(session, done(Outcome.NEGATIVE, 4))
+    for reason in ("image type LOCALIZER", "sharp kernel H70h", None):
+        refuse(add_series(study, session, state=SeriesState.RECEIVING), str(reason))
+    assert shows(session, study) == (StudyState.DONE, Outcome.NEGATIVE, False)
+
+
+def test_late_images_of_a_series_with_contrast_that_are_refused_change_nothing(
+    session: Session,
+) -> None:
+    study = add_study(session)
+    add_job(add_series(study, session), session, **done(Outcome.NEGATIVE, 4))
+    enhanced = add_series(study, session)
+    add_job(enhanced, session, **unread("a contrast agent was given; send the plain series"))
+    reopen(enhanced)
+    refuse(enhanced, "not axial")
+    assert shows(session, study)[1] == Outcome.NEGATIVE
 
 
 def test_a_series_that_still_arrives_takes_none_found_away(session: Session) -> None:

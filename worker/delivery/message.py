@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from schema.database import Database
-from schema.deciding_job import deciding, newest_ended
+from schema.deciding_job import shown_job
 from schema.hemorrhage_subtypes import ANY, SUBTYPES, Claim
 from schema.states import DeliveryState, Outcome, urgency
 from schema.tables import Delivery, Finding, Job, Study
@@ -73,10 +73,7 @@ def read_message(database: Database, delivery_id: int) -> Message:
     """Read what is to be said of the study that a row belongs to."""
     with database.reading() as session:
         row = session.get_one(Delivery, delivery_id)
-        job = deciding(
-            [job for series in row.study.series if (job := newest_ended(series)) is not None]
-        )
-        return _message(session, row, row.study, job)
+        return _message(session, row, row.study, shown_job(row.study.series))
 
 
 def _message(session: Session, row: Delivery, study: Study, job: Job | None) -> Message:
