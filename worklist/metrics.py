@@ -10,7 +10,9 @@ from prometheus_client.registry import Collector
 from schema.database import Database, read_clock
 from schema.monitoring.pages import describe_part
 from schema.monitoring.signs import Part
-from schema.tables import Study, StudyEvent
+from schema.monitoring.unseen import oldest_unseen
+from schema.states import Level
+from schema.tables import Job, StudyEvent
 from worklist.acknowledgement import UNREAD_CRITICAL
 from worklist.listing import CRITICAL, count_unread
 
@@ -35,12 +37,7 @@ class ListCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Give each gauge; an error is the answer where the database is away."""
         with self._database.reading() as session:
-            oldest = session.scalar(
-                sa.select(Study.finished_at)
-                .where(Study.place == CRITICAL, Study.finished_at.is_not(None))
-                .order_by(Study.finished_at)
-                .limit(1)
-            )
+            oldest = oldest_unseen(session, (CRITICAL,), Job.priority == Level.CRITICAL)
             waiting_s = (read_clock(session) - oldest).total_seconds() if oldest else 0.0
             escalated = session.scalar(
                 sa.select(sa.func.count(StudyEvent.id)).where(StudyEvent.kind == UNREAD_CRITICAL)

@@ -16,9 +16,10 @@ from schema.errors import BrokerUnavailableError, DatabaseUnavailableError
 from schema.messages import TRIAGE_QUEUE
 from schema.monitoring.open_studies import Reconciliation, reconcile
 from schema.monitoring.signs import Running, read_running
+from schema.monitoring.unseen import oldest_unseen
 from schema.settings import Settings
 from schema.states import Outcome, SeriesState
-from schema.tables import Instance, Series, Study
+from schema.tables import Instance, Job, Series
 
 UNSEEN_PLACES = (1, 2, 3)  # of what is moved up and nobody has seen
 
@@ -47,7 +48,7 @@ def read_site(session: Session, late_s: float) -> Site:
         read_running(session),
         reconcile(session, late_s),
         age_s(_oldest_undecided(session)),
-        age_s(_oldest_unseen_positive(session)),
+        age_s(oldest_unseen(session, UNSEEN_PLACES, Job.outcome == Outcome.POSITIVE)),
         None if last is None else age_s(last),
     )
 
@@ -55,13 +56,6 @@ def read_site(session: Session, late_s: float) -> Site:
 def _oldest_undecided(session: Session) -> datetime | None:
     receiving = Series.state == SeriesState.RECEIVING
     return session.scalar(select(func.min(Series.last_instance_at)).where(receiving))
-
-
-def _oldest_unseen_positive(session: Session) -> datetime | None:
-    positive = select(func.min(Study.finished_at)).where(
-        Study.outcome == Outcome.POSITIVE, Study.place.in_(UNSEEN_PLACES)
-    )
-    return session.scalar(positive)
 
 
 class SiteCollector(Collector):

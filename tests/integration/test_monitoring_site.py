@@ -17,6 +17,7 @@ from schema.studies import update_study
 from schema.tables import Job, Study
 from tests.support.rows import add_job, add_series, add_study, done
 from worker.lease import claim
+from worklist.metrics import metrics_text
 
 UNKNOWN_BROKER = "redis://127.0.0.1:1"
 
@@ -184,11 +185,42 @@ def test_a_study_in_which_a_job_was_just_made_is_not_late(
     assert samples(site)["triage_late_studies",] == 0
 
 
+def ended_before(session: Session, passed: timedelta) -> Study:
+    """Add a study that was called so long ago."""
+    study = ended(session, Outcome.POSITIVE)
+    (job,) = study.series[0].jobs
+    job.finished_at = read_clock(session) - passed
+    update_study(session, study)
+    return study
+
+
+@pytest.mark.parametrize("later", [{}, done(Outcome.NEGATIVE, 4), done(Outcome.POSITIVE, 2)])
+def test_a_positive_grows_old_whatever_comes_after_it(
+    site: SiteCollector, database: Database, later: dict[str, object]
+) -> None:
+    with database.transaction() as session:
+        study = ended_before(session, timedelta(minutes=30))
+        ended_at = {"finished_at": read_clock(session)} if later else {}
+        add_job(add_series(study, session), session, **later | ended_at)
+    assert samples(site)["triage_oldest_unseen_positive_seconds",] == pytest.approx(1800, abs=5)
+    assert "triage_oldest_unread_critical_seconds 180" in metrics_text(database)
+
+
+def test_of_a_study_that_was_seen_only_what_is_newer_grows_old(
+    site: SiteCollector, database: Database
+) -> None:
+    with database.transaction() as session:
+        study = ended_before(session, timedelta(minutes=30))
+        now = read_clock(session)
+        study.acknowledged_at = now - timedelta(minutes=20)
+        control = done(Outcome.POSITIVE, 1, finished_at=now - timedelta(minutes=10))
+        add_job(add_series(study, session), session, **control)
+    assert samples(site)["triage_oldest_unseen_positive_seconds",] == pytest.approx(600, abs=5)
+
+
 def test_a_positive_that_nobody_saw_grows_old(site: SiteCollector, database: Database) -> None:
     with database.transaction() as session:
-        study = ended(session, Outcome.POSITIVE)
-        study.finished_at = read_clock(session) - timedelta(minutes=30)
-        study_id = study.id
+        study_id = ended_before(session, timedelta(minutes=30)).id
     assert samples(site)["triage_oldest_unseen_positive_seconds",] == pytest.approx(1800, abs=5)
     with database.transaction() as session:
         session.get_one(Study, study_id).acknowledged_at = read_clock(session)
