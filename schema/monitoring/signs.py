@@ -7,7 +7,7 @@ from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from schema.database import read_clock
@@ -90,8 +90,13 @@ def give_sign(session: Session, sign: Sign) -> None:
 
 
 def forget_predecessors(session: Session, row: Process, now: datetime) -> None:
-    """Remove what ended of this part on this host, but for the newest, and all of a week ago."""
-    session.execute(delete(Process).where(Process.alive_at < now - KEPT))
+    """Remove what ended of this part on this host, but for the newest, and all of a week ago.
+
+    The newest of each other part stays: that there once was one tells that it is missing.
+    """
+    newest = select(func.max(Process.id)).where(Process.part != row.part).group_by(Process.part)
+    old = delete(Process).where(Process.alive_at < now - KEPT, Process.id.not_in(newest))
+    session.execute(old)
     same = select(Process).where(Process.part == row.part, Process.host == row.host)
     earlier = session.scalars(same.order_by(Process.alive_at.desc())).all()
     ended = [other for other in earlier if _is_over(other, now)]
@@ -118,9 +123,14 @@ def read_running(session: Session) -> tuple[Running, ...]:
 
 
 def find_missing(session: Session, parts: Sequence[Part]) -> tuple[Part, ...]:
-    """Name those kinds of which nothing is ready, nor on its way to be."""
-    working = {process.part for process in read_running(session) if process.condition in WORKING}
-    return tuple(part for part in parts if part not in working)
+    """Name those kinds of which nothing is ready, nor on its way to be.
+
+    One that left no sign yet is of a release that gives none, until the first of this one starts.
+    """
+    running = read_running(session)
+    known = {process.part for process in running}
+    working = {process.part for process in running if process.condition in WORKING}
+    return tuple(part for part in parts if part in known - working)
 
 
 def _running(row: Process, rows: Sequence[Process], now: datetime) -> Running:

@@ -18,6 +18,7 @@ from schema.monitoring.signs import (
     Part,
     Running,
     Sign,
+    find_missing,
     forget_host,
     give_sign,
     read_running,
@@ -120,6 +121,18 @@ def test_another_part_or_host_or_worker_that_lives_is_left_alone(
             session.flush()
         assert sorted(shown(session)) == [1, 2, 3, 4]
         assert not any(running.replaced for running in shown(session).values())
+
+
+def test_a_kind_of_which_nothing_works_for_longer_than_a_week_is_still_missing(
+    database: Database, as_process: Callable[[str], None]
+) -> None:
+    with database.transaction() as session:
+        as_process("gone:7:1:a")
+        give_sign(session, READY)
+        let_pass(session, "gone:7:1:a", timedelta(days=8))
+        as_process("gpu1:8:1:a")
+        give_sign(session, Sign(Part.WORKLIST, ProcessState.READY))
+        assert find_missing(session, [Part.TRIAGE, Part.RECEIVER]) == (Part.TRIAGE,)
 
 
 def test_a_row_goes_after_a_week(database: Database, as_process: Callable[[str], None]) -> None:

@@ -85,6 +85,7 @@ def test_an_empty_list_says_that_nothing_arrived(database: Database, client: Cli
 def test_an_empty_list_of_a_system_that_is_down_is_no_quiet_night(
     database: Database, client: Client, path: str
 ) -> None:
+    rows.show_end(database)
     page = client.get(path).text
     assert "No images arrive" in page
     assert "No study is analysed" in page

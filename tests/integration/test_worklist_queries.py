@@ -13,7 +13,7 @@ from schema.monitoring.signs import Part
 from schema.settings import Settings
 from schema.states import JobState, Outcome, SeriesState, StudyState
 from schema.tables import Finding, Instance, Job, ResultObject, Series, Study
-from tests.support.rows import series_row, show_life, study_row
+from tests.support.rows import series_row, show_end, show_life, study_row
 from worklist.entries import Entry
 from worklist.explaining import read_explanation
 from worklist.explanation import Explanation
@@ -354,10 +354,17 @@ def test_an_outcome_that_still_stands_is_found_while_the_study_is_analysed_again
 
 
 def test_what_fills_the_list_and_does_not_work_is_named(database: Database) -> None:
+    show_end(database)
     assert read_worklist(database, STORAGE).missing == (Part.RECEIVER, Part.TRIAGE)
     show_life(database, Part.RECEIVER)
     assert read_worklist(database, STORAGE).missing == (Part.TRIAGE,)
     show_life(database)
+    assert read_worklist(database, STORAGE).missing == ()
+
+
+def test_a_part_that_never_gave_a_sign_is_of_a_release_that_gives_none(database: Database) -> None:
+    assert read_worklist(database, STORAGE).missing == ()
+    show_life(database, Part.WORKLIST)
     assert read_worklist(database, STORAGE).missing == ()
 
 

@@ -116,6 +116,13 @@ def show_life(database: Database, *parts: Part) -> None:
         session.execute(update(Process).values(alive_at=datetime.now(UTC) + timedelta(days=1)))
 
 
+def show_end(database: Database) -> None:
+    """Let the parts that fill the list have worked once, and work no more."""
+    with database.transaction() as session:
+        for part in (Part.RECEIVER, Part.TRIAGE):
+            give_sign(session, Sign(part, ProcessState.FAILED))
+
+
 def add_thousand(database: Database) -> None:
     """Add a thousand unread studies of two weeks, a third of them critical."""
     with database.transaction() as session:
