@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from schema.ruled_out import NO_HOUNSFIELD
 from worker.look.contrast import Contrast
 from worker.look.series_look import Look
 from worker.look.texture import Kernel
@@ -20,7 +21,9 @@ def refusal(look: Look) -> str:
     worst that can happen here, so what is in doubt is marked instead.
     """
     if not look.is_head:
-        return f"{look.seen}; send the head as its own series"
+        may_be_a_head = NO_HOUNSFIELD in look.seen
+        step = "send the original series" if may_be_a_head else "send the head as its own series"
+        return f"{look.seen}; {step}"
     if look.contrast is Contrast.ENHANCED:
         return (
             f"vessels are bright on both sides in {look.vessel_share:.0%} of the vault's slices: a"

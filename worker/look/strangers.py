@@ -6,6 +6,7 @@ from typing import Final
 import cv2
 import numpy as np
 
+from schema.ruled_out import NO_HOUNSFIELD
 from worker.look.section import BODY_HU, BRAIN_HU, GRID_MM, Section, cm2
 
 LUNG_HU: Final = -600.0
@@ -31,9 +32,12 @@ def _enclosed(sections: Sequence[Section]) -> str:
     if widest.enclosed_cm2 == 0:
         return "bone encloses nothing"
     found = f"bone encloses {widest.enclosed_cm2:.0f} cm2 at most, of {widest.enclosed_hu:.0f} HU"
-    if widest.enclosed_cm2 >= SKULL_CM2 and widest.enclosed_hu > BRAIN_HU[1]:
-        return f"{found} where brain has 25 to 40: no Hounsfield units, as of a cone beam"
-    return found
+    if widest.enclosed_cm2 < SKULL_CM2 or BRAIN_HU[0] <= widest.enclosed_hu <= BRAIN_HU[1]:
+        return found
+    why = f"{NO_HOUNSFIELD}, as of a cone beam"
+    if widest.enclosed_hu < BRAIN_HU[0]:
+        why = f"perhaps {NO_HOUNSFIELD}"
+    return f"{found} where brain has 25 to 40: {why}"
 
 
 def _body_cm2(section: Section) -> float:
