@@ -23,6 +23,9 @@ UNDER_WAY = (StudyState.READY, StudyState.RUNNING)
 LEFT_UNREAD = {Outcome.FAILED: "analysis failed", Outcome.NOT_ANALYSED: "not analysed"}
 UNREAD = tuple(LEFT_UNREAD)
 MAY_BE_CT = ("CT", "")
+PART_SEEN = (
+    "in the part seen"  # in a reason that names the part: it is the worker's (worker.reasons)
+)
 HAD_ITS_TURN = (*ACTIVE, JobState.DONE, JobState.FAILED)
 
 log = structlog.get_logger()
@@ -133,11 +136,15 @@ def _state(study: Study, ended: Sequence[Job]) -> StudyState:
 def _raise_priority(study: Study, jobs: Sequence[Job], shown: Job | None) -> None:
     """Raise it to the most urgent; of equals the job that is shown gives the reason, or the newest.
 
-    Jobs that have not ended have no level and so the lowest urgency.
+    What found nothing in a part of the head gives none before one that suspects something. Jobs
+    that have not ended have no level and so the lowest urgency.
     """
-    best = max(
-        jobs, key=lambda job: (-urgency(job.priority), job is shown, job.id or 0), default=None
-    )
+
+    def rank(job: Job) -> tuple[int, bool, bool, int]:
+        is_part = PART_SEEN in (job.priority_reason or "")
+        return -urgency(job.priority), job is shown, not is_part, job.id or 0
+
+    best = max(jobs, key=rank, default=None)
     if best is None or urgency(best.priority) == Level.NONE_FOUND:
         return
     if urgency(best.priority) <= urgency(study.priority):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schema.shares import percent
+from schema.studies import PART_SEEN
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,6 @@ class Coverage:
 
 
 WHOLE = 0.995  # what a percentage without decimals would call the whole head
-SAID = "in the part seen"  # in a reason that names the part: it is the worker's (worker.reasons)
 
 
 def make_coverage(stored: Mapping[str, Any] | None) -> Coverage | None:
@@ -59,7 +59,7 @@ def make_coverage(stored: Mapping[str, Any] | None) -> Coverage | None:
 
 def part_seen(coverage: Coverage | None, reason: str | None = None) -> str:
     """Say which part was seen, if it was a part; nothing for a whole head or what a reason says."""
-    if coverage is None or not coverage.is_part or SAID in (reason or ""):
+    if coverage is None or not coverage.is_part or PART_SEEN in (reason or ""):
         return ""
     words = f"part seen: {percent(coverage.share)} of the head"
     if not coverage.gaps:

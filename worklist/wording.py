@@ -10,7 +10,8 @@ from types import MappingProxyType
 from schema.hemorrhage_subtypes import ANY, Claim
 from schema.readers import DisagreementCause
 from schema.states import Level, Outcome, StudyState, urgency
-from worklist.coverage import SAID, part_seen
+from schema.studies import PART_SEEN
+from worklist.coverage import part_seen
 from worklist.entries import Entry, FindingRow
 from worklist.formatting import without_details, without_repeats
 
@@ -106,7 +107,7 @@ def _wording_when_done(entry: Entry) -> Wording:
     plain = OUTCOMES[entry.outcome]
     if entry.outcome in STILL_STANDS or urgency(entry.priority) == Level.NONE_FOUND:
         return plain
-    part = SAID in (entry.priority_reason or "")
+    part = PART_SEEN in (entry.priority_reason or "")
     if entry.outcome is Outcome.NEGATIVE:
         return replace(plain, note=PART_FIRST) if part else CONFLICT
     return replace(plain, note=PART_ONLY if part else RAISED_EARLIER)

@@ -233,6 +233,17 @@ def test_a_later_critical_result_is_called_out_again(page: Browser, database: Da
     assert escalate(database, timedelta(0)) == 1
 
 
+def test_a_row_is_not_called_unseen_for_what_somebody_saw(
+    page: Browser, database: Database
+) -> None:
+    escalate(database, timedelta(minutes=15))
+    assert "not seen yet" in page.get("/").text
+    page.post("/study/1.2.3/acknowledge", {})
+    add_sibling(database, **done(Outcome.NEGATIVE, 4, finished_at=datetime.now(UTC)))
+    assert unread(page)
+    assert "not seen yet" not in page.get("/").text
+
+
 def test_a_series_that_ends_later_with_less_neither_sounds_nor_delays_the_call(
     page: Browser, database: Database
 ) -> None:

@@ -230,6 +230,17 @@ def test_of_two_equally_urgent_revisions_the_newer_one_gives_the_reason(session:
     assert (study.outcome, study.priority_reason) == (Outcome.NEGATIVE, "25.0 mL")
 
 
+def test_a_part_of_the_head_hides_no_suspicion_before_it(session: Session) -> None:
+    study = add_study(session)
+    series = add_series(study, session)
+    for said in ("the model suspects blood", "none found in the part seen (80 %)"):
+        add_job(series, session, **done(Outcome.INDETERMINATE, 3, priority_reason=said))
+        series.revision += 1
+    assert study.priority_reason == "none found in the part seen (80 %)"
+    add_job(series, session, **done(Outcome.NEGATIVE, 4))
+    assert (study.priority, study.priority_reason) == (3, "the model suspects blood")
+
+
 def seen_study(session: Session, job: dict[str, object]) -> Study:
     """Add a study with one series, whose result somebody saw."""
     study = add_study(session)
