@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session, load_only
+from sqlalchemy.orm import Session, load_only, selectinload
 
+from schema.deciding_job import shown_job
 from schema.monitoring.causes import Cause, cause_of
 from schema.monitoring.likeness import Likeness, likeness_of
 from schema.states import JobState, Outcome, StudyState
@@ -33,6 +34,9 @@ OF_STUDY: Final = (
 OF_JOB: Final = (
     Job.state,
     Job.outcome,
+    Job.reason,
+    Job.priority,
+    Job.measured,
     Job.revision,
     Job.created_at,
     Job.dispatched_at,
@@ -41,6 +45,18 @@ OF_JOB: Final = (
     Job.take_overs,
     Job.series_id,
     Job.look,
+)
+OF_SERIES: Final = (
+    Series.study_id,
+    Series.state,
+    Series.revision,
+    Series.reason,
+    Series.score,
+    Series.scanned_at,
+    Series.from_mm,
+    Series.to_mm,
+    Series.first_instance_at,
+    Series.last_instance_at,
 )
 
 
@@ -65,12 +81,17 @@ class EndedStudy:
 
     Attributes
     ----------
+    result
+        Which outcome of it this is: the job that is shown, or when it ended where none is.
+    first_ended_at
+        When the first analysis of it ended, whichever is shown.
     likeness
         Of its analysed images to the training data; None where none were analysed.
     """
 
     id: int
-    finished_at: datetime
+    result: int | datetime
+    first_ended_at: datetime
     station: str
     outcome: Outcome
     cause: Cause | None
@@ -90,25 +111,24 @@ class Ends:
 def read_ends(session: Session, now: datetime, since: datetime) -> Ends:
     """Give what changed since then and has an end in the last hour."""
     changed = _changed_studies(session, now, since)
-    rows = _jobs_of(session, [study.id for study in changed])
-    of_study: dict[int, list[Job]] = {study.id: [] for study in changed}
-    for study_id, job, *_ in rows:
-        if job.outcome is not None:
-            of_study[study_id].append(job)
     jobs = [
-        EndedJob(job.id, _hops_s(job, first_at, last_at), job.take_overs)
-        for _, job, first_at, last_at in rows
+        EndedJob(job.id, _hops_s(job, series), job.take_overs)
+        for study in changed
+        for series in study.series
+        for job in series.jobs
         if job.state in ENDED and job.finished_at and job.finished_at > now - RECALLED
     ]
-    return Ends([_ended(study, of_study[study.id]) for study in changed], jobs)
+    return Ends([_ended(study) for study in changed], jobs)
 
 
 def _changed_studies(session: Session, now: datetime, since: datetime) -> Sequence[Study]:
     # By the time of the change alone: SQLite would rather walk all that is DONE.
-    changed = select(Study).where(Study.changed_at > since - OVERLAP).options(load_only(*OF_STUDY))
+    jobs = selectinload(Series.jobs).load_only(*OF_JOB)
+    series = selectinload(Study.series).options(load_only(*OF_SERIES), jobs)
+    changed = select(Study).where(Study.changed_at > since - OVERLAP)
     return [
         study
-        for study in session.scalars(changed)
+        for study in session.scalars(changed.options(load_only(*OF_STUDY), series))
         if study.state == StudyState.DONE
         and study.outcome is not None
         and study.finished_at is not None
@@ -116,23 +136,19 @@ def _changed_studies(session: Session, now: datetime, since: datetime) -> Sequen
     ]
 
 
-def _jobs_of(session: Session, study_ids: Sequence[int]) -> Sequence[Any]:
-    """Give the jobs of studies, each with its study and the times of its series."""
-    times = (Series.first_instance_at, Series.last_instance_at)
-    query = select(Series.study_id, Job, *times).join(Job).options(load_only(*OF_JOB))
-    return session.execute(query.where(Series.study_id.in_(study_ids))).all()
-
-
-def _ended(study: Study, jobs: Sequence[Job]) -> EndedStudy:
+def _ended(study: Study) -> EndedStudy:
     assert study.outcome is not None
     assert study.finished_at is not None
     mixed = study.identity_alert is not None
+    shown = shown_job(study.series)
+    jobs = [job for series in study.series for job in series.jobs if job.outcome is not None]
     return EndedStudy(
         study.id,
-        study.finished_at,
+        study.finished_at if shown is None else shown.id,
+        min((job.finished_at for job in jobs if job.finished_at), default=study.finished_at),
         study.station_name,
         study.outcome,
-        cause_of(study.outcome, study.reason or "", had_job=bool(jobs), mixed=mixed),
+        cause_of(study.outcome, study.reason or "", had_job=shown is not None, mixed=mixed),
         _likeness(jobs) if study.outcome in ANALYSED else None,
         study.received_at,
         study.revision,
@@ -145,8 +161,9 @@ def _likeness(jobs: Sequence[Job]) -> Likeness:
     return likeness_of(job.look for job in newest.values() if job.outcome in ANALYSED)
 
 
-def _hops_s(job: Job, first_at: datetime, last_at: datetime) -> dict[str, float]:
+def _hops_s(job: Job, series: Series) -> dict[str, float]:
     """Measure the stretches of a job's way that are known."""
+    first_at, last_at = series.first_instance_at, series.last_instance_at
     moments = (
         # The first image of a later revision came long ago.
         (first_at if job.revision == 1 else None, last_at),

@@ -7,7 +7,7 @@ the work. It begins at zero with the program, as Prometheus expects.
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -29,6 +29,7 @@ from schema.monitoring.likeness import Likeness
 
 SECONDS: Final = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14_400)
 MOST_STATIONS: Final = 50  # the name comes from the images; beyond, all are one
+REMEMBERED: Final = timedelta(days=7)  # what was counted: a later series may end in that time
 OTHERS: Final = "(others)"
 
 
@@ -39,7 +40,8 @@ class OutcomeCollector(Collector):
         self._database = without_canaries(database)
         self._turn = threading.Lock()
         self._looked_at: datetime | None = None
-        self._studies: dict[tuple[int, datetime], datetime] = {}  # counted, and when
+        self._results_at: dict[tuple[int, int | datetime], datetime] = {}  # counted, and when
+        self._ways_at: dict[int, datetime] = {}
         self._jobs: dict[int, datetime] = {}
         self._stations: set[str] = set()
         self._registry = CollectorRegistry()
@@ -101,10 +103,10 @@ class OutcomeCollector(Collector):
         self._forget(now)
 
     def _count_study(self, study: EndedStudy, now: datetime) -> None:
-        key = (study.id, study.finished_at)
-        if key in self._studies:
+        key = (study.id, study.result)
+        if key in self._results_at:
             return
-        self._studies[key] = now
+        self._results_at[key] = now
         station = self._station(study.station)
         self._results.labels(station, study.outcome).inc()
         if study.likeness is not None:
@@ -113,8 +115,9 @@ class OutcomeCollector(Collector):
             self._likeness.labels(station, study.likeness).inc()
         if study.cause is not None:
             self._unanalysed.labels(study.cause).inc()
-        if study.revision == 1:
-            self._way.observe(max((study.finished_at - study.received_at).total_seconds(), 0))
+        if study.revision == 1 and study.id not in self._ways_at:
+            self._ways_at[study.id] = now
+            self._way.observe(max((study.first_ended_at - study.received_at).total_seconds(), 0))
 
     def _count_job(self, job: EndedJob, now: datetime) -> None:
         if job.id in self._jobs:
@@ -139,6 +142,7 @@ class OutcomeCollector(Collector):
 
     def _forget(self, now: datetime) -> None:
         """Forget what will not be read again, so that the memory stays small."""
-        oldest = now - 2 * RECALLED
-        self._studies = {key: at for key, at in self._studies.items() if at > oldest}
+        oldest, results = now - 2 * RECALLED, now - REMEMBERED
+        self._results_at = {key: at for key, at in self._results_at.items() if at > results}
+        self._ways_at = {key: at for key, at in self._ways_at.items() if at > results}
         self._jobs = {key: at for key, at in self._jobs.items() if at > oldest}

@@ -1,6 +1,6 @@
 """What Prometheus learns of the whole site from the tables."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from prometheus_client.core import Metric
@@ -62,6 +62,38 @@ def test_an_outcome_is_counted_once_with_its_station(database: Database) -> None
         assert found["triage_results_total", "CT1", "POSITIVE"] == 1
         assert found["triage_lease_take_overs_total",] == 1
         assert found["triage_result_seconds_count",] == 1
+
+
+@pytest.mark.parametrize(
+    ("later", "results"),
+    [(done(Outcome.NEGATIVE, 4), 1), (done(Outcome.POSITIVE, 1, measured={"total_ml": 40}), 2)],
+)
+@pytest.mark.parametrize("passed", [timedelta(0), timedelta(hours=5)])
+def test_a_series_that_ends_later_is_a_result_only_where_it_is_the_one_that_is_shown(
+    database: Database, later: dict[str, object], results: int, passed: timedelta
+) -> None:
+    collector = OutcomeCollector(database)
+    with database.transaction() as session:
+        study_id = ended(session, Outcome.POSITIVE).id
+    samples(collector)
+    collector._forget(datetime.now(UTC) + passed)
+    with database.transaction() as session:
+        series = add_series(session.get_one(Study, study_id), session)
+        add_job(series, session, **later | {"finished_at": read_clock(session)})
+    found = samples(collector)
+    assert found["triage_results_total", "CT1", "POSITIVE"] == results
+    assert found["triage_result_seconds_count",] == 1
+
+
+def test_the_way_to_a_result_is_that_to_the_first(database: Database) -> None:
+    collector = OutcomeCollector(database)
+    with database.transaction() as session:
+        study = ended(session, Outcome.NEGATIVE)
+        ended_at = read_clock(session) + timedelta(seconds=30)
+        later = done(Outcome.POSITIVE, 1, finished_at=ended_at)
+        add_job(add_series(study, session), session, **later)
+    found = samples(collector)
+    assert found["triage_result_seconds_sum",] == pytest.approx(100, abs=0.1)
 
 
 @pytest.mark.parametrize(
