@@ -72,7 +72,7 @@ def update_study(session: Session, study: Study) -> None:
     study.swept_at = study.statement_due_at = None
     ended_at = study.finished_at or study.received_at
     study.second_choice_at = None if second_choice(study) is None else ended_at
-    if study.state != StudyState.DONE:
+    if study.state in UNDER_WAY or any(_may_be_arriving_ct(series) for series in study.series):
         study.stated_revision = None  # that it was not analysed is stated anew where it ends so
 
 
@@ -131,6 +131,10 @@ def _state(study: Study, ended: Sequence[Job]) -> StudyState:
     # A report that an archive sends back changes no result; CT images, or what may be some, do.
     more = [series for series in receiving if not ended or series.modality in MAY_BE_CT]
     return StudyState.RECEIVING if more else StudyState.DONE
+
+
+def _may_be_arriving_ct(series: Series) -> bool:
+    return series.state == SeriesState.RECEIVING and series.modality in MAY_BE_CT
 
 
 def _raise_priority(study: Study, jobs: Sequence[Job], shown: Job | None) -> None:

@@ -36,6 +36,7 @@ def person_of(study: Study) -> Person:
         study.patient_name,
         study.patient_birth_date,
         study.patient_sex,
+        study.study_date,
     )
 
 
@@ -121,8 +122,8 @@ class Record:
             series_instance_uid=theirs[0].series.series_instance_uid,
             kind=change,
             differs=differences(known, person),
-            earlier=asdict(known),
-            later=asdict(person),
+            earlier=known.said(),
+            later=person.said(),
             noted_at=self._now,
         )
         self._session.add(event)

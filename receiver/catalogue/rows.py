@@ -74,11 +74,10 @@ def _register(
         for each in arrivals
         if each.row_id is None
     ]
-    came_again: list[Arrival | Repeat] = [*arrivals, *repeats]
+    unended = _unended(session, repeats)
     again = [
-        _again(each.row_id, each.stored, associations)
-        for each in came_again
-        if each.row_id is not None
+        *(_again(each, associations) for each in arrivals if each.row_id is not None),
+        *(_again(each, associations if each.series.id in unended else {}) for each in repeats),
     ]
     if rows:
         session.execute(insert(Instance), rows)
@@ -119,12 +118,33 @@ def _note_arrivals(
 def _note_repeats(session: Session, repeats: Sequence[Repeat], now: datetime) -> None:
     """Wait for the end of what is sent once more; it may also tell that an abort lost nothing."""
     for series in {id(repeat.series): repeat.series for repeat in repeats}.values():
-        if series.state != SeriesState.RECEIVING and not series.cut_short:
+        if not _is_awaited(series):
             continue
         series.last_instance_at = now
         if series.state != SeriesState.RECEIVING:
             reopen(series)
         update_study(session, series.study)
+
+
+def _is_awaited(series: Series) -> bool:
+    return series.state == SeriesState.RECEIVING or series.cut_short
+
+
+def _unended(session: Session, repeats: Sequence[Repeat]) -> set[int]:
+    """Give the series that nobody sent to the end yet: who sends one again may do so.
+
+    Of one that was sent well an aborted repeat tells nothing.
+    """
+    ids = {repeat.series.id for repeat in repeats}
+    awaited = {repeat.series.id for repeat in repeats if _is_awaited(repeat.series)}
+    if ids == awaited:
+        return ids
+    still_open = (
+        select(Instance.series_id)
+        .join(Association)
+        .where(Instance.series_id.in_(ids - awaited), Association.closed_at.is_(None))
+    )
+    return awaited | set(session.scalars(still_open.distinct()))
 
 
 def _lock_studies(session: Session, objects: Sequence[StoredObject]) -> None:
@@ -180,12 +200,10 @@ def _row(
     }
 
 
-def _again(
-    row_id: int, stored: StoredObject, associations: Mapping[str, Association]
-) -> dict[str, object]:
+def _again(each: Arrival | Repeat, associations: Mapping[str, Association]) -> dict[str, object]:
     """Give the new columns of a row whose content came again: when, and by which association."""
-    association = associations.get(stored.association or "")
-    columns = {"id": row_id, "stored_at": stored.stored_at}
+    association = associations.get(each.stored.association or "")
+    columns: dict[str, object] = {"id": each.row_id, "stored_at": each.stored.stored_at}
     return columns if association is None else columns | {"association_id": association.id}
 
 

@@ -25,19 +25,28 @@ class EarlyDecisions:
             self._open[series_id] = association.id
 
     def broken_off(self, session: Session) -> list[int]:
-        """Give each series that was the last of an association that was aborted meanwhile."""
+        """Give each series that was the last of an association that was aborted meanwhile.
+
+        It is given again until it is forgotten.
+        """
         if not self._open:
             return []
         query = select(Association.id, Association.aborted).where(
             Association.id.in_(set(self._open.values())), Association.closed_at.is_not(None)
         )
         aborted = {row.id: row.aborted for row in session.execute(query)}
-        over = {
-            key: association for key, association in self._open.items() if association in aborted
-        }
-        self._open = {key: self._open[key] for key in self._open.keys() - over.keys()}
-        return [
+        found = [
             series_id
-            for series_id, association in over.items()
-            if aborted[association] and not went_on(session, series_id, association)
+            for series_id, association in self._open.items()
+            if aborted.get(association) and not went_on(session, series_id, association)
         ]
+        self._open = {
+            series_id: association
+            for series_id, association in self._open.items()
+            if association not in aborted or series_id in found
+        }
+        return found
+
+    def forget(self, series_id: int) -> None:
+        """Forget a series that was opened again."""
+        self._open.pop(series_id, None)

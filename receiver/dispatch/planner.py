@@ -79,11 +79,13 @@ class Planner:
     def _open_again(self, series_id: int) -> None:
         """Decide again on a series of which the sending broke off, to say that it did."""
         with self._database.transaction() as session:
-            series = session.get_one(Series, series_id)
-            study = lock_study(session, series.study_id)
-            if series.state != SeriesState.RECEIVING and was_cut_short(session, series_id):
-                reopen(series)
-                update_study(session, study)
+            series = session.get(Series, series_id)
+            if series is not None:  # else it was deleted meanwhile
+                study = lock_study(session, series.study_id)
+                if series.state != SeriesState.RECEIVING and was_cut_short(session, series_id):
+                    reopen(series)
+                    update_study(session, study)
+        self._early.forget(series_id)  # not before: the database may not have taken it
 
     def fall_back(self) -> int:
         """Have the next best series analysed where the analysis of the best one failed."""

@@ -5,7 +5,7 @@ placeholder until somebody knows the name. None of that makes two people of one.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Final
 
@@ -14,6 +14,7 @@ from receiver.instance.names import NameMatch, is_placeholder, match_names
 from schema.identity import IGNORED, plain_number
 
 ESTIMATED: Final = re.compile(r"(1[0-8]\d\d|190[01]|9999).*|.*00")  # a birth date that nobody knew
+GUESSED: Final = ("0101", "0701")  # where somebody guessed the age
 SEXES: Final = ("M", "F")
 
 
@@ -26,6 +27,7 @@ class Person:
     name: str
     birth_date: str
     sex: str
+    study_date: str = field(default="", compare=False)  # by which a placeholder's birth is judged
 
     @classmethod
     def of(cls, header: Header) -> "Person":
@@ -36,7 +38,12 @@ class Person:
             header.patient_name,
             header.patient_birth_date,
             header.patient_sex,
+            header.study_date,
         )
+
+    def said(self) -> dict[str, str]:
+        """Give what is put on record of it."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.compare}
 
     @property
     def number(self) -> str:
@@ -141,8 +148,16 @@ def _agree(first: str, second: str) -> bool | None:
 
 def _birth_date(person: Person) -> str:
     digits = re.sub(r"\D", "", person.birth_date)
-    is_guess = ESTIMATED.fullmatch(digits) or (person.is_provisional and digits.endswith("0101"))
+    is_guess = ESTIMATED.fullmatch(digits) or (
+        person.is_provisional and _is_guessed(digits, person)
+    )
     return "" if len(digits) != 8 or is_guess else digits
+
+
+def _is_guessed(digits: str, person: Person) -> bool:
+    """Say whether a placeholder's birth date is one that desks write: the day of admission, too."""
+    year = person.study_date[:4]
+    return digits.endswith(GUESSED) or (year != "" and digits.startswith(year))
 
 
 def _sex(person: Person) -> str:

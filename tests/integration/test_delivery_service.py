@@ -269,6 +269,33 @@ def test_a_study_that_ends_unanalysed_in_another_way_is_stated_anew(
     assert {second.sop_instance_uid, page.sop_instance_uid} <= {row.key for row in box.rows()}
 
 
+def end_again(database: Database, series_id: int, **values: object) -> None:
+    """Let a series arrive, and be rejected."""
+    for state in (SeriesState.RECEIVING, SeriesState.REJECTED):
+        with database.transaction() as session:
+            series = session.get_one(Series, series_id)
+            for name, value in {**values, "state": state}.items():
+                setattr(series, name, value)
+            update_study(session, series.study)
+
+
+def test_what_ends_unanalysed_in_the_same_way_is_stated_once(
+    settings: Settings, database: Database
+) -> None:
+    series = received(settings, database, score=None, reason="few")
+    end_again(database, series.id)
+    unanalysed = Unanalysed(database, settings.storage, NOWHERE)
+    assert unanalysed.state_due() == 1
+    end_again(database, series.id, revision=2)
+    assert unanalysed.state_due() == 0
+    with database.transaction() as session:  # a dose report, or our own page that came back
+        study = session.get_one(Series, series.id).study
+        late = add_series(study, session, None, modality="SR")
+    end_again(database, late.id, reason="modality SR")
+    assert unanalysed.state_due() == 0
+    assert [stated.study_revision for stated in objects_of_studies(database)] == [2, 2]
+
+
 def test_a_topogram_is_not_stated_before_the_head_had_time_to_come(
     settings: Settings, database: Database
 ) -> None:

@@ -18,7 +18,7 @@ from receiver.catalogue.rebuild import Rebuilder
 from receiver.dispatch.planner import Planner
 from receiver.inbox import AssociationFolder, Inbox, close_folder
 from receiver.protocol.file_meta import encode_file_meta
-from schema.database import Database
+from schema.database import Database, read_clock
 from schema.settings import Settings
 from schema.states import SeriesState
 from schema.storage import Storage
@@ -526,6 +526,21 @@ def test_what_comes_again_belongs_to_the_association_that_brought_it_last(
     with database.reading() as session:
         query = sa.select(Association.name).join(Instance)
         assert session.scalars(query).all() == names[1:]
+
+
+@pytest.mark.parametrize(("was_ended", "by"), [(True, 0), (False, 1)])
+def test_a_decided_series_keeps_the_association_that_sent_it_well(
+    database: Database, catalogue: Catalogue, inbox: Inbox, was_ended: bool, by: int
+) -> None:
+    names = [send(inbox, catalogue, "1.2.3")]
+    set_series(database, state=SeriesState.SELECTED)
+    if was_ended:
+        with database.transaction() as session:
+            session.execute(sa.update(Association).values(closed_at=read_clock(session)))
+    names.append(send(inbox, catalogue, "1.2.3"))
+    with database.reading() as session:
+        query = sa.select(Association.name).join(Instance)
+        assert session.scalars(query).all() == [names[by]]
 
 
 def test_a_series_that_comes_again_is_still_arriving(

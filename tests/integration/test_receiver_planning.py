@@ -22,6 +22,7 @@ from receiver.selection.rules import load_rules
 from schema.cut_short import CUT_SHORT
 from schema.database import Database, open_database, read_clock
 from schema.dicom import DimsePriority
+from schema.errors import DatabaseUnavailableError
 from schema.settings import Settings
 from schema.states import JobState, Outcome, SeriesState, StudyState
 from schema.studies import update_study
@@ -210,6 +211,34 @@ def test_a_series_whose_network_died_is_analysed_and_again_when_that_shows(
     assert (series.revision, series.cut_short) == (2, True)
     assert CUT_SHORT in (series.reason or "")
     assert [job.state for job in series.jobs] == [JobState.SUPERSEDED, JobState.READY]
+    assert clinic.planner.plan() == 0
+
+
+def test_a_series_that_broke_off_is_not_forgotten_while_the_database_is_away(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = clinic.arrive(THICK, ago_s=21, is_open=True)
+    clinic.planner.plan()
+    break_off(clinic)
+    with monkeypatch.context() as patch:
+        patch.setattr("receiver.dispatch.planner.update_study", _unavailable)
+        with pytest.raises(DatabaseUnavailableError):
+            clinic.planner.plan()
+    clinic.planner.plan()
+    assert clinic.series(head).cut_short
+
+
+def _unavailable(*_: object) -> None:
+    raise DatabaseUnavailableError("away")
+
+
+def test_a_series_that_was_deleted_after_it_broke_off_holds_up_nobody(clinic: Clinic) -> None:
+    clinic.arrive(THICK, ago_s=21, is_open=True)
+    clinic.planner.plan()
+    break_off(clinic)
+    with clinic.database.transaction() as session:
+        for table in (Job, Instance, Series):
+            session.execute(sa.delete(table))
     assert clinic.planner.plan() == 0
 
 

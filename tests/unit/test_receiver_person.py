@@ -11,8 +11,9 @@ def person(
     birth_date: str = "",
     sex: str = "",
     issuer: str = "",
+    study_date: str = "",
 ) -> Person:
-    return Person(patient_id, issuer, name, birth_date, sex)
+    return Person(patient_id, issuer, name, birth_date, sex, study_date)
 
 
 def wide(text: str) -> str:
@@ -55,7 +56,10 @@ COMPLETED = [
     (person("T1", "XXX^XXX"), person(), "one letter over and over"),
     (person("T1", "不明"), person(), "unknown in Japanese"),
     (person("T1", "UNKNOWN", "19700101"), person(birth_date="19680503"), "an age by guess"),
-]
+    (person("T1", "UNKNOWN", "19800701"), person(birth_date="19840503"), "a July by guess"),
+    (person("T1", "UNKNOWN", "20260312", study_date="20260312"),
+     person(birth_date="19840503"), "the day of admission for a birth date"),
+]  # fmt: skip
 CORRECTED = [
     (person(name="Smyth^Anna"), person(name="Smith^Anna"), "a slip of the pen"),
     (person(name="Meier^Anna"), person(name="Schulze^Anna"), "a marriage"),

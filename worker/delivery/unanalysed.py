@@ -14,16 +14,18 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from schema.database import Database, read_clock
 from schema.errors import TransientError
-from schema.tables import Instance, ResultObject, Series, Study
+from schema.tables import Instance, Job, ResultObject, Series, Study
 from worker.delivery.destinations import Destinations
 from worker.delivery.outbox import enqueue_study
 from worker.delivery.unstated import is_unstated, note, unstated
 from worker.header import MALFORMED, completed, uid
+from worker.objects.author import Source
+from worker.objects.pages import summary_uid
 from worker.objects.statement import Statement
 from worker.objects.writing import Written, write_unanalysed
 from worker.pixels import READABLE
@@ -57,20 +59,33 @@ class Unanalysed:
             uid_of_study, ended_at = study.study_instance_uid, study.finished_at
             statement = _statement(study)
             paths = [self._storage / path for path in _paths(session, study)]
-            earlier = _earlier(study, self._storage)
+            earlier, newest = _earlier(study, self._storage), _newest_object(session, study_id)
         header = first_header(paths)
         if header is None or statement is None:
             log.error("not analysed, and no file of it can be read", study=uid_of_study)
             self._postpone(study_id)
             return False
-        written = write_unanalysed([header], statement, self._storage / RESULTS, earlier)
         same = and_(Study.revision == revision, Study.finished_at == ended_at)
+        if newest == summary_uid(Source((header,)), statement):
+            return self._let_stand(study_id, revision, same)
+        written = write_unanalysed([header], statement, self._storage / RESULTS, earlier)
         return self._record(study_id, revision, same, written)
 
     def _postpone(self, study_id: int) -> None:
         with self._database.transaction() as session:
             later = read_clock(session) + AGAIN
             note(session, update(Study), study_id, statement_due_at=later)
+
+    def _let_stand(self, study_id: int, revision: int, same: ColumnElement[bool]) -> bool:
+        """Have the statement before stand for this revision too: it says the same."""
+        with self._database.transaction() as session:
+            still = update(Study).where(is_unstated(), same)
+            if note(session, still, study_id, stated_revision=revision):
+                stated = update(ResultObject).where(
+                    ResultObject.study_id == study_id, ResultObject.study_revision.is_not(None)
+                )
+                session.execute(stated.values(study_revision=revision))
+        return False
 
     def _record(
         self, study_id: int, revision: int, same: ColumnElement[bool], written: Written
@@ -114,6 +129,17 @@ def _earlier(study: Study, storage: Path) -> Path | None:
     reports = [each for each in study.objects if each.kind == "SR" and each.audience != "triage"]
     path = storage / reports[-1].path if reports else None
     return path if path and path.exists() else None
+
+
+def _newest_object(session: Session, study_id: int) -> str | None:
+    """Give the UID of what was written last of a study: the page, where that is a statement."""
+    query = (
+        select(ResultObject.sop_instance_uid)
+        .outerjoin(Job, ResultObject.job_id == Job.id)
+        .outerjoin(Series, Job.series_id == Series.id)
+        .where(or_(ResultObject.study_id == study_id, Series.study_id == study_id))
+    )
+    return session.scalar(query.order_by(ResultObject.id.desc()).limit(1))
 
 
 def _retire(session: Session, study_id: int) -> None:

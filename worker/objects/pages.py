@@ -24,12 +24,17 @@ WORST: Final = 4  # slices that are shown
 
 def write_summary(source: Source, statement: Statement, folder: Path) -> WrittenObject:
     """Write the page of text."""
-    uid = stable_uid(SUMMARY.series, *source.identity, fingerprint(statement))
+    uid = summary_uid(source, statement)
 
     def make() -> Dataset:
         return _capture(source, SUMMARY, draw_summary(statement), statement, uid, 1)
 
     return write_object(SUMMARY, source, uid, make, folder)
+
+
+def summary_uid(source: Source, statement: Statement) -> str:
+    """Give the SOP Instance UID of the page of text: what says the same has the same one."""
+    return stable_uid(SUMMARY.series, *source.identity, fingerprint(statement))
 
 
 def write_slices(
