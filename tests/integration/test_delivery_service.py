@@ -23,7 +23,7 @@ from tests.support.listeners import mllp_listener
 from tests.support.outbox import Outbox
 from tests.support.phantoms import FEW_MM, Phantom
 from tests.support.processes import free_port, wait_for
-from tests.support.rows import LONG_AGO, add_job, add_series, add_study
+from tests.support.rows import LONG_AGO, add_job, add_series, add_study, done
 from worker.delivery.claims import LEASE, Ledger, claim
 from worker.delivery.confirming import take_unconfirmed
 from worker.delivery.counts import DELIVERY_SECONDS
@@ -218,6 +218,21 @@ def test_a_study_without_an_eligible_series_gets_them_too(
         update_study(session, session.merge(series).study)
     assert Unanalysed(database, settings.storage, NOWHERE).state_due() == 1
     assert [written.kind for written in objects_of_studies(database)] == ["SR", "SC"]
+
+
+def test_a_head_that_was_refused_beside_one_without_a_bleed_is_stated(
+    settings: Settings, database: Database
+) -> None:
+    series = received(settings, database)
+    refused = {"state": SeriesState.REJECTED, "reason": "several images at one position"}
+    with database.transaction() as session:
+        study = session.merge(series).study
+        add_job(session.merge(series), session, **done(Outcome.NEGATIVE, 4))
+        add_series(study, session, None, description="control", **refused)
+        update_study(session, study)
+    assert Unanalysed(database, settings.storage, NOWHERE).state_due() == 1
+    report = (settings.storage / objects_of_studies(database)[0].path).read_bytes()
+    assert b"series 'control': several images at one position" in report
 
 
 def failed(reason: str) -> dict[str, object]:
