@@ -311,6 +311,21 @@ def test_what_ends_unanalysed_in_the_same_way_is_stated_once(
     assert [stated.study_revision for stated in objects_of_studies(database)] == [2, 2]
 
 
+def test_what_ends_as_before_an_analysis_is_stated_anew(
+    settings: Settings, database: Database
+) -> None:
+    series = received(settings, database, score=None, reason="few")
+    end_again(database, series.id)
+    unanalysed = Unanalysed(database, settings.storage, NOWHERE)
+    assert unanalysed.state_due() == 1
+    with database.transaction() as session:
+        job = add_job(session.get_one(Series, series.id), session, state=JobState.SUPERSEDED)
+        report = ResultObject(kind="SR", sop_instance_uid="1.2.9", path="a", sha256="b")
+        job.objects = [report]
+    end_again(database, series.id, revision=2)
+    assert unanalysed.state_due() == 1
+
+
 def test_a_topogram_is_not_stated_before_the_head_had_time_to_come(
     settings: Settings, database: Database
 ) -> None:
