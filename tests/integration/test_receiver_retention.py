@@ -12,7 +12,7 @@ from receiver.catalogue.retention import Retention
 from receiver.instance.stored import STORE
 from schema.database import Database
 from schema.settings import Settings
-from schema.states import JobState, Outcome
+from schema.states import JobState, Outcome, SeriesState
 from schema.storage import Storage
 from schema.tables import Instance, Series
 from tests.support.phantoms import FEW_MM, Phantom
@@ -122,8 +122,9 @@ def test_what_is_sent_again_is_stored_again(settings: Settings, database: Databa
         send(ports["plain"], datasets)
         catalogue.take_in()
         with database.transaction() as session:
-            add_job(session.scalars(select(Series)).one(), session, **done(Outcome.NEGATIVE, 4))
-            session.scalars(select(Series)).one().state = "SELECTED"
+            series = session.scalars(select(Series)).one()
+            series.state = SeriesState.SELECTED
+            add_job(series, session, **done(Outcome.NEGATIVE, 4))
         assert retention(settings, database).sweep() == len(datasets)
         send(ports["plain"], datasets)
     catalogue.take_in()
