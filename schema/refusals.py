@@ -12,7 +12,6 @@ MAY_BE_A_HEAD: Final = (
     "several images at one position",
     "pixel spacing outside",
     "part of the head would go unread",
-    "objects, more than a head CT has",
     "kinds of images and more in one series",
 )
 

@@ -77,10 +77,11 @@ def test_how_images_came_says_nothing_of_what_they_show(
     assert may_be_a_head(selection.reason)
 
 
-def test_too_many_objects_may_be_a_head() -> None:
+def test_thousands_of_images_are_no_head_such_as_a_perfusion_beside_it() -> None:
     planner = SimpleNamespace(_rules=RULES)
     refused = Planner._select_images(planner, range(RULES.stack.max_objects + 1), [])  # type: ignore[arg-type]
-    assert may_be_a_head(refused.reason)
+    assert refused.score is None
+    assert not may_be_a_head(refused.reason)
 
 
 @pytest.mark.parametrize(
