@@ -38,7 +38,9 @@ def test_a_canary_comes_out_as_known_and_is_on_no_list(site: Site) -> None:
 
     def ended() -> Canary | None:
         with site.database.reading() as session:
-            return session.scalar(sa.select(Canary).where(Canary.ended_at.is_not(None)))
+            ended = sa.select(Canary).where(Canary.ended_at.is_not(None))
+            # On a busy host the first may come before our own port is open, and says so.
+            return session.scalar(ended.where(~Canary.detail.startswith("no association")))
 
     canary = wait_for("end of a canary", ended, DEADLINE_S)
     assert canary.is_known, canary.detail
