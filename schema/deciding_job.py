@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from schema.refusals import may_be_a_head
-from schema.ruled_out import is_ruled_out
+from schema.reason_words import is_ruled_out, may_be_a_head
 from schema.scans import ANOTHER_SCAN_S, adds, seconds_between
 from schema.states import JobState, Outcome, SeriesState, urgency
 from schema.tables import Job, Series

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from schema.database import Database
 from schema.deciding_job import SUSPICIOUS, newest_ended, refused_heads, shown_job
+from schema.reason_words import PART_SEEN
 from schema.states import JobState, Level, Outcome, SeriesState, StudyState, move, urgency
 from schema.tables import Job, Series, Study
 
@@ -23,9 +24,6 @@ UNDER_WAY = (StudyState.READY, StudyState.RUNNING)
 LEFT_UNREAD = {Outcome.FAILED: "analysis failed", Outcome.NOT_ANALYSED: "not analysed"}
 UNREAD = tuple(LEFT_UNREAD)
 MAY_BE_CT = ("CT", "")
-PART_SEEN = (
-    "in the part seen"  # in a reason that names the part: it is the worker's (worker.reasons)
-)
 HAD_ITS_TURN = (*ACTIVE, JobState.DONE, JobState.FAILED)
 
 log = structlog.get_logger()

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from schema.hemorrhage_subtypes import ANY, KEYS, Claim
+from schema.reason_words import PART_SEEN
 from schema.shares import percent
 from worker.findings import LEAST_ML, Finding
 from worker.look.coverage import Coverage, UnseenGap
@@ -103,7 +104,7 @@ def describe_part(coverage: Coverage | None, limits: CoverageLimits) -> str:
         f"{percent(coverage.share)} of the head,"
         f" from {coverage.from_mm:.0f} to {coverage.to_mm:.0f} mm"
     )
-    return f"none found in the part seen ({'; '.join([seen, *map(_gap, gaps)])})"
+    return f"none found {PART_SEEN} ({'; '.join([seen, *map(_gap, gaps)])})"
 
 
 def _gap(gap: UnseenGap) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from schema.reason_words import PART_SEEN
 from schema.shares import percent
-from schema.studies import PART_SEEN
 
 
 @dataclass(frozen=True)

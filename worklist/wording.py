@@ -9,8 +9,8 @@ from types import MappingProxyType
 
 from schema.hemorrhage_subtypes import ANY, Claim
 from schema.readers import DisagreementCause
+from schema.reason_words import PART_SEEN
 from schema.states import Level, Outcome, StudyState, urgency
-from schema.studies import PART_SEEN
 from worklist.coverage import part_seen
 from worklist.entries import Entry, FindingRow
 from worklist.formatting import without_details, without_repeats

@@ -21,13 +21,13 @@ def better_sibling(series: Series, selection: Selection) -> Series | None:
         if other is not series
         and other.state == SeriesState.SELECTED
         and not adds(scan, other.scan)
-        and not _is_ruled_out(other)
+        and not _was_left_unread(other)
     ]
     best = max(rivals, key=lambda rival: rival.score or 0, default=None)
     return best if best is not None and (best.score or 0) >= score else None
 
 
-def _is_ruled_out(series: Series) -> bool:
+def _was_left_unread(series: Series) -> bool:
     newest = max(series.jobs, key=lambda job: job.revision, default=None)
     return newest is not None and newest.outcome == Outcome.NOT_ANALYSED
 

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from receiver.dispatch.planner import Planner
 from receiver.selection.images import Selection, select_images
 from receiver.selection.rules import load_rules
-from schema.refusals import may_be_a_head
+from schema.reason_words import may_be_a_head
 from tests.support.series import datasets, headers
 
 RULES = load_rules()

@@ -7,7 +7,7 @@ import pytest
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from schema.errors import UnsuitableSeriesError
-from schema.ruled_out import is_ruled_out
+from schema.reason_words import is_ruled_out
 from tests.support.phantoms import FEW_MM, Phantom, element, write
 from worker.look.contrast import Contrast
 from worker.look.marks import refusal

@@ -142,10 +142,11 @@ def _keys(row: Claimed) -> dict[str, object]:
 def _take_for_granted(session: Session, target: Target) -> None:
     """End what was accepted when it was to be confirmed, where nothing is asked any more."""
     if isinstance(target, DicomDestination) and target.confirm == "none":
-        accepted = update(Delivery).where(
+        accepted = select(Delivery).where(
             Delivery.destination == target.name, Delivery.state == DeliveryState.SENT
         )
-        session.execute(accepted.values(state=DeliveryState.DELIVERED, last_error=None))
+        for row in session.scalars(accepted):
+            row.state, row.last_error = move(row.state, DeliveryState.DELIVERED), None
 
 
 def _give_up(session: Session, target: Target, now: datetime) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from schema.ruled_out import NO_HOUNSFIELD
+from schema.reason_words import NO_HOUNSFIELD
 from worker.look.contrast import Contrast
 from worker.look.series_look import Look
 from worker.look.texture import Kernel

@@ -6,7 +6,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from schema.ruled_out import NO_HOUNSFIELD
+from schema.reason_words import NO_HOUNSFIELD
 from worker.look.section import BODY_HU, BRAIN_HU, GRID_MM, Section, cm2
 
 LUNG_HU: Final = -600.0

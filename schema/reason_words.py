@@ -1,0 +1,37 @@
+"""What a reason tells by its words, for those who decide by it.
+
+A release before this one wrote the same words, so its rows are told apart as well. Tests hold the
+words against those who write them.
+"""
+
+from typing import Final
+
+ANOTHER_SERIES: Final = (
+    "send the head as its own series",
+    "send the plain series",
+    "send the conventional series",
+    "send the CT series",
+)
+# Of a skull whose values nobody knows: it may be a bleeding head. The release before this one wrote
+# one of the endings above behind it.
+NO_HOUNSFIELD: Final = "no Hounsfield units"
+MAY_BE_A_HEAD: Final = (
+    "no readable object",
+    "no usable position or orientation",
+    "several images at one position",
+    "pixel spacing outside",
+    "part of the head would go unread",
+    "kinds of images and more in one series",
+)
+PART_SEEN: Final = "in the part seen"
+
+
+def is_ruled_out(reason: str | None) -> bool:
+    """Say whether a worker found no plain head; any other reason says nothing of what is shown."""
+    said = reason or ""
+    return said.endswith(ANOTHER_SERIES) and NO_HOUNSFIELD not in said
+
+
+def may_be_a_head(reason: str | None) -> bool:
+    """Say whether the selection refused how images came, which says nothing of what they show."""
+    return any(words in (reason or "") for words in MAY_BE_A_HEAD)
