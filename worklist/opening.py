@@ -32,6 +32,7 @@ def open_to_read(settings: Settings) -> Database:
         If it does not answer, its migrations are behind, or it is too new.
     """
     database = connect_to_read(settings)
+    _leave_silence(database)
     try:
         require_fit(database)
     except DatabaseUnavailableError:
@@ -49,16 +50,21 @@ def open_to_serve(settings: Settings) -> Database:
         If it does not answer, its migrations are behind, or it is too new.
     """
     database = open_database(settings)
+    _leave_silence(database)
+    database.engine.dispose()  # what was opened before waits for ever
+    return without_canaries(database)
+
+
+def _leave_silence(database: Database) -> None:
     if database.engine.dialect.name != SQLITE:
         sa.event.listen(database.engine, "do_connect", _give_up_on_silence)
-        database.engine.dispose()  # what was opened before waits for ever
-    return without_canaries(database)
 
 
 def _give_up_on_silence(
     _dialect: sa.Dialect, _record: object, _given: object, options: dict[str, Any]
 ) -> None:
-    # A network that swallows everything would keep the page's threads, each with its reader.
+    # A network that swallows everything would keep the page's threads, each with its reader, and a
+    # terminal with an older list on it.
     options.update(SILENCE)
 
 
