@@ -21,6 +21,7 @@ from worklist.formatting import printable
 from worklist.opening import default_window, open_to_read, open_to_serve
 from worklist.performance import sum_up
 from worklist.queries import read_worklist
+from worklist.warnings import warnings_of
 from worklist.window import JSON_ROWS, read_window
 
 # Pretty exceptions print locals, and a local may be a patient's.
@@ -70,6 +71,8 @@ def list_studies(
     worklist = _query(lambda database, storage: read_worklist(database, storage, window))
     if as_json:
         _print_json(serialization.worklist_json(worklist))
+        for words in warnings_of(worklist):
+            typer.echo(words, err=True)
     else:
         text.print_worklist(worklist, settings.zone)
     if worklist.after:

@@ -1,7 +1,7 @@
 """One row of the worklist, as the contract in the design names its fields."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from schema.hemorrhage_subtypes import Claim
@@ -9,7 +9,7 @@ from schema.monitoring.signs import Part
 from schema.states import Outcome, StudyState
 from worklist.coverage import Coverage
 from worklist.unlikeness import Unlikeness
-from worklist.window import Place
+from worklist.window import LATE, Place
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ class Worklist:
         Where the next window begins; None if this one is the last.
     unread, unread_critical
         Of the whole list, whatever the window; counted to 1000.
-    late
-        How many studies of the whole list are.
+    late, late_after
+        How many studies of the whole list are; where nothing moved for so long.
     missing
         Of the parts that fill the list those that do not work: without them it stays empty.
     newest_critical_at
@@ -122,4 +122,5 @@ class Worklist:
     unread: int = 0
     newest_critical_at: datetime | None = None
     late: int = 0
+    late_after: timedelta = LATE
     missing: tuple[Part, ...] = ()

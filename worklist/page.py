@@ -39,10 +39,12 @@ from worklist.opening import default_window
 from worklist.performance import sum_up
 from worklist.rendering import Templates
 from worklist.security_headers import SecurityHeaders
+from worklist.warnings import warnings_of
 from worklist.window import JSON_ROWS, PAGE_ROWS, View, Window, read_window
 
 STATIC = Path(__file__).parent / "static"
 WALL_ROWS = 12
+WARNING_HEADER = "Worklist-Warning"
 UNREADABLE = (
     "The worklist cannot be read right now. No statement about any study is possible. "
     "Read all studies in their normal order and call the operator."
@@ -151,11 +153,13 @@ class Views:
         return self.templates.show(request, "performance.html", performance=summed)
 
     def api_worklist(self, request: Request) -> Response:
-        """Answer the list as the contract's JSON; a Link header names the next part."""
+        """Answer the list as the contract's JSON, an array: what else is said stands in headers."""
         window = self._window(request, JSON_ROWS)
         worklist = queries.read_worklist(self.database, self.settings.storage, window)
         self._note_list(request)
         answer = JSONResponse(serialization.worklist_json(worklist))
+        for words in warnings_of(worklist):
+            answer.headers.append(WARNING_HEADER, words)
         if worklist.after:
             following = request.url.include_query_params(after=worklist.after.written())
             answer.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'

@@ -59,6 +59,7 @@ def read_worklist(database: Database, storage: Path, window: Window = PLAIN) -> 
             unread=count_unread(session),
             newest_critical_at=newest_critical(session),
             late=len(late),
+            late_after=window.late,
             missing=find_missing(session, FILLING),
         )
 

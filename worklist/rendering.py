@@ -24,12 +24,15 @@ from worklist.listing import COUNTED_TO
 from worklist.queueing import name_place
 from worklist.timeline import timeline
 from worklist.unlikeness import unlike_training
+from worklist.warnings import empty_means, warnings_of
 from worklist.window import Place, View
 from worklist.wording import (
     CAUSES,
+    marks_of,
     name_findings,
     name_level,
     say_claim,
+    seen_by,
     summarise,
     wording_of,
 )
@@ -77,11 +80,12 @@ def _environment(settings: Settings) -> Environment:
     )
     environment.globals.update(
         causes=CAUSES,
+        empty_means=empty_means,
         counted=lambda number: "999+" if number >= COUNTED_TO else str(number),
         following=_following,
         layers=viewing.layers,
         wording_of=wording_of,
-        late_after_s=settings.study_late_s,
+        marks_of=marks_of,
         name_findings=name_findings,
         name_level=name_level,
         name_place=partial(name_place, zone=settings.zone),
@@ -90,6 +94,7 @@ def _environment(settings: Settings) -> Environment:
         person=_person,
         presets=viewing.PRESETS,
         say_claim=say_claim,
+        seen_by=seen_by,
         shown_job=viewing.shown_job,
         states=list(StudyState),
         strip=viewing.strip,
@@ -99,6 +104,7 @@ def _environment(settings: Settings) -> Environment:
         unlike_training=unlike_training,
         viewer_url=settings.viewer_url or "",
         views=list(View),
+        warnings_of=warnings_of,
     )
     return environment
 

@@ -11,6 +11,7 @@ from worklist.acknowledgement import GivenVerdict
 from worklist.entries import Entry, Worklist
 from worklist.explanation import Explanation
 from worklist.formatting import iso
+from worklist.wording import wording_of
 
 # What leaves the page, in the order of the contract; whatever is not named here stays on it, as
 # the patient's name does: files and terminals live longer than a page.
@@ -55,8 +56,9 @@ def worklist_json(worklist: Worklist) -> list[Any]:
 
 def entry_json(entry: Entry) -> dict[str, Any]:
     """Make one object of the contract's array."""
-    fields = asdict(entry)
-    return {name: plain(fields[name]) for name in ENTRY_FIELDS}
+    fields, wording = asdict(entry), wording_of(entry)
+    shown = {"shown_as": wording.words, "note": wording.note}
+    return {name: plain(fields[name]) for name in ENTRY_FIELDS} | shown
 
 
 def explanation_json(explanation: Explanation) -> dict[str, Any]:

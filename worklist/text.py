@@ -29,12 +29,22 @@ from worklist.formatting import (
 )
 from worklist.queueing import name_place
 from worklist.unlikeness import unlike_training
-from worklist.wording import is_found, name_findings, name_level, say_claim, wording_of
+from worklist.warnings import empty_means, warnings_of
+from worklist.wording import (
+    is_found,
+    marks_of,
+    name_findings,
+    name_level,
+    say_claim,
+    seen_by,
+    wording_of,
+)
 
 PIPE_WIDTH = 160  # a pipe has no width of its own, and 80 columns would break every UID
 HEADER = ("Priority", "Outcome", "Findings", "Patient, accession", "Received", "Study", "Why")
 SHOWN = 5  # columns of HEADER that a terminal shows on one line
 NOTHING = "No study is on the list: none was received, or none meets what was asked for."
+DISCLAIMER = "Research software, not a medical device. Scores are the model's own."
 STYLES = {
     "positive": "bold red",
     "uncertain": "yellow",
@@ -48,9 +58,16 @@ STYLES = {
 def print_worklist(worklist: Worklist, zone: tzinfo = UTC) -> None:
     """Print the studies, most urgent first: one line each in a pipe, with its UID below else."""
     console = _console()
-    if not worklist.entries:
-        console.print(NOTHING)
-        return
+    for words in warnings_of(worklist):
+        console.print(Text(words, "bold magenta"), soft_wrap=True)
+    if worklist.entries:
+        _print_studies(console, worklist, zone)
+    else:
+        console.print(empty_means(worklist, NOTHING))
+    console.print(f"Read at {clock(worklist.read_at, zone)}. {DISCLAIMER}")
+
+
+def _print_studies(console: Console, worklist: Worklist, zone: tzinfo) -> None:
     rows = [HEADER, *(list_cells(entry, zone) for entry in worklist.entries)]
     widths = [max(len(row[column]) for row in rows) for column in range(SHOWN)]
     for number, row in enumerate(rows):
@@ -64,21 +81,25 @@ def print_worklist(worklist: Worklist, zone: tzinfo = UTC) -> None:
         else:
             # Never broken: a line is a study, and its UID can be searched for and copied.
             console.print("  ".join((line, *row[SHOWN:])).rstrip(), soft_wrap=True)
-    console.print("Research software, not a medical device. Scores are the model's own.")
 
 
 def list_cells(entry: Entry, zone: tzinfo = UTC) -> tuple[str, ...]:
     """Give the cells of a line: five that are aligned, then the UID and the reasons."""
-    late = ", waiting too long" if entry.late else ""
+    received = f"{clock(entry.received_at, zone)}, {duration(entry.age_s)} ago"
     return (
         name_level(entry.priority),
         wording_of(entry).words,
         ", ".join(name_findings(entry)) or "-",
         f"{printable(entry.patient_id) or '-'} {printable(entry.accession_number)}".strip(),
-        f"{clock(entry.received_at, zone)}, {duration(entry.age_s)} ago{late}",
+        ", ".join((received, *_marks(entry))),
         printable(entry.study_instance_uid),
         "; ".join(_reasons(entry)) or "-",
     )
+
+
+def _marks(entry: Entry) -> list[str]:
+    marks = [mark.lower() for mark in marks_of(entry)]
+    return [*marks, seen] if (seen := seen_by(entry)) else marks
 
 
 def _reasons(entry: Entry) -> Sequence[str]:
@@ -108,6 +129,7 @@ def _study_fields(explanation: Explanation, zone: tzinfo) -> dict[str, str]:
     entry = explanation.entry
     return {
         "why": "; ".join(_reasons(entry)),
+        "marks": ", ".join(_marks(entry)),
         "state": f"{entry.state}, revision {entry.revision}",
         "study": f"{printable(entry.study_instance_uid)} {printable(entry.study_description)}",
         "studied": f"{calendar_date(entry.study_date)} {clock_time(entry.study_time)}",

@@ -13,7 +13,7 @@ from schema.reason_words import PART_SEEN
 from schema.states import Level, Outcome, StudyState, urgency
 from worklist.coverage import part_seen
 from worklist.entries import Entry, FindingRow
-from worklist.formatting import without_details, without_repeats
+from worklist.formatting import printable, without_details, without_repeats
 
 CAUTION = "Does not exclude hemorrhage."
 READ_NORMALLY = "Read in its normal place."
@@ -111,6 +111,17 @@ def _wording_when_done(entry: Entry) -> Wording:
     if entry.outcome is Outcome.NEGATIVE:
         return replace(plain, note=PART_FIRST) if part else CONFLICT
     return replace(plain, note=PART_ONLY if part else RAISED_EARLIER)
+
+
+def marks_of(entry: Entry) -> tuple[str, ...]:
+    """Say what calls for a reader beside outcome and level, the loudest first."""
+    given = {"not seen yet": entry.escalated_at is not None, "Waiting too long": entry.late}
+    return tuple(words for words, is_so in given.items() if is_so)
+
+
+def seen_by(entry: Entry) -> str:
+    """Say who has seen this result; nothing while nobody has, whoever saw an earlier one."""
+    return "" if entry.unread else f"seen by {printable(entry.acknowledged_by)}"
 
 
 def name_findings(entry: Entry) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ import pytest
 from schema.database import open_database, upgrade
 from schema.settings import Settings
 from schema.states import Outcome, StudyState
-from tests.support.rows import study_row
+from tests.support.rows import show_end, study_row
+from worklist.warnings import MISSING
 
 pytestmark = pytest.mark.slow  # starts a program for each test
 
@@ -79,6 +80,15 @@ def address(server: subprocess.Popen[str]) -> str:
 def test_the_list_of_a_new_system_is_an_empty_array(tmp_path: Path) -> None:
     upgrade(Settings(home=tmp_path))
     assert json.loads(run(tmp_path, "list", "--json").stdout) == []
+
+
+def test_the_list_of_a_system_that_is_down_warns_beside_the_array(tmp_path: Path) -> None:
+    database = open_database(Settings(home=tmp_path))
+    show_end(database)
+    database.engine.dispose()
+    ended = run(tmp_path, "list", "--json")
+    assert json.loads(ended.stdout) == []
+    assert ended.stderr.splitlines() == list(MISSING.values())
 
 
 @pytest.mark.parametrize("command", [("list",), ("list", "--json"), ("explain", "1.2.3")])
@@ -181,6 +191,13 @@ def test_a_patient_name_is_not_printed(tmp_path: Path) -> None:
 def test_a_study_is_explained_as_text(tmp_path: Path) -> None:
     add_study(tmp_path)
     assert "only a localizer" in run(tmp_path, "explain", "1.2.3").stdout
+
+
+@pytest.mark.parametrize("verb", [("list",), ("explain", "1.2.3")])
+def test_who_has_seen_a_result_is_said(tmp_path: Path, verb: tuple[str, ...]) -> None:
+    now = datetime.now(UTC)
+    add_study(tmp_path, finished_at=now, acknowledged_at=now, acknowledged_by="Ann")
+    assert "seen by Ann" in run(tmp_path, *verb).stdout
 
 
 def test_a_study_is_explained_as_json(tmp_path: Path) -> None:

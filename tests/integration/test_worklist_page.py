@@ -97,6 +97,25 @@ def test_an_empty_list_of_a_system_that_is_down_is_no_quiet_night(
     assert "is unread." in page
 
 
+def test_the_api_warns_in_headers_beside_its_array_as_the_page_does(
+    database: Database, client: Client
+) -> None:
+    rows.show_end(database)
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    add_study(database, state=StudyState.READY, outcome=None, received_at=long_ago)
+    answer, page = client.get("/api/worklist?search=nobody"), client.get("/").text
+    warned = answer.headers.get_list("Worklist-Warning")
+    assert answer.json() == []
+    assert [words[:18] for words in warned] == [
+        "No images arrive: ",
+        "No study is analys",
+        "1 study waits long",
+    ]
+    assert [words for words in warned if f'role="status">{words}</p>' not in page] == []
+    rows.show_life(database)
+    assert len(client.get("/api/worklist").headers.get_list("Worklist-Warning")) == 1
+
+
 @pytest.mark.parametrize("path", ["/", "/wall"])
 def test_late_studies_beyond_the_page_are_counted_on_it(
     database: Database, client: Client, path: str

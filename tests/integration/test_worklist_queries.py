@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -336,8 +336,8 @@ def test_late_studies_are_counted_in_all_as_schema_check_counts_them(database: D
     assert worklist.late == checked.late == 2
     entries = read_worklist(database, STORAGE).entries
     assert {entry.study_instance_uid for entry in entries if entry.late} == {"1.2", "1.3"}
-    patient = Window(late=timedelta(hours=4))
-    assert read_worklist(database, STORAGE, patient).late == 0
+    patient = read_worklist(database, STORAGE, Window(late=timedelta(hours=4)))
+    assert (patient.late, patient.late_after) == (0, timedelta(hours=4))
 
 
 @pytest.mark.parametrize("state", [StudyState.RECEIVING, StudyState.READY, StudyState.RUNNING])
@@ -391,12 +391,13 @@ def test_the_number_of_queries_does_not_grow_with_the_list(database: Database) -
     assert len(statements) == for_one
 
 
-def test_every_connection_of_the_page_gives_up_on_a_silent_network(
-    new_postgresql_url: str, tmp_path: Path
+@pytest.mark.parametrize("open_it", [open_to_serve, open_to_read])
+def test_every_connection_of_page_and_terminal_gives_up_on_a_silent_network(
+    new_postgresql_url: str, tmp_path: Path, open_it: Callable[[Settings], Database]
 ) -> None:
     settings = Settings(_env_file=None, home=tmp_path, database_url=new_postgresql_url)
     upgrade(settings)
-    served = open_to_serve(settings)
+    served = open_it(settings)
     with served.engine.connect() as connection:
         driver = connection.connection.driver_connection
         assert (

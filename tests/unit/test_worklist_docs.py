@@ -8,6 +8,7 @@ import pytest
 from schema.hemorrhage_subtypes import Claim
 from schema.readers import DisagreementCause
 from schema.states import Outcome, StudyState
+from tests.support.entries import ENTRY
 from worklist.acknowledgement import GivenVerdict
 from worklist.coverage import Coverage
 from worklist.entries import FindingRow, ObjectRow
@@ -21,8 +22,9 @@ from worklist.explanation import (
     Resent,
     SeriesAccount,
 )
+from worklist.page import WARNING_HEADER
 from worklist.performance import Proportion, SitePerformance
-from worklist.serialization import ENTRY_FIELDS
+from worklist.serialization import entry_json
 from worklist.unlikeness import Unlikeness
 from worklist.window import View, Window
 from worklist.wording import CONFLICT, OUTCOMES
@@ -50,10 +52,16 @@ KINDS = (
 
 @pytest.mark.parametrize(
     "name",
-    sorted({*ENTRY_FIELDS, *(field.name for kind in KINDS for field in fields(kind))} - {"entry"}),
+    sorted(
+        {*entry_json(ENTRY), *(field.name for kind in KINDS for field in fields(kind))} - {"entry"}
+    ),
 )
 def test_every_field_of_the_json_is_documented(name: str) -> None:
     assert f"`{name}`" in API
+
+
+def test_the_header_of_warnings_is_documented() -> None:
+    assert f"`{WARNING_HEADER}`" in API
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Window) if field.name != "recent"])

@@ -1,8 +1,11 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from schema.states import Outcome
+import pytest
+
+from schema.states import Outcome, StudyState
 from tests.support.entries import EIGHT
 from tests.support.entries import ENTRY as PLAIN
 from worklist.coverage import Coverage, Gap
@@ -42,6 +45,28 @@ def test_an_entry_has_the_keys_of_the_contract() -> None:
         "findings",
         "objects",
     }
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown_as", "said"),
+    [
+        ({"outcome": Outcome.NEGATIVE, "priority": 4}, "None found", "not exclude"),
+        ({"outcome": Outcome.NEGATIVE}, "Conflicting results", "Suspicion in earlier images"),
+        ({"outcome": Outcome.FAILED, "priority": 2}, "Analysis failed", "suspicion in earlier"),
+        ({"outcome": Outcome.NOT_ANALYSED, "priority": 0}, "Not analysed", "normal place"),
+        (
+            {"state": StudyState.RECEIVING, "outcome": None, "earlier_outcome": Outcome.NEGATIVE},
+            "Receiving images",
+            "More images are arriving",
+        ),
+    ],
+)
+def test_json_says_of_a_study_what_the_page_does(
+    changes: dict[str, Any], shown_as: str, said: str
+) -> None:
+    made = entry_json(replace(ENTRY, **changes))
+    assert made["shown_as"] == shown_as
+    assert said in made["note"]
 
 
 def test_a_time_is_iso_8601_in_utc() -> None:
