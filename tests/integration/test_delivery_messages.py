@@ -14,13 +14,15 @@ from schema.database import Database
 from schema.errors import SettingsError
 from schema.hemorrhage_subtypes import ANY, Claim
 from schema.settings import Settings
-from schema.states import DeliveryState, JobState, Outcome
-from schema.tables import Delivery, Finding, Job, Study
+from schema.states import DeliveryState, JobState, Outcome, SeriesState
+from schema.studies import update_study
+from schema.tables import Delivery, Finding, Job, Series, Study
 from tests.support.listeners import http_listener, mllp_listener
 from tests.support.outbox import Outbox
 from tests.support.processes import free_port, wait_for
-from tests.support.rows import add_job, add_series, done
+from tests.support.rows import add_job, add_series, add_study, done
 from worker.delivery import fhir, hl7_message, listing
+from worker.delivery.claims import claim
 from worker.delivery.events import queue_events
 from worker.delivery.message import read_message
 from worker.delivery.outbox import enqueue_job
@@ -390,3 +392,123 @@ def test_the_message_of_an_equally_urgent_control_says_what_the_control_shows(
         row = session.scalars(select(Delivery.id).where(Delivery.job_id == job.id)).one()
     (found,) = read_message(database, row).findings
     assert found.volume_ml == 28.0
+
+
+PACS = """
+[destinations.PACS]
+kind = "dicom"
+host = "127.0.0.1"
+port = 9
+ae_title = "PACS"
+"""
+REFUSED = {"state": SeriesState.REJECTED, "reason": "several images at one position"}
+ARRIVING = {"state": SeriesState.RECEIVING}
+
+
+def with_clean_head(settings: Settings, database: Database, *others: dict[str, object]) -> Outbox:
+    """Make an outbox with a study in which nothing was found in one series beside others."""
+    box = Outbox.make(settings, database, HOOK.format(url="http://127.0.0.1:9/x"))
+    with database.transaction() as session:
+        study = add_study(session)
+        for values in others:
+            add_series(study, session, **({"score": None} | values))
+        job = add_job(add_series(study, session), session, **done(Outcome.NEGATIVE, 4))
+        enqueue_job(session, job, box.places)
+    return box
+
+
+def is_due(box: Outbox, name: str = "DESK") -> bool:
+    return bool(claim(box.database, box.places.named(name)))
+
+
+def refuse_what_arrives(database: Database, reason: str) -> None:
+    """Let the series that arrives end as no head, or as one that was refused."""
+    with database.transaction() as session:
+        arriving = Series.state == SeriesState.RECEIVING
+        series = session.scalars(select(Series).where(arriving)).one()
+        series.state, series.reason = SeriesState.REJECTED, reason
+        update_study(session, series.study)
+
+
+def test_not_analysed_is_said_once_the_study_has_ended_and_with_its_reason(
+    settings: Settings, database: Database
+) -> None:
+    box = with_clean_head(settings, database, REFUSED | {"description": "control"}, ARRIVING)
+    assert not is_due(box)
+    refuse_what_arrives(database, "image type LOCALIZER")
+    assert is_due(box)
+    message = read_message(database, box.rows()[0].id)
+    assert message.outcome is Outcome.NOT_ANALYSED
+    assert message.reason == "series 'control': several images at one position"
+
+
+@pytest.mark.parametrize(
+    ("reason", "outcome"),
+    [
+        ("image type LOCALIZER", Outcome.NEGATIVE),
+        ("several images at one position", Outcome.NOT_ANALYSED),
+    ],
+)
+def test_none_found_is_said_once_the_study_has_ended_and_if_it_ended_so(
+    settings: Settings, database: Database, reason: str, outcome: Outcome
+) -> None:
+    box = with_clean_head(settings, database, ARRIVING)
+    assert not is_due(box)
+    refuse_what_arrives(database, reason)
+    assert is_due(box)
+    assert read_message(database, box.rows()[0].id).outcome is outcome
+
+
+def test_nothing_is_said_of_a_refused_head_while_another_series_is_left_to_try(
+    settings: Settings, database: Database
+) -> None:
+    untried = {"state": SeriesState.REJECTED, "score": 1, "reason": "another series is better"}
+    box = with_clean_head(settings, database, REFUSED, untried)
+    assert not is_due(box)
+    with database.transaction() as session:
+        second = session.scalars(select(Series).where(Series.score == 1)).one()
+        job = add_job(second, session, **done(Outcome.POSITIVE, 1))
+        enqueue_job(session, job, box.places)
+    assert [row.state.value for row in box.rows()] == ["SUPERSEDED", "WAITING"]
+    assert is_due(box)
+
+
+def test_the_objects_of_a_series_wait_for_no_other(settings: Settings, database: Database) -> None:
+    box = Outbox.make(settings, database, PACS)
+    box.add("1.2.840.1", level=4, kinds=("SR",))
+    with database.transaction() as session:
+        add_series(session.scalars(select(Study)).one(), session, None, **ARRIVING)
+        update_study(session, session.scalars(select(Study)).one())
+    assert is_due(box, "PACS")
+
+
+def test_a_suspicion_is_said_while_another_series_arrives(
+    settings: Settings, database: Database
+) -> None:
+    box = with_clean_head(settings, database, REFUSED, ARRIVING)
+    with database.transaction() as session:
+        head = add_series(session.scalars(select(Study)).one(), session)
+        enqueue_job(session, add_job(head, session, **done(Outcome.POSITIVE, 2)), box.places)
+    assert is_due(box)
+    message = read_message(database, box.rows()[-1].id)
+    assert (message.outcome, message.level) == (Outcome.POSITIVE, 2)
+
+
+@pytest.mark.parametrize("others", [(ARRIVING,), (REFUSED, ARRIVING)])
+def test_what_moved_a_study_up_is_said_of_it_until_the_study_has_ended(
+    settings: Settings, database: Database, others: tuple[dict[str, object], ...]
+) -> None:
+    box = Outbox.make(settings, database, HOOK.format(url="http://127.0.0.1:9/x"))
+    with database.transaction() as session:
+        study = add_study(session)
+        for values in others:
+            add_series(study, session, None, **values)
+        head = add_series(study, session)
+        add_job(head, session, **done(Outcome.POSITIVE, 2))
+        head.revision = 2
+        enqueue_job(session, add_job(head, session, **done(Outcome.NEGATIVE, 4)), box.places)
+    assert is_due(box)
+    message = read_message(database, box.rows()[0].id)
+    assert (message.outcome, message.level, message.reason) == (Outcome.INDETERMINATE, 2, "rule 2")
+    refuse_what_arrives(database, "image type LOCALIZER")
+    assert read_message(database, box.rows()[0].id).outcome is not Outcome.INDETERMINATE

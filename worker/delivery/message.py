@@ -9,9 +9,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from schema.database import Database
-from schema.deciding_job import shown_job
+from schema.deciding_job import SUSPICIOUS, shown_job
 from schema.hemorrhage_subtypes import ANY, SUBTYPES, Claim
-from schema.states import DeliveryState, Outcome, urgency
+from schema.states import DeliveryState, Outcome, StudyState, urgency
 from schema.tables import Delivery, Finding, Job, Study
 
 NAMES: Final = {ANY: "Any intracranial hemorrhage"} | {
@@ -73,7 +73,14 @@ def read_message(database: Database, delivery_id: int) -> Message:
     """Read what is to be said of the study that a row belongs to."""
     with database.reading() as session:
         row = session.get_one(Delivery, delivery_id)
-        return _message(session, row, row.study, shown_job(row.study.series))
+        return _message(session, row, row.study, _standing_job(row.study))
+
+
+def _standing_job(study: Study) -> Job | None:
+    """Give the job that is shown; before the study has ended only where it suspects something."""
+    job = shown_job(study.series)
+    stands = study.state == StudyState.DONE or (job is not None and job.outcome in SUSPICIOUS)
+    return job if stands else None
 
 
 def _message(session: Session, row: Delivery, study: Study, job: Job | None) -> Message:
@@ -84,10 +91,11 @@ def _message(session: Session, row: Delivery, study: Study, job: Job | None) -> 
         study_instance_uid=study.study_instance_uid,
         accession_number=study.accession_number,
         patient_id=study.patient_id,
-        outcome=(job.outcome if job else study.outcome) or Outcome.NOT_ANALYSED,
+        # Uncertain: what moved it up is in earlier images, and others are still to come.
+        outcome=(job.outcome if job else study.outcome) or Outcome.INDETERMINATE,
         level=_level(session, row, study),
         # Of a study that is done, also what its other series and its identity add.
-        reason=study.reason or (job.priority_reason if job else None) or "",
+        reason=study.reason or (job or study).priority_reason or "",
         rule_version=(job.rule_version if job else None) or "",
         model=(analysed.model if analysed else None) or "",
         revision=study.revision,
