@@ -16,6 +16,7 @@ from schema.tables import Finding, Job, KeyPicture, ResultObject
 from worker.delivery.destinations import NOWHERE, Destinations
 from worker.delivery.outbox import enqueue_job
 from worker.lease import Lease, keys, lock_job
+from worker.objects.newest_report import newest_report
 
 if TYPE_CHECKING:  # so that the pool's parent, which records nothing, need not load it
     from worker.analysis import Analysis
@@ -67,10 +68,7 @@ def previous_report(job: Job, storage: Path) -> Path | None:
     """Find what the new report replaces: of the revision before, or that nothing was analysed."""
     earlier = (other for other in job.series.jobs if other.revision < job.revision)
     written = [*job.series.study.objects, *(each for other in earlier for each in other.objects)]
-    reports = [each for each in written if each.kind == "SR" and each.audience != "triage"]
-    newest = max(reports, key=lambda report: report.id, default=None)
-    path = storage / newest.path if newest else None
-    return path if path and path.exists() else None
+    return newest_report(written, storage)
 
 
 def _look(analysis: "Analysis") -> dict[str, Any]:

@@ -25,6 +25,7 @@ from worker.delivery.outbox import enqueue_study
 from worker.delivery.unstated import is_unstated, note, unstated
 from worker.header import MALFORMED, completed, uid
 from worker.objects.author import Source
+from worker.objects.newest_report import newest_report
 from worker.objects.pages import summary_uid
 from worker.objects.statement import Statement
 from worker.objects.writing import Written, write_unanalysed
@@ -59,7 +60,8 @@ class Unanalysed:
             uid_of_study, ended_at = study.study_instance_uid, study.finished_at
             statement = _statement(study)
             paths = [self._storage / path for path in _paths(session, study)]
-            earlier, newest = _earlier(study, self._storage), _newest_object(session, study_id)
+            earlier = newest_report(study.objects, self._storage)  # the statement before
+            newest = _newest_object(session, study_id)
         header = first_header(paths)
         if header is None or statement is None:
             log.error("not analysed, and no file of it can be read", study=uid_of_study)
@@ -122,13 +124,6 @@ def _statement(study: Study) -> Statement | None:
     if study.outcome is None:
         return None
     return Statement(study.outcome, study.priority, study.reason or "no reason was noted")
-
-
-def _earlier(study: Study, storage: Path) -> Path | None:
-    """Find the statement before, which the new one replaces."""
-    reports = [each for each in study.objects if each.kind == "SR" and each.audience != "triage"]
-    path = storage / reports[-1].path if reports else None
-    return path if path and path.exists() else None
 
 
 def _newest_object(session: Session, study_id: int) -> str | None:
