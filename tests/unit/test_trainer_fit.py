@@ -26,12 +26,15 @@ from trainer.training import fit as fit_module
 from trainer.training.augment import augment, moves
 from trainer.training.batches import WHITE, Bleeds, gather, load_batch
 from trainer.training.fit import fit
+from trainer.training.losses import Target, total_loss
 from trainer.training.run import RECORD, STATE, Run, averaged, baseline, describe
 from trainer.training.sampling import draw, positive_weights
 from trainer.training.schedule import halvings, next_epoch, rate
 from trainer.training.smote import oversample
 from trainer.training.synthetic.scenes import scenes
-from worker.munet.network import NetworkConfig
+from trainer.training.validation import mean_loss
+from worker.munet.inference import to_input
+from worker.munet.network import MUNet, NetworkConfig
 from worker.munet.preprocessing import Preprocessing
 
 pytestmark = pytest.mark.slow  # trains
@@ -227,9 +230,23 @@ def test_the_cosine_ends_at_a_hundredth():
 def test_a_stage_ends_early_when_validation_gets_no_better():
     config = replace(TINY, optimiser=replace(TINY.optimiser, stop=2))
     config = replace(config, stages=(Stage(32, 5, 4), Stage(64, 5, 4)))
-    told = [{"epoch": e, "dice": dice} for e, dice in enumerate([0.1, 0.5, 0.4, 0.3])]
+    told = [{"epoch": e, "validation_loss": loss} for e, loss in enumerate([0.9, 0.5, 0.6, 0.7])]
     assert [next_epoch(config, told[: n + 1], n) for n in range(4)] == [1, 2, 3, 5]
-    assert next_epoch(config, [*told, {"epoch": 5, "dice": 0.2}], 5) == 6  # a stage starts anew
+    anew = {"epoch": 5, "validation_loss": 0.8}
+    assert next_epoch(config, [*told, anew], 5) == 6  # a stage starts anew
+
+
+def test_the_loss_that_is_watched_is_that_of_training_on_untouched_slices(prepared):
+    torch.manual_seed(0)
+    network = MUNet(TINY.network).eval()
+    rows = prepared.where(SPLIT.validation)
+    masks, kinds = prepared.masks[rows], prepared.types[rows]
+    target = Target(torch.from_numpy(masks).float(), torch.from_numpy(kinds).float())
+    with torch.no_grad():
+        output = network(to_input(torch.from_numpy(prepared.pictures[prepared.layout[rows]])))
+        expected = float(total_loss(output, target, replace(TINY.loss, branches=(1.0,))))
+    stage = Stage(masks.shape[-1], 1, len(rows))
+    assert mean_loss(network, prepared, rows, stage, TINY.loss) == pytest.approx(expected)
 
 
 def test_a_run_that_stopped_early_is_finished(prepared, tmp_path):

@@ -90,8 +90,8 @@ def fit(
                 started = time.monotonic()
                 train_epoch(run, prepared, rows, tell, world)
                 if watched and world.first:
-                    size = config.stage_of(run.epoch).size
-                    evaluated = validate(run.average, prepared, watched, size)
+                    stage = config.stage_of(run.epoch)
+                    evaluated = validate(run.average, prepared, watched, stage, config.loss)
                     run.history[-1] |= asdict(evaluated)
                 run.history[-1]["seconds"] = time.monotonic() - started
                 run.history[-1] = world.agreed(run.history[-1])

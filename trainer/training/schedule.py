@@ -29,7 +29,7 @@ def rate(config: RunConfig, history: History, epoch: float) -> float:
     """Return the learning rate at a moment of the run, from what is known then."""
     settings = config.optimiser
     if settings.schedule == "plateau":
-        return settings.rate * 0.5 ** halvings([1 - h["dice"] for h in history], settings)
+        return settings.rate * 0.5 ** halvings([h["validation_loss"] for h in history], settings)
     done = epoch / config.epochs
     warm = min(1.0, (done + 1e-3) / WARM_UP)
     return settings.rate * warm * (0.5 + 0.5 * math.cos(math.pi * done)) + settings.rate * 1e-2
@@ -51,6 +51,6 @@ def next_epoch(config: RunConfig, history: History, epoch: int) -> int:
     if not config.optimiser.stop:
         return epoch + 1
     stage = config.span_of(epoch)
-    losses = [1 - h["dice"] for h in history if h["epoch"] in stage]
+    losses = [h["validation_loss"] for h in history if h["epoch"] in stage]
     waited = len(losses) - 1 - losses.index(min(losses))
     return stage.stop if waited >= config.optimiser.stop else epoch + 1

@@ -1,17 +1,22 @@
 """What a network in training does on patients it does not learn from, on its own grid."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import nn
 
+from trainer.config import Loss, Stage
 from trainer.datasets.cache import Prepared
 from trainer.evaluation.metrics import CalledTypes, PixelCounts, auc, sensitivity, specificity
 from trainer.evaluation.operating import SCORING
+from trainer.training.batches import Bleeds, load_batch
+from trainer.training.losses import total_loss
 from worker.munet.card import Scoring
+from worker.munet.device import on
 from worker.munet.inference import run, study_logits
 
 
@@ -19,6 +24,7 @@ from worker.munet.inference import run, study_logits
 class Progress:
     """One epoch's figures; the thresholds are plain 0.5, nothing is tuned for them."""
 
+    validation_loss: float  # as in training, by slice; what early stopping watches
     dice: float  # any, pooled
     mean_dice: float  # any, mean over positive slices
     slice_auc: float
@@ -39,10 +45,11 @@ def shrink(pictures: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
 
 
 def validate(
-    network: nn.Module, prepared: Prepared, patients: Collection[int], size: int
+    network: nn.Module, prepared: Prepared, patients: Collection[int], stage: Stage, config: Loss
 ) -> Progress:
     """Score whole patients at a stage's size."""
     network.eval()
+    size = stage.size
     blood, found, logits, truth, studies, bleeds = [], [], [], [], [], []
     for patient in patients:
         rows, series = prepared.where([patient]), prepared.series(patient)
@@ -58,6 +65,7 @@ def validate(
     positive = np.asarray(types.any(axis=1))
     counts = PixelCounts.of(np.concatenate(blood), np.concatenate(found))
     return Progress(
+        mean_loss(network, prepared, prepared.where(patients), stage, config),
         counts.dice,
         counts.with_blood.mean_dice,
         auc(positive, scores[:, -1]),
@@ -66,3 +74,22 @@ def validate(
         sensitivity(positive, scores[:, -1] >= 0),
         specificity(positive, scores[:, -1] >= 0),
     )
+
+
+@torch.no_grad()
+def mean_loss(
+    network: nn.Module,
+    prepared: Prepared,
+    rows: npt.NDArray[np.intp],
+    stage: Stage,
+    config: Loss,
+) -> float:
+    """Give the loss of equation 4, of the finest branch, over untouched slices in batches."""
+    config = replace(config, branches=config.branches[-1:])  # a network gives no other in eval mode
+    untouched = Bleeds(prepared, rows, 0, np.random.default_rng(0))
+    device, total = next(network.parameters()).device, 0.0
+    for batch in np.split(rows, range(stage.batch, len(rows), stage.batch)):
+        loaded = load_batch(prepared, batch, stage.size, untouched)
+        output = network(on(loaded.pictures, device))
+        total += float(total_loss(output, loaded.target.to(device), config)) * len(batch)
+    return total / len(rows)
