@@ -12,6 +12,8 @@ from worker.munet.strictly import read_values
 
 T = TypeVar("T")
 PRESETS = Path(__file__).with_name("presets")
+# Settings that are gone, as runs had them that did not use them.
+GONE = {"loss": {"types": "maps", "within_weight": 0.5}, "augment": {"kernel": 0.0}}
 
 
 class ConfigError(ValueError):
@@ -24,14 +26,7 @@ class Loss:
 
     `cross_entropy` is what the paper has not: a weighted term beside Dice without which the type
     maps of so few patients never leave zero. 0 is the paper's loss.
-
-    `types` says what the five type maps learn. With `maps`, the paper's, each is a mask of its own.
-    With `within` they share one softmax inside the blood alone: what kind it is, given that it is
-    blood, and where it is is left to the "any" map.
     """
-
-    types: Literal["maps", "within"] = "maps"
-    within_weight: float = 0.5  # of that softmax against the "any" map
 
     gamma: float = 2.0
     alpha: float = 0.25
@@ -54,7 +49,6 @@ class Augment:
     shear: float = 0.0
     contrast: float = 0.0
     noise: float = 0.0
-    kernel: float = 0.0  # most that detail is sharpened; as often it is smoothed away instead
     dim: float = 0.0  # most of its contrast to brain that blood loses
     mix: float = 0.0  # most of a slice's thickness that its neighbour takes over
     paste: float = 0.0  # share of healthy slices that get the blood of another patient
@@ -248,3 +242,18 @@ def build(kind: type[T], values: Mapping[str, Any]) -> T:
         return read_values(kind, values)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def build_stored(values: Mapping[str, Any]) -> RunConfig:
+    """Build the configuration of a stored run, which older code may have written.
+
+    Raises
+    ------
+    ConfigError
+        As `build`; a setting that is gone is unknown only where the run used it.
+    """
+    kept = dict(values)
+    for part, unused in GONE.items():
+        found = values.get(part, {}).items()
+        kept[part] = {key: value for key, value in found if (key, value) not in unused.items()}
+    return build(RunConfig, kept)

@@ -13,7 +13,6 @@ from trainer.training.losses import (
     mask_loss,
     total_loss,
     volume_loss,
-    within_loss,
 )
 from worker.munet.network import Output
 
@@ -89,34 +88,6 @@ def test_dice_loss_of_an_empty_answer_by_hand():
     assert found.item() == pytest.approx(expected)
 
 
-WITHIN = Loss(types="within", cross_entropy=1.0)
-
-
-def test_types_within_learn_from_the_blood_of_one_type_alone():
-    logits = torch.zeros(1, 6, 4, 4, requires_grad=True)
-    mask_loss(logits, one_slice(EDH), WITHIN).backward()
-    assert logits.grad[0, 0, :2].max() < 0 < logits.grad[0, 1:5, :2].min()
-    assert logits.grad[0, :5, 2:].abs().max() == 0
-
-
-@pytest.mark.parametrize("target", [one_slice(MIXED), one_slice(NONE, blood=False)])
-def test_types_within_learn_nothing_where_there_is_no_single_type(target):
-    logits = torch.zeros(1, 6, 4, 4, requires_grad=True)
-    mask_loss(logits, target, WITHIN).backward()
-    assert logits.grad[:, :5].abs().max() == 0
-    assert logits.grad[:, 5].abs().max() > 0
-
-
-def test_a_large_bleed_says_no_more_of_its_type_than_a_small_one():
-    large, small = one_slice(EDH), one_slice([0, 1, 0, 0, 0])
-    small.mask[0, :2, 1:] = 0
-    both = Target(torch.cat((large.mask, small.mask)), torch.cat((large.types, small.types)))
-    logits = torch.zeros(2, 5, 4, 4, requires_grad=True)
-    within_loss(logits, both).backward()
-    sums = logits.grad.abs().sum((1, 2, 3))
-    assert sums[0].item() == pytest.approx(sums[1].item())
-
-
 def test_all_four_branches_count():
     target = one_slice(EDH)
     output = Output((torch.zeros(1, 6, 4, 4),) * 4, torch.zeros(1, 6))
@@ -146,14 +117,6 @@ def test_where_pixels_are_known_a_mixed_slice_teaches_its_types():
     assert torch.equal(target.maps()[0, 1], torch.ones(4, 4))
 
 
-def test_within_blood_each_pixel_of_a_mixed_slice_has_its_own_type():
-    typed = torch.zeros(1, 5, 4, 4)
-    typed[0, 0, :, :2], typed[0, 4, :, 2:] = 1, 1
-    target = Target(torch.ones(1, 4, 4), torch.tensor([[1.0, 0, 0, 0, 1]]), typed)
-    right = (typed * 40).requires_grad_()
-    assert within_loss(right, target).item() == pytest.approx(0, abs=1e-6)
-
-
 def test_a_volume_that_is_met_costs_nothing_wherever_it_lies():
     truth = torch.zeros(2, 8, 8)
     truth[0, :4] = 1
@@ -181,5 +144,3 @@ def test_the_volume_counts_only_where_a_preset_asks_for_it():
     without, asked = (mask_loss(logits, target, Loss(volume=weight)) for weight in (0.0, 2.0))
     off = 2 * volume_loss(logits[:, -1].sigmoid(), mask)
     assert (asked - without).item() == pytest.approx(off.item())
-    within = Loss(types="within", volume=2.0)
-    assert mask_loss(logits, target, within) > mask_loss(logits, target, replace(within, volume=0))

@@ -1,4 +1,4 @@
-"""Random changes that leave a head a head: mirror, affine moves, dim blood, contrast, kernel.
+"""Random changes that leave a head a head: mirror, affine moves, dim blood, contrast, noise.
 
 A whole batch at a time on tensors, so that two cores are busy with the network instead.
 """
@@ -12,7 +12,7 @@ from torch.nn.functional import affine_grid, avg_pool2d, grid_sample
 from trainer.config import Augment
 
 BRAIN = 0.47  # grey of 36 HU in the brain window: what blood fades into
-OFTEN = 0.5  # of the slices get another kernel or dimmer blood; the others keep theirs
+OFTEN = 0.5  # of the slices get dimmer blood; the others keep theirs
 
 
 def spread(rng: Generator, count: int, limit: float) -> Tensor:
@@ -65,14 +65,9 @@ def _sometimes(rng: Generator, count: int) -> Tensor:
 
 def _dim(pictures: Tensor, mask: Tensor, config: Augment, rng: Generator) -> Tensor:
     """Fade blood towards brain, as it does with age and in the anaemic."""
-    blood = _smooth(mask[:, None])
+    blood = avg_pool2d(mask[:, None], 3, stride=1, padding=1, count_include_pad=False)
     bright = (pictures - BRAIN).clamp(min=0)
     return pictures - config.dim * _sometimes(rng, len(pictures)) * blood * bright
-
-
-def _smooth(pictures: Tensor) -> Tensor:
-    """Average each pixel with the eight around it."""
-    return avg_pool2d(pictures, 3, stride=1, padding=1, count_include_pad=False)
 
 
 def _grey(pictures: Tensor, config: Augment, rng: Generator) -> Tensor:
@@ -85,8 +80,4 @@ def _grey(pictures: Tensor, config: Augment, rng: Generator) -> Tensor:
     if config.noise:
         amount = torch.rand(count, 1, 1, 1, generator=rng) * config.noise
         changed = changed + amount * torch.randn(changed.shape, generator=rng)
-    if config.kernel:
-        sharper = torch.rand(count, 1, 1, 1, generator=rng) < 0.5
-        strength = torch.where(sharper, config.kernel, -1.0) * _sometimes(rng, count)
-        changed = changed + strength * (changed - _smooth(changed))
     return changed.clamp(0, 1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from trainer.config import Loss
 from worker.munet.device import on
@@ -133,43 +133,14 @@ def apart(found: Tensor, blood: Tensor) -> Tensor:
     return (found - blood).abs() / (found + blood + SMOOTH)
 
 
-def within_loss(logits: Tensor, target: Target) -> Tensor:
-    """Cross-entropy of the type given blood, each slice whose types are known counting alike.
-
-    Parameters
-    ----------
-    logits
-        (slice, 5, rows, columns).
-    """
-    maps = target.maps()[:, :-1] * target.known[:, :-1, None, None]  # (slice, 5, rows, columns)
-    where = maps.amax(dim=1) >= 0.5
-    slices, rows, columns = where.nonzero(as_tuple=True)
-    if not len(slices):
-        return logits.sum() * 0
-    truth = maps.argmax(dim=1)[slices, rows, columns]
-    entropy = cross_entropy(logits[slices, :, rows, columns], truth, reduction="none")
-    size = where.sum((-2, -1))
-    return (entropy / size[slices]).sum() / (size > 0).sum()
-
-
 def mask_loss(logits: Tensor, target: Target, config: Loss) -> Tensor:
     """Return the loss of one branch, logits (slice, 6, rows, columns)."""
-    loss = _mask_loss(logits, target, config)
+    maps = target.maps()
+    weight = target.known * maps.new_tensor([1.0] * 5 + [config.any_weight])
+    loss = map_loss(logits, maps, weight, config)
     if config.volume:
         loss = loss + config.volume * volume_loss(logits[:, -1].sigmoid(), target.mask)
     return loss
-
-
-def _mask_loss(logits: Tensor, target: Target, config: Loss) -> Tensor:
-    if config.types == "within":
-        # Slicing twice would fill two maps with zeros on the way back.
-        types, found = torch.split(logits, [5, 1], dim=1)
-        every = torch.ones_like(target.mask[:, :1, 0])
-        where = map_loss(found, target.mask[:, None], every, config)
-        return where + config.within_weight * within_loss(types, target)
-    maps = target.maps()
-    weight = target.known * maps.new_tensor([1.0] * 5 + [config.any_weight])
-    return map_loss(logits, maps, weight, config)
 
 
 def map_loss(logits: Tensor, maps: Tensor, weight: Tensor, config: Loss) -> Tensor:

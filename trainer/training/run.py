@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from trainer.config import ConfigError, RunConfig, build
+from trainer.config import ConfigError, RunConfig, build_stored
 from trainer.datasets.splits import AnySplit, LeakError, Split, recorded
 from trainer.training.unet import plain_unet
 from worker.munet.network import MUNet
@@ -100,7 +100,7 @@ class Run:
             return run
         stored = torch.load(folder / STATE, map_location="cpu", weights_only=True)
         values = json.loads(stored["config"])
-        was = build(RunConfig, values)
+        was = build_stored(values)
         if "lineage" not in values:  # older code: `begin` names the checkpoint already
             was = replace(was, lineage=config.lineage)
         if was != config or len(stored["hardness"]) != slices:
@@ -178,7 +178,7 @@ def described(folder: Path) -> tuple[RunConfig, Split]:
     split = recorded(values)
     if not isinstance(split, Split):
         raise LeakError(f"{folder}: was split by slice and is LEAKING; no model is made of it")
-    return build(RunConfig, values["config"]), split
+    return build_stored(values["config"]), split
 
 
 def check_record(folder: Path, config: RunConfig, split: AnySplit) -> None:
@@ -192,7 +192,7 @@ def check_record(folder: Path, config: RunConfig, split: AnySplit) -> None:
         It knows other patients, or slices.
     """
     values = _record(folder)
-    stored, noted = build(RunConfig, values["config"]), recorded(values)
+    stored, noted = build_stored(values["config"]), recorded(values)
     if replace(config, begin=stored.begin, lineage=stored.lineage) != stored:
         raise ConfigError(f"{folder}: holds a run with other settings; use another folder")
     if noted != split and not (isinstance(split, Split) and split.is_fold_of(noted)):
