@@ -13,7 +13,10 @@ from worker.munet.strictly import read_values
 T = TypeVar("T")
 PRESETS = Path(__file__).with_name("presets")
 # Settings that are gone, as runs had them that did not use them.
-GONE = {"loss": {"types": "maps", "within_weight": 0.5}, "augment": {"kernel": 0.0}}
+GONE: Mapping[str, Mapping[str, object]] = {
+    "loss": {"types": "maps", "within_weight": 0.5},
+    "augment": {"kernel": 0.0},
+}
 
 
 class ConfigError(ValueError):
