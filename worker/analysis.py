@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,9 @@ from worker.forms import FOR_THE_PAGE, Forms
 from worker.header import length_mm
 from worker.look.marks import marks, refusal
 from worker.look.series_look import Look, look
-from worker.look.unlikeness import Training, Unlikeness, measured, unlikeness
+from worker.look.unlikeness import Unlikeness, measured, unlikeness
+from worker.munet.card import Card
+from worker.munet.inference import Predictor
 from worker.objects.statement import Statement
 from worker.objects.writing import Written, write_objects
 from worker.priority import Priority, prioritise
@@ -32,59 +34,6 @@ UNTOLD = Claim.NOT_TOLD_APART
 TILTED_DEGREES = 0.5  # less is rounding in the positions
 
 
-class Card(Protocol):
-    """What a model says of itself."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-
-    @property
-    def sha256(self) -> str:
-        """The digest of its weights."""
-
-    @property
-    def claims(self) -> Mapping[str, str]:
-        """What it may say of each type, by name of a `Claim`; of a type without one, nothing."""
-
-    @property
-    def measured(self) -> Training | None:
-        """What its training patients measured; None where nobody measured them."""
-
-
-class Prediction(Protocol):
-    """What a model says of one series."""
-
-    @property
-    def labels(self) -> npt.NDArray[np.uint8]:
-        """(slice, row, column) of the source: 0 none, UNCERTAIN, else a segment number."""
-
-    @property
-    def probabilities(self) -> Mapping[str, float]:
-        """The study's score for each type and for `any`."""
-
-    @property
-    def slice_probabilities(self) -> npt.NDArray[np.floating]:
-        """(slice, 6): the score of each slice for the five types, then for `any`."""
-
-    @property
-    def alarm(self) -> float:
-        """The score of `any` from which the model calls a study."""
-
-
-class Predictor(Protocol):
-    """A model that is ready: `worker.munet.inference.Predictor`, or another with its shape."""
-
-    @property
-    def card(self) -> Card:
-        """What it says of itself."""
-
-    def predict(
-        self, hu: npt.NDArray[np.floating], slice_position_mm: npt.NDArray[np.floating], /
-    ) -> Prediction:
-        """Find hemorrhage in (slice, row, column) HU at rising positions."""
-
-
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """A series as far as it needs no network."""
@@ -93,14 +42,20 @@ class Prepared:
     seen: Look
 
 
-class Ahead(Protocol):
-    """What prepares the next series while this one is in the network."""
+@dataclass(frozen=True)
+class Ahead:
+    """What prepares the next series while this one is in the network.
 
-    def take(self, paths: Sequence[Path], /) -> Prepared | None:
-        """Give what was prepared of exactly these files, if anything was."""
+    Attributes
+    ----------
+    take
+        Gives what was prepared of exactly these files, if anything was.
+    begin
+        Starts on the next one.
+    """
 
-    def begin(self) -> None:
-        """Start on the next one."""
+    take: Callable[[Sequence[Path]], Prepared | None]
+    begin: Callable[[], None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ and never in the parent of the pool.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -18,7 +18,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from schema.errors import DeviceUnavailableError, ModelError, TriageError, WorkerError
 from schema.settings import Settings
-from worker.analysis import Analysis, Prepared, analyse
+from worker.analysis import Ahead, Analysis, analyse
 from worker.decoders import Decoders
 from worker.delivery.destinations import load_destinations
 from worker.munet.errors import CheckpointError, DeviceError
@@ -87,7 +87,7 @@ class Engine:
                 self._decoders,
                 previous,
                 self._forms,
-                _Ahead(self._prefetch, next_paths),
+                Ahead(self._prefetch.take, partial(self._prefetch.begin, next_paths)),
                 cut_short=cut_short,
             )
         except torch.OutOfMemoryError as error:
@@ -139,21 +139,6 @@ class Engine:
         return DeviceUnavailableError(
             f"device {device}: out of memory; see what else runs on it (TRIAGE_DEVICE)"
         )
-
-
-@dataclass(frozen=True)
-class _Ahead:
-    """What an analysis has of the prefetch."""
-
-    prefetch: Prefetch
-    next_paths: NextPaths | None
-
-    def take(self, paths: Sequence[Path]) -> Prepared | None:
-        return self.prefetch.take(paths)
-
-    def begin(self) -> None:
-        if self.next_paths is not None:
-            self.prefetch.begin(self.next_paths)
 
 
 def prefetch_mb(settings: Settings, device: str) -> int:

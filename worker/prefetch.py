@@ -41,14 +41,15 @@ class Prefetch:
         self._guess: _Guess | None = None
         self._thread: threading.Thread | None = None
 
-    def begin(self, next_paths: NextPaths) -> None:
+    def begin(self, next_paths: NextPaths | None) -> None:
         """Start on the files that `next_paths` gives, asked in a thread of its own.
 
+        Without it nothing is begun this time.
         Nothing is done while an earlier guess is under way, even one that was thrown away: two of
         them would hold two series.
         """
         with self._turn:
-            if not self._most_bytes or (self._thread and self._thread.is_alive()):
+            if not next_paths or not self._most_bytes or (self._thread and self._thread.is_alive()):
                 return
             guess = self._guess = _Guess(next_paths, self._decoder, self._most_bytes)
             self._thread = threading.Thread(target=guess.make, name="prefetch", daemon=True)

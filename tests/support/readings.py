@@ -13,8 +13,9 @@ from schema.states import SeriesState, StudyState
 from schema.tables import Instance, Series, Study
 from tests.support.phantoms import ThresholdPredictor
 from tests.support.rows import LONG_AGO, add_job
-from worker.analysis import Predictor, analyse
+from worker.analysis import analyse
 from worker.lease import claim
+from worker.munet.inference import Predictor
 from worker.results import record
 from worker.rules import load_rules
 

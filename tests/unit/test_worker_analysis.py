@@ -22,7 +22,7 @@ from tests.support.phantoms import (
 )
 from tests.support.wording import is_plain
 from worker import durable
-from worker.analysis import UNCERTAIN, Analysis, Predictor, analyse
+from worker.analysis import UNCERTAIN, Analysis, analyse
 from worker.durable import write_once
 from worker.priority import load_rules
 from worker.uids import stable_uid
@@ -140,12 +140,6 @@ def test_every_type_reaches_the_reading_list(subtype: str, tmp_path: Path) -> No
     analysis = analyse(paths, ThresholdPredictor(subtype), RULES, tmp_path / "out")
     assert analysis.priority.level in (1, 2)
     assert subtype in analysis.priority.reason
-
-
-def test_the_networks_predictor_has_the_shape_that_the_line_calls() -> None:
-    inference = pytest.importorskip("worker.munet.inference")
-    accepts: type[Predictor] = inference.Predictor
-    assert {"card", "predict"} <= accepts.__annotations__.keys() | vars(accepts).keys()
 
 
 def test_a_file_is_written_once(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from schema.errors import SourceFileMissingError
 from schema.settings import Settings
 from tests.support.phantoms import FEW_MM, Phantom, ThresholdPredictor
-from worker.analysis import Prepared, analyse
+from worker.analysis import Ahead, Prepared, analyse
 from worker.engine import prefetch_mb
 from worker.limits import DecoderProcess
 from worker.prefetch import Prefetch
@@ -139,6 +139,13 @@ def test_a_series_that_takes_more_memory_than_it_may_is_left_alone(
     assert asked == []
 
 
+def test_without_a_guess_nothing_is_begun(first: tuple[Path, ...]) -> None:
+    prefetch = Prefetch(decode, 1)
+    prefetch.begin(None)
+    assert prefetch.take(first) is None
+    assert prefetch._thread is None
+
+
 def test_an_error_in_a_guess_is_nobodys_outcome(first: tuple[Path, ...], tmp_path: Path) -> None:
     def broken() -> Sequence[Path]:
         raise RuntimeError("the database went")
@@ -162,17 +169,9 @@ def test_a_decoder_that_is_killed_in_a_guess_harms_no_study(first: tuple[Path, .
         analyse(first, ThresholdPredictor(), load_rules(), first[0].parent, decoder)
 
 
-class Beside:
-    """What an analysis is given: the prefetch, and a series to guess."""
-
-    def __init__(self, prefetch: Prefetch, then: Sequence[Path]) -> None:
-        self.prefetch, self.then = prefetch, then
-
-    def take(self, paths: Sequence[Path], /) -> Prepared | None:
-        return self.prefetch.take(paths)
-
-    def begin(self) -> None:
-        finished(self.prefetch, self.then)
+def beside(prefetch: Prefetch, then: Sequence[Path]) -> Ahead:
+    """Give an analysis the prefetch, and a series to guess."""
+    return Ahead(prefetch.take, partial(finished, prefetch, then))
 
 
 def test_an_analysis_is_the_same_with_its_series_prepared_by_the_one_before(
@@ -181,8 +180,8 @@ def test_an_analysis_is_the_same_with_its_series_prepared_by_the_one_before(
     rules, model = load_rules(), ThresholdPredictor()
     alone = analyse(second, model, rules, tmp_path / "alone")
     prefetch = Prefetch(decode, 1)
-    analyse(first, model, rules, tmp_path / "out", ahead=Beside(prefetch, second))
-    after = analyse(second, model, rules, tmp_path / "out", ahead=Beside(prefetch, ()))
+    analyse(first, model, rules, tmp_path / "out", ahead=beside(prefetch, second))
+    after = analyse(second, model, rules, tmp_path / "out", ahead=beside(prefetch, ()))
     assert after.findings == alone.findings
     assert [made.sop_instance_uid for made in after.objects] == [
         made.sop_instance_uid for made in alone.objects
@@ -194,10 +193,10 @@ def test_a_missing_file_is_reported_by_the_study_that_lacks_it(
 ) -> None:
     prefetch = Prefetch(decode, 1)
     rules, model = load_rules(), ThresholdPredictor()
-    analyse(first, model, rules, tmp_path / "out", ahead=Beside(prefetch, second))
+    analyse(first, model, rules, tmp_path / "out", ahead=beside(prefetch, second))
     second[0].unlink()
     with pytest.raises(SourceFileMissingError):
-        analyse(second, model, rules, tmp_path / "out", ahead=Beside(prefetch, ()))
+        analyse(second, model, rules, tmp_path / "out", ahead=beside(prefetch, ()))
 
 
 def test_threads_that_share_a_prefetch_get_their_own_patient_or_nothing(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ and a series within all ranges may be unlike in what nobody measures.
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from worker.look.series_look import Look
+from worker.munet.measured import Measured, Range
 
 
 @dataclass(frozen=True)
@@ -50,30 +51,6 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "skull_hu": Measure("density of skull", " HU", 0, 200.0),
     "brain_cm2": Measure("largest section of brain", " cm2", 0, 20.0),
 }
-
-
-class Range(Protocol):
-    """Within what the training patients lie, but for the few at either end."""
-
-    @property
-    def low(self) -> float:
-        """The lower end."""
-
-    @property
-    def high(self) -> float:
-        """The upper end."""
-
-
-class Training(Protocol):
-    """What a model's card says of its training patients."""
-
-    @property
-    def ranges(self) -> Mapping[str, Range]:
-        """By name of a measure."""
-
-    @property
-    def bar(self) -> float:
-        """A score above it is high."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +120,7 @@ def beyond(value: float, span: Range, least_width: float) -> float:
     return outside / max(span.high - span.low, least_width)
 
 
-def unlikeness(values: Mapping[str, float], training: Training | None) -> Unlikeness | None:
+def unlikeness(values: Mapping[str, float], training: Measured | None) -> Unlikeness | None:
     """Hold what a series measures against the ranges of the training patients.
 
     Returns
