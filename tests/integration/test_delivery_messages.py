@@ -495,7 +495,7 @@ def test_a_suspicion_is_said_while_another_series_arrives(
 
 
 @pytest.mark.parametrize("others", [(ARRIVING,), (REFUSED, ARRIVING)])
-def test_what_moved_a_study_up_is_said_of_it_until_the_study_has_ended(
+def test_what_moved_a_study_up_is_said_at_once_and_how_it_ended_after_it(
     settings: Settings, database: Database, others: tuple[dict[str, object], ...]
 ) -> None:
     box = Outbox.make(settings, database, HOOK.format(url="http://127.0.0.1:9/x"))
@@ -504,11 +504,15 @@ def test_what_moved_a_study_up_is_said_of_it_until_the_study_has_ended(
         for values in others:
             add_series(study, session, None, **values)
         head = add_series(study, session)
-        add_job(head, session, **done(Outcome.POSITIVE, 2))
+        enqueue_job(session, add_job(head, session, **done(Outcome.POSITIVE, 2)), box.places)
         head.revision = 2
         enqueue_job(session, add_job(head, session, **done(Outcome.NEGATIVE, 4)), box.places)
-    assert is_due(box)
-    message = read_message(database, box.rows()[0].id)
+    (suspicion,) = claim(database, box.places.named("DESK"))
+    message = read_message(database, suspicion.id)
     assert (message.outcome, message.level, message.reason) == (Outcome.INDETERMINATE, 2, "rule 2")
+    assert not is_due(box)
+    waits = [row.last_error for row in listing.read(database, (), pending=True).pending]
+    assert waits == [None, "waits for the end of its study"]
     refuse_what_arrives(database, "image type LOCALIZER")
-    assert read_message(database, box.rows()[0].id).outcome is not Outcome.INDETERMINATE
+    (end,) = claim(database, box.places.named("DESK"))
+    assert read_message(database, end.id).outcome is not Outcome.INDETERMINATE

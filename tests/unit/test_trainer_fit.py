@@ -249,6 +249,16 @@ def test_the_loss_that_is_watched_is_that_of_training_on_untouched_slices(prepar
     assert mean_loss(network, prepared, rows, stage, TINY.loss) == pytest.approx(expected)
 
 
+def test_a_run_begun_before_the_loss_was_watched_is_not_taken_up(prepared, tmp_path):
+    config = replace(TINY, optimiser=replace(TINY.optimiser, stop=9))
+    fit(config, prepared, SPLIT, tmp_path, quiet())
+    stored = torch.load(tmp_path / STATE, weights_only=True)
+    stored["history"] = [{"epoch": 0, "loss": 1.0, "dice": 0.1}]
+    torch.save(stored | {"epoch": 1}, tmp_path / STATE)
+    with pytest.raises(ConfigError, match="begun before the loss was watched"):
+        fit(config, prepared, SPLIT, tmp_path, quiet())
+
+
 def test_a_run_that_stopped_early_is_finished(prepared, tmp_path):
     config = replace(TINY, stages=(Stage(32, 9, 4),), optimiser=Optimiser(rate=1e-9, stop=1))
     run = fit(config, prepared, SPLIT, tmp_path, quiet())

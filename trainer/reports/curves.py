@@ -56,7 +56,7 @@ def accuracy_and_loss(history: History) -> Figure:
     left.set_ylabel("accuracy of types")
     left.set_ylim(0, 1.02)
     line(middle, history, "loss", "training")
-    line(middle, history, "validation_loss", "validation")
+    line(middle, history, "validation_loss", "validation, finest branch")
     middle.set_ylabel("loss")
     distance = [{**h, "distance": 1 - h["dice"]} for h in history if "dice" in h]
     line(right, distance, "distance", "validation")

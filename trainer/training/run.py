@@ -105,6 +105,8 @@ class Run:
             was = replace(was, lineage=config.lineage)
         if was != config or len(stored["hardness"]) != slices:
             raise ConfigError(f"{folder}: holds a run with other settings; use another folder")
+        if config.optimiser.watches and any("validation_loss" not in h for h in stored["history"]):
+            raise ConfigError(f"{folder}: begun before the loss was watched; use another folder")
         if split and not _knows(stored, folder, split):
             raise LeakError(
                 f"{folder}: holds a run that knows other patients than {config.name} may; use"

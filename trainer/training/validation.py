@@ -24,7 +24,7 @@ from worker.munet.inference import run, study_logits
 class Progress:
     """One epoch's figures; the thresholds are plain 0.5, nothing is tuned for them."""
 
-    validation_loss: float  # as in training, by slice; what early stopping watches
+    validation_loss: float  # equation 4 with the finest branch alone; what early stopping watches
     dice: float  # any, pooled
     mean_dice: float  # any, mean over positive slices
     slice_auc: float

@@ -15,6 +15,7 @@ from sqlalchemy import (
     SQLColumnExpression,
     and_,
     case,
+    not_,
     or_,
     select,
     update,
@@ -23,11 +24,12 @@ from sqlalchemy.orm import Session
 
 from schema.database import Database, read_clock
 from schema.errors import PermanentError, StorageAwayError, TriageError
-from schema.states import DeliveryState, Level, StudyState, move
+from schema.states import DeliveryState, StudyState, move
 from schema.tables import Delivery, Destination, Study
 from worker.delivery.counts import DELIVERY_SECONDS
 from worker.delivery.destinations import Destination as Target
 from worker.delivery.destinations import DicomDestination
+from worker.delivery.outbox import RESULT, tells_of_suspicion
 
 log = structlog.get_logger()
 
@@ -102,21 +104,21 @@ def _due(target: Target, now: datetime) -> Select[Delivery]:
             Delivery.destination == target.name,
             Delivery.state.in_((DeliveryState.WAITING, DeliveryState.SENDING)),
             or_(waits, lapsed),
-            _may_go(),
+            may_go(),
         )
         .order_by(urgency(), Delivery.created_at, Delivery.id)
         .with_for_update(skip_locked=True)  # SQLite writes one at a time anyway
     )
 
 
-def _may_go() -> ColumnElement[bool]:
-    """Say that a row is an object, or a message that moves its study up or tells how that ended.
+def may_go() -> ColumnElement[bool]:
+    """Say that a row is an object, a suspicion, an event, or of a study that has ended.
 
     While another series is to come, "none found" and "not analysed" may both turn out wrong.
     """
     ended = and_(Study.state == StudyState.DONE, Study.second_choice_at.is_(None))
-    is_object = Delivery.object_id.is_not(None)
-    return or_(is_object, urgency() < Level.NONE_FOUND, Delivery.study.has(ended))
+    is_message = and_(Delivery.object_id.is_(None), Delivery.event == RESULT)
+    return or_(not_(is_message), tells_of_suspicion(), Delivery.study.has(ended))
 
 
 def _take(row: Delivery, now: datetime) -> Claimed:

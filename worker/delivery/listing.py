@@ -9,8 +9,10 @@ from sqlalchemy.orm import joinedload
 from schema.database import Database, read_clock
 from schema.states import DeliveryState, move
 from schema.tables import Delivery, Study
-from worker.delivery.claims import urgency
+from worker.delivery.claims import may_go, urgency
 from worker.delivery.standing import LISTED, Standing, read_standings
+
+WAITS: Final = "waits for the end of its study"
 
 OVER: Final = (DeliveryState.DELIVERED, DeliveryState.COMMITTED)
 
@@ -47,10 +49,12 @@ def read(database: Database, names: tuple[str, ...], *, pending: bool) -> Outbox
     )
     with database.reading() as session:
         rows = session.scalars(query).all() if pending else ()
-        return Outbox(read_standings(session, names), tuple(_pending(row) for row in rows))
+        due = set(session.scalars(select(Delivery.id).where(Delivery.state.in_(LISTED), may_go())))
+        listed = tuple(_pending(row, row.id in due) for row in rows)
+        return Outbox(read_standings(session, names), listed)
 
 
-def _pending(row: Delivery) -> Pending:
+def _pending(row: Delivery, may_be_sent: bool) -> Pending:
     return Pending(
         destination=row.destination,
         kind=row.object.kind if row.object else "message",
@@ -59,7 +63,7 @@ def _pending(row: Delivery) -> Pending:
         state=row.state.value,
         priority=row.priority,
         attempts=row.attempts,
-        last_error=row.last_error,
+        last_error=row.last_error if may_be_sent else row.last_error or WAITS,
     )
 
 

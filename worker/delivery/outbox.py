@@ -5,12 +5,13 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, and_, not_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from schema.canaries import is_canary
 from schema.database import read_clock
+from schema.deciding_job import SUSPICIOUS
 from schema.states import DeliveryState, urgency
 from schema.tables import Delivery, Job, ResultObject, Study, StudyEvent
 from worker.delivery.destinations import (
@@ -117,6 +118,12 @@ def _add(session: Session, rows: Sequence[Delivery], job_id: int | None) -> int:
     return added
 
 
+def tells_of_suspicion() -> ColumnElement[bool]:
+    """Say that a row is owed for a job that suspected something, whatever came after it."""
+    suspicious = select(Job.id).where(Job.outcome.in_(SUSPICIOUS))
+    return and_(Delivery.job_id.is_not(None), Delivery.job_id.in_(suspicious))
+
+
 def _add_once(session: Session, row: Delivery) -> bool:
     """Add a row unless the destination is owed the very same thing already."""
     same = select(Delivery.id).where(
@@ -133,7 +140,11 @@ def _add_once(session: Session, row: Delivery) -> bool:
 
 
 def _supersede(session: Session, row: Delivery) -> None:
-    """Drop results of the study that were not sent: the new one says it all."""
+    """Drop results of the study that were not sent: the new one says it all.
+
+    What moves a study up is said at once, and stays beside one that waits for the study's end.
+    """
+    waits = not (row.job_id is None or _is_of_suspicion(session, row.job_id))
     older = update(Delivery).where(
         Delivery.destination == row.destination,
         Delivery.study_id == row.study_id,
@@ -142,4 +153,10 @@ def _supersede(session: Session, row: Delivery) -> None:
         Delivery.key != row.key,
         Delivery.state == DeliveryState.WAITING,
     )
+    if waits:
+        older = older.where(not_(tells_of_suspicion()))
     session.execute(older.values(state=DeliveryState.SUPERSEDED))
+
+
+def _is_of_suspicion(session: Session, job_id: int) -> bool:
+    return session.get_one(Job, job_id).outcome in SUSPICIOUS

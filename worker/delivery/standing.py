@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from schema.database import read_clock
 from schema.states import DeliveryState
 from schema.tables import Delivery, Destination
+from worker.delivery.claims import may_go
 
 OPEN: Final = (DeliveryState.WAITING, DeliveryState.SENDING, DeliveryState.SENT)
 LISTED: Final = (*OPEN, DeliveryState.FAILED)
@@ -65,7 +66,7 @@ def read_standings(
         counts.setdefault(name, {})[state.value] = count
     oldest = (
         select(Delivery.destination, func.min(Delivery.created_at))
-        .where(Delivery.state.in_(OPEN))
+        .where(Delivery.state.in_(OPEN), may_go())  # else its study is late, not the destination
         .group_by(Delivery.destination)
     )
     ages = {name: (now - since).total_seconds() for name, since in session.execute(oldest)}
