@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, not_, select, update
+from sqlalchemy import ColumnElement, false, func, not_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -120,8 +120,9 @@ def _add(session: Session, rows: Sequence[Delivery], job_id: int | None) -> int:
 
 def tells_of_suspicion() -> ColumnElement[bool]:
     """Say that a row is owed for a job that suspected something, whatever came after it."""
-    suspicious = select(Job.id).where(Job.outcome.in_(SUSPICIOUS))
-    return and_(Delivery.job_id.is_not(None), Delivery.job_id.in_(suspicious))
+    # By a scalar, which is looked up: PostgreSQL would hash the whole table for EXISTS.
+    outcome = select(Job.outcome).where(Job.id == Delivery.job_id).scalar_subquery()
+    return func.coalesce(outcome.in_(SUSPICIOUS), false())
 
 
 def _add_once(session: Session, row: Delivery) -> bool:
