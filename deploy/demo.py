@@ -227,7 +227,11 @@ def ask(settings: Settings, study_uid: str = "") -> Any:
     """Ask what `python -m worklist` answers, for the list or for a study; it needs no login."""
     question = ("explain", study_uid) if study_uid else ("list", "--all")
     command = [sys.executable, "-m", "worklist", *question, "--json"]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    answer = subprocess.run(command, capture_output=True)
+    if answer.returncode:  # else its warnings, of parts that have only just been started
+        sys.stderr.buffer.write(answer.stderr)
+    answer.check_returncode()
+    return json.loads(answer.stdout)
 
 
 def run(module: str, *arguments: str) -> None:
