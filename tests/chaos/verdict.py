@@ -119,7 +119,7 @@ def _look_at_deliveries(session: Session, site: Hospital, verdict: Verdict) -> N
     arrived after it.
     """
     rows = sa.select(ResultObject.sop_instance_uid, Delivery.state).join(Delivery)
-    due = {uid: state for uid, state in session.execute(rows)}  # noqa: C416 - rows, not pairs
+    due = dict(session.execute(rows).all())
     arrived = Counter(_uid(site, identifier) for identifier in site.orthanc.instances())
     written = set(session.scalars(sa.select(ResultObject.sop_instance_uid)))
     missing = due.keys() - arrived.keys()

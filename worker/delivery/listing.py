@@ -13,7 +13,6 @@ from worker.delivery.claims import may_go, urgency
 from worker.delivery.standing import LISTED, Standing, read_standings
 
 WAITS: Final = "waits for the end of its study"
-
 OVER: Final = (DeliveryState.DELIVERED, DeliveryState.COMMITTED)
 
 
@@ -42,15 +41,14 @@ class Outbox:
 def read(database: Database, names: tuple[str, ...], *, pending: bool) -> Outbox:
     """Read how things stand; the rows too, if they are wanted."""
     query = (
-        select(Delivery)
+        select(Delivery, may_go())
         .where(Delivery.state.in_(LISTED))
         .order_by(Delivery.destination, urgency(), Delivery.created_at, Delivery.id)
         .options(joinedload(Delivery.study), joinedload(Delivery.object))
     )
     with database.reading() as session:
-        rows = session.scalars(query).all() if pending else ()
-        due = set(session.scalars(select(Delivery.id).where(Delivery.state.in_(LISTED), may_go())))
-        listed = tuple(_pending(row, row.id in due) for row in rows)
+        rows = session.execute(query).all() if pending else ()
+        listed = tuple(_pending(row, may_be_sent) for row, may_be_sent in rows)
         return Outbox(read_standings(session, names), listed)
 
 
@@ -63,7 +61,7 @@ def _pending(row: Delivery, may_be_sent: bool) -> Pending:
         state=row.state.value,
         priority=row.priority,
         attempts=row.attempts,
-        last_error=row.last_error if may_be_sent else row.last_error or WAITS,
+        last_error=row.last_error or (None if may_be_sent else WAITS),
     )
 
 
