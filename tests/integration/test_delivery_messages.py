@@ -403,6 +403,7 @@ ae_title = "PACS"
 """
 REFUSED = {"state": SeriesState.REJECTED, "reason": "several images at one position"}
 ARRIVING = {"state": SeriesState.RECEIVING}
+UNTRIED = {"state": SeriesState.REJECTED, "score": 1, "reason": "another series is better"}
 
 
 def with_clean_head(settings: Settings, database: Database, *others: dict[str, object]) -> Outbox:
@@ -462,8 +463,7 @@ def test_none_found_is_said_once_the_study_has_ended_and_if_it_ended_so(
 def test_nothing_is_said_of_a_refused_head_while_another_series_is_left_to_try(
     settings: Settings, database: Database
 ) -> None:
-    untried = {"state": SeriesState.REJECTED, "score": 1, "reason": "another series is better"}
-    box = with_clean_head(settings, database, REFUSED, untried)
+    box = with_clean_head(settings, database, REFUSED, UNTRIED)
     assert not is_due(box)
     with database.transaction() as session:
         second = session.scalars(select(Series).where(Series.score == 1)).one()
@@ -494,19 +494,27 @@ def test_a_suspicion_is_said_while_another_series_arrives(
     assert (message.outcome, message.level) == (Outcome.POSITIVE, 2)
 
 
-@pytest.mark.parametrize("others", [(ARRIVING,), (REFUSED, ARRIVING)])
-def test_what_moved_a_study_up_is_said_at_once_and_how_it_ended_after_it(
-    settings: Settings, database: Database, others: tuple[dict[str, object], ...]
-) -> None:
+def with_head_that_turned_clean(
+    settings: Settings, database: Database, *others: dict[str, object]
+) -> Outbox:
+    """Make an outbox with a suspicion and, of the same series later, none; neither was sent."""
     box = Outbox.make(settings, database, HOOK.format(url="http://127.0.0.1:9/x"))
     with database.transaction() as session:
         study = add_study(session)
         for values in others:
-            add_series(study, session, None, **values)
+            add_series(study, session, **({"score": None} | values))
         head = add_series(study, session)
         enqueue_job(session, add_job(head, session, **done(Outcome.POSITIVE, 2)), box.places)
         head.revision = 2
         enqueue_job(session, add_job(head, session, **done(Outcome.NEGATIVE, 4)), box.places)
+    return box
+
+
+@pytest.mark.parametrize("others", [(ARRIVING,), (REFUSED, ARRIVING)])
+def test_what_moved_a_study_up_is_said_at_once_and_how_it_ended_after_it(
+    settings: Settings, database: Database, others: tuple[dict[str, object], ...]
+) -> None:
+    box = with_head_that_turned_clean(settings, database, *others)
     (suspicion,) = claim(database, box.places.named("DESK"))
     message = read_message(database, suspicion.id)
     assert (message.outcome, message.level, message.reason) == (Outcome.INDETERMINATE, 2, "rule 2")
@@ -516,3 +524,12 @@ def test_what_moved_a_study_up_is_said_at_once_and_how_it_ended_after_it(
     refuse_what_arrives(database, "image type LOCALIZER")
     (end,) = claim(database, box.places.named("DESK"))
     assert read_message(database, end.id).outcome is not Outcome.INDETERMINATE
+
+
+def test_what_moved_a_study_up_is_uncertain_while_another_series_is_left_to_try(
+    settings: Settings, database: Database
+) -> None:
+    box = with_head_that_turned_clean(settings, database, REFUSED, UNTRIED)
+    (suspicion,) = claim(database, box.places.named("DESK"))
+    message = read_message(database, suspicion.id)
+    assert (message.outcome, message.level) == (Outcome.INDETERMINATE, 2)

@@ -79,8 +79,18 @@ def read_message(database: Database, delivery_id: int) -> Message:
 def _standing_job(study: Study) -> Job | None:
     """Give the job that is shown; before the study has ended only where it suspects something."""
     job = shown_job(study.series)
-    stands = study.state == StudyState.DONE or (job is not None and job.outcome in SUSPICIOUS)
+    stands = _has_ended(study) or (job is not None and job.outcome in SUSPICIOUS)
     return job if stands else None
+
+
+def _has_ended(study: Study) -> bool:
+    return study.state == StudyState.DONE and study.second_choice_at is None
+
+
+def _outcome(study: Study, job: Job | None) -> Outcome:
+    ended = study.outcome if _has_ended(study) else None
+    # Uncertain: what moved it up is in earlier images, and others are still to come.
+    return (job.outcome if job else ended) or Outcome.INDETERMINATE
 
 
 def _message(session: Session, row: Delivery, study: Study, job: Job | None) -> Message:
@@ -91,8 +101,7 @@ def _message(session: Session, row: Delivery, study: Study, job: Job | None) -> 
         study_instance_uid=study.study_instance_uid,
         accession_number=study.accession_number,
         patient_id=study.patient_id,
-        # Uncertain: what moved it up is in earlier images, and others are still to come.
-        outcome=(job.outcome if job else study.outcome) or Outcome.INDETERMINATE,
+        outcome=_outcome(study, job),
         level=_level(session, row, study),
         # Of a study that is done, also what its other series and its identity add.
         reason=study.reason or (job or study).priority_reason or "",
