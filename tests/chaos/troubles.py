@@ -10,6 +10,7 @@ from typing import Final
 
 from schema.broker import client
 from tests.chaos.hospital import Hospital, start_database, wait_for_broker
+from tests.support.deadline import DEADLINE_S
 from tests.support.processes import wait_for
 
 AWAY_S: Final = 8.0  # how long something is gone
@@ -50,7 +51,7 @@ def _sick(site: Hospital) -> None:
         worker.command,
         env=site.environment(worker) | {"TRIAGE_OPERATING_POINT": "typo"},
         capture_output=True,
-        timeout=120,
+        timeout=DEADLINE_S,
         check=False,
     )
     assert sick.returncode == 2, sick.stderr[-2000:]

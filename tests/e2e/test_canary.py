@@ -10,13 +10,12 @@ import sqlalchemy as sa
 from schema.database import Database
 from schema.settings import Settings
 from schema.tables import Canary
+from tests.support.deadline import DEADLINE_S
 from tests.support.processes import Site, free_port, wait_for
 from worklist.opening import open_to_read
 from worklist.queries import read_worklist
 
 pytestmark = pytest.mark.slow  # starts a whole system
-
-DEADLINE_S = 300
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ def test_a_canary_comes_out_as_known_and_is_on_no_list(site: Site) -> None:
     readers.engine.dispose()
 
     def is_well() -> bool:  # the worker's sign of life may come later than its first result
-        return site.start(sys.executable, "-m", "schema", "check", "--ready").wait(60) == 0
+        return site.start(sys.executable, "-m", "schema", "check", "--ready").wait(DEADLINE_S) == 0
 
     wait_for("check without a failure", is_well)
     assert "the known result after" in site.log.read_text()

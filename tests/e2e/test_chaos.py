@@ -10,7 +10,7 @@ pytestmark = pytest.mark.slow  # starts a whole system and breaks it
 STUDIES = 40
 
 
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3600)
 def test_whatever_is_killed_stopped_or_misled_each_study_ends_once_and_nothing_is_lost() -> None:
     from tests.chaos.__main__ import run  # its PostgreSQL wants a runtime folder at import
 

@@ -93,7 +93,7 @@ def test_bleeding_heads_under_the_worst_names_reach_their_priority(
         assert_bleeding(site.wait_until(StudyState.DONE, study))
 
 
-@pytest.mark.timeout(900)  # eight heads through four networks
+@pytest.mark.timeout(1800)  # eight heads through four networks
 def test_other_bleeds_get_under_the_worst_names_what_they_get_under_a_plain_one(
     site: Site, tmp_path: Path
 ) -> None:

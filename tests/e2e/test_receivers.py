@@ -15,6 +15,7 @@ from schema.states import SeriesState
 from schema.storage import Storage
 from schema.tables import Association, Instance, Series
 from tests.support.beside import Echoes, Receiver, receivers
+from tests.support.deadline import DEADLINE_S
 from tests.support.faults import Modality
 from tests.support.postgresql import stoppable_server
 from tests.support.processes import wait_for
@@ -26,7 +27,6 @@ pytestmark = [
 ]
 
 SENDERS = 4
-TAKEN_OVER_S = 5
 ENOUGH = 20  # objects of each sender before and after each kill
 
 
@@ -40,7 +40,7 @@ def with_own(settings: Settings, **changes: object) -> Settings:
 @pytest.fixture
 def pair(settings: Settings, tmp_path: Path) -> Iterator[list[Receiver]]:
     """Two receivers on one storage, which both answer."""
-    own = with_own(settings, series_quiet_s=5, series_silence_s=20)
+    own = with_own(settings, series_quiet_s=15, series_silence_s=60)
     with receivers(tmp_path, own, own) as beside:
         for receiver in beside:
             receiver.start()
@@ -111,12 +111,12 @@ def test_either_receiver_is_killed_under_load_and_nothing_is_lost_refused_or_dec
     for modality in moving:  # as what balances the load does
         modality.address = left.address
     killed.listener.close()
-    wait_for("leader", left.leads, TAKEN_OVER_S)
+    wait_for("leader", left.leads)
     wait_for_more(steady + moving)
 
     for modality in steady + moving:
         modality.enough.set()
-        modality.join(60)
+        modality.join(DEADLINE_S)
     assert [modality.broken for modality in steady] == [0] * len(steady)
     acknowledged = {uid for modality in steady + moving for uid in modality.acknowledged}
     wait_for("row of each acknowledged object", lambda: acknowledged <= rows(database).keys())
@@ -232,7 +232,7 @@ def test_a_receiver_that_begins_again_keeps_its_port_open(
         wait_for("row", lambda: rows(database))
         for thread in echoes:
             thread.enough.set()
-            thread.join(60)
+            thread.join(DEADLINE_S)
         assert [thread.failures for thread in echoes] == [[], [], []]
 
 
@@ -249,5 +249,5 @@ def test_a_restart_behind_a_socket_that_systemd_holds_refuses_nobody(
             receiver.start()
         echoes.wait_for_more()
         echoes.enough.set()
-        echoes.join(60)
+        echoes.join(DEADLINE_S)
         assert echoes.failures == []

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.deadline import DEADLINE_S
 from tests.support.processes import free_port, wait_for, wait_for_port
 
 pytestmark = pytest.mark.slow  # starts a whole system
@@ -41,7 +42,7 @@ def up(environment: dict[str, str], tmp_path: Path) -> Iterator[psutil.Process]:
     wait_for_port(int(environment["TRIAGE_DICOM_PORT"]))
     yield psutil.Process(process.pid)
     process.send_signal(signal.SIGINT)
-    process.wait(180)
+    process.wait(DEADLINE_S)
 
 
 def part(up: psutil.Process, word: str, but: int = 0) -> psutil.Process | None:
@@ -63,12 +64,12 @@ def test_a_part_that_dies_is_started_again_and_one_signal_stops_all(
     wait_for_port(int(environment["TRIAGE_DICOM_PORT"]))
     family = up.children(recursive=True)
     up.send_signal(signal.SIGINT)
-    _, alive = psutil.wait_procs(family, timeout=180)  # a worker ends its self-test
+    _, alive = psutil.wait_procs(family, timeout=DEADLINE_S)  # a worker ends its self-test
     assert alive == []
 
 
 @needs_environment
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_the_demo_shows_its_three_samples_with_the_outcome_that_is_expected(
     environment: dict[str, str],
 ) -> None:
@@ -79,7 +80,7 @@ def test_the_demo_shows_its_three_samples_with_the_outcome_that_is_expected(
         capture_output=True,
         text=True,
         check=False,
-        timeout=580,
+        timeout=1700,
     )
     assert done.returncode == 0, done.stderr
     for row in tomllib.loads(SAMPLES.with_suffix(".toml").read_text()).values():
@@ -117,7 +118,12 @@ def test_the_samples_hold_nothing_that_a_sender_of_the_whole_folder_would_stop_a
 
 def test_asking_for_help_starts_nothing() -> None:
     asked = subprocess.run(
-        ["deploy/up", "--help"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=20
+        ["deploy/up", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_S,
     )
     assert asked.returncode == 0
     assert asked.stdout.startswith("Usage: ./deploy/up")

@@ -70,7 +70,7 @@ def test_two_hundred_studies_end_once_each_and_none_fails_whatever_befalls_a_wor
 
     sick = site.start_worker(TRIAGE_OPERATING_POINT="typo")
     first, second = site.start_worker(), site.start_worker(TRIAGE_STORAGE_DIR=str(mount))
-    assert sick.wait(120) == 2
+    assert sick.wait(DEADLINE_S) == 2
 
     wait_for_ends(site, STUDIES // 10)
     wait_for("job to kill", lambda: job_of(site, first))
@@ -105,7 +105,7 @@ def test_a_worker_at_fault_stops_with_status_2_and_leaves_the_study_to_a_sound_o
     add_studies(site, 1)
     site.start_receiver()
     sick = site.start_worker("-P", "solo", TRIAGE_RULES=str(tmp_path / "none.toml"))
-    assert sick.wait(120) == 2
+    assert sick.wait(DEADLINE_S) == 2
     assert "worker stops: " in site.log.read_text()
     assert "none.toml" in site.log.read_text()
     with site.database.reading() as session:
@@ -133,7 +133,7 @@ def test_a_worker_that_falls_ill_later_leaves_the_reason_in_its_sign_of_life(sit
     assert not_ready.reason
     add_studies(site, 1)
     site.start_receiver()
-    assert worker.wait(120) == 2
+    assert worker.wait(DEADLINE_S) == 2
     failed = is_shown("failed")
     assert failed is not None
     assert "tiny.safetensors" in failed.reason

@@ -86,7 +86,7 @@ class Hospital:
     def run(self, site: Site, *command: str) -> str:
         """Run a command of one of the releases to its end; give what it said."""
         part = site.start(sys.executable, "-m", *command)
-        assert part.wait(120) == 0, site.log.read_text()[-2000:]
+        assert part.wait(DEADLINE_S) == 0, site.log.read_text()[-2000:]
         site.parts.remove(part)
         return site.log.read_text()
 

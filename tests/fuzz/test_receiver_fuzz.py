@@ -28,6 +28,7 @@ from receiver.protocol.identity import read_identity
 from receiver.stow.parts import StoreRequest
 from schema.dicom import PUSH_MODEL
 from schema.errors import UnreadableObjectError
+from tests.support.deadline import DEADLINE_S
 from tests.support.phantoms import Phantom
 from tests.support.receivers import Address, acceptors, count_files, echo_once, resident_mib, usage
 from tests.support.scu import ABORT, CT, EXPLICIT, RELEASE_RQ, VERIFICATION, encode, pdata, request
@@ -241,7 +242,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
 
 def assail(address: Address, stream: bytes) -> None:
     """Send bytes over a connection of their own and wait for its end."""
-    with suppress(OSError), socket.create_connection(address, timeout=30) as connection:
+    with suppress(OSError), socket.create_connection(address, timeout=DEADLINE_S) as connection:
         connection.sendall(stream)
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(65536):

@@ -98,7 +98,7 @@ def deliver(box: Outbox, name: str) -> None:
         courier.deliver_due()
         return box.states() <= over
 
-    wait_for("end of the deliveries", is_over, 20)
+    wait_for("end of the deliveries", is_over)
 
 
 def test_a_listener_that_answers_ae_and_then_aa_accepts_each_message_once(

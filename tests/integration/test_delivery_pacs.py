@@ -16,6 +16,7 @@ from schema.settings import Settings
 from schema.states import DeliveryState
 from schema.tables import Destination, Job, ResultObject
 from tests.support.archives import Orthanc, storescp
+from tests.support.deadline import DEADLINE_S
 from tests.support.outbox import Outbox
 from tests.support.processes import free_port, wait_for
 from worker.delivery import breaker
@@ -328,6 +329,6 @@ def test_two_workers_send_each_object_once(
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(DEADLINE_S)
     assert len(list((tmp_path / "archive").iterdir())) == 12
     assert [row.attempts for row in box.rows()] == [1] * 12

@@ -89,7 +89,7 @@ def test_a_release_is_answered_and_the_association_is_over(home: Path, address: 
     with Scu(address) as scu:
         scu.store(CT, "1.2.77", encode(image("1.2.77")))
         assert scu.release()[0] == RELEASE_RP
-        wait_for("closed marker", lambda: is_over(home, b"1.2.77"), 10)
+        wait_for("closed marker", lambda: is_over(home, b"1.2.77"))
 
 
 def is_over(home: Path, uid: bytes) -> bool:
@@ -104,7 +104,7 @@ def is_over(home: Path, uid: bytes) -> bool:
 def test_an_abort_ends_the_association(address: Address) -> None:
     with Scu(address) as scu:
         scu.socket.sendall(ABORT)
-        assert is_closed(scu.socket, 10)
+        assert is_closed(scu.socket)
 
 
 def test_data_before_an_association_is_unexpected(connection: socket.socket) -> None:
@@ -138,7 +138,7 @@ def test_data_on_a_context_that_was_not_accepted_aborts(address: Address) -> Non
 
 def test_a_connection_that_says_nothing_is_closed(address: Address) -> None:
     with socket.create_connection(address) as silent:
-        assert is_closed(silent, 15)
+        assert is_closed(silent)
 
 
 def test_a_sender_that_stops_amid_an_object_holds_up_nobody(address: Address) -> None:

@@ -26,13 +26,12 @@ from schema.peers import parse_addresses
 from schema.requestor import spare_responses
 from schema.settings import Settings
 from schema.tables import Commitment
+from tests.support.deadline import DEADLINE_S
 from tests.support.phantoms import FEW_MM, Phantom, write
 from tests.support.processes import wait_for
 from tests.support.receivers import Address, acceptors
 
 pytestmark = pytest.mark.slow  # starts a receiver for each test
-
-DEADLINE_S = 20
 
 
 @dataclass
@@ -261,7 +260,9 @@ class Orthanc:
 
     def call(self, path: str, body: bytes | None = None) -> dict[str, Any]:
         url = f"http://127.0.0.1:{self.http_port}{path}"
-        with urllib.request.urlopen(urllib.request.Request(url, data=body), timeout=10) as answer:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, data=body), timeout=DEADLINE_S
+        ) as answer:
             return json.loads(answer.read())
 
     def stop(self) -> None:

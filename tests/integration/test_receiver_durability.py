@@ -22,6 +22,7 @@ from schema.database import connect, upgrade
 from schema.dicom import DimseStatus
 from schema.settings import PREFIX, Settings
 from schema.tables import Instance
+from tests.support.deadline import DEADLINE_S
 from tests.support.faults import push_and_kill
 from tests.support.postgresql import stoppable_server
 from tests.support.processes import wait_for
@@ -30,12 +31,11 @@ from tests.support.scu import CT, EXPLICIT, Scu, encode, image, new_uid
 
 pytestmark = pytest.mark.slow  # kills and restarts receivers
 
-DEADLINE_S = 20
 AWAY_S = 30
 Call = Callable[[], object]
 
 
-@pytest.mark.timeout(600)  # nine starts; more kills by hand: tests/support/faults.py
+@pytest.mark.timeout(1800)  # nine starts; more kills by hand: tests/support/faults.py
 def test_eight_kills_amid_four_senders_lose_and_double_nothing(tmp_path: Path) -> None:
     verdict = push_and_kill(tmp_path / "home", kills=8)
     assert verdict.acknowledged > 0

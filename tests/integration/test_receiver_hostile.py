@@ -96,7 +96,7 @@ def test_a_half_open_connection_and_one_that_drips_hold_up_nobody(address: Addre
         dripping = stack.enter_context(Scu(address))
         dripping.socket.sendall(pdata(1, 3, b"\0" * 50)[:20])
         assert echo_once(address) == "echoed"
-        assert is_closed(half_open, deadline_s=30)
+        assert is_closed(half_open)
 
 
 @pytest.mark.parametrize("settings", ["sqlite"], indirect=True)

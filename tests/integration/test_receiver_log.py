@@ -13,6 +13,7 @@ from schema.dicom import DimseStatus
 from schema.settings import Settings
 from schema.states import ProcessState
 from schema.tables import Process, Rejection
+from tests.support.deadline import DEADLINE_S
 from tests.support.processes import site_of, wait_for
 from tests.support.receivers import acceptors, echo_once
 from tests.support.scu import CT, Address, Scu, encode, image
@@ -106,7 +107,7 @@ def test_whom_it_rejected_in_its_last_second_is_told_after_the_receiver_stopped(
         wait_for("receiver that is ready", is_ready)
         echo_once(("127.0.0.1", site.settings.dicom_port), called="TRIAGE")
         receiver.send_signal(signal.SIGTERM)
-        assert receiver.wait(60) == 0
+        assert receiver.wait(DEADLINE_S) == 0
         site.parts.remove(receiver)
     with database.reading() as session:
         row = session.scalars(sa.select(Rejection)).one()

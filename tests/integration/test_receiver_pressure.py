@@ -27,6 +27,7 @@ from schema.peers import PeerAddress, parse_addresses
 from schema.settings import Settings
 from schema.states import SeriesState
 from schema.tables import Commitment, Instance, Job, Series
+from tests.support.deadline import DEADLINE_S
 from tests.support.processes import wait_for
 from tests.support.receivers import Address, acceptors
 from tests.support.rows import add_job, add_series, add_study
@@ -211,7 +212,7 @@ def test_a_clock_set_back_after_the_last_image_keeps_no_series_waiting(
         with database.reading() as session:
             return session.scalars(sa.select(Series)).one().state != SeriesState.RECEIVING
 
-    assert wait_for("decision", decided, 60)
+    assert wait_for("decision", decided)
 
 
 def test_a_clock_set_back_after_a_job_was_made_keeps_no_worker_waiting(
@@ -235,7 +236,7 @@ def test_six_peers_that_hang_hold_up_no_answer_to_the_seventh(
         if peer.ae_title == "CT7":
             heard.set()
         else:
-            released.wait(60)
+            released.wait(DEADLINE_S)
 
     own = settings.model_copy(update={"commitment_peers": peers})
     with database.transaction() as session:
@@ -251,7 +252,7 @@ def test_six_peers_that_hang_hold_up_no_answer_to_the_seventh(
     reporter = CommitmentReporter(own, database, send)
     threading.Thread(target=reporter.deliver_due, daemon=True).start()
     try:
-        assert heard.wait(60)
+        assert heard.wait(DEADLINE_S)
     finally:
         released.set()
 

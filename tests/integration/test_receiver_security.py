@@ -17,6 +17,7 @@ from pynetdicom import AE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from receiver.access.tls import TlsFiles, late_acceptor_context, requestor_context
+from tests.support.deadline import DEADLINE_S
 from tests.support.phantoms import Phantom, write
 from tests.support.processes import wait_for
 from tests.support.receivers import (
@@ -140,14 +141,14 @@ def is_refused_tls(address: Address, context: ssl.SSLContext) -> bool:
 def test_plain_text_on_the_tls_port_is_refused(door: Door) -> None:
     with socket.create_connection(door.tls) as connection:
         connection.sendall(b"\x01\x00\x00\x00\x00\xcd\x00\x01\x00\x00" + bytes(195))
-        assert is_closed(connection, deadline_s=2)
+        assert is_closed(connection)
 
 
 def test_a_silent_connection_to_the_tls_port_holds_up_nobody(door: Door) -> None:
     context = requestor_context(door.scanner)
     with socket.create_connection(door.tls) as silent:
         assert echo_once(door.tls, "CT1", tls_args=(context, "receiver.example")) == "echoed"
-        assert is_closed(silent, deadline_s=8)
+        assert is_closed(silent)
 
 
 @pytest.mark.parametrize("profile", ["+py", "+px", "+pz"])
@@ -156,7 +157,7 @@ def test_storescu_of_dcmtk_sends_over_our_tls(door: Door, tmp_path: Path, profil
     host, port = door.tls
     tls = ["+tls", door.scanner.key, door.scanner.certificate, "+cf", door.scanner.authority]
     command = [dcmtk("storescu"), profile, *tls, "-aet", "CT2", "-aec", "IHSNET", host, str(port)]
-    subprocess.run([*command, path], check=True, capture_output=True, timeout=20)
+    subprocess.run([*command, path], check=True, capture_output=True, timeout=DEADLINE_S)
 
 
 def test_twelve_idle_sockets_of_one_peer_do_not_lock_out_another(tmp_path: Path) -> None:
@@ -164,7 +165,7 @@ def test_twelve_idle_sockets_of_one_peer_do_not_lock_out_another(tmp_path: Path)
     with acceptors(tmp_path, **limits) as ports, ExitStack() as stack:
         idle = [stack.enter_context(socket.create_connection(ports["plain"])) for _ in range(16)]
         assert echo_once(ports["plain"], bind_address=ANOTHER_PEER) == "echoed"
-        assert all(is_closed(connection, deadline_s=8) for connection in idle)
+        assert all(is_closed(connection) for connection in idle)
 
 
 def test_a_silent_connection_to_pynetdicoms_tls_server_holds_up_nobody(door: Door) -> None:

@@ -18,6 +18,7 @@ from receiver.inbox import FOLDER
 from receiver.protocol.presentation_contexts import TRANSFER_SYNTAXES
 from schema.dicom import ANALYSED_CLASSES, COMPANION_CLASSES, DimseStatus
 from tests.benchmarks.objects import write_objects
+from tests.support.deadline import DEADLINE_S
 from tests.support.processes import wait_for
 from tests.support.receivers import Address, acceptors, dcmtk
 from tests.support.scu import CT, Scu, encode, image, new_uid
@@ -135,7 +136,7 @@ def test_nothing_is_kept_of_an_object_whose_sender_hangs_up(home: Path, address:
         scu.begin_store(CT, new_uid())
         scu.send_data(bytes(100_000), is_last=False)
     folder = kept(home)[0].parent
-    wait_for("end of the association", (folder / "closed").exists, 10)
+    wait_for("end of the association", (folder / "closed").exists)
     assert sorted(path.name for path in folder.iterdir()) == [
         "00000001.dcm", "closed", "sender.json",
     ]  # fmt: skip
@@ -206,7 +207,7 @@ def test_orthanc_sends_a_series(home: Path, address: Address, tmp_path: Path) ->
 
 
 def post(url: str, body: bytes) -> dict[str, str]:
-    with urllib.request.urlopen(url, body, timeout=30) as answer:
+    with urllib.request.urlopen(url, body, timeout=DEADLINE_S) as answer:
         result: dict[str, str] = json.load(answer)
         return result
 
@@ -227,7 +228,7 @@ def orthanc(folder: Path, address: Address) -> Iterator[str]:
         [program, str(folder / "orthanc.json")], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
     )
     try:
-        wait_for("Orthanc", lambda: answers(port), 30)
+        wait_for("Orthanc", lambda: answers(port))
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()

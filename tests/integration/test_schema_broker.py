@@ -17,6 +17,7 @@ from kombu.exceptions import OperationalError
 from schema.broker import client, ensure_broker, ping
 from schema.errors import BrokerUnavailableError
 from schema.settings import Settings
+from tests.support.deadline import DEADLINE_S
 from tests.support.tls import tls_front
 
 
@@ -97,7 +98,7 @@ def test_the_program_of_the_private_redis_leaves_a_sites_own_alone(foreign: Sett
         with pytest.raises(subprocess.TimeoutExpired):
             program.wait(1)
         program.send_signal(signal.SIGTERM)
-        assert program.wait(10) == 0
+        assert program.wait(DEADLINE_S) == 0
     with client(foreign) as connection:
         assert connection.get("theirs") == b"kept"
         assert connection.info("server")["run_id"] == before

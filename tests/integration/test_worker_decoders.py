@@ -11,6 +11,7 @@ import pytest
 from pydicom import Dataset
 
 from schema.errors import TransientError
+from tests.support.deadline import DEADLINE_S
 from tests.support.phantoms import Phantom, write
 from worker.decoders import Decoders
 from worker.limits import DecoderProcess, _ask
@@ -93,7 +94,7 @@ def test_threads_that_read_at_one_time_have_a_process_each(patients: list[Ask]) 
     def read(ask: Ask) -> None:
         frames = decoders(ask[1], uid_of(ask[0]), (SIZE, SIZE))
         next(frames)
-        ready.wait(timeout=60)
+        ready.wait(timeout=DEADLINE_S)
         list(frames)
 
     threads(read, patients[:WORKERS])  # type: ignore[arg-type]

@@ -20,6 +20,7 @@ from pynetdicom.sop_class import (
     StorageCommitmentPushModelInstance,
 )
 
+from tests.support.deadline import DEADLINE_S
 from tests.support.processes import free_port, wait_for, wait_for_port
 
 # Before the environment: pynetdicom brings a storescp of its own.
@@ -101,7 +102,7 @@ class Orthanc:
         """Stop it; its storage stays."""
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(30)
+            self.process.wait(DEADLINE_S)
             self.process = None
 
 

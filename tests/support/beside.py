@@ -15,6 +15,7 @@ from receiver.processes.listeners import open_port
 from schema.broker import client
 from schema.dicom import DimseStatus
 from schema.settings import PREFIX, Settings
+from tests.support.deadline import DEADLINE_S
 from tests.support.processes import wait_for
 from tests.support.scu import EXPLICIT, VERIFICATION, Scu
 
@@ -65,7 +66,7 @@ class Receiver:
     def stop(self) -> int:
         """Ask it to end; give its status."""
         self.process.terminate()
-        return self.process.wait(60)
+        return self.process.wait(DEADLINE_S)
 
     def says(self, words: str) -> int:
         """Count the lines of its log that have these words."""

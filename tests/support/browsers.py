@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from schema.settings import Settings
+from tests.support.deadline import DEADLINE_S
 from tests.support.processes import free_port, wait_for_port
 
-WITHIN_MS = 60_000
+WITHIN_MS = 1000 * DEADLINE_S
 CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 WIDE = {"width": 1440, "height": 900}

@@ -32,13 +32,13 @@ from schema.database import connect
 from schema.dicom import DimseStatus
 from schema.settings import PREFIX, Settings
 from schema.tables import Instance
+from tests.support.deadline import DEADLINE_S
 from tests.support.processes import wait_for
 from tests.support.scu import CT, EXPLICIT, VERIFICATION, Scu, encode, image, new_uid
 
 SENDERS: Final = 4
 ALIVE_S: Final = (0.0, 0.8)  # how long a receiver lives after it answers
 OBJECT_BYTES: Final = 50_000
-DEADLINE_S: Final = 60
 VERIFIED: Final = ((VERIFICATION, EXPLICIT),)
 Address = tuple[str, int]
 

@@ -22,6 +22,7 @@ from receiver.processes.pool import AcceptorPool
 from receiver.roster import Presence
 from schema.requestor import rejection_of, spare_responses
 from schema.settings import PREFIX, read_settings
+from tests.support.deadline import DEADLINE_S
 
 BYSTANDER = ("127.0.0.9", 0)
 PATIENCE_S = 60  # on a machine that does other things, too
@@ -122,9 +123,9 @@ def dcmtk(name: str) -> str:
     pytest.skip(f"{name} of DCMTK is not installed")
 
 
-def is_closed(connection: socket.socket, deadline_s: float) -> bool:
+def is_closed(connection: socket.socket) -> bool:
     """Say whether the other side hangs up within the deadline."""
-    connection.settimeout(deadline_s)
+    connection.settimeout(DEADLINE_S)
     try:
         while connection.recv(4096):
             pass

@@ -18,6 +18,8 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import build_context
 
+from tests.support.deadline import DEADLINE_S
+
 Address = tuple[str, int]
 Syntaxes = Sequence[tuple[str, str]]
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -26,7 +28,6 @@ EXPLICIT = "1.2.840.10008.1.2.1"
 RELEASE_RQ = b"\x05\0\0\0\0\x04\0\0\0\0"
 ABORT = b"\x07\0\0\0\0\x04\0\0\0\0"
 DATA, LAST = 0, 2  # message control header, PS3.8 annex E.2
-DEADLINE_S = 30
 
 
 class Scu:

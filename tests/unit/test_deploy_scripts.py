@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.deadline import DEADLINE_S
+
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ("up", "demo", "test")
 
@@ -45,7 +47,9 @@ def test_the_demo_sends_nothing_to_a_sites_own_database_or_broker(
 ) -> None:
     environment = os.environ | {"TRIAGE_HOME": str(tmp_path / "home"), name: url}
     command = [sys.executable, ROOT / "deploy" / "demo.py", "--once"]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=DEADLINE_S
+    )
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"ihsnet-triage: {name} is set")
     assert not (tmp_path / "home").exists()

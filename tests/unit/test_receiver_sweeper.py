@@ -13,8 +13,7 @@ from receiver.periodic.sweeper import Step, Sweeper
 from receiver.roster import Presence
 from schema.database import open_database
 from schema.settings import Settings
-
-DEADLINE_S = 10
+from tests.support.deadline import DEADLINE_S
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.ctich import TINY, make, make_nifti
+from tests.support.deadline import DEADLINE_S
 
 pytestmark = pytest.mark.slow  # trains
 
@@ -20,7 +21,7 @@ PATIENTS = {49: ("EDH",), 50: (), 51: ("SDH",), 52: ("EDH",), 53: ()}
 def start(*arguments, launcher=("-m", "trainer")):
     command = [sys.executable, *launcher, *map(str, arguments)]
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=DEADLINE_S
     )
 
 

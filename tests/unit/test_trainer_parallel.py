@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.support.deadline import DEADLINE_S
 from trainer.training.parallel import World
 
 pytestmark = pytest.mark.slow  # trains
@@ -59,7 +60,7 @@ def test_two_processes_end_with_the_same_weights(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=DEADLINE_S,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     first, second = (torch.load(tmp_path / f"rank-{rank}.pt") for rank in (0, 1))

@@ -12,6 +12,7 @@ import pytest
 
 from schema.errors import SourceFileMissingError
 from schema.settings import Settings
+from tests.support.deadline import DEADLINE_S
 from tests.support.phantoms import FEW_MM, Phantom, ThresholdPredictor
 from worker.analysis import Ahead, Prepared, analyse
 from worker.engine import prefetch_mb
@@ -21,7 +22,6 @@ from worker.rules import load_rules
 from worker.slices import decode
 
 Frames = Iterator[npt.NDArray[np.float32]]
-DEADLINE_S = 20
 
 
 def written(folder: Path, study: str) -> tuple[Path, ...]:

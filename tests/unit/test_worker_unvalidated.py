@@ -4,6 +4,7 @@ import threading
 
 from pydicom.config import IGNORE, settings
 
+from tests.support.deadline import DEADLINE_S
 from worker.unvalidated import unvalidated
 
 
@@ -14,14 +15,14 @@ def test_validation_stays_off_for_a_thread_while_another_leaves() -> None:
     def first() -> None:
         with unvalidated():
             entered.set()
-            leave.wait(10)
+            leave.wait(DEADLINE_S)
 
     thread = threading.Thread(target=first)
     thread.start()
-    assert entered.wait(10)
+    assert entered.wait(DEADLINE_S)
     with unvalidated():
         leave.set()
-        thread.join(10)
+        thread.join(DEADLINE_S)
         assert settings.reading_validation_mode == IGNORE
     assert settings.reading_validation_mode == before
 
