@@ -10,6 +10,8 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from schema.monitoring.signs import program_version
 from worker.uids import software_version
@@ -111,6 +113,47 @@ def test_a_host_that_runs_one_part_loads_nothing_of_the_others(
     code = "\n".join(f"import {name}" for name in names)
     loaded = run(f"{code}\nimport sys\nprint(*sys.modules)", tmp_path).split()
     assert set(forbidden).isdisjoint(loaded)
+
+
+def installed_with(extra: str) -> set[str]:
+    """Name every distribution that comes with an extra, and what those want in turn."""
+    found: set[tuple[str, str]] = set()
+    wanted = [("ihsnet-triage", ""), ("ihsnet-triage", extra)]
+    while wanted:
+        found.add(one := wanted.pop())
+        for line in requires(one[0]) or ():
+            requirement = Requirement(line)
+            marker = requirement.marker
+            if marker is None or marker.evaluate({"extra": one[1]}):
+                name = canonicalize_name(requirement.name)
+                wanted += {(name, each) for each in ("", *requirement.extras)} - found
+    return {name for name, _ in found}
+
+
+PROGRAMS = {  # by extra: what its host runs, and what that imports when it is needed
+    "receiver": ("receiver.__main__", "receiver.association.process", "receiver.stow.app"),
+    "worker": ("worker.tasks", "worker.engine", "worker.analysis", "worker.look_child"),
+    "deliver": ("worker.celery", "worker.delivery.tasks", "worker.delivery.service"),
+    "worklist": ("worklist.__main__", "worker.viewing"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extra", PROGRAMS)
+def test_a_host_of_one_kind_has_all_that_its_programs_import(extra: str, tmp_path: Path) -> None:
+    here = installed_with(extra)
+    absent = {
+        package
+        for package, names in packages_distributions().items()
+        if here.isdisjoint(map(canonicalize_name, names))
+    }
+    code = f"""
+import os, sys
+os.environ["TRIAGE_BROKER_URL"] = "redis://broker.example"  # no private Redis without its extra
+sys.modules |= dict.fromkeys({sorted(absent)})  # an import of them fails
+{"".join(f"import {name}; " for name in PROGRAMS[extra])}
+"""
+    run(code, tmp_path)
 
 
 def test_the_start_scripts_stop_with_one_line_without_a_python(tmp_path: Path) -> None:
