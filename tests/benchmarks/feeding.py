@@ -46,7 +46,7 @@ def seconds(feed: Preprocessing, given: Head) -> float:
 def looked_for(given: Head) -> tuple[float, bool]:
     """Processor time of looking for interpolated slices, and whether there were any."""
     begun = time.process_time()
-    found = scanned(*given)
+    found = scanned(given.hu, given.slice_position_mm)
     return time.process_time() - begun, found is not None
 
 

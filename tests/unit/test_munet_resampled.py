@@ -65,7 +65,7 @@ def test_the_network_is_given_the_slices_that_were_scanned(head):
 def test_what_was_interpolated_from_thin_slices_is_averaged_as_those_are():
     hu = np.random.default_rng(0).normal(36, 8, (24, 32, 32)).astype(np.float32)
     thin = Head(hu, np.arange(24) * 2.5)
-    made = [slabs(*part, 5.0) for part in (thin, thickness(1.25)(thin))]
+    made = [slabs(part.hu, part.slice_position_mm, 5.0) for part in (thin, thickness(1.25)(thin))]
     assert made[1].slice_position_mm == pytest.approx(made[0].slice_position_mm)
     assert made[1].hu == pytest.approx(made[0].hu, abs=0.5)
 

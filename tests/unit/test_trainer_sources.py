@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from tests.support.ctich import TINY, make
 from tests.support.labelled import BLOOD, LEFT, RIGHT, head, kinds, make_bhsd, make_dicom, save
+from tests.support.phantoms import Phantom
 from trainer.cli import app
 from trainer.datasets.cache import prepare
 from trainer.datasets.people import person, person_number
@@ -20,8 +21,16 @@ from trainer.datasets.sources import (
     read_series,
 )
 from trainer.datasets.splits import LeakError, Split, folds, hold_out
-from trainer.evaluation.perturb import Head, thickness
+from trainer.datasets.stored import read_stored
+from trainer.evaluation.operating import SCORING
+from trainer.evaluation.perturb import CHANGES, Head, read_head, thickness
+from trainer.evaluation.seen import see
+from trainer.evaluation.studies import predict_studies
 from trainer.experiments.export import sources_of
+from worker.munet import checkpoint
+from worker.munet.card import Card, OperatingPoint
+from worker.munet.inference import Predictor
+from worker.munet.network import MUNet, NetworkConfig
 from worker.munet.preprocessing import Preprocessing
 from worker.munet.slab import slabs
 
@@ -104,6 +113,46 @@ def test_interpolated_slices_are_laid_back_as_the_worker_does(tmp_path):
     assert np.array_equal(np.stack([np.asarray(read_kinds(s)) for s in slices]), labels)
     again = Preprocessing().slabs(found, positions)  # what is laid out stays as it is
     assert np.array_equal(again.hu, found)
+
+
+# Of a real head: fifteen slices 4 mm apart, then thirteen 7 mm apart.
+THIN_THEN_THICK = (*np.arange(14) * 4.0, *53.1 + np.arange(14) * 7.0)
+
+
+@pytest.fixture
+def thin_then_thick(tmp_path):
+    """One healthy series, whose slabs seem thin and thick again."""
+    (tmp_path / "dataset.toml").write_text('name = "Ours"\nwithout_labels = "healthy"\n')
+    Phantom(THIN_THEN_THICK, size=64).write(tmp_path / "ct")
+    return read_release(tmp_path)
+
+
+def test_what_is_laid_out_is_fed_as_the_worker_feeds_the_series(thin_then_thick):
+    slices = thin_then_thick.slices
+    stored, ours = read_stored(slices), read_head(slices)
+    fed, expected = PLAIN(*ours)[0], PLAIN(stored.hu, stored.slice_position_mm)[0]
+    assert np.array_equal(fed.slice_position_mm, expected.slice_position_mm)
+    assert np.array_equal(fed.pictures, expected.pictures)
+    assert len(PLAIN.slabs(*ours[:2]).hu) != len(slices)  # laid out twice it is another series
+
+
+def test_a_series_that_is_laid_out_is_judged_slice_by_slice(thin_then_thick, tmp_path):
+    config = NetworkConfig(width=4)
+    network, (patient,) = MUNet(config).eval(), thin_then_thick.patients
+    seen = see(network, PLAIN, SCORING, thin_then_thick, patient)
+    assert len(seen.maps.logits) == len(seen.types) == len(seen.masks)
+    card = Card("x", "", config, PLAIN, SCORING, {"balanced": OperatingPoint()}, "balanced")
+    checkpoint.write(tmp_path / "x.safetensors", network.state_dict(), card)
+    predictor = Predictor(tmp_path / "x.safetensors", "cpu")
+    (study,) = predict_studies(predictor, thin_then_thick, [patient])
+    assert len(study.slice_probabilities) == len(thin_then_thick.slices)
+
+
+def test_a_change_of_pixels_leaves_slabs_and_one_of_slices_makes_others(thin_then_thick):
+    laid = read_head(thin_then_thick.slices)
+    kept = {name for name, change in CHANGES.items() if change(laid).laid_out}
+    assert {"5 HU more", "noise of 10 HU", "gantry tilted by 15 degrees"} <= kept
+    assert not {"1.25 mm slices", "overlapping slices", "10 mm slices"} & kept
 
 
 def test_a_slab_bleeds_where_half_of_it_does_and_is_of_its_commonest_type(tmp_path):

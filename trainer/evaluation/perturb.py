@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from trainer.datasets.sources import Release, read_series
+from trainer.datasets.sources import Release, Slice, read_series
 from worker.munet.inference import Prediction, Predictor
 from worker.munet.slab import extents
 
@@ -26,10 +26,16 @@ class Head(NamedTuple):
 
     hu: npt.NDArray[np.float32]  # (slice, row, column)
     slice_position_mm: npt.NDArray[np.floating]  # (slice,) rising
+    laid_out: bool = False  # its slices are the network's slabs already
+
+
+def read_head(slices: Sequence[Slice]) -> Head:
+    """Read one scan; where types are known by voxel, its reader has laid it out."""
+    return Head(*read_series(slices), slices[0].slab is not None)
 
 
 Change = Callable[[Head], Head]
-Predict = Callable[[npt.NDArray[np.float32], npt.NDArray[np.floating]], Prediction]
+Predict = Callable[[npt.NDArray[np.float32], npt.NDArray[np.floating], bool], Prediction]
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,7 @@ def tilted(angle_deg: float) -> Change:
             warped(frame, np.array([[1, 0, 0], [0, 1, shift]]))
             for frame, shift in zip(head.hu, away / MM_PER_PIXEL, strict=True)
         ]
-        return Head(np.stack(frames), head.slice_position_mm)
+        return head._replace(hu=np.stack(frames))
 
     return change
 
@@ -173,14 +179,14 @@ def noisy(sigma_hu: float) -> Change:
     def change(head: Head) -> Head:
         rng = np.random.default_rng(0)
         noise = rng.standard_normal(head.hu.shape, np.float32) * np.float32(sigma_hu)
-        return Head(head.hu + noise, head.slice_position_mm)
+        return head._replace(hu=head.hu + noise)
 
     return change
 
 
 def each(change: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]) -> Change:
     """Change every frame alike."""
-    return lambda head: Head(np.stack([change(f) for f in head.hu]), head.slice_position_mm)
+    return lambda head: head._replace(hu=np.stack([change(f) for f in head.hu]))
 
 
 CHANGES: Mapping[str, Change] = {
@@ -228,12 +234,12 @@ def perturbed(
     for patient in patients:
         slices = release.of(patient)
         bleeds = any(ct_slice.positive for ct_slice in slices)
-        yield outcomes(predictor.predict, Head(*read_series(slices)), patient, bleeds)
+        yield outcomes(predictor.predict, read_head(slices), patient, bleeds)
 
 
 def answer(predict: Predict, head: Head) -> Answer:
     """Ask a network about one series."""
-    found = predict(head.hu, head.slice_position_mm)
+    found = predict(*head)
     return Answer(found.probabilities["any"], found.probabilities["any"] >= found.alarm)
 
 

@@ -8,8 +8,8 @@ import numpy.typing as npt
 from torch import nn
 
 from trainer.datasets.cache import small_mask
-from trainer.datasets.sources import Release, Slice, read_mask, read_series
-from trainer.evaluation.perturb import Head
+from trainer.datasets.sources import Release, Slice, read_mask
+from trainer.evaluation.perturb import Head, read_head
 from worker.munet.card import Scoring
 from worker.munet.device import resolve
 from worker.munet.inference import Maps, run
@@ -71,5 +71,5 @@ def see(
 ) -> Seen:
     """Ask a network about one patient of a release."""
     slices = release.of(patient)
-    head = Head(*read_series(slices))
+    head = read_head(slices)
     return beside(slices, head, preprocessing, ask(network, preprocessing, scoring, head))

@@ -13,8 +13,8 @@ from trainer.datasets.sources import (
     Release,
     Slice,
     read_mask,
-    read_series,
 )
+from trainer.evaluation.perturb import read_head
 from worker.munet.card import CLASSES, LABELS, OperatingPoint
 from worker.munet.inference import Prediction, Predictor
 
@@ -97,9 +97,9 @@ def predict_studies(
     """
     for patient in patients:
         slices = release.of(patient)
-        hu, slice_position_mm = read_series(slices)
-        found = predictor.predict(hu, slice_position_mm)
-        see(slices, hu, found)
+        head = read_head(slices)
+        found = predictor.predict(*head)
+        see(slices, head.hu, found)
         yield study_of(slices, found, predictor.card.operating_point)
 
 

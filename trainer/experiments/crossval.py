@@ -17,11 +17,11 @@ from rich.console import Console
 
 from trainer.config import RunConfig
 from trainer.datasets.cache import Prepared
-from trainer.datasets.sources import Release, read_series
+from trainer.datasets.sources import Release
 from trainer.datasets.splits import Split, SplitError, folds, inner
 from trainer.evaluation.expected import Expected, next_hundred
 from trainer.evaluation.operating import POINTS
-from trainer.evaluation.perturb import Answer, Outcomes
+from trainer.evaluation.perturb import Answer, Outcomes, read_head
 from trainer.evaluation.seen import Copy
 from trainer.evaluation.studies import See, Study, look_away, study_of
 from trainer.experiments.begin import going_on
@@ -247,12 +247,13 @@ def studied(
 ) -> Study:
     """Set what is read from one patient's answer against what is there."""
     slices, preprocessing = release.of(patient.patient), reading.preprocessing
-    hu, slice_position_mm = read_series(slices)
-    laid = preprocessing.slabs(hu, slice_position_mm)
-    back = Projection(preprocessing.box(laid.hu), laid.nearest, (hu.shape[1], hu.shape[2]))
+    head = read_head(slices)
+    laid = preprocessing.slabs(*head)
+    rows, columns = head.hu.shape[1:]
+    back = Projection(preprocessing.box(laid.hu), laid.nearest, (rows, columns))
     point, tell = choice.points["balanced"], teller(choice.types, patient.seen.pictures)
     found = read(patient.seen.maps, choice.scoring, point, back, tell)
-    see(slices, hu, found)
+    see(slices, head.hu, found)
     return study_of(slices, found, point)
 
 

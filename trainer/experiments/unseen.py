@@ -16,11 +16,11 @@ import numpy.typing as npt
 from torch import nn
 
 from trainer.config import ConfigError, RunConfig
-from trainer.datasets.sources import Release, read_series
+from trainer.datasets.sources import Release
 from trainer.datasets.splits import Split
 from trainer.evaluation.bleed_types import learned
 from trainer.evaluation.operating import SCORING, calibrated, points
-from trainer.evaluation.perturb import CHANGES, Head
+from trainer.evaluation.perturb import CHANGES, Head, read_head
 from trainer.evaluation.seen import Copy, Seen, ask, beside
 from trainer.training.run import STATE, averaged, check_record, described
 from worker.munet.bleed_types import BleedTypes
@@ -154,7 +154,7 @@ def asked(
 ) -> Unseen:
     """Ask a network about one patient, or read what it answered before."""
     slices, preprocessing = release.of(patient), reading.preprocessing
-    head, path = Head(*read_series(slices)), folder / f"{patient}.npz"
+    head, path = read_head(slices), folder / f"{patient}.npz"
     _forget_others(path, head, _is_of(path, preprocessing.slabs(*head).slice_position_mm))
     maps = _kept(path, network, preprocessing, head)
     seen = beside(slices, head, preprocessing, maps)
@@ -166,7 +166,7 @@ def asked(
 
 
 def _is_of(path: Path, slice_position_mm: npt.NDArray[np.floating]) -> bool:
-    """Whether an answer without a note, as older code left them, can be of these slices.
+    """Whether an answer, which older code left without a note, can be of these slices.
 
     When pictures came here says nothing of them: data that are copied are younger than answers.
     """
@@ -177,10 +177,13 @@ def _is_of(path: Path, slice_position_mm: npt.NDArray[np.floating]) -> bool:
 
 
 def _forget_others(path: Path, head: Head, is_of: bool) -> None:
-    """Drop what was answered about other pictures of a patient, and note whose the next are."""
+    """Drop what was answered about other pictures of a patient, and note whose the next are.
+
+    Nor does an answer on other slices count, whoever's pictures: older code laid some out twice.
+    """
     now = hashlib.sha256(head.hu.tobytes() + head.slice_position_mm.tobytes()).hexdigest()
     note = path.with_suffix(".head")
-    if note.exists() and note.read_text("utf-8") == now:
+    if is_of and note.exists() and note.read_text("utf-8") == now:
         return
     if note.exists() or not is_of:
         for kept in (path, *path.parent.glob(f"{path.stem}-*.npz")):

@@ -248,7 +248,10 @@ class Predictor:
             self.backend = ONNX
 
     def predict(
-        self, hu: npt.NDArray[np.floating], slice_position_mm: npt.NDArray[np.floating]
+        self,
+        hu: npt.NDArray[np.floating],
+        slice_position_mm: npt.NDArray[np.floating],
+        laid_out: bool = False,
     ) -> Prediction:
         """Find hemorrhage in one series.
 
@@ -258,6 +261,8 @@ class Predictor:
             (slice, row, column) HU, sorted along the normal.
         slice_position_mm
             (slice,) rising positions along the normal.
+        laid_out
+            The slices are slabs already, as the trainer reads thin ones.
 
         Raises
         ------
@@ -266,7 +271,7 @@ class Predictor:
         """
         if hu.ndim != 3 or len(hu) == 0:
             raise ValueError(f"HU must be (slice, row, column) with a slice or more: {hu.shape}")
-        series, back = self.card.preprocessing(hu, slice_position_mm)
+        series, back = self.card.preprocessing(hu, slice_position_mm, laid_out)
         return self.read(self.run(series), back, series.brain)
 
     def run(self, series: Series) -> Maps:

@@ -118,9 +118,17 @@ class Preprocessing:
         return head_box(hu, straighten=self.straighten)
 
     def slabs(
-        self, hu: npt.NDArray[np.floating], slice_position_mm: npt.NDArray[np.floating]
+        self,
+        hu: npt.NDArray[np.floating],
+        slice_position_mm: npt.NDArray[np.floating],
+        laid_out: bool = False,
     ) -> Slabs:
-        """Lay a series out as the network learned it."""
+        """Lay a series out as the network learned it, unless whoever read it has.
+
+        Beside thick slices a slab may seem thin by its positions: twice is not once.
+        """
+        if laid_out:
+            return Slabs(hu, slice_position_mm, np.arange(len(hu)))
         return slabs(hu, slice_position_mm, self.slab_mm)
 
     def pictures(self, hu: npt.NDArray[np.floating], box: Box) -> npt.NDArray[np.uint8]:
@@ -165,7 +173,10 @@ class Preprocessing:
         return np.repeat(every[:, None], 3, axis=1)
 
     def __call__(
-        self, hu: npt.NDArray[np.floating], slice_position_mm: npt.NDArray[np.floating]
+        self,
+        hu: npt.NDArray[np.floating],
+        slice_position_mm: npt.NDArray[np.floating],
+        laid_out: bool = False,
     ) -> tuple[Series, Projection]:
         """Return the network's input for one series, and the way back to its slices.
 
@@ -175,8 +186,10 @@ class Preprocessing:
             (slice, row, column) HU, sorted along the normal.
         slice_position_mm
             (slice,) rising positions along the normal.
+        laid_out
+            The slices are slabs already.
         """
-        laid = self.slabs(hu, slice_position_mm)
+        laid = self.slabs(hu, slice_position_mm, laid_out)
         box = self.box(laid.hu)
         pictures = self.pictures(laid.hu, box)
         series = Series(pictures, self.layout(laid.slice_position_mm), laid.slice_position_mm)
