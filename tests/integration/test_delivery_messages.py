@@ -13,6 +13,7 @@ from sqlalchemy import select
 from schema.database import Database
 from schema.errors import SettingsError
 from schema.hemorrhage_subtypes import ANY, Claim
+from schema.reason_words import PART_SEEN
 from schema.settings import Settings
 from schema.states import DeliveryState, JobState, Outcome, SeriesState
 from schema.studies import update_study
@@ -23,9 +24,10 @@ from tests.support.processes import free_port, wait_for
 from tests.support.rows import add_job, add_series, add_study, done
 from worker.delivery import fhir, hl7_message, listing
 from worker.delivery.claims import claim
+from worker.delivery.destinations import FhirDestination
 from worker.delivery.events import queue_events
 from worker.delivery.message import read_message
-from worker.delivery.outbox import enqueue_job
+from worker.delivery.outbox import enqueue_job, enqueue_study
 from worker.delivery.probing import probe
 from worklist.acknowledgement import acknowledge, escalate
 
@@ -510,9 +512,12 @@ def with_head_that_turned_clean(
     return box
 
 
-@pytest.mark.parametrize("others", [(ARRIVING,), (REFUSED, ARRIVING)])
+@pytest.mark.parametrize(
+    ("others", "outcome"),
+    [((ARRIVING,), Outcome.INDETERMINATE), ((REFUSED, ARRIVING), Outcome.NOT_ANALYSED)],
+)
 def test_what_moved_a_study_up_is_said_at_once_and_how_it_ended_after_it(
-    settings: Settings, database: Database, others: tuple[dict[str, object], ...]
+    settings: Settings, database: Database, others: tuple[dict[str, object], ...], outcome: Outcome
 ) -> None:
     box = with_head_that_turned_clean(settings, database, *others)
     (suspicion,) = claim(database, box.places.named("DESK"))
@@ -523,7 +528,9 @@ def test_what_moved_a_study_up_is_said_at_once_and_how_it_ended_after_it(
     assert waits == [None, "waits for the end of its study"]
     refuse_what_arrives(database, "image type LOCALIZER")
     (end,) = claim(database, box.places.named("DESK"))
-    assert read_message(database, end.id).outcome is not Outcome.INDETERMINATE
+    message = read_message(database, end.id)
+    assert message.outcome is outcome
+    assert "suspicion in earlier images: rule 2; " in message.reason
 
 
 def test_what_moved_a_study_up_is_uncertain_while_another_series_is_left_to_try(
@@ -532,4 +539,48 @@ def test_what_moved_a_study_up_is_uncertain_while_another_series_is_left_to_try(
     box = with_head_that_turned_clean(settings, database, REFUSED, UNTRIED)
     (suspicion,) = claim(database, box.places.named("DESK"))
     message = read_message(database, suspicion.id)
+    assert (message.outcome, message.level, message.reason) == (Outcome.INDETERMINATE, 2, "rule 2")
+
+
+def test_a_suspicion_that_newer_images_do_not_show_is_not_told_as_none_found(
+    settings: Settings, database: Database
+) -> None:
+    box = with_head_that_turned_clean(settings, database)
+    with database.transaction() as session:
+        clean = session.scalars(select(Job).where(Job.outcome == Outcome.NEGATIVE)).one()
+        clean.findings = [Finding(subtype=ANY, probability=0.1, volume_ml=0.0, present=False)]
+    message = read_message(database, box.rows()[-1].id)
     assert (message.outcome, message.level) == (Outcome.INDETERMINATE, 2)
+    earlier = "conflicting results, suspicion in earlier images: rule 2; because NEGATIVE"
+    assert message.reason == earlier
+    ehr = FhirDestination(kind="fhir", name="EHR", url="http://localhost/")
+    assert "valueBoolean" not in json.dumps(fhir.bundle(ehr, message))
+
+
+def test_what_was_moved_up_for_a_part_of_a_head_alone_is_none_found_where_the_whole_is_clean(
+    settings: Settings, database: Database
+) -> None:
+    box = with_head_that_turned_clean(settings, database)
+    with database.transaction() as session:
+        session.scalars(select(Study)).one().priority_reason = f"none found {PART_SEEN} (60 mm)"
+    message = read_message(database, box.rows()[-1].id)
+    assert (message.outcome, message.reason) == (Outcome.NEGATIVE, "because NEGATIVE")
+
+
+def test_a_suspicion_that_was_not_sent_outlives_a_newer_analysis_that_fails(
+    settings: Settings, database: Database
+) -> None:
+    box = with_clean_head(settings, database)
+    with database.transaction() as session:
+        head = session.scalars(select(Series)).one()
+        head.revision = 2
+        enqueue_job(session, add_job(head, session, **done(Outcome.POSITIVE, 2)), box.places)
+        head.revision = 3
+        failed = done(Outcome.FAILED, 0, state=JobState.FAILED, reason="worker died")
+        add_job(head, session, **failed)
+        enqueue_study(session, head.study, [], box.places)
+    _, suspicion, statement = box.rows()
+    assert suspicion.state is statement.state is DeliveryState.WAITING
+    message = read_message(database, statement.id)
+    assert (message.outcome, message.level) == (Outcome.FAILED, 2)
+    assert message.reason == "suspicion in earlier images: rule 2; worker died"

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 from schema.database import Database
 from schema.deciding_job import SUSPICIOUS, shown_job
 from schema.hemorrhage_subtypes import ANY, SUBTYPES, Claim
-from schema.states import DeliveryState, Outcome, StudyState, urgency
+from schema.reason_words import PART_SEEN
+from schema.states import DeliveryState, Level, Outcome, StudyState, urgency
 from schema.tables import Delivery, Finding, Job, Study
 
 NAMES: Final = {ANY: "Any intracranial hemorrhage"} | {
@@ -90,7 +91,29 @@ def _has_ended(study: Study) -> bool:
 def _outcome(study: Study, job: Job | None) -> Outcome:
     ended = study.outcome if _has_ended(study) else None
     # Uncertain: what moved it up is in earlier images, and others are still to come.
-    return (job.outcome if job else ended) or Outcome.INDETERMINATE
+    outcome = (job.outcome if job else ended) or Outcome.INDETERMINATE
+    # So it is where they came and are clean: "none found" would take the suspicion for an error.
+    conflicts = outcome is Outcome.NEGATIVE and _was_suspected(study)
+    return Outcome.INDETERMINATE if conflicts else outcome
+
+
+def _was_suspected(study: Study) -> bool:
+    """Say that something moved the study up, and not for a part of a head that came first."""
+    is_part = PART_SEEN in (study.priority_reason or "")
+    return urgency(study.priority) < Level.NONE_FOUND and not is_part
+
+
+def _reason(study: Study, job: Job | None) -> str:
+    """Say why, and where its newest images do not show it, what was suspected in earlier ones."""
+    rule = (job or study).priority_reason or ""
+    if not _has_ended(study):
+        return rule
+    # Of a study that is done, also what its other series and its identity add.
+    reason = study.reason or rule
+    if study.outcome in SUSPICIOUS or not _was_suspected(study):
+        return reason
+    conflict = "conflicting results, " if study.outcome is Outcome.NEGATIVE else ""
+    return f"{conflict}suspicion in earlier images: {study.priority_reason}; {reason}"
 
 
 def _message(session: Session, row: Delivery, study: Study, job: Job | None) -> Message:
@@ -103,8 +126,7 @@ def _message(session: Session, row: Delivery, study: Study, job: Job | None) -> 
         patient_id=study.patient_id,
         outcome=_outcome(study, job),
         level=_level(session, row, study),
-        # Of a study that is done, also what its other series and its identity add.
-        reason=study.reason or (job or study).priority_reason or "",
+        reason=_reason(study, job),
         rule_version=(job.rule_version if job else None) or "",
         model=(analysed.model if analysed else None) or "",
         revision=study.revision,

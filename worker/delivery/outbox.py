@@ -145,7 +145,7 @@ def _supersede(session: Session, row: Delivery) -> None:
 
     What moves a study up is said at once, and stays beside one that waits for the study's end.
     """
-    waits = not (row.job_id is None or _is_of_suspicion(session, row.job_id))
+    waits = row.job_id is None or not _is_of_suspicion(session, row.job_id)
     older = update(Delivery).where(
         Delivery.destination == row.destination,
         Delivery.study_id == row.study_id,
