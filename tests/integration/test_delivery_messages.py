@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import hl7
@@ -227,10 +228,31 @@ def test_fhir_is_a_valid_transaction_that_may_be_repeated(
     bundle = Bundle.model_validate_json(requests.seen[1][3])
     assert {entry.request.method for entry in bundle.entry} == {"PUT"}
     kinds = [entry.resource.get_resource_type() for entry in bundle.entry]
-    assert kinds == ["Observation", "Observation", "DiagnosticReport"]
+    assert kinds == [*["Observation"] * 7, "DiagnosticReport"]
     report = bundle.entry[-1].resource
     assert (report.status, len(report.result)) == ("preliminary", 2)
     assert report.subject.identifier.value == "P1"
+
+
+def statuses(sent: str) -> dict[str, str]:
+    """Give the status of each observation of a bundle, by the end of its identifier."""
+    observations = [entry.resource for entry in Bundle.model_validate_json(sent).entry[:-1]]
+    return {row.identifier[0].value.rpartition(".")[-1]: row.status for row in observations}
+
+
+def test_fhir_takes_back_what_the_result_says_no_more(
+    settings: Settings, database: Database
+) -> None:
+    box = with_result(settings, database, FHIR.format(url="http://localhost/"))
+    message = read_message(database, box.rows()[0].id)
+    said = json.dumps(fhir.bundle(box.places.named("EHR"), message))
+    types = dict.fromkeys(("EDH", "IPH", "IVH", "SAH", "SDH"), "cancelled")
+    assert statuses(said) == {"triage": "preliminary", ANY: "preliminary"} | types
+    unanalysed = replace(message, outcome=Outcome.NOT_ANALYSED, findings=())
+    bundle = fhir.bundle(box.places.named("EHR"), unanalysed)
+    assert statuses(json.dumps(bundle)) == {"triage": "preliminary", ANY: "cancelled"} | types
+    assert "valueBoolean" not in json.dumps(bundle)
+    assert len(bundle["entry"][-1]["resource"]["result"]) == 1
 
 
 @pytest.mark.parametrize("claim", [Claim.HINTED, Claim.REPORTED])

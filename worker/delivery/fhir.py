@@ -7,13 +7,14 @@ from uuid import NAMESPACE_URL, uuid5
 
 from schema.hemorrhage_subtypes import ANY, INTRACRANIAL_HEMORRHAGE, SUBTYPES, Claim
 from worker.delivery.destinations import FhirDestination
-from worker.delivery.message import Found, Message, told_apart
+from worker.delivery.message import NAMES, Found, Message, told_apart
 from worker.uids import stable_uid
 from worker.wording import NOTICE, OUTCOME_WORDS, may_exclude
 
 SYSTEM: Final = f"urn:oid:{stable_uid('coding scheme', '99IHSNET')}"
 SNOMED: Final = "http://snomed.info/sct"
 UNDETERMINED: Final = "373068000"
+ABSENT: Final = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 UCUM: Final = "http://unitsofmeasure.org"
 SERVICE: Final = "http://terminology.hl7.org/CodeSystem/v2-0074"  # HL7 table 0074
 CODES: Final = {ANY: INTRACRANIAL_HEMORRHAGE} | {
@@ -33,7 +34,9 @@ def bundle(target: FhirDestination, message: Message) -> Json:
     """
     observations = list(_observations(target, message))
     report = _report(target, message, [entry["fullUrl"] for entry in observations])
-    entries = [*observations, _entry("DiagnosticReport", message.study_instance_uid, report)]
+    taken_back = _taken_back(target, message)
+    last = _entry("DiagnosticReport", message.study_instance_uid, report)
+    entries = [*observations, *taken_back, last]
     made = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
     _validate(made)
     return made
@@ -72,10 +75,29 @@ def _observations(target: FhirDestination, message: Message) -> Iterator[Json]:
         yield _entry("Observation", observation["identifier"][0]["value"], observation)
 
 
-def _finding(target: FhirDestination, message: Message, found: Found) -> Json:
-    code = CODES[found.subtype]
+def _taken_back(target: FhirDestination, message: Message) -> Iterator[Json]:
+    """Cancel what this message does not speak of: an earlier one may have, and the server keeps it.
+
+    Cancelled, and not entered in error: it was what the images showed that were there.
+    """
+    said = {found.subtype for found in told_apart(message)}
+    for subtype in (subtype for subtype in CODES if subtype not in said):
+        concept = _concept(subtype, NAMES[subtype])
+        observation = _observation(target, message, subtype, concept)
+        observation["status"] = "cancelled"
+        absent = {"system": ABSENT, "code": "not-performed", "display": "Not Performed"}
+        observation["dataAbsentReason"] = {"coding": [absent]}
+        yield _entry("Observation", observation["identifier"][0]["value"], observation)
+
+
+def _concept(subtype: str, text: str) -> Json:
+    code = CODES[subtype]
     coding = {"system": SNOMED, "code": code.value, "display": code.meaning}
-    concept = {"coding": [coding], "text": found.said}
+    return {"coding": [coding], "text": text}
+
+
+def _finding(target: FhirDestination, message: Message, found: Found) -> Json:
+    concept = _concept(found.subtype, found.said)
     observation = _observation(target, message, found.subtype, concept)
     volume = {"value": round(found.volume_ml, 3), "unit": "mL", "system": UCUM, "code": "mL"}
     score = {"value": round(found.probability, 4), "system": UCUM, "code": "1"}
