@@ -11,6 +11,7 @@ from schema.settings import Settings
 from schema.states import Outcome, StudyState
 from schema.tables import Instance, Job, Study
 from tests.support.backups import back_up, destroy, restore
+from tests.support.models import tiny_model
 from tests.support.phantoms import Phantom
 from tests.support.processes import Site, site_of, wait_for
 
@@ -21,7 +22,8 @@ SLICES_MM = tuple(np.arange(-35.0, 35.1, 5.0).tolist())
 
 @pytest.fixture
 def site(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Site]:
-    with site_of(settings, database, tmp_path / "log") as site:
+    model = tiny_model(tmp_path / "tiny.safetensors")  # the shipped one: test_names, test_canary
+    with site_of(settings, database, tmp_path / "log", model=model) as site:
         yield site
 
 

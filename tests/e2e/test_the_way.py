@@ -13,6 +13,7 @@ from schema.database import Database
 from schema.settings import Settings
 from schema.states import Outcome, StudyState
 from schema.tables import Finding, Instance, Job, Series, Study
+from tests.support.models import tiny_model
 from tests.support.phantoms import Phantom, element, write
 from tests.support.processes import Site, site_of, wait_for
 
@@ -33,7 +34,8 @@ def head(number: int, **changes: object) -> Phantom:
 
 @pytest.fixture
 def site(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Site]:
-    with site_of(settings, database, tmp_path / "log") as site:
+    model = tiny_model(tmp_path / "tiny.safetensors")  # the shipped one: test_names, test_canary
+    with site_of(settings, database, tmp_path / "log", model=model) as site:
         yield site
 
 

@@ -19,7 +19,7 @@ from schema.broker import client
 from schema.database import Database
 from schema.settings import PREFIX, Settings
 from schema.states import StudyState
-from schema.tables import Base
+from schema.tables import Base, Study
 from tests.support.deadline import DEADLINE_S
 from tests.support.scu import Scu
 from worklist.entries import Entry
@@ -140,12 +140,21 @@ class Site:
     def wait_until(self, state: StudyState, study_instance_uid: str) -> Entry:
         """Wait until a study is in a state; give its row of the worklist."""
 
+        query = sa.select(Study.state).where(Study.study_instance_uid == study_instance_uid)
+
         def reached() -> Entry | None:
-            worklist = read_worklist(self.database, self.settings.storage)
-            for entry in worklist.entries:
-                if entry.study_instance_uid == study_instance_uid and entry.state == state:
-                    return entry
-            return None
+            with self.database.reading() as session:  # a list each time would be half a core
+                if session.scalar(query) != state:
+                    return None
+            entries = read_worklist(self.database, self.settings.storage).entries
+            return next(
+                (
+                    entry
+                    for entry in entries
+                    if (entry.study_instance_uid, entry.state) == (study_instance_uid, state)
+                ),
+                None,
+            )
 
         return wait_for(f"study {state}", reached)
 
