@@ -24,12 +24,13 @@ from tests.support.outbox import Outbox
 from tests.support.processes import free_port, wait_for
 from tests.support.rows import add_job, add_series, add_study, done
 from worker.delivery import fhir, hl7_message, listing
-from worker.delivery.claims import claim
+from worker.delivery.claims import Ledger, claim
 from worker.delivery.destinations import FhirDestination
 from worker.delivery.events import queue_events
 from worker.delivery.message import read_message
 from worker.delivery.outbox import enqueue_job, enqueue_study
 from worker.delivery.probing import probe
+from worker.delivery.service import make_sender
 from worklist.acknowledgement import acknowledge, escalate
 
 RIS = """
@@ -606,3 +607,32 @@ def test_a_suspicion_that_was_not_sent_outlives_a_newer_analysis_that_fails(
     message = read_message(database, statement.id)
     assert (message.outcome, message.level) == (Outcome.FAILED, 2)
     assert message.reason == "suspicion in earlier images: rule 2; worker died"
+
+
+def test_a_study_that_opens_after_the_claim_takes_its_message_back_without_a_try(
+    settings: Settings, database: Database
+) -> None:
+    box = with_clean_head(settings, database)
+    target = box.places.named("DESK")
+    rows = claim(database, target)
+    with database.transaction() as session:
+        study = session.scalars(select(Study)).one()
+        add_series(study, session, None, **ARRIVING)
+        update_study(session, study)
+    sender = make_sender(target, database, settings)  # nobody is there: a call would be an error
+    assert sender.send(rows, Ledger(database, target)) == 0
+    (row,) = box.rows()
+    assert (row.state, row.attempts) == (DeliveryState.WAITING, 0)
+    assert not is_due(box)
+    refuse_what_arrives(database, "image type LOCALIZER")
+    assert is_due(box)
+    assert read_message(database, row.id).outcome is Outcome.NEGATIVE
+
+
+def test_of_a_study_that_has_ended_the_newest_message_says_it_all(
+    settings: Settings, database: Database
+) -> None:
+    box = with_head_that_turned_clean(settings, database)
+    (end,) = claim(database, box.places.named("DESK"))
+    assert end.id == box.rows()[-1].id
+    assert [row.state.value for row in box.rows()] == ["SUPERSEDED", "SENDING"]

@@ -29,6 +29,7 @@ from schema.tables import Delivery, Destination, Study
 from worker.delivery.counts import DELIVERY_SECONDS
 from worker.delivery.destinations import Destination as Target
 from worker.delivery.destinations import DicomDestination
+from worker.delivery.needless import still_owed
 from worker.delivery.outbox import RESULT, tells_of_suspicion
 
 log = structlog.get_logger()
@@ -65,11 +66,11 @@ def claim(database: Database, target: Target, limit: int = BATCH) -> tuple[Claim
             return ()
         _take_for_granted(session, target)
         _give_up(session, target, now)
-        first = session.scalars(_due(target, now).limit(1)).first()
-        if first is None:
-            return ()
-        same = _due(target, now).where(Delivery.study_id == first.study_id).limit(limit)
-        return tuple(_take(row, now) for row in session.scalars(same))
+        while (first := session.scalars(_due(target, now).limit(1)).first()) is not None:
+            same = _due(target, now).where(Delivery.study_id == first.study_id).limit(limit)
+            if owed := still_owed(session, session.scalars(same).all()):
+                return tuple(_take(row, now) for row in owed)
+        return ()
 
 
 def is_resting(session: Session, target: Target, now: datetime) -> bool:

@@ -10,14 +10,21 @@ from sqlalchemy.orm import Session
 
 from schema.database import Database
 from schema.deciding_job import SUSPICIOUS, shown_job
+from schema.errors import TransientError
 from schema.hemorrhage_subtypes import ANY, SUBTYPES, Claim
 from schema.reason_words import PART_SEEN
-from schema.states import DeliveryState, Level, Outcome, StudyState, urgency
+from schema.states import DeliveryState, Level, Outcome, urgency
 from schema.tables import Delivery, Finding, Job, Study
+from worker.delivery.claims import may_go
+from worker.delivery.outbox import has_ended
 
 NAMES: Final = {ANY: "Any intracranial hemorrhage"} | {
     subtype.key: subtype.name for subtype in SUBTYPES
 }
+
+
+class StudyOpenError(TransientError):
+    """More of the study came after its message was claimed; it waits for the study's end."""
 
 
 @dataclass(frozen=True)
@@ -71,25 +78,31 @@ class Message:
 
 
 def read_message(database: Database, delivery_id: int) -> Message:
-    """Read what is to be said of the study that a row belongs to."""
+    """Read what is to be said of the study that a row belongs to.
+
+    Raises
+    ------
+    StudyOpenError
+        It may not go any more.
+    """
     with database.reading() as session:
         row = session.get_one(Delivery, delivery_id)
-        return _message(session, row, row.study, _standing_job(row.study))
+        message = _message(session, row, row.study, _standing_job(row.study))
+        # Asked last: before it the study might open between the two.
+        if not session.scalar(select(may_go()).where(Delivery.id == row.id)):
+            raise StudyOpenError("more images came: it waits for the end of its study")
+        return message
 
 
 def _standing_job(study: Study) -> Job | None:
     """Give the job that is shown; before the study has ended only where it suspects something."""
     job = shown_job(study.series)
-    stands = _has_ended(study) or (job is not None and job.outcome in SUSPICIOUS)
+    stands = has_ended(study) or (job is not None and job.outcome in SUSPICIOUS)
     return job if stands else None
 
 
-def _has_ended(study: Study) -> bool:
-    return study.state == StudyState.DONE and study.second_choice_at is None
-
-
 def _outcome(study: Study, job: Job | None) -> Outcome:
-    ended = study.outcome if _has_ended(study) else None
+    ended = study.outcome if has_ended(study) else None
     # Uncertain: what moved it up is in earlier images, and others are still to come.
     outcome = (job.outcome if job else ended) or Outcome.INDETERMINATE
     # So it is where they came and are clean: "none found" would take the suspicion for an error.
@@ -106,7 +119,7 @@ def _was_suspected(study: Study) -> bool:
 def _reason(study: Study, job: Job | None) -> str:
     """Say why, and where its newest images do not show it, what was suspected in earlier ones."""
     rule = (job or study).priority_reason or ""
-    if not _has_ended(study):
+    if not has_ended(study):
         return rule
     # Of a study that is done, also what its other series and its identity add.
     reason = study.reason or rule

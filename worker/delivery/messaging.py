@@ -9,7 +9,7 @@ from schema.states import DeliveryState
 from worker.delivery import hl7_message, mllp, web
 from worker.delivery.claims import Claimed, Ledger
 from worker.delivery.destinations import FhirDestination, Hl7Destination, MessageDestination
-from worker.delivery.message import Message, read_message
+from worker.delivery.message import Message, StudyOpenError, read_message
 from worker.delivery.statuses import DestinationDownError
 
 Send = Callable[[Message], None]
@@ -23,34 +23,39 @@ class MessageSender:
         self._send = _transport(target, database)
 
     def send(self, rows: Sequence[Claimed], ledger: Ledger) -> int:
-        """Send messages of one study; return how many.
+        """Send messages of one study; return for how many the destination was called.
 
         Raises
         ------
         DestinationDownError
             The destination fails as a whole; what was not sent is given back.
         """
-        waiting = list(rows)
+        waiting, called = list(rows), 0
         try:
             while waiting:
-                self._send_one(waiting[0], ledger)
+                called += self._send_one(waiting[0], ledger)
                 waiting.pop(0)
         except (DestinationDownError, SettingsError) as error:
             ledger.release(waiting, error)
             raise DestinationDownError(str(error)) from error
-        return len(rows)
+        return called
 
-    def _send_one(self, row: Claimed, ledger: Ledger) -> None:
+    def _send_one(self, row: Claimed, ledger: Ledger) -> bool:
+        """Send a message, if it still may go; say whether anybody was called."""
         if not ledger.extend(row):
-            return
+            return False
         try:
             self._send(read_message(self._database, row.id))
         except (DestinationDownError, SettingsError):
             raise
+        except StudyOpenError as error:
+            ledger.release([row], error)
+            return False
         except TriageError as error:
             ledger.failed(row, error)
         else:
             ledger.done(row, DeliveryState.DELIVERED)
+        return True
 
     def confirm(self) -> int:
         """Ask for nothing: an acknowledgement is all that these give."""

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from schema.canaries import is_canary
 from schema.database import read_clock
 from schema.deciding_job import SUSPICIOUS
-from schema.states import DeliveryState, urgency
+from schema.states import DeliveryState, StudyState, urgency
 from schema.tables import Delivery, Job, ResultObject, Study, StudyEvent
 from worker.delivery.destinations import (
     Destination,
@@ -116,6 +116,11 @@ def _add(session: Session, rows: Sequence[Delivery], job_id: int | None) -> int:
             _supersede(session, row)
         added += _add_once(session, row)
     return added
+
+
+def has_ended(study: Study) -> bool:
+    """Say that nothing of a study is to come and no other series is left to try."""
+    return study.state == StudyState.DONE and study.second_choice_at is None
 
 
 def tells_of_suspicion() -> ColumnElement[bool]:
