@@ -367,6 +367,22 @@ def test_what_was_seen_before_it_was_sent_is_not_called_out(
     assert queue_events(database, box.places) == 0
 
 
+def test_what_was_seen_while_its_call_waited_to_be_sent_is_not_called_out(
+    settings: Settings, database: Database
+) -> None:
+    box = with_result(settings, database, HOOK.format(url="http://127.0.0.1:9/x"))
+    call_out(database)
+    queue_events(database, box.places)
+    with database.transaction() as session:
+        acknowledge(session, session.scalars(select(Study)).one(), "anna")
+    (result,) = claim(database, box.places.named("DESK"))
+    assert [(row.event, row.state.value) for row in box.rows()] == [
+        ("RESULT", "SENDING"),
+        ("UNREAD_CRITICAL", "SUPERSEDED"),
+    ]
+    assert result.id == box.rows()[0].id
+
+
 def test_a_ris_hears_of_it_where_the_site_wants_that(
     settings: Settings, database: Database
 ) -> None:

@@ -16,7 +16,7 @@ def queue_events(database: Database, destinations: Destinations) -> int:
     """Add what is not yet in the outbox; return how many rows are new.
 
     The page writes that nobody has seen a critical result; where somebody has since, nothing is
-    sent.
+    sent, and what is in the outbox is dropped when it is claimed.
     """
     with database.transaction() as session:
         waiting = (

@@ -25,8 +25,10 @@ def still_owed(session: Session, rows: Sequence[Delivery]) -> list[Delivery]:
 
 
 def _is_needless(session: Session, row: Delivery) -> bool:
-    if row.object_id is not None or row.event != RESULT:
+    if row.object_id is not None:
         return False
+    if row.event != RESULT:  # that nobody has seen a critical result
+        return not row.study.unread
     return has_ended(row.study) and _is_said_by_a_newer(session, row)
 
 
