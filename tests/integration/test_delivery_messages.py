@@ -652,3 +652,21 @@ def test_of_a_study_that_has_ended_the_newest_message_says_it_all(
     (end,) = claim(database, box.places.named("DESK"))
     assert end.id == box.rows()[-1].id
     assert [row.state.value for row in box.rows()] == ["SUPERSEDED", "SENDING"]
+
+
+@pytest.mark.parametrize("was_told", [False, True])
+def test_a_destination_that_was_told_none_found_hears_that_the_study_was_not_analysed(
+    settings: Settings, database: Database, was_told: bool
+) -> None:
+    toml = HOOK.format(url="http://127.0.0.1:9/x") + f"levels = {[4] if was_told else [1]}\n"
+    box = Outbox.make(settings, database, toml)
+    box.add("1.2.840.1", level=4, kinds=())
+    target = box.places.named("DESK")
+    for told in claim(database, target):
+        Ledger(database, target).done(told, DeliveryState.DELIVERED)
+    with database.transaction() as session:
+        study = session.scalars(select(Study)).one()
+        study.priority = 0
+        enqueue_study(session, study, [], box.places)
+    states = [row.state.value for row in box.rows()]
+    assert states == (["DELIVERED", "WAITING"] if was_told else [])

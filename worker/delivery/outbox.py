@@ -33,7 +33,7 @@ def enqueue_job(session: Session, job: Job, destinations: Destinations) -> int:
     rows = [
         row
         for target in destinations.destinations
-        for row in _rows(target, study, job.objects, job.priority, f"job {job.id}")
+        for row in _rows(session, target, study, job.objects, job.priority, f"job {job.id}")
     ]
     return _add(session, rows, job.id)
 
@@ -48,7 +48,7 @@ def enqueue_study(
     rows = [
         row
         for target in destinations.destinations
-        for row in _rows(target, study, objects, study.priority, about)
+        for row in _rows(session, target, study, objects, study.priority, about)
     ]
     return _add(session, rows, None)
 
@@ -73,15 +73,35 @@ def enqueue_event(
 
 
 def _rows(
-    target: Destination, study: Study, objects: Iterable[ResultObject], level: int, about: str
+    session: Session,
+    target: Destination,
+    study: Study,
+    objects: Iterable[ResultObject],
+    level: int,
+    about: str,
 ) -> Iterator[Delivery]:
     level = min(level, study.priority, key=urgency)  # what moved the study up once still does
     if isinstance(target, DicomDestination):
         for result in objects:
             if target.takes(result.kind, result.audience):
                 yield _row(target, study, level, result.sop_instance_uid, result)
-    elif level in target.levels:
+    elif level in target.levels or _was_told(session, target, study):
         yield _row(target, study, level, message_key(target.name, study, about), None)
+
+
+def _was_told(session: Session, target: Destination, study: Study) -> bool:
+    """Say whether a destination has, or is being sent, a result of a study: it hears what follows.
+
+    "None found" would stand there where the study then turned out not analysed.
+    """
+    told = select(Delivery.id).where(
+        Delivery.study_id == study.id,
+        Delivery.destination == target.name,
+        Delivery.object_id.is_(None),
+        Delivery.event == RESULT,
+        Delivery.state.in_((DeliveryState.DELIVERED, DeliveryState.SENDING)),
+    )
+    return session.scalar(told.limit(1)) is not None
 
 
 def message_key(destination: str, study: Study, about: str) -> str:
