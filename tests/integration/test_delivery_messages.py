@@ -559,14 +559,16 @@ def test_what_moved_a_study_up_is_said_at_once_and_how_it_ended_after_it(
     settings: Settings, database: Database, others: tuple[dict[str, object], ...], outcome: Outcome
 ) -> None:
     box = with_head_that_turned_clean(settings, database, *others)
-    (suspicion,) = claim(database, box.places.named("DESK"))
+    target = box.places.named("DESK")
+    (suspicion,) = claim(database, target)
     message = read_message(database, suspicion.id)
     assert (message.outcome, message.level, message.reason) == (Outcome.INDETERMINATE, 2, "rule 2")
-    assert not is_due(box)
     waits = [row.last_error for row in listing.read(database, (), pending=True).pending]
     assert waits == [None, "waits for the end of its study"]
+    Ledger(database, target).done(suspicion, DeliveryState.DELIVERED)
+    assert not is_due(box)
     refuse_what_arrives(database, "image type LOCALIZER")
-    (end,) = claim(database, box.places.named("DESK"))
+    (end,) = claim(database, target)
     message = read_message(database, end.id)
     assert message.outcome is outcome
     assert "suspicion in earlier images: rule 2; " in message.reason
@@ -670,3 +672,17 @@ def test_a_destination_that_was_told_none_found_hears_that_the_study_was_not_ana
         enqueue_study(session, study, [], box.places)
     states = [row.state.value for row in box.rows()]
     assert states == (["DELIVERED", "WAITING"] if was_told else [])
+
+
+def test_one_message_of_a_study_is_sent_at_a_time(settings: Settings, database: Database) -> None:
+    box = with_result(settings, database, HOOK.format(url="http://127.0.0.1:9/x"))
+    target = box.places.named("DESK")
+    (result,) = claim(database, target)
+    call_out(database)
+    queue_events(database, box.places)
+    box.add("1.2.840.2", level=3, kinds=())
+    (of_another,) = claim(database, target)
+    assert of_another.study_id != result.study_id
+    assert not is_due(box)
+    Ledger(database, target).done(result, DeliveryState.DELIVERED)
+    assert is_due(box)

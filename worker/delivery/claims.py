@@ -20,7 +20,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from schema.database import Database, read_clock
 from schema.errors import PermanentError, StorageAwayError, TriageError
@@ -105,10 +105,25 @@ def _due(target: Target, now: datetime) -> Select[Delivery]:
             Delivery.destination == target.name,
             Delivery.state.in_((DeliveryState.WAITING, DeliveryState.SENDING)),
             or_(waits, lapsed),
+            Delivery.study_id.not_in(_spoken_of(target, now)),
             may_go(),
         )
         .order_by(urgency(), Delivery.created_at, Delivery.id)
         .with_for_update(skip_locked=True)  # SQLite writes one at a time anyway
+    )
+
+
+def _spoken_of(target: Target, now: datetime) -> Select[int]:
+    """Give the studies of which a message is being sent: the next might overtake it.
+
+    What was read first would then stand last, and an order could sink. Objects have no such order.
+    """
+    other = aliased(Delivery)
+    return select(other.study_id).where(
+        other.destination == target.name,
+        other.state == DeliveryState.SENDING,
+        other.object_id.is_(None),
+        not_(has_come(other.lease_until, now, LEASE)),
     )
 
 
