@@ -106,6 +106,15 @@ def test_each_alert_fires_on_its_case_and_none_while_all_is_well(tmp_path: Path)
     promtool("test", "rules", str(path))
 
 
+def test_what_is_old_since_somebody_holds_its_destination_pages_nobody(tmp_path: Path) -> None:
+    series = CASES["TriageDeliveryOld"]["series"] | CASES["TriageDestinationHeld"]["series"]
+    silent = [{"alertname": "TriageDeliveryOld", "eval_time": "60m", "exp_alerts": []}]
+    case = {"interval": "1m", "input_series": written(series), "alert_rule_test": silent}
+    path = tmp_path / "held.yml"
+    path.write_text(json.dumps({"rule_files": [str(RULES)], "tests": [case]}))
+    promtool("test", "rules", str(path))
+
+
 def written(series: dict[str, str]) -> list[dict[str, str]]:
     return [{"series": name, "values": values} for name, values in series.items()]
 

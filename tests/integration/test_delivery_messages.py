@@ -9,7 +9,7 @@ from datetime import timedelta
 import hl7
 import pytest
 from fhir.resources.R4B.bundle import Bundle
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from schema.database import Database
 from schema.errors import SettingsError
@@ -31,6 +31,8 @@ from worker.delivery.message import read_message
 from worker.delivery.outbox import enqueue_job, enqueue_study
 from worker.delivery.probing import probe
 from worker.delivery.service import make_sender
+from worker.delivery.standing import read_standings
+from worker.delivery.statuses import NotNowError
 from worklist.acknowledgement import acknowledge, escalate
 
 RIS = """
@@ -686,3 +688,35 @@ def test_one_message_of_a_study_is_sent_at_a_time(settings: Settings, database: 
     assert not is_due(box)
     Ledger(database, target).done(result, DeliveryState.DELIVERED)
     assert is_due(box)
+
+
+def make_older(database: Database, hours: float) -> None:
+    """Let the outbox have been written so long ago."""
+    with database.transaction() as session:
+        session.execute(update(Delivery).values(created_at=database.now() - timedelta(hours=hours)))
+
+
+def test_the_time_of_a_message_begins_when_its_study_has_ended(
+    settings: Settings, database: Database
+) -> None:
+    box = with_clean_head(settings, database, ARRIVING)
+    target = box.places.named("DESK")
+    make_older(database, 80)
+    assert claim(database, target) == ()
+    refuse_what_arrives(database, "image type LOCALIZER")
+    with database.reading() as session:
+        (standing,) = read_standings(session, ("DESK",))
+    assert standing.oldest_s < 3600
+    (row,) = claim(database, target)
+    Ledger(database, target).failed(row, NotNowError("503"))
+    claim(database, target)  # which gives up what is older than 72 hours and was tried
+    assert box.states() <= {"WAITING", "SENDING"}
+
+
+def test_the_time_of_a_suspicion_begins_at_once(settings: Settings, database: Database) -> None:
+    box = with_result(settings, database, HOOK.format(url="http://127.0.0.1:9/x"))
+    make_older(database, 80)
+    claim(database, box.places.named("DESK"))
+    with database.reading() as session:
+        (standing,) = read_standings(session, ("DESK",))
+    assert standing.oldest_s > 79 * 3600

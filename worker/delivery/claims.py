@@ -38,6 +38,7 @@ LEASE: Final = timedelta(seconds=120)  # above every timeout of one object
 # A row may have been written after our transaction began, with a clock that is so much newer.
 OTHER_CLOCKS: Final = timedelta(seconds=60)
 LONGEST: Final = timedelta(minutes=10)  # until an archive that has not answered is asked again
+BEGINS_ANEW: Final = timedelta(seconds=10)  # by so much a message may seem older than it is
 BATCH: Final = 32  # objects of one study that share an association
 
 
@@ -64,6 +65,7 @@ def claim(database: Database, target: Target, limit: int = BATCH) -> tuple[Claim
         now = read_clock(session)
         if is_resting(session, target, now):
             return ()
+        _begin_later(session, target, now)
         _take_for_granted(session, target)
         _give_up(session, target, now)
         while (first := session.scalars(_due(target, now).limit(1)).first()) is not None:
@@ -71,6 +73,21 @@ def claim(database: Database, target: Target, limit: int = BATCH) -> tuple[Claim
             if owed := still_owed(session, session.scalars(same).all()):
                 return tuple(_take(row, now) for row in owed)
         return ()
+
+
+def _begin_later(session: Session, target: Target, now: datetime) -> None:
+    """Let a message's time begin when it may go: until then its study is late, not the destination.
+
+    Nobody here notices the end of a study, so it begins anew over and over until then.
+    """
+    waits = select(Delivery).where(
+        Delivery.destination == target.name,
+        Delivery.state == DeliveryState.WAITING,
+        Delivery.created_at < now - BEGINS_ANEW,
+        not_(may_go()),
+    )
+    for row in session.scalars(waits.with_for_update(skip_locked=True)):
+        row.created_at = now
 
 
 def is_resting(session: Session, target: Target, now: datetime) -> bool:
