@@ -14,7 +14,7 @@ from pydicom.charset import python_encoding
 from pydicom.config import RAISE
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.tag import BaseTag
 from pydicom.valuerep import DA, TM, validate_value
 
@@ -26,6 +26,7 @@ MALFORMED: Final = (
     AttributeError,
     BytesLengthException,
     EOFError,
+    InvalidDicomError,
     LookupError,
     OSError,  # a sequence that ends early; a file that is missing has been reported before
     RuntimeError,  # includes RecursionError: sequences nested a thousand deep

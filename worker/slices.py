@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID
 
@@ -174,7 +173,7 @@ def _reading(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (InvalidDicomError, *MALFORMED) as error:
+    except MALFORMED as error:
         if isinstance(error, OSError) and error.errno is not None:  # the system's, not pydicom's
             raise SourceFileMissingError(
                 f"{path.name}: {error.strerror}; check that the storage is mounted"

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from schema.database import Database, read_clock
 from schema.settings import Settings
 from schema.states import DeliveryState, JobState, Outcome, SeriesState
 from schema.studies import update_study
-from schema.tables import Delivery, Instance, ResultObject, Series
+from schema.tables import Delivery, Instance, ResultObject, Series, Study
 from tests.support.archives import Orthanc
 from tests.support.listeners import mllp_listener
 from tests.support.outbox import Outbox
@@ -31,6 +32,7 @@ from worker.delivery.destinations import NOWHERE, DicomDestination
 from worker.delivery.metrics import OutboxCollector
 from worker.delivery.statuses import NotNowError
 from worker.delivery.unanalysed import Unanalysed
+from worker.objects.writing import Written, write_unanalysed
 from worker.results import previous_report
 
 pytestmark = pytest.mark.slow  # kills and restarts services
@@ -175,13 +177,17 @@ def test_the_most_urgent_study_is_claimed_first(settings: Settings, database: Da
     assert order == ["3", "1", "4", "0", "2"]
 
 
-def received(settings: Settings, database: Database, **values: object) -> Series:
+def received(
+    settings: Settings, database: Database, uid: str = "1.2.3", **values: object
+) -> Series:
     """Add a study with one received CT image."""
-    (path, *_) = Phantom(FEW_MM).write(settings.storage / "received")
+    sent = Phantom(FEW_MM, changes={"StudyInstanceUID": uid})
+    (path, *_) = sent.write(settings.storage / uid)
     with database.transaction() as session:
-        study = add_study(session)
+        study = add_study(session, uid)
         series = add_series(study, session, **values)
-        session.execute(update(Instance).values(path=str(path.relative_to(settings.storage))))
+        own = update(Instance).where(Instance.series_id == series.id)
+        session.execute(own.values(path=str(path.relative_to(settings.storage))))
     return series
 
 
@@ -371,6 +377,81 @@ def test_a_study_whose_files_are_gone_stops_nobody(settings: Settings, database:
         add_series(study, session, state=SeriesState.REJECTED, score=None, reason="3 slices")
         update_study(session, study)
     assert Unanalysed(database, settings.storage, NOWHERE).state_due() == 0
+
+
+STUDIES = ("1.2.3", "1.2.4")
+
+
+def two_failed(settings: Settings, database: Database) -> Outbox:
+    """Make an outbox with two failed studies that the RIS wants to hear of."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    toml = TOML.format(pacs=1, ris=1) + "levels = [0]\n"
+    for uid in STUDIES:
+        series = received(settings, database, uid, series_instance_uid=f"{uid}.1")
+        with database.transaction() as session:
+            add_job(session.merge(series), session, **failed("out of memory"))
+    return Outbox.make(settings, database, toml)
+
+
+def told(box: Outbox) -> list[tuple[str, str]]:
+    """Give destination and study of what is owed, in the order of the outbox."""
+    query = select(Delivery.destination, Study.study_instance_uid).join(Delivery.study)
+    with box.database.reading() as session:
+        return [(name, uid) for name, uid in session.execute(query.order_by(Delivery.id))]
+
+
+def no_dicom(path: Path) -> None:
+    path.write_bytes(b"an image that a disk has lost")
+
+
+def without_class(path: Path) -> None:
+    ds = dcmread(path)
+    del ds.SOPClassUID
+    ds.save_as(path)
+
+
+@pytest.mark.parametrize("spoil", [no_dicom, without_class, Path.unlink])
+def test_a_study_without_a_readable_file_is_told_and_holds_up_no_other(
+    settings: Settings, database: Database, spoil: Callable[[Path], None]
+) -> None:
+    box = two_failed(settings, database)
+    for path in (settings.storage / "1.2.3").iterdir():
+        spoil(path)
+    unanalysed = Unanalysed(database, settings.storage, box.places)
+    assert unanalysed.state_due() == 1
+    expected = [("RIS", "1.2.3"), ("PACS", "1.2.4"), ("PACS", "1.2.4"), ("RIS", "1.2.4")]
+    assert told(box) == expected
+    try_again(database)
+    assert unanalysed.state_due() == 0
+    assert told(box) == expected  # once
+
+
+def try_again(database: Database) -> None:
+    """Do what five minutes do."""
+    with database.transaction() as session:
+        session.execute(update(Study).values(statement_due_at=read_clock(session)))
+
+
+@pytest.mark.parametrize(
+    "fault", [lambda: Written(refused=["SR: refused", "SC: refused"]), lambda: {}["nothing"]]
+)
+def test_what_goes_wrong_with_one_study_holds_up_no_other(
+    settings: Settings,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Callable[[], Written],
+) -> None:
+    box, faults = two_failed(settings, database), iter([fault])
+    monkeypatch.setattr(
+        "worker.delivery.unanalysed.write_unanalysed",
+        lambda *given: next(faults, lambda: write_unanalysed(*given))(),
+    )
+    unanalysed = Unanalysed(database, settings.storage, box.places)
+    assert unanalysed.state_due() == 1
+    assert told(box)[0] == ("RIS", "1.2.3")
+    try_again(database)
+    assert unanalysed.state_due() == 1
+    assert sorted(set(told(box))) == [(name, uid) for name in ("PACS", "RIS") for uid in STUDIES]
 
 
 def test_metrics_count_each_destination(settings: Settings, database: Database) -> None:

@@ -202,6 +202,16 @@ def test_a_second_run_writes_nothing_new(
     ]
 
 
+def test_an_object_that_the_storage_has_damaged_since_is_refused(
+    series: SourceSeries, tmp_path: Path
+) -> None:
+    sr, _ = write_unanalysed(series.headers, UNANALYSED, tmp_path).objects
+    sr.path.write_bytes(b"an object that a disk has lost")
+    again = write_unanalysed(series.headers, UNANALYSED, tmp_path)
+    assert [written_object.kind for written_object in again.objects] == ["SC"]
+    assert again.refused == ["SR: InvalidDicomError while writing it"]
+
+
 def test_key_images_are_the_slices_with_blood(series: SourceSeries, written: Written) -> None:
     (ko,) = of(written, "KO", "full")
     items = [item for item in dcmread(ko.path).ContentSequence if item.ValueType == "IMAGE"]

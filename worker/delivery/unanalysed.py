@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from schema.database import Database, read_clock
-from schema.errors import TransientError
+from schema.errors import DatabaseUnavailableError, TriageError, describe
 from schema.tables import Instance, Job, ResultObject, Series, Study
 from worker.delivery.destinations import Destinations
 from worker.delivery.outbox import enqueue_study
@@ -52,20 +52,27 @@ class Unanalysed:
         """Write what is missing; return for how many studies."""
         with self._database.reading() as session:
             due = unstated(session, read_clock(session))
-        return sum(self._state(study_id, revision) for study_id, revision in due)
+        return sum(self._try(study_id, revision) for study_id, revision in due)
+
+    def _try(self, study_id: int, revision: int) -> bool:
+        try:
+            return self._state(study_id, revision)
+        except DatabaseUnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge: one holds up no other
+            self._postpone(study_id, describe(error))
+            return False
 
     def _state(self, study_id: int, revision: int) -> bool:
         with self._database.reading() as session:
             study = session.get_one(Study, study_id)
-            uid_of_study, ended_at = study.study_instance_uid, study.finished_at
-            statement = _statement(study)
+            ended_at, statement = study.finished_at, _statement(study)
             paths = [self._storage / path for path in _paths(session, study)]
             earlier = newest_report(study.objects, self._storage)  # the statement before
             newest = _newest_object(session, study_id)
         header = first_header(paths)
         if header is None or statement is None:
-            log.error("not analysed, and no file of it can be read", study=uid_of_study)
-            self._postpone(study_id)
+            self._postpone(study_id, "no file of it can be read")
             return False
         same = and_(Study.revision == revision, Study.finished_at == ended_at)
         if newest == summary_uid(Source((header,)), statement):
@@ -73,10 +80,17 @@ class Unanalysed:
         written = write_unanalysed([header], statement, self._storage / RESULTS, earlier)
         return self._record(study_id, revision, same, written)
 
-    def _postpone(self, study_id: int) -> None:
+    def _postpone(self, study_id: int, why: str) -> None:
+        """Have it tried again later; a message needs no file, so what is owed one hears now."""
         with self._database.transaction() as session:
             later = read_clock(session) + AGAIN
             note(session, update(Study), study_id, statement_due_at=later)
+            study = session.get_one(Study, study_id).study_instance_uid
+        log.error("not stated as not analysed", study=study, reason=why)
+        with self._database.transaction() as session:
+            still = select(Study).where(is_unstated(), Study.id == study_id).with_for_update()
+            for unanalysed in session.scalars(still):
+                enqueue_study(session, unanalysed, (), self._places)
 
     def _let_stand(self, study_id: int, revision: int, same: ColumnElement[bool]) -> bool:
         """Have the statement before stand for this revision too: it says the same."""
@@ -93,7 +107,7 @@ class Unanalysed:
         self, study_id: int, revision: int, same: ColumnElement[bool], written: Written
     ) -> bool:
         if not written.objects:
-            self._postpone(study_id)
+            self._postpone(study_id, "; ".join(written.refused))
             return False
         with self._database.transaction() as session:
             # It may have been analysed, or stated by another host, in the meantime.
@@ -166,6 +180,6 @@ def first_header(paths: Sequence[Path]) -> Dataset | None:
                 for keyword in NEEDED:
                     uid(header, keyword)
                 return completed(header)
-        except (*MALFORMED, TransientError) as error:
+        except (*MALFORMED, TriageError) as error:
             log.warning("header unreadable", file=path.name, reason=type(error).__name__)
     return None
