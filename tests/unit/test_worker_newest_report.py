@@ -1,8 +1,11 @@
 """A new report names the newest one before it that is still here."""
 
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from schema.tables import ResultObject
 from worker.objects.newest_report import newest_report
@@ -10,8 +13,10 @@ from worker.objects.newest_report import newest_report
 
 def written(number: int, storage: Path, kind: str = "SR", audience: str = "all") -> ResultObject:
     """Make the row and the file of an object."""
-    (storage / f"{number}.dcm").touch()
-    return ResultObject(id=number, kind=kind, path=f"{number}.dcm", audience=audience)
+    content = str(number).encode()
+    (storage / f"{number}.dcm").write_bytes(content)
+    values = {"kind": kind, "path": f"{number}.dcm", "audience": audience}
+    return ResultObject(id=number, sha256=hashlib.sha256(content).hexdigest(), **values)
 
 
 def test_the_newest_report_is_found_in_any_order(tmp_path: Path) -> None:
@@ -26,7 +31,19 @@ def test_another_object_is_no_predecessor(tmp_path: Path, kind: str, audience: s
     assert newest_report([newer], tmp_path) is None
 
 
-def test_a_report_whose_file_is_gone_is_none(tmp_path: Path) -> None:
+def damage(path: Path) -> None:
+    path.write_bytes(b"half")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [(Path.unlink, "No such file or directory"), (damage, "damaged, not what was written")],
+)
+def test_a_report_whose_file_is_gone_or_damaged_is_none_and_the_log_names_it(
+    tmp_path: Path, spoil: Callable[[Path], None], reason: str
+) -> None:
     report = written(1, tmp_path)
-    (tmp_path / report.path).unlink()
-    assert newest_report([report], tmp_path) is None
+    spoil(tmp_path / report.path)
+    with capture_logs() as logged:
+        assert newest_report([report], tmp_path) is None
+    assert [(line["file"], line["reason"]) for line in logged] == [("1.dcm", reason)]

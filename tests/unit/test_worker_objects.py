@@ -192,6 +192,17 @@ def test_a_new_revision_names_the_report_that_it_replaces(
     assert item.ReferencedSOPInstanceUID == old.sop_instance_uid
 
 
+def test_a_damaged_earlier_report_costs_the_new_one_its_predecessor_alone(
+    series: SourceSeries, tmp_path: Path
+) -> None:
+    earlier = tmp_path / "earlier.dcm"
+    earlier.write_bytes(b"an object that a disk has lost")
+    labels = bleed(series)
+    new = write_objects(series, labels, statement_of(series, labels), tmp_path, previous=earlier)
+    assert new.refused == []
+    assert "PredecessorDocumentsSequence" not in report(new)
+
+
 def test_a_second_run_writes_nothing_new(
     series: SourceSeries, written: Written, tmp_path: Path
 ) -> None:

@@ -174,11 +174,12 @@ def _write_reports(
             written.add(sr, source, lambda ds: check.check_report(ds, statement))
 
 
-def _read(previous: Path) -> Dataset:
+def _read(previous: Path) -> Dataset | None:
     try:
         return dcmread(previous)
-    except OSError as error:
-        raise TransientError(f"storage: {error.strerror}; the job is tried again") from error
+    except MALFORMED as error:  # a report that replaces nothing is better than no result
+        log.warning("earlier report unreadable", file=previous.name, reason=type(error).__name__)
+        return None
 
 
 def _write_located(
