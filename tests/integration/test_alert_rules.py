@@ -60,6 +60,8 @@ ALL_IS_WELL = {
     'triage_lease_take_overs_total{instance="r:1"}': "1x120",
     'triage_associations_total{outcome="accepted", instance="r:1"}': "0+100x120",
     'triage_certificate_expiry_seconds{instance="r:1"}': "9999999x120",
+    'triage_deliveries{destination="RIS", state="FAILED", instance="d:1"}': "4x30 2x90",
+    'triage_deliveries{destination="RIS", state="WAITING", instance="d:1"}': "0+1x120",
     'triage_canary_result_known{instance="r:1"}': "1x120",
     'triage_canary_waiting_seconds{instance="r:1"}': "20x120",
 }

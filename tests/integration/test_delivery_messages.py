@@ -409,6 +409,23 @@ def test_a_replay_sends_what_failed_again(settings: Settings, database: Database
     assert box.states() == {"DELIVERED"}
 
 
+def test_an_expired_token_costs_no_message_and_the_destination_says_why(
+    settings: Settings, database: Database
+) -> None:
+    with http_listener(401, 200) as requests:
+        box = with_result(settings, database, FHIR.format(url=requests.url) + "probe_s = 0.05\n")
+        box.add("1.2.840.2", kinds=("SR",))
+        box.courier("EHR").deliver_due()
+        assert [(row.state.value, row.attempts) for row in box.rows()] == [("WAITING", 0)] * 2
+        (place,) = listing.read(database, ("EHR",), pending=False).standings
+        assert (place.failures, place.last_error) == (
+            1,
+            "FHIR answered 401; check its url and its secret or token",
+        )
+        deliver(box, "EHR")
+    assert box.states() == {"DELIVERED"}
+
+
 @pytest.mark.parametrize("toml", [RIS, FHIR, HOOK])
 def test_a_test_says_that_nobody_is_there(
     toml: str, settings: Settings, database: Database

@@ -34,13 +34,19 @@ def test_no_answer_is_the_destination_s_fault() -> None:
         check_store(None)
 
 
-@pytest.mark.parametrize(("status", "error"), [(503, NotNowError), (429, NotNowError)])
-def test_a_busy_server_is_asked_again(status: int, error: type[Exception]) -> None:
-    with pytest.raises(error):
+@pytest.mark.parametrize("status", [503, 429, 409])
+def test_a_busy_server_is_asked_again(status: int) -> None:
+    with pytest.raises(NotNowError):
         check_http(status, "it")
 
 
-@pytest.mark.parametrize("status", [301, 400, 401, 404, 422])
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 407])
+def test_a_wrong_secret_or_url_is_no_message_s_fault(status: int) -> None:
+    with pytest.raises(DestinationDownError, match=f"answered {status}; check its url"):
+        check_http(status, "it")
+
+
+@pytest.mark.parametrize("status", [301, 400, 422])
 def test_a_wrong_request_is_not_sent_again(status: int) -> None:
     with pytest.raises(RefusedError):
         check_http(status, "it")

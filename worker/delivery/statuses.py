@@ -43,7 +43,10 @@ ACCEPTED: Final = frozenset(
     }
 )
 OUT_OF_RESOURCES: Final = range(0xA700, 0xA800)
-LATER: Final = frozenset({408, 425, 429})  # and 5xx: RFC 9110 section 15, RFC 8470, RFC 6585
+# RFC 9110 section 15, RFC 8470, RFC 6585. What answers with these would do so to any message: its
+# secret has expired, or the address is not that of a server which takes them.
+AMISS: Final = frozenset({401, 403, 404, 405, 407})
+LATER: Final = frozenset({408, 409, 425, 429})  # and 5xx
 
 
 def check_store(status: int | None) -> None:
@@ -71,11 +74,17 @@ def check_http(status: int, what: str) -> None:
 
     Raises
     ------
+    DestinationDownError
+        The destination takes no message at all.
     NotNowError, RefusedError
         It was not, for now or for good.
     """
     if 200 <= status < 300:
         return
+    if status in AMISS:
+        raise DestinationDownError(
+            f"{what} answered {status}; check its url and its secret or token"
+        )
     if status in LATER or status >= 500:
         raise NotNowError(f"{what} answered {status}; it is sent again")
     raise RefusedError(f"{what} answered {status}; correct the destination, then replay")
