@@ -26,6 +26,15 @@ from schema.tables import Compatibility
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_S = 30  # how long SQLite waits for another writer
 CONNECT_TIMEOUT_S = 5
+# A connection ends where PostgreSQL's host acknowledges nothing for so long. A network that
+# swallows everything, or a host that is gone without a word, would keep a thread for a quarter of
+# an hour. A statement that takes long is no silence: the host answers the keepalives.
+SILENCE = {
+    "tcp_user_timeout": 10_000,  # ms
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
 SQLITE = "sqlite"
 # Raised by one with each release (1 is 0.1.0); what `Compatibility.oldest_program` and a job's
 # `needs_program` are held against.
@@ -130,7 +139,7 @@ def connect(settings: Settings) -> Database:
     """Make the engine without touching the tables."""
     url = sa.make_url(settings.database)
     if url.get_backend_name() != SQLITE:
-        arguments = {"connect_timeout": CONNECT_TIMEOUT_S}
+        arguments = {"connect_timeout": CONNECT_TIMEOUT_S, **SILENCE}
         return Database(
             sa.create_engine(url, pool_pre_ping=True, connect_args=arguments, **DISCREET)
         )

@@ -131,6 +131,24 @@ def test_a_database_without_migrations_is_refused_with_what_to_do(
     connect(settings).engine.dispose()
 
 
+def test_every_connection_gives_up_on_a_silent_network(
+    new_postgresql_url: str, tmp_path: Path
+) -> None:
+    database = connect(Settings(_env_file=None, home=tmp_path, database_url=new_postgresql_url))
+    with database.engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        given = driver.info.get_parameters()
+    database.engine.dispose()
+    wanted = {
+        "tcp_user_timeout": "10000",
+        "keepalives_idle": "5",
+        "keepalives_interval": "2",
+        "keepalives_count": "3",
+    }
+    assert given.items() >= wanted.items()
+
+
 def test_readers_do_not_wait_for_a_writer(database: Database) -> None:
     with database.transaction() as writer:
         add_study(writer)

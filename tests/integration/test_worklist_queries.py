@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from tests.support.rows import series_row, show_end, show_life, study_row
 from worklist.entries import Entry
 from worklist.explaining import read_explanation
 from worklist.explanation import Explanation
-from worklist.opening import SILENCE, open_to_read, open_to_serve
+from worklist.opening import open_to_read
 from worklist.queries import read_worklist
 from worklist.window import LATE, Place, View, Window
 
@@ -393,21 +393,6 @@ def test_the_number_of_queries_does_not_grow_with_the_list(database: Database) -
     statements.clear()
     read_worklist(database, STORAGE)
     assert len(statements) == for_one
-
-
-@pytest.mark.parametrize("open_it", [open_to_serve, open_to_read])
-def test_every_connection_of_page_and_terminal_gives_up_on_a_silent_network(
-    new_postgresql_url: str, tmp_path: Path, open_it: Callable[[Settings], Database]
-) -> None:
-    settings = Settings(_env_file=None, home=tmp_path, database_url=new_postgresql_url)
-    upgrade(settings)
-    served = open_it(settings)
-    with served.engine.connect() as connection:
-        driver = connection.connection.driver_connection
-        assert (
-            driver.info.get_parameters().items() >= {k: str(v) for k, v in SILENCE.items()}.items()
-        )
-    served.engine.dispose()
 
 
 def test_an_unknown_study_has_no_explanation(database: Database) -> None:
