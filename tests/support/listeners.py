@@ -2,8 +2,9 @@
 
 import socketserver
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -99,6 +100,24 @@ def http_listener(*statuses: int, answer: bytes = b"{}") -> Iterator[Requests]:
     with _serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as port:
         requests.port = port
         yield requests
+
+
+@contextmanager
+def trickling_listener(answer: bytes, pause_s: float = 0.02) -> Iterator[int]:
+    """Answer byte by byte, then keep the connection open; give the port."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            with suppress(OSError):  # the caller has had enough
+                for value in answer:
+                    self.request.sendall(bytes([value]))
+                    time.sleep(pause_s)
+                while self.request.recv(65536):
+                    pass
+
+    with _serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)) as port:
+        yield port
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """MLLP: one message over TCP, framed, and its acknowledgement (HL7 transport specification)."""
 
 import socket
+import time
 from contextlib import closing
 from typing import Final
 
@@ -26,18 +27,24 @@ def send(target: Hl7Destination, text: str, key: str) -> None:
         It acknowledged with another code than AA.
     """
     with closing(connect(target)) as connection:
+        until = time.monotonic() + target.timeout_s
         try:
             connection.sendall(START + text.encode() + END)
-            answer = _receive(connection)
+            answer = _receive(connection, until)
         except OSError as error:
             reason = f"no acknowledgement from {target.host}:{target.port}: {error}"
             raise DestinationDownError(reason) from error
     _check(answer, key)
 
 
-def _receive(connection: socket.socket) -> bytes:
+def _receive(connection: socket.socket, until: float) -> bytes:
+    """Receive an acknowledgement; a socket's own time is for each piece of it."""
     data = b""
     while not data.endswith(END):
+        left_s = until - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("timed out")
+        connection.settimeout(left_s)
         piece = connection.recv(65536)
         if not piece or len(data) > LONGEST_ACK:
             raise ConnectionResetError("the connection ended before the acknowledgement did")

@@ -3,6 +3,7 @@
 import json
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Final
 
 from schema.errors import TriageError
 from schema.settings import Settings
@@ -22,6 +23,8 @@ from worker.delivery.destinations import (
     Hl7Destination,
 )
 from worker.delivery.transport import connect
+
+MOST_METADATA: Final = 1 << 24  # bytes of a CapabilityStatement; some have megabytes
 
 
 @dataclass(frozen=True)
@@ -82,11 +85,11 @@ def _probe_mllp(target: Hl7Destination) -> list[Finding]:
 def _probe_fhir(target: FhirDestination) -> list[Finding]:
     headers = {"Accept": web.FHIR_JSON} | web.bearer(target.name, target.token_file)
     url = f"{target.url.rstrip('/')}/metadata"
-    answer = web.request(target, "GET", url, headers=headers)
-    if answer.status_code != 200:
-        return [Finding(False, f"{url} answered {answer.status_code}; check the url and the token")]
+    answer = web.request(target, "GET", url, MOST_METADATA, headers=headers)
+    if answer.status != 200:
+        return [Finding(False, f"{url} answered {answer.status}; check the url and the token")]
     try:
-        version = str(answer.json().get("fhirVersion", ""))
+        version = str(json.loads(answer.body).get("fhirVersion", ""))
     except (ValueError, AttributeError):
         return [Finding(False, f"{url} gives no CapabilityStatement; check the url")]
     is_r4 = version.startswith("4.")

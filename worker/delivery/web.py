@@ -1,6 +1,8 @@
 """HTTP to FHIR servers and webhooks."""
 
+import asyncio
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,15 @@ from worker.delivery.transport import client_context, read_secret
 FHIR_JSON = "application/fhir+json"
 
 
-def client(target: FhirDestination | WebhookDestination) -> httpx.Client:
+@dataclass(frozen=True)
+class Answer:
+    """What a server answered, as far as it was read."""
+
+    status: int
+    body: bytes
+
+
+def client(target: FhirDestination | WebhookDestination) -> httpx.AsyncClient:
     """Make a client that trusts the destination's authority; no proxy, no redirects.
 
     Raises
@@ -24,25 +34,62 @@ def client(target: FhirDestination | WebhookDestination) -> httpx.Client:
         The authority's file cannot be read.
     """
     context = client_context(target.name, target.ca_file)
-    return httpx.Client(timeout=target.timeout_s, verify=context, trust_env=False)
+    return httpx.AsyncClient(timeout=target.timeout_s, verify=context, trust_env=False)
 
 
 def request(
-    target: FhirDestination | WebhookDestination, method: str, url: str, **given: Any
-) -> httpx.Response:
+    target: FhirDestination | WebhookDestination,
+    method: str,
+    url: str,
+    most_bytes: int = 0,
+    **given: Any,
+) -> Answer:
     """Send a request.
+
+    Parameters
+    ----------
+    most_bytes
+        How much of the answer's body is read, about.
 
     Raises
     ------
     DestinationDownError
-        There was no answer.
+        There was no answer in the time that it has from the connection on.
     """
     try:
-        with client(target) as connection:
-            return connection.request(method, url, **given)
+        return asyncio.run(_exchange(target, method, url, most_bytes, given))
+    except TimeoutError as error:
+        reason = f"no answer in {target.timeout_s:g} s"
+        raise DestinationDownError(f"{target.url}: {reason}") from error
     except httpx.HTTPError as error:
         reason = str(error) or type(error).__name__
         raise DestinationDownError(f"{target.url} is not reachable: {reason}") from error
+
+
+async def _exchange(
+    target: FhirDestination | WebhookDestination,
+    method: str,
+    url: str,
+    most_bytes: int,
+    given: dict[str, Any],
+) -> Answer:
+    # httpx's own time is for each read: of a server that trickles it would never end.
+    async with (
+        asyncio.timeout(target.timeout_s),
+        client(target) as connection,
+        connection.stream(method, url, **given) as answer,
+    ):
+        return Answer(answer.status_code, await _read(answer, most_bytes))
+
+
+async def _read(answer: httpx.Response, most_bytes: int) -> bytes:
+    body = b""
+    if most_bytes:
+        async for piece in answer.aiter_bytes():
+            body += piece
+            if len(body) >= most_bytes:
+                break
+    return body
 
 
 def send_fhir(target: FhirDestination, message: Message) -> None:
@@ -60,7 +107,7 @@ def send_fhir(target: FhirDestination, message: Message) -> None:
     given = {"Content-Type": FHIR_JSON, "Accept": FHIR_JSON} | bearer(
         target.name, target.token_file
     )
-    check_http(request(target, "POST", target.url, json=made, headers=given).status_code, "FHIR")
+    check_http(request(target, "POST", target.url, json=made, headers=given).status, "FHIR")
 
 
 def bearer(name: str, path: Path | None) -> dict[str, str]:
@@ -89,6 +136,4 @@ def post(target: WebhookDestination, key: str, content: bytes) -> None:
     """
     secret = read_secret(target.name, target.secret_file)
     given = webhook.headers(secret, int(time.time()), key, content)
-    check_http(
-        request(target, "POST", target.url, content=content, headers=given).status_code, "it"
-    )
+    check_http(request(target, "POST", target.url, content=content, headers=given).status, "it")
