@@ -6,7 +6,13 @@ import pytest
 
 from schema.errors import SettingsError
 from worker.delivery.archive import LABEL_MAP, stored_classes
-from worker.delivery.destinations import NOWHERE, DicomDestination, load_destinations
+from worker.delivery.claims import LEASE
+from worker.delivery.destinations import (
+    LONGEST_S,
+    NOWHERE,
+    DicomDestination,
+    load_destinations,
+)
 from worker.forms import Forms
 
 GOOD = """
@@ -39,6 +45,11 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
     [
         ("colour = 1", r"destinations.PACS.colour: unknown key"),
         ("timeout_s = 0", r"destinations.PACS.timeout_s: Input should be greater than 0"),
+        ("timeout_s = 91", r"destinations.PACS.timeout_s: .* less than or equal to 90"),
+        (
+            "[destinations.R]\nkind='hl7'\nhost='x'\nport=1\ntimeout_s = 31",
+            r"destinations.R.timeout_s: .* less than or equal to 30",
+        ),
         ('confirm = "maybe"', r"destinations.PACS.confirm: Input should be 'commitment'"),
         ('tls_ca = "x.pem"', r"destinations.PACS: .*need tls = true"),
         ("[destinations.X]\nkind = 'fax'", r"destinations.X: .*'dicom', 'hl7', 'fhir', 'webhook'"),
@@ -54,6 +65,10 @@ def test_a_bad_one_is_named_with_file_and_key(more: str, message: str, tmp_path:
         match=f"TRIAGE_DESTINATIONS.*destinations.toml.*{message}|TRIAGE_DESTINATIONS.*{message}",
     ):
         load(tmp_path, f"{GOOD}{more}\n")
+
+
+def test_a_delivery_ends_before_its_lease_does() -> None:
+    assert LEASE.total_seconds() > LONGEST_S
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -17,6 +17,13 @@ AeTitle = Annotated[str, Field(pattern=r"^[\x21-\x5b\x5d-\x7e][\x20-\x5b\x5d-\x7
 Url = Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
 ObjectKind = Literal["SEG", "SR", "SC", "KO"]
 
+# While one delivery lasts its lease must not run out (`claims.LEASE`, 120 s), or a second worker
+# sends the same; half a minute is for the database and the file. A C-STORE takes `timeout_s` once,
+# from its first byte to its answer, and so does a request by HTTP. MLLP takes it for the
+# connection, for TLS, and for the message with its acknowledgement.
+LONGEST_S: Final = 90.0
+MLLP_TIMES: Final = 3
+
 AUDIENCES: Final = {"full": ("all", "full"), "triage-only": ("all", "triage")}
 
 
@@ -30,7 +37,7 @@ class _Destination(_Table):
     """What every destination has."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-    timeout_s: Seconds = 20
+    timeout_s: Annotated[float, Field(gt=0, le=LONGEST_S)] = 20
     first_pause_s: Seconds = 5  # after a failure; doubled with each, up to
     longest_pause_s: Seconds = 3600
     probe_s: Seconds = 60  # how often, at least, one that is down is tried
@@ -86,6 +93,7 @@ class Hl7Destination(_Message, _Tls):
     """A RIS: ORU^R01 over MLLP, from a template."""
 
     kind: Literal["hl7"]
+    timeout_s: Annotated[float, Field(gt=0, le=LONGEST_S / MLLP_TIMES)] = 20
     levels: tuple[Level, ...] = (Level.CRITICAL, Level.HIGH, Level.REVIEW)  # others move nothing
     unread: bool = False  # again, when nobody has seen a critical result; some RIS file it twice
     template: Path | None = None
