@@ -30,6 +30,13 @@ def test_torchrun_gets_its_own_options_apart_from_ours() -> None:
     assert all(" -- " in line for line in commands)
 
 
+def test_every_printed_fit_holds_somebody_out_as_export_and_some_presets_want() -> None:
+    text = (ROOT / "docs" / "training.md").read_text()
+    commands = [line for line in re.findall(r"trainer fit [^`\n]+", text) if "fit … " not in line]
+    assert commands
+    assert [line for line in commands if "--held-out" not in line] == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_link_between_documents_leads_somewhere(document: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text())

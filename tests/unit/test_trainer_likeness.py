@@ -114,7 +114,7 @@ def test_thin_planes_are_measured_as_they_are_stored(tmp_path) -> None:
 def test_what_shows_no_head_is_not_measured_and_a_missing_patient_is_named(tmp_path) -> None:
     release = read_release(make(tmp_path, {1: (), 2: ("EDH",)}))
     assert dict(measure(release, [1, 2])) == {}
-    with pytest.raises(DataError, match="patient 3 is not in these data"):
+    with pytest.raises(DataError, match=r"patients \[3\] are not in these data"):
         dict(measure(release, [3]))
 
 

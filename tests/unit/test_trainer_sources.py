@@ -425,9 +425,9 @@ def test_one_command_trains_on_all_of_them(three, tmp_path):
 
 def test_a_patient_who_is_not_there_can_not_be_held_out(three, tmp_path):
     command = ["fit", "--run", str(tmp_path / "run"), "--data", str(three[0])]
-    for named in ("999", "BHSD/ID_11111111"):
-        done = CliRunner().invoke(app, [*command, "--held-out", named])
-        assert (done.exit_code, "can't be held out" in done.output) == (2, True)
+    for absent in (["--held-out", "999"], ["--held-out", "BHSD/ID_1"], ["--split", "paper-test"]):
+        done = CliRunner().invoke(app, [*command, *absent])
+        assert (done.exit_code, "are not in these data" in done.output) == (2, True)
 
 
 def test_a_folder_in_brackets_keeps_its_name(tmp_path):

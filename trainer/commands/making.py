@@ -28,9 +28,8 @@ from trainer.config import RunConfig, load_config
 from trainer.datasets.cache import Prepared
 from trainer.datasets.cache import prepare as prepare_release
 from trainer.datasets.contradictions import contradictions
-from trainer.datasets.people import people
 from trainer.datasets.sources import read_release
-from trainer.datasets.splits import Split, SplitError, held_patients, hold_out
+from trainer.datasets.splits import Split, held_here, hold_out
 from trainer.experiments import export as exporting
 from trainer.experiments import ship as shipping
 from trainer.experiments import site
@@ -165,8 +164,6 @@ def prepared_split(
     """Read a preset and a release, and keep the named patients out of training."""
     config = load_config(preset)
     release = read_release(data)
-    named = numbers(held_out)
-    if absent := sorted(people(named) - people(release.patients)):
-        raise SplitError(f"patients {absent} are not in these data; they can't be held out")
-    parts = hold_out(release.patients, held_patients(named, split))
+    held = held_here(release.patients, numbers(held_out), split)
+    parts = hold_out(release.patients, held)
     return config, prepare_release(release, config.preprocessing, cache), parts

@@ -1,7 +1,7 @@
 """What a release of head CTs holds, whichever source and layout it came from."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -127,6 +127,19 @@ class Release:
     def patients(self) -> tuple[int, ...]:
         """Patient numbers, rising."""
         return tuple(sorted({s.patient for s in self.slices}))
+
+    def require(self, patients: Collection[int]) -> None:
+        """Refuse to go on without any of these.
+
+        Raises
+        ------
+        DataError
+            One is not here.
+        """
+        if absent := sorted(set(patients) - set(self.patients)):
+            raise DataError(
+                f"patients {absent} are not in these data; give every --data that was trained on"
+            )
 
     def of(self, patient: int) -> tuple[Slice, ...]:
         """One patient's slices from the lowest up."""

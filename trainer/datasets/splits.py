@@ -119,12 +119,25 @@ def evaluated_patients(
     Raises
     ------
     SplitError
-        Nobody of them is here, or the split is unknown.
+        As `held_here`.
     """
-    wanted = held_patients(named, split) or tuple(present)
+    return held_here(present, named, split) or tuple(sorted(present))
+
+
+def held_here(present: Collection[int], named: Collection[int], split: str) -> tuple[int, ...]:
+    """Return all scans of the named, or of a split's patients; of nobody where neither is given.
+
+    Raises
+    ------
+    SplitError
+        One who is named is not here, or nobody of the split, or it is unknown.
+    """
+    wanted = held_patients(named, split)
     absent = sorted(people(named) - people(present))
-    if absent or not scans_of(present, wanted):
-        raise SplitError(f"patients {absent or sorted(wanted)} are not in these data")
+    if absent or (wanted and not scans_of(present, wanted)):
+        raise SplitError(
+            f"patients {absent or sorted(wanted)} are not in these data; name some who are"
+        )
     return scans_of(present, wanted)
 
 
@@ -139,7 +152,7 @@ def held_split(prepared: Prepared, named: Collection[int], split: str, seed: int
     present = set(prepared.patients.tolist())
     if not named and not split:
         return max(folds(prepared, 5, seed), key=lambda fold: _types(prepared, fold.validation))
-    return hold_out(present, evaluated_patients(present, named, split))
+    return hold_out(present, held_here(present, named, split))
 
 
 def _types(prepared: Prepared, patients: Collection[int]) -> int:

@@ -12,7 +12,6 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from trainer.datasets.people import person
-from trainer.datasets.slices import DataError
 from trainer.datasets.sources import Release
 from trainer.datasets.stored import read_stored
 from worker.look.series_look import look
@@ -35,10 +34,9 @@ def measure(release: Release, patients: Iterable[int]) -> Iterator[tuple[int, Va
     DataError
         A patient is not in the release.
     """
-    present = set(release.patients)
-    for patient in patients:
-        if patient not in present:
-            raise DataError(f"patient {patient} is not in these data; give all that was trained on")
+    wanted = list(patients)
+    release.require(wanted)
+    for patient in wanted:
         scan = read_stored(release.of(patient))
         if len(scan.hu) > 1 and (seen := look(scan)).is_head:
             yield patient, measured(seen)

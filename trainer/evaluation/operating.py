@@ -31,6 +31,7 @@ SCORING = Scoring(
 )
 FOUND = 0.95  # of what is there, at high-sensitivity; of what is healthy left alone, at high-ppv
 MOST = 0.85  # of what is there, that a balanced point must find
+LEAST = 10  # studies of each kind: below that a threshold is a guess
 STRENGTH = 1.0  # of the pull towards a flat line: a dozen patients can't pin down two numbers
 
 Limit = Callable[[npt.NDArray[np.bool_], npt.NDArray[np.floating]], float]

@@ -14,7 +14,7 @@ from trainer.datasets.sources import Release
 from trainer.datasets.splits import Split
 from trainer.evaluation.evaluate import evaluate
 from trainer.evaluation.likeness import measure, summed_up, with_ranges
-from trainer.evaluation.operating import SCORING, calibrated, points
+from trainer.evaluation.operating import LEAST, SCORING, calibrated, points
 from trainer.evaluation.outlined import outlined
 from trainer.evaluation.seen import Seen, see
 from trainer.evaluation.studies import Study, predict_studies
@@ -82,11 +82,14 @@ def export(runs: Sequence[Finished], release: Release, target: Path, note: str =
     Raises
     ------
     ConfigError
-        The runs differ in patients, network or preprocessing.
+        The runs differ in patients, network or preprocessing, or held out too few.
+    DataError
+        A patient of theirs is not in the release.
     """
     first = runs[0]
     if any(alike(run) != alike(first) for run in runs):
         raise ConfigError("only runs of one split, network and preprocessing can be averaged")
+    check_patients(first.split, release)
     weights = halved(joined([run.network.state_dict() for run in runs]))
     network = make(first.config.network, len(runs)).eval()
     network.load_state_dict({name: value.float() for name, value in weights.items()})
@@ -105,6 +108,28 @@ def export(runs: Sequence[Finished], release: Release, target: Path, note: str =
     metrics = {"validation": json.loads(as_json(figures))}
     claims = allowed(outlined(studies)["claims"])
     return checkpoint.write(target, weights, replace(written, metrics=metrics, claims=claims))
+
+
+def check_patients(split: Split, release: Release) -> None:
+    """Refuse, before anything long, what no threshold can be chosen on.
+
+    Raises
+    ------
+    ConfigError
+        Too few validation patients of a kind; `calibrate` asks a site for as many.
+    DataError
+        A patient is not in the release.
+    """
+    release.require({*split.train, *split.validation})
+    held = [ct_slice for ct_slice in release.slices if ct_slice.patient in split.validation]
+    everybody = people({ct_slice.patient for ct_slice in held})
+    bleeding = people({ct_slice.patient for ct_slice in held if ct_slice.positive})
+    if min(len(bleeding), len(everybody - bleeding)) < LEAST:
+        raise ConfigError(
+            f"{len(bleeding)} patients with blood and {len(everybody - bleeding)} without were held"
+            f" out of the run: a threshold needs {LEAST} of each. Train with more in `fit"
+            " --held-out`, or take `crossval` and `ship`, which need nobody held out"
+        )
 
 
 def allowed(shown: Mapping[str, Claim]) -> Mapping[str, Claim]:

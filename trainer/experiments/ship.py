@@ -57,12 +57,15 @@ def ship(
         A fold has not come to its end, none is there, folds differ, or there are too few.
     LeakError
         The recipes' folds are of different patients.
+    DataError
+        One of them is not in the release.
     """
     folds = together(folds_in(folders[0]), folders[1:])
     if members % len(folders):
         raise ConfigError(f"{members} members of {len(folders)} recipes: each must give as many")
     if members > len(folds):
         raise ConfigError(f"{folders[0]}: has {len(folds)} folds, too few to average {members}")
+    release.require([patient for fold in folds for patient in fold.split.validation])
     runs, planes = members_of(folds, members), reading.preprocessing.planes
     unseen = {fold.number: list(answers(fold, release, reading)) for fold in folds}
     reading, network, claims = as_claimed(unseen, release, reading)

@@ -16,10 +16,8 @@ import numpy as np
 
 from trainer.config import ConfigError
 from trainer.evaluation.intervals import shares
-from trainer.evaluation.operating import POINTS
+from trainer.evaluation.operating import LEAST, POINTS
 from worker.munet.card import Card
-
-LEAST = 10  # of each kind: below that a threshold is a guess
 
 
 @dataclass(frozen=True)
