@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trainer.evaluation.operating import SCORING, calibrated, points
+from trainer.evaluation.operating import SCORING, balanced, calibrated, points, precise
 from trainer.evaluation.seen import Seen
 from worker.munet.inference import Maps, calibrate, study_logits
 
@@ -54,6 +54,19 @@ def test_no_point_that_is_named_for_sensitivity_calls_less_than_another(patients
     _, chosen = read(patients)
     limits = [chosen[name].study_any for name in ("high-sensitivity", "balanced", "high-ppv")]
     assert limits == sorted(limits)
+
+
+@pytest.mark.parametrize("healthy", [10, 19])
+def test_a_high_ppv_calls_somebody_though_the_highest_of_few_is_healthy(healthy):
+    truth = np.array([False] * healthy + [True] * 10)
+    score = np.concatenate(([0.95], np.linspace(0.1, 0.3, healthy - 1), np.linspace(0.6, 0.9, 10)))
+    assert precise(truth, score) == balanced(truth, score) < 0.6
+
+
+def test_a_high_ppv_leaves_95_percent_of_many_alone():
+    truth = np.array([False] * 40 + [True] * 10)
+    score = np.concatenate(([0.95, 0.7], np.linspace(0.1, 0.5, 38), np.linspace(0.6, 0.9, 10)))
+    assert (score[:40] >= precise(truth, score)).sum() == 2
 
 
 def test_nothing_is_outlined_in_a_study_that_is_not_called(patients):

@@ -134,9 +134,7 @@ def thresholds(scores: Scores, limit: Limit, study_any: float) -> OperatingPoint
 
 def balanced(truth: npt.NDArray[np.bool_], score: npt.NDArray[np.floating]) -> float:
     """Of the thresholds that find 85 %, that with the highest sensitivity + specificity."""
-    return _limit(
-        truth, score, lambda false, true: int(np.argmax(np.where(true >= MOST, true - false, -1)))
-    )
+    return _limit(truth, score, _apart)
 
 
 def sensitive(truth: npt.NDArray[np.bool_], score: npt.NDArray[np.floating]) -> float:
@@ -145,8 +143,20 @@ def sensitive(truth: npt.NDArray[np.bool_], score: npt.NDArray[np.floating]) -> 
 
 
 def precise(truth: npt.NDArray[np.bool_], score: npt.NDArray[np.floating]) -> float:
-    """Lowest threshold that leaves 95 % of the healthy alone, which a high PPV asks for."""
-    return _limit(truth, score, lambda false, _: int(np.flatnonzero(false <= 1 - FOUND)[-1]))
+    """Lowest threshold that leaves 95 % of the healthy alone, which a high PPV asks for.
+
+    Where none does that calls anybody, as when the highest of few is healthy, the balanced one.
+    """
+    return _limit(truth, score, lambda false, true: _quiet(false) or _apart(false, true))
+
+
+def _apart(false: npt.NDArray[np.float64], true: npt.NDArray[np.float64]) -> int:
+    return int(np.argmax(np.where(true >= MOST, true - false, -1)))
+
+
+def _quiet(false: npt.NDArray[np.float64]) -> int:
+    """Return the last point that leaves enough of the healthy alone; the first, 0, calls nobody."""
+    return int(np.flatnonzero(false <= 1 - FOUND)[-1])
 
 
 POINTS: Mapping[str, Limit] = {
