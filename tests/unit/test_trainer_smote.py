@@ -72,10 +72,23 @@ def test_without_targets_nothing_is_added(prepared):
     assert rows.tolist() == TRAIN.tolist()
 
 
-@pytest.mark.parametrize("wrong", [Smote(EDH=3), Smote(SAH=5)])
-def test_a_target_that_can_not_be_met_is_refused(prepared, wrong):
-    with pytest.raises(ConfigError, match="SMOTE can't make"):
-        oversample(prepared, TRAIN, wrong, seed=0)
+@pytest.mark.parametrize("met", [Smote(EDH=3), Smote(EDH=6)])
+def test_a_target_that_is_met_already_makes_nothing(prepared, met):
+    grown, rows = oversample(prepared, TRAIN, met, seed=0)
+    assert grown is prepared
+    assert rows.tolist() == TRAIN.tolist()
+
+
+def test_a_target_that_is_met_leaves_the_others_to_theirs(prepared):
+    types = prepared.types.copy()
+    types[4:6] = np.eye(5, dtype=bool)[4]  # two of SDH, four of EDH left
+    grown, rows = oversample(replace(prepared, types=types), TRAIN, Smote(EDH=2, SDH=6), seed=0)
+    assert grown.types[rows[len(TRAIN) :]].sum(axis=0).tolist() == [0, 0, 0, 0, 4]
+
+
+def test_a_type_with_nothing_to_make_it_of_is_refused_by_its_setting(prepared):
+    with pytest.raises(ConfigError, match=r"\[smote\] SAH = 5: .* set SAH = 0"):
+        oversample(prepared, TRAIN, Smote(SAH=5), seed=0)
 
 
 def test_table_4_counts_what_was_there_and_what_was_made(prepared):

@@ -35,14 +35,12 @@ def oversample(
     Raises
     ------
     ConfigError
-        A target below what is there, or a type with fewer than two slices.
+        A type lacks slices and has fewer than two to make them of.
     """
-    jobs = [
-        wanted(prepared, rows, index, target)
-        for index, target in enumerate(map(asdict(config).get, CLASSES))
-        if target
-    ]
-    if not any(job.count for job in jobs):
+    targets = enumerate(map(asdict(config).get, CLASSES))
+    every = [wanted(prepared, rows, index, target) for index, target in targets if target]
+    jobs = [job for job in every if job.count]
+    if not jobs:
         return prepared, rows
     grown = with_room(prepared, jobs)
     at = len(prepared)
@@ -63,12 +61,14 @@ class Job:
 
 
 def wanted(prepared: Prepared, rows: npt.NDArray[np.intp], index: int, target: int) -> Job:
-    """Count what one type lacks."""
-    parents = single_type(prepared, rows, index)
-    if not 2 <= len(parents) <= target:
-        name = CLASSES[index]
-        raise ConfigError(f"SMOTE can't make {target} of {len(parents)} slices with {name} alone")
-    return Job(index, parents, target - len(parents))
+    """Count what one type lacks: nothing, where as many are there or more."""
+    parents, name = single_type(prepared, rows, index), CLASSES[index]
+    if len(parents) < min(2, target):
+        raise ConfigError(
+            f"[smote] {name} = {target}: SMOTE needs two training slices with {name} alone, here"
+            f" are {len(parents)}; set {name} = 0, or train on more patients"
+        )
+    return Job(index, parents, max(0, target - len(parents)))
 
 
 def single_type(prepared: Prepared, rows: npt.NDArray[np.intp], index: int) -> npt.NDArray[np.intp]:
