@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support.ctich import SIDE, make_nifti
+from tests.support.ctich import SIDE, make, make_nifti
 from trainer.datasets.cache import fingerprint, prepare, small_mask
 from trainer.datasets.jpg import hounsfield
 from trainer.datasets.sources import DataError, read_mask, read_release, read_series
@@ -111,6 +111,22 @@ def test_a_damaged_picture_is_named(release):
 def test_a_folder_without_a_table_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"hemorrhage_diagnosis\.csv"):
         read_release(tmp_path)
+
+
+@pytest.mark.parametrize("row", [",,,,,,,,", "7,x,0,0,0,0,0,1,0", "7,3", "7"])
+@pytest.mark.parametrize("layout", [make, make_nifti])
+def test_a_row_that_names_no_slice_is_named(tmp_path, layout, row):
+    (table,) = layout(tmp_path, {7: ()}).glob("*.csv")
+    table.write_text(f"{table.read_text()}{row}\n")
+    with pytest.raises(DataError, match=rf"{table.name}, row 4 below its head: .* delete it"):
+        read_release(tmp_path)
+
+
+def test_a_table_that_is_no_utf_8_is_named(release):
+    table = release / "hemorrhage_diagnosis.csv"
+    table.write_bytes(table.read_bytes() + "9,1,ü".encode("latin-1"))
+    with pytest.raises(DataError, match=r"hemorrhage_diagnosis\.csv: is no UTF-8"):
+        read_release(release)
 
 
 def test_hu_come_from_the_window_that_shows_them():

@@ -66,6 +66,12 @@ def test_a_row_that_is_no_verdict_is_named(tmp_path, row):
         read_verdicts(tmp_path / "v.csv")
 
 
+def test_a_table_that_is_no_utf_8_is_named_with_its_line(tmp_path):
+    (tmp_path / "v.csv").write_bytes("probability,bleeds,by\n0.5,1,Müller\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"v\.csv, line 2: .* save the file as UTF-8"):
+        read_verdicts(tmp_path / "v.csv")
+
+
 EXPORTED = "study_instance_uid,model_sha256,probability,bleeds\n"
 
 

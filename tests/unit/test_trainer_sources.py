@@ -222,6 +222,8 @@ def test_a_toml_names_the_labels_of_any_folder(tmp_path):
         (TOML.replace("P<patient>", "P<who>"), r"needs a group \(\?P<patient>"),
         (TOML.replace("ignore = [9]", ""), r"ann-1_seg\.nii: has the labels \[9\].*ignore"),
         (TOML.replace("truth/", "lost/"), "has a label map lost"),
+        (TOML.replace("ct/", "/ct/"), r"dataset\.toml: images = '/ct/\*\.nii' is no pattern"),
+        (TOML.replace("ct/*.nii", ""), r"dataset\.toml: images = '' is no pattern"),
     ],
 )
 def test_what_is_wrong_with_a_description_is_named_with_its_file(tmp_path, toml, words):

@@ -98,7 +98,13 @@ def read_folder(folder: Path, described: Description) -> tuple[list[Scan], list[
     """
     if not described.types:
         raise DataError(f"{folder / description.FILE}: [types] names no label, as EDH = 1")
-    paths = sorted(folder.glob(described.images))
+    try:
+        paths = sorted(folder.glob(described.images))
+    except (NotImplementedError, ValueError) as error:
+        raise DataError(
+            f"{folder / description.FILE}: images = {described.images!r} is no pattern below its"
+            " folder; write one, as images/*.nii.gz"
+        ) from error
     scans, problems = [], []
     for path in paths:
         found = _scan(folder, path, described)

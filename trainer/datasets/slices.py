@@ -157,15 +157,27 @@ def rows_of(table: Path) -> list[dict[str, str]]:
     Raises
     ------
     DataError
-        It is not there, or lacks a column.
+        It is not there, lacks a column, or has a row that names no slice.
     """
     try:
         with table.open(encoding="utf-8-sig", newline="") as lines:
             rows = list(csv.DictReader(lines))
     except OSError as error:
         raise DataError(f"{table}: {error.strerror}; --data must be a CT-ICH folder") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{table}: is no UTF-8; save the table as UTF-8") from error
     wanted = {"PatientNumber", "SliceNumber", "No_Hemorrhage", *COLUMNS.values()}
     missing = sorted(wanted - set(rows[0] if rows else ()))
     if missing:
         raise DataError(f"{table}: has no rows, or not the columns {missing}")
+    for number, row in enumerate(rows, 1):
+        if any(row[column] is None for column in wanted) or not all(map(str.isdecimal, _key(row))):
+            raise DataError(
+                f"{table}, row {number} below its head: {_key(row)} are no numbers of a patient and"
+                " a slice, or columns are missing; correct the row, or delete it"
+            )
     return rows
+
+
+def _key(row: Mapping[str, str | None]) -> tuple[str, str]:
+    return (row["PatientNumber"] or "").strip(), (row["SliceNumber"] or "").strip()

@@ -48,6 +48,9 @@ def read_verdicts(path: Path, model_sha256: str = "") -> list[Verdict]:
             for number, row in newest.values()
             if not _says_nothing(row, model_sha256)
         ]
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path}, line {line}: is no UTF-8; save the file as UTF-8") from error
     except (OSError, json.JSONDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
 
