@@ -1,6 +1,5 @@
 """What the catalogue and the selection need to know of an object, read without its pixels."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -8,9 +7,10 @@ from typing import BinaryIO, Final
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_partial
-from pydicom.tag import BaseTag, Tag
+from pydicom.tag import Tag
 
 from receiver.instance.requested import Requested, read_requested
+from receiver.protocol.ascending import Ascending
 from receiver.protocol.identity import Identity
 from receiver.protocol.values import integer, items, number, numbers, text, values
 from schema.errors import UnreadableObjectError
@@ -116,31 +116,6 @@ def read_header(source: Path | BinaryIO) -> Header:
         raise
     except Exception as error:
         raise UnreadableObjectError(f"header cannot be read: {type(error).__name__}") from error
-
-
-class Ascending:
-    """Sees each element of a dataset before it is read, and lets none come twice (PS3.5 7.1).
-
-    One reader takes the first of two UIDs and another the second, so that an object would be
-    announced as one and filed as the other.
-    """
-
-    def __init__(self, behind: int = -1, until: Collection[int] = ()) -> None:
-        self._last = behind
-        self._until = until
-
-    def __call__(self, tag: BaseTag, _vr: str | None, _length: int) -> bool:
-        """Say whether to stop before this element.
-
-        Raises
-        ------
-        UnreadableObjectError
-            If it does not come behind all the others.
-        """
-        if tag <= self._last:
-            raise UnreadableObjectError("its elements are not in ascending order")
-        self._last = tag
-        return tag in self._until
 
 
 def make_header(ds: Dataset) -> Header:

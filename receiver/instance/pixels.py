@@ -9,7 +9,8 @@ from pydicom.filereader import read_dataset, read_file_meta_info
 from pydicom.uid import UID
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
-from receiver.instance.header import PIXELS, Ascending, read_header
+from receiver.instance.header import PIXELS, read_header
+from receiver.protocol.ascending import Ascending
 from receiver.protocol.values import MALFORMED
 from schema.dicom import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from schema.errors import UnreadableObjectError

@@ -8,9 +8,10 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
-from pydicom.tag import BaseTag, Tag
+from pydicom.tag import Tag
 from pydicom.uid import UID
 
+from receiver.protocol.ascending import Ascending
 from receiver.protocol.failure_statuses import IdentityMismatchError
 from receiver.protocol.values import MALFORMED
 from schema.errors import UnreadableObjectError
@@ -22,6 +23,7 @@ SERIES_INSTANCE_UID: Final = Tag(0x0020, 0x000E)
 TAGS: Final = [
     Tag(0x0008, 0x0016), Tag(0x0008, 0x0018), Tag(0x0020, 0x000D), SERIES_INSTANCE_UID,
 ]  # fmt: skip
+BEHIND: Final = range(SERIES_INSTANCE_UID + 1, 2**32)
 # Nothing large stands before these elements, unless a private group does.
 HEAD_BYTES: Final = (64 * 1024, 4 * 1024 * 1024)
 
@@ -73,33 +75,24 @@ def read_identity(head: Callable[[int], bytes], length: int, transfer_syntax_uid
         If the bytes are no dataset, or a UID is missing, malformed or too far behind.
     """
     for size in HEAD_BYTES:
-        behind: list[BaseTag] = []
-        ds = _parse(head(size), UID(transfer_syntax_uid), behind)
-        if behind or size >= length:  # else the head may end in the middle of a UID
+        elements = Ascending(until=BEHIND)
+        ds = _parse(head(size), UID(transfer_syntax_uid), elements)
+        if (
+            elements.last in BEHIND or size >= length
+        ):  # else the head may end in the middle of a UID
             return _identity(ds)
     raise UnreadableObjectError(f"no Series Instance UID in the first {HEAD_BYTES[-1]} bytes")
 
 
-def _parse(encoded: bytes, syntax: UID, behind: list[BaseTag]) -> Dataset:
-    """Parse up to the Series Instance UID; note in `behind` that a later element was seen."""
-    last = -1
-
-    def is_behind(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-        nonlocal last
-        if tag <= last:
-            raise UnreadableObjectError("its elements are not in ascending order")
-        last = tag
-        if tag > SERIES_INSTANCE_UID:
-            behind.append(tag)
-        return bool(behind)
-
+def _parse(encoded: bytes, syntax: UID, elements: Ascending) -> Dataset:
+    """Parse up to the Series Instance UID."""
     stream = BytesIO(encoded)
     try:
         return read_dataset(
             stream,
             syntax.is_implicit_VR,
             syntax.is_little_endian,
-            stop_when=is_behind,
+            stop_when=elements,
             specific_tags=list(TAGS),
         )
     except UnreadableObjectError:
