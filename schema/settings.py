@@ -20,13 +20,13 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from schema.bare_environment import PREFIX
 from schema.callers import Caller, parse_callers
 from schema.errors import SettingsError
 from schema.peers import PeerAddress, PeerCertificate, parse_addresses, parse_certificates
 from schema.readers import Role
 from schema.secret_files import FILE_NAMES, SUFFIX, read_secret_files
 
-PREFIX = "TRIAGE_"
 UNIX_SOCKET_PATH_LIMIT = 100  # sun_path holds 108 bytes on Linux
 # VR AE: 16 characters of the default repertoire, no backslash, no control, not spaces alone
 # (PS3.5 section 6.2).

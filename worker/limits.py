@@ -8,7 +8,6 @@ A process answers one request at a time. `worker.decoders` lends each request on
 """
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schema import errors
+from schema.bare_environment import bare_environment
 from schema.errors import DecoderKilledError, PixelError, TransientError, TriageError
 from schema.files import MEGABYTE
 
@@ -65,7 +65,7 @@ class DecoderProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,  # decoders print what they read
-                env=_environment(),
+                env=bare_environment(),
             )  # fmt: skip
         return self._process
 
@@ -182,9 +182,3 @@ def _sent_error(line: bytes) -> TriageError:
     kind = getattr(errors, name, PixelError)
     known = isinstance(kind, type) and issubclass(kind, TriageError)
     return (kind if known else PixelError)(message, detail=detail)
-
-
-def _environment() -> dict[str, str]:
-    """Give the decoder no setting: it needs none, and some hold passwords."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("TRIAGE_")}
-    return kept | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # threads take memory

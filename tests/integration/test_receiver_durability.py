@@ -17,10 +17,11 @@ from receiver.periodic.steps import receiver_steps
 from receiver.periodic.sweeper import Sweeper
 from receiver.protocol.file_meta import encode_file_meta
 from receiver.roster import Presence
+from schema.bare_environment import PREFIX
 from schema.broker import client
 from schema.database import connect, upgrade
 from schema.dicom import DimseStatus
-from schema.settings import PREFIX, Settings
+from schema.settings import Settings
 from schema.tables import Instance
 from tests.support.deadline import DEADLINE_S
 from tests.support.faults import push_and_kill

@@ -4,9 +4,10 @@ import importlib
 import importlib.util
 from collections.abc import Sequence
 
+from schema.bare_environment import PREFIX
 from schema.messages import DELIVER_QUEUE, TRIAGE_QUEUE
 from schema.secret_files import FILE_NAMES
-from schema.settings import PREFIX, Settings
+from schema.settings import Settings
 
 SETTINGS = FILE_NAMES | {PREFIX + name.upper() for name in Settings.model_fields}
 

@@ -20,8 +20,9 @@ from receiver.access.tls import TlsFiles
 from receiver.inbox import Inbox
 from receiver.processes.pool import AcceptorPool
 from receiver.roster import Presence
+from schema.bare_environment import PREFIX
 from schema.requestor import rejection_of, spare_responses
-from schema.settings import PREFIX, read_settings
+from schema.settings import read_settings
 from tests.support.deadline import DEADLINE_S
 
 BYSTANDER = ("127.0.0.9", 0)

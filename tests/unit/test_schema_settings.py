@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from schema.bare_environment import PREFIX
 from schema.database import open_database, upgrade
 from schema.errors import SettingsError
 from schema.secret_files import FILE_NAMES, SECRETS
-from schema.settings import PREFIX, Settings, read_settings
+from schema.settings import Settings, read_settings
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "example.env"
 

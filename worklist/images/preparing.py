@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final
 
+from schema.bare_environment import bare_environment
 from schema.errors import PixelError, TransientError
 from schema.files import MEGABYTE
 from schema.settings import Settings
@@ -155,7 +156,7 @@ def _process(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # decoders print what they read
-        env=_environment(),
+        env=bare_environment(),
     )
     watch = threading.Timer(LONGEST_S, process.kill)
     watch.start()
@@ -172,9 +173,3 @@ def _process(
         process.kill()
         process.stdout.close()
         process.wait()
-
-
-def _environment() -> dict[str, str]:
-    """Give the process no setting: it needs none, and some hold passwords."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("TRIAGE_")}
-    return kept | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # threads take memory
