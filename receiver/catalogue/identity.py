@@ -28,18 +28,6 @@ from schema.tables import IdentityEvent, Instance, Series, Study
 log = structlog.get_logger()
 
 
-def person_of(study: Study) -> Person:
-    """Give whom a study is known to be of."""
-    return Person(
-        study.patient_id,
-        study.issuer_of_patient_id,
-        study.patient_name,
-        study.patient_birth_date,
-        study.patient_sex,
-        study.study_date,
-    )
-
-
 def note_identities(
     session: Session, study: Study, arrivals: Sequence[Arrival], storage: Path, now: datetime
 ) -> None:
@@ -50,7 +38,7 @@ def note_identities(
     by_person: dict[Person, list[Arrival]] = {}
     for arrival in arrivals:
         by_person.setdefault(Person.of(arrival.stored.header), []).append(arrival)
-    if by_person.keys() == {person_of(study)} and study.identity_alert is None:
+    if by_person.keys() == {Person.of(study)} and study.identity_alert is None:
         _take_order(study, arrivals)
         return
     record = Record(session, study, now)
@@ -72,7 +60,7 @@ class Record:
         self, person: Person, theirs: Sequence[Arrival], arrivals: Sequence[Arrival], storage: Path
     ) -> None:
         """Take in one identity with the objects that bear it."""
-        known = person_of(self._study)
+        known = Person.of(self._study)
         verdict = compare(known, person)
         if verdict is Verdict.SAME:
             self._fill_in(known, person)
@@ -98,7 +86,7 @@ class Record:
         mix_ups = [event for event in self._events if is_open(event)]
         if mix_ups:
             here = _people_here(self._session, self._study)
-            known = person_of(self._study)
+            known = Person.of(self._study)
             for event in mix_ups:
                 person = Person(**event.later)
                 if person not in here or accepted(person, known, self._events):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from receiver.catalogue.identity import accepted, person_of, read_events
+from receiver.catalogue.identity import accepted, read_events
 from receiver.instance.header import Header
 from receiver.instance.person import Person, differences
 from schema.tables import Study
@@ -34,7 +34,7 @@ class Strangers:
 
 def strangers(session: Session, study: Study, headers: Sequence[Header]) -> Strangers | None:
     """Find the objects of a series that are somebody else's."""
-    known = person_of(study)
+    known = Person.of(study)
     people = {person for header in headers if (person := Person.of(header)) != known}
     if not people:
         return None

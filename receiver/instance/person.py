@@ -12,6 +12,7 @@ from typing import Final
 from receiver.instance.header import Header
 from receiver.instance.names import NameMatch, is_placeholder, match_names
 from schema.identity import IGNORED, plain_number
+from schema.tables import Study
 
 ESTIMATED: Final = re.compile(r"(1[0-8]\d\d|190[01]|9999).*|.*00")  # a birth date that nobody knew
 GUESSED: Final = ("0101", "0701")  # where somebody guessed the age
@@ -30,15 +31,15 @@ class Person:
     study_date: str = field(default="", compare=False)  # by which a placeholder's birth is judged
 
     @classmethod
-    def of(cls, header: Header) -> "Person":
-        """Take the patient from an object's header."""
+    def of(cls, source: Header | Study) -> "Person":
+        """Take the patient from an object's header, or whom a study is known to be of."""
         return cls(
-            header.patient_id,
-            header.issuer_of_patient_id,
-            header.patient_name,
-            header.patient_birth_date,
-            header.patient_sex,
-            header.study_date,
+            source.patient_id,
+            source.issuer_of_patient_id,
+            source.patient_name,
+            source.patient_birth_date,
+            source.patient_sex,
+            source.study_date,
         )
 
     def said(self) -> dict[str, str]:
