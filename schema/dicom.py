@@ -11,6 +11,7 @@ CT_IMAGE_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT_IMAGE_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.2.1"
 PUSH_MODEL: Final = "1.2.840.10008.1.20.1"  # Storage Commitment Push Model, PS3.4 J.3.1
 PUSH_MODEL_INSTANCE: Final = "1.2.840.10008.1.20.1.1"  # PS3.4 J.3.5, well known
+REQUEST_COMMITMENT: Final = 1  # Action Type ID of its N-ACTION, PS3.4 J.3.2.1
 
 # What may be analysed (PS3.4 annex B.5).
 ANALYSED_CLASSES: Final = (CT_IMAGE_STORAGE, ENHANCED_CT_IMAGE_STORAGE)
@@ -77,3 +78,6 @@ class DimseStatus(IntEnum):
     CANNOT_UNDERSTAND = 0xC000  # PS3.4 B.2.3
     PENDING = 0xFF00  # PS3.4 table C.4-1
     PENDING_WITH_WARNING = 0xFF01
+
+
+MATCHES: Final = (DimseStatus.PENDING, DimseStatus.PENDING_WITH_WARNING)  # of a C-FIND

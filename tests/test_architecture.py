@@ -200,7 +200,9 @@ def test_each_figure_of_the_trainer_is_defined_in_one_module() -> None:
     assert {"dice", "mean_dice", "accuracy", "auc"} <= set(found["metrics.py"])
 
 
-@pytest.mark.parametrize("name", ["MEGABYTE", "sync_folder", "Level", "DimseStatus"])
+@pytest.mark.parametrize(
+    "name", ["MEGABYTE", "sync_folder", "Level", "DimseStatus", "REQUEST_COMMITMENT"]
+)
 def test_a_shared_fact_stands_once(name: str) -> None:
     """In the schema, whatever needs it."""
     places = [

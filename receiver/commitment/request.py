@@ -12,7 +12,6 @@ from pydicom.uid import UID
 from receiver.protocol.identity import require_uid
 from schema.errors import UnreadableObjectError
 
-REQUEST_COMMITMENT: Final = 1  # Action Type ID, PS3.4 J.3.2.1
 MAX_REFERENCES: Final = 50_000
 
 

@@ -13,11 +13,11 @@ from typing import Final
 
 import structlog
 
-from receiver.commitment.request import REQUEST_COMMITMENT, StoredRequest, read_request
+from receiver.commitment.request import StoredRequest, read_request
 from receiver.protocol.dimse import Command, Operation, Tag, encode_response
 from receiver.protocol.failure_statuses import status_of
 from receiver.protocol.negotiation import AcceptedContext
-from schema.dicom import PUSH_MODEL, PUSH_MODEL_INSTANCE, DimseStatus
+from schema.dicom import PUSH_MODEL, PUSH_MODEL_INSTANCE, REQUEST_COMMITMENT, DimseStatus
 from schema.errors import TriageError, describe
 from schema.files import sync_folder
 

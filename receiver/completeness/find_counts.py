@@ -21,7 +21,7 @@ from receiver.access.tls import TlsFiles, requestor_context
 from receiver.completeness.announcements import Source, note_count
 from receiver.protocol.values import number
 from schema.database import Database, read_clock
-from schema.dicom import DimseStatus
+from schema.dicom import MATCHES, DimseStatus
 from schema.errors import TransientError
 from schema.peers import PeerAddress
 from schema.requestor import spare_responses
@@ -32,7 +32,6 @@ from schema.tables import Announcement, Association, Instance, Series, Study
 log = structlog.get_logger()
 
 TIMEOUT_S: Final = 5.0  # a sender that answers later is no help: the silence decides by then
-PENDING: Final = (DimseStatus.PENDING, DimseStatus.PENDING_WITH_WARNING)
 
 
 class CountUnavailableError(TransientError):
@@ -152,7 +151,7 @@ def _matches(assoc: DicomAssociation, question: Question) -> Sequence[Dataset]:
     found = []
     for status, match in assoc.send_c_find(query, StudyRootQueryRetrieveInformationModelFind):
         code = status.get("Status")
-        if code in PENDING and match is not None:
+        if code in MATCHES and match is not None:
             found.append(match)
         elif code != DimseStatus.SUCCESS:
             said = "nothing" if code is None else f"0x{code:04X}"

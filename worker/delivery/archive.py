@@ -24,6 +24,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Verification,
 )
 
+from schema.dicom import MATCHES, REQUEST_COMMITMENT, DimseStatus
 from schema.errors import TransientError, TriageError
 from schema.requestor import rejection_of, spare_responses
 from worker.delivery.destinations import DicomDestination
@@ -44,8 +45,6 @@ STORED: Final = {
 }
 LABEL_MAP: Final = UID("1.2.840.10008.5.1.4.1.1.66.7")  # Storage; not in pydicom 3.0
 SYNTAXES: Final = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
-REQUEST_COMMITMENT: Final = 1  # action type, PS3.4 J.3.2
-FOUND: Final = (0xFF00, 0xFF01)  # a match of C-FIND, PS3.4 C.4.1.1.4
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,7 @@ class Archive:
                 if status.get("Status") is None:
                     raise DestinationDownError("no answer to C-FIND")
                 uid = identifier.get("SOPInstanceUID") if identifier is not None else None
-                found |= status.Status in FOUND and uid == reference.sop_instance_uid
+                found |= status.Status in MATCHES and uid == reference.sop_instance_uid
         except (ValueError, RuntimeError) as error:
             raise DestinationDownError(f"C-FIND is not possible: {error}") from error
         return found
@@ -182,7 +181,7 @@ class Archive:
         except (ValueError, RuntimeError) as error:
             raise DestinationDownError(f"storage commitment is not possible: {error}") from error
         status = answer.get("Status")
-        if status != 0:
+        if status != DimseStatus.SUCCESS:
             said = "nothing" if status is None else f"0x{status:04X}"
             raise DestinationDownError(f"storage commitment was answered with {said}")
 

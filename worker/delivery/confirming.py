@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from schema.database import Database, read_clock
+from schema.dicom import DimseStatus
 from schema.errors import PermanentError, TriageError
 from schema.states import DeliveryState, move
 from schema.tables import Delivery
@@ -24,8 +25,6 @@ log = structlog.get_logger()
 AT_ONCE: Final = 64
 MISSING_AFTER: Final = timedelta(minutes=10)  # an archive may index what it accepted later
 SENT_AGAIN_AFTER: Final = timedelta(minutes=1)
-SUCCESS: Final = 0x0000
-PROCESSING_FAILURE: Final = 0x0110  # PS3.7 annex C
 
 
 @dataclass(frozen=True)
@@ -138,9 +137,9 @@ class Report:
             self.take(event.assoc.remote["ae_title"], event.event_information)
         except TriageError as error:
             log.error("commitment report lost", reason=str(error))
-            return PROCESSING_FAILURE, None
+            return DimseStatus.PROCESSING_FAILURE, None
         self.arrived.set()
-        return SUCCESS, None
+        return DimseStatus.SUCCESS, None
 
     def take(self, ae_title: str, information: Dataset) -> None:
         """Note what an archive of this title keeps and what it doesn't."""
