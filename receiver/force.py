@@ -11,7 +11,7 @@ from receiver.dispatch.planner import Planner
 from receiver.dispatch.second_choice import reopenable
 from schema.database import Database
 from schema.errors import PermanentError
-from schema.states import JobState, Outcome, SeriesState
+from schema.states import ACTIVE, Outcome, SeriesState
 from schema.studies import lock_study, update_study
 from schema.tables import Series, Study
 
@@ -96,8 +96,7 @@ def _undecided(study: Study) -> list[Series]:
 
 def _waits(series: Series) -> bool:
     """Say whether a worker has or gets the newest revision of a series anyway."""
-    active = (JobState.READY, JobState.RUNNING)
-    return any(job.state in active and job.revision == series.revision for job in series.jobs)
+    return any(job.state in ACTIVE and job.revision == series.revision for job in series.jobs)
 
 
 def _standing(study: Study, named: list[Series]) -> str:

@@ -30,7 +30,7 @@ from schema.monitoring.pages import Pages, open_pages
 from schema.monitoring.signs import Part
 from schema.monitoring.site import SiteCollector
 from schema.settings import Settings
-from schema.states import JobState, SeriesState
+from schema.states import ACTIVE, SeriesState
 from schema.tables import Commitment, IdentityEvent, Job, Series, Study
 
 
@@ -130,11 +130,10 @@ class StandingCollector(Collector):
 def read_waiting(session: Session) -> Waiting:
     """Count what waits."""
     receiving = select(func.count(Series.id)).where(Series.state == SeriesState.RECEIVING)
-    active = (JobState.READY, JobState.RUNNING)
     by_state = (
-        select(Job.state, func.count(Job.id)).where(Job.state.in_(active)).group_by(Job.state)
+        select(Job.state, func.count(Job.id)).where(Job.state.in_(ACTIVE)).group_by(Job.state)
     )
-    oldest = session.scalar(select(func.min(Job.created_at)).where(Job.state.in_(active)))
+    oldest = session.scalar(select(func.min(Job.created_at)).where(Job.state.in_(ACTIVE)))
     age_s = (read_clock(session) - oldest).total_seconds() if oldest else 0.0
     undelivered = select(func.count(Commitment.id)).where(Commitment.due_at.is_not(None))
     kinds = select(IdentityEvent.kind, func.count(IdentityEvent.id)).group_by(IdentityEvent.kind)
@@ -143,7 +142,7 @@ def read_waiting(session: Session) -> Waiting:
     counted = {state.value: count for state, count in session.execute(by_state)}
     return Waiting(
         series=session.scalar(receiving) or 0,
-        jobs={state.value: counted.get(state.value, 0) for state in active},
+        jobs={state.value: counted.get(state.value, 0) for state in ACTIVE},
         oldest_job_s=age_s,
         commitments=session.scalar(undelivered) or 0,
         identities=dict.fromkeys(IdentityChange, 0) | identities,

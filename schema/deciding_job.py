@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from schema.reason_words import is_ruled_out, may_be_a_head
 from schema.scans import ANOTHER_SCAN_S, adds, seconds_between
-from schema.states import JobState, Outcome, SeriesState, urgency
+from schema.states import ENDED, Outcome, SeriesState, urgency
 from schema.tables import Job, Series
 
-ENDED = (JobState.DONE, JobState.FAILED)
 SUSPICIOUS = (Outcome.POSITIVE, Outcome.INDETERMINATE)
 
 

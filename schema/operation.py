@@ -14,12 +14,11 @@ from schema.monitoring.open_studies import Reconciliation, reconcile
 from schema.monitoring.rejections import Refused, read_rejections
 from schema.monitoring.signs import Running, read_running
 from schema.queue import is_waiting
-from schema.states import JobState, Outcome
+from schema.states import UNANALYSED, JobState
 from schema.tables import Association, Instance, Job, Study
 
 RECENT: Final = timedelta(hours=1)
 PLACES: Final = (-1, 0, 1, 2, 3)  # all of them: with each named, the index finds the last hour
-UNANALYSED: Final = (Outcome.NOT_ANALYSED, Outcome.FAILED)
 MOST_REASONS: Final = 10
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from schema.errors import IllegalMoveError
 
@@ -139,6 +139,11 @@ MOVES: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = MappingPro
         },
     }
 )
+
+ACTIVE: Final = (JobState.READY, JobState.RUNNING)
+ENDED: Final = (JobState.DONE, JobState.FAILED)
+ANALYSED: Final = (Outcome.POSITIVE, Outcome.NEGATIVE, Outcome.INDETERMINATE)
+UNANALYSED: Final = (Outcome.NOT_ANALYSED, Outcome.FAILED)
 
 S = TypeVar("S", bound=StrEnum)
 

@@ -16,15 +16,24 @@ from sqlalchemy.orm import Session, selectinload
 from schema.database import Database
 from schema.deciding_job import SUSPICIOUS, newest_ended, refused_heads, shown_job
 from schema.reason_words import PART_SEEN
-from schema.states import JobState, Level, Outcome, SeriesState, StudyState, move, urgency
+from schema.states import (
+    ACTIVE,
+    ENDED,
+    UNANALYSED,
+    JobState,
+    Level,
+    Outcome,
+    SeriesState,
+    StudyState,
+    move,
+    urgency,
+)
 from schema.tables import Job, Series, Study
 
-ACTIVE = (JobState.READY, JobState.RUNNING)
 UNDER_WAY = (StudyState.READY, StudyState.RUNNING)
-LEFT_UNREAD = {Outcome.FAILED: "analysis failed", Outcome.NOT_ANALYSED: "not analysed"}
-UNREAD = tuple(LEFT_UNREAD)
+LEFT_UNANALYSED = {Outcome.FAILED: "analysis failed", Outcome.NOT_ANALYSED: "not analysed"}
 MAY_BE_CT = ("CT", "")
-HAD_ITS_TURN = (*ACTIVE, JobState.DONE, JobState.FAILED)
+HAD_ITS_TURN = (*ACTIVE, *ENDED)
 
 log = structlog.get_logger()
 
@@ -106,8 +115,8 @@ def _heal(database: Database, study_id: int) -> bool:
 
 
 def second_choice(study: Study) -> Series | None:
-    """Give the best eligible series that had no turn, if the study ended unread and has one."""
-    if study.state != StudyState.DONE or study.outcome not in UNREAD:
+    """Give the best eligible series that had no turn, if the study ended unanalysed and has one."""
+    if study.state != StudyState.DONE or study.outcome not in UNANALYSED:
         return None
     eligible = [
         series
@@ -163,7 +172,7 @@ def _conclude(study: Study, shown: Job | None, ended: Sequence[Job]) -> None:
         said = [_rejection(series, series.reason) for series in refused]
     else:
         study.outcome, study.model, study.coverage = shown.outcome, shown.model, shown.coverage
-        said = [shown.reason or "", *_left_unread(study, shown, ended)]
+        said = [shown.reason or "", *_left_unanalysed(study, shown, ended)]
     study.reason = "; ".join([*_alert(study), *said])
     if urgency(study.priority) == Level.NONE_FOUND:  # never raised: it may follow the outcome
         study.priority = Level.NOT_ANALYSED if shown is None else shown.priority
@@ -200,7 +209,7 @@ def _alert(study: Study) -> list[str]:
     return [study.identity_alert] if study.identity_alert else []
 
 
-def _left_unread(study: Study, shown: Job, ended: Sequence[Job]) -> list[str]:
+def _left_unanalysed(study: Study, shown: Job, ended: Sequence[Job]) -> list[str]:
     """Say of the other series that may be a head why they were not analysed, beside one that was.
 
     That is, of those that had a turn, and of those that the selection refused.
@@ -208,9 +217,9 @@ def _left_unread(study: Study, shown: Job, ended: Sequence[Job]) -> list[str]:
     if shown.outcome == Outcome.NOT_ANALYSED:
         return []
     had_turn = [
-        f"{LEFT_UNREAD[job.outcome]}: {_rejection(job.series, job.reason)}"
+        f"{LEFT_UNANALYSED[job.outcome]}: {_rejection(job.series, job.reason)}"
         for job in ended
-        if job is not shown and job.outcome in LEFT_UNREAD
+        if job is not shown and job.outcome in LEFT_UNANALYSED
     ]
     refused = refused_heads(study.series)
     return had_turn + [f"not analysed: {_rejection(each, each.reason)}" for each in refused]

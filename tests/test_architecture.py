@@ -201,7 +201,7 @@ def test_each_figure_of_the_trainer_is_defined_in_one_module() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["MEGABYTE", "sync_folder", "Level", "DimseStatus", "REQUEST_COMMITMENT"]
+    "name", ["MEGABYTE", "sync_folder", "Level", "DimseStatus", "REQUEST_COMMITMENT", "UNANALYSED"]
 )
 def test_a_shared_fact_stands_once(name: str) -> None:
     """In the schema, whatever needs it."""

@@ -6,7 +6,7 @@ from datetime import datetime, tzinfo
 from sqlalchemy.orm import Session
 
 from schema.queue import read_queue
-from schema.states import JobState
+from schema.states import ACTIVE
 from schema.tables import Job, Study
 from worklist.explanation import QueueAccount
 from worklist.formatting import clock, printable
@@ -16,8 +16,7 @@ Places = Mapping[int, int]  # by the job's id, from 1
 
 def read_places(session: Session, study: Study, now: datetime) -> Places:
     """Read the queue, if a job of the study may be in it."""
-    active = (JobState.READY, JobState.RUNNING)
-    if not any(job.state in active for series in study.series for job in series.jobs):
+    if not any(job.state in ACTIVE for series in study.series for job in series.jobs):
         return {}
     return {job.id: place for place, job in enumerate(read_queue(session, now), 1)}
 

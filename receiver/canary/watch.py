@@ -16,8 +16,8 @@ from receiver.canary.sending import digest_of, send
 from schema.database import Database, read_clock
 from schema.errors import TriageError
 from schema.settings import Settings
-from schema.states import StudyState
-from schema.studies import UNREAD, lock_study
+from schema.states import UNANALYSED, StudyState
+from schema.studies import lock_study
 from schema.tables import Canary, Job, Study
 
 log = structlog.get_logger()
@@ -150,7 +150,7 @@ def _conclude(session: Session, canary: Canary, study: Study, known: KnownResult
     result = _result(study)
     canary.ended_at = read_clock(session)
     canary.is_known, canary.detail = is_known(result, known), describe(result, known)
-    if study.finished_at is not None and study.outcome not in UNREAD:
+    if study.finished_at is not None and study.outcome not in UNANALYSED:
         canary.seconds = (study.finished_at - canary.sent_at).total_seconds()
     say = log.info if canary.is_known else log.error
     say("canary ended", known=canary.is_known, seconds=canary.seconds, result=canary.detail)

@@ -22,7 +22,7 @@ from receiver.instance.header import Header
 from receiver.instance.person import Person, Verdict, compare, differences
 from receiver.protocol.identity import Identity
 from schema.identity import IdentityChange
-from schema.states import JobState, SeriesState
+from schema.states import ENDED, SeriesState
 from schema.tables import IdentityEvent, Instance, Series, Study
 
 log = structlog.get_logger()
@@ -223,7 +223,7 @@ def _open_again(study: Study) -> None:
     """Decide again on what was read or refused under the identity before: a new revision."""
     for series in study.series:
         done = [job for job in series.jobs if job.revision == series.revision]
-        read = any(job.state in (JobState.DONE, JobState.FAILED) for job in done)
+        read = any(job.state in ENDED for job in done)
         if series.state == SeriesState.REJECTED or (series.state == SeriesState.SELECTED and read):
             reopen(series)
 

@@ -14,13 +14,12 @@ from sqlalchemy.orm import Session
 
 from schema.database import Database, read_clock
 from schema.settings import Settings
-from schema.states import JobState, Outcome, SeriesState, StudyState
+from schema.states import ANALYSED, JobState, Outcome, SeriesState, StudyState
 from schema.storage import Storage
 from schema.tables import FILES_KEPT, Instance, Study
 
 log = structlog.get_logger()
 
-ANALYSED: Final = (Outcome.POSITIVE, Outcome.NEGATIVE, Outcome.INDETERMINATE)
 SPENT: Final = (JobState.DONE, JobState.SUPERSEDED)
 STUDIES_A_SWEEP: Final = 20  # a sweep is short, so that it holds up no other step
 

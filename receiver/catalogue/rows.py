@@ -24,7 +24,7 @@ from receiver.instance.header import Header
 from receiver.instance.stored import StoredObject
 from schema.database import SQLITE, lock_key
 from schema.deciding_job import newest_ended
-from schema.states import Outcome, SeriesState
+from schema.states import UNANALYSED, SeriesState
 from schema.storage import Storage
 from schema.studies import update_study
 from schema.tables import Association, Instance, Series, Study
@@ -310,7 +310,7 @@ def _note_arrival(series: Series, arrivals: Sequence[Arrival], now: datetime) ->
 def _is_settled(series: Series) -> bool:
     """Say whether a decided series needs no other encoding: its pixels could be read."""
     job = newest_ended(series)
-    return job is None or job.outcome not in (Outcome.FAILED, Outcome.NOT_ANALYSED)
+    return job is None or job.outcome not in UNANALYSED
 
 
 def _key(stored: StoredObject) -> SeriesKey:

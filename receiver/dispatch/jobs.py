@@ -10,7 +10,7 @@ from receiver.dispatch.weigh import Sent, weigh
 from receiver.instance.requested import requested_from
 from schema.deciding_job import newest_ended
 from schema.dicom import DimsePriority
-from schema.studies import UNREAD
+from schema.states import UNANALYSED
 from schema.tables import Association, Instance, Job, Series
 
 DATE_LETTERS = len("YYYYMMDD")
@@ -52,7 +52,7 @@ def read_sent(session: Session, series: Series, now: datetime) -> Sent:
         requested.priority,
         requested.locations,
         (series.study.study_description, series.description),
-        was_analysed=ended is not None and ended.outcome not in UNREAD,
+        was_analysed=ended is not None and ended.outcome not in UNANALYSED,
         scanned_days_ago=_days_since(series.scanned_at, now),
     )
 

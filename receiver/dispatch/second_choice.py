@@ -8,8 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from schema.deciding_job import newest_ended
-from schema.states import SeriesState
-from schema.studies import UNREAD
+from schema.states import UNANALYSED, SeriesState
 from schema.tables import Series, Study
 
 AT_ONCE: Final = 100
@@ -23,13 +22,13 @@ def with_second_choice(session: Session, now: datetime) -> Sequence[int]:
 
 def reopenable(study: Study) -> Sequence[Series]:
     """List the series whose decision or analysis left the study unread, the best score first."""
-    if study.outcome not in UNREAD:
+    if study.outcome not in UNANALYSED:
         return ()
     ended = {series.id: newest_ended(series) for series in study.series}
     failed = [
         series
         for series in study.series
-        if (job := ended[series.id]) is not None and job.outcome in UNREAD
+        if (job := ended[series.id]) is not None and job.outcome in UNANALYSED
     ]
     decided = [series for series in study.series if series.state != SeriesState.RECEIVING]
     return sorted(failed or decided, key=lambda series: -(series.score or 0))

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Final
 
-from schema.states import Outcome
+from schema.states import UNANALYSED, Outcome
 
 
 class Cause(StrEnum):
@@ -39,7 +39,7 @@ def cause_of(outcome: Outcome, reason: str, *, had_job: bool, mixed: bool) -> Ca
     mixed
         Whether objects of two patients lie under it.
     """
-    if outcome not in (Outcome.NOT_ANALYSED, Outcome.FAILED):
+    if outcome not in UNANALYSED:
         return None
     if mixed:
         return Cause.TWO_PATIENTS

@@ -11,15 +11,13 @@ from sqlalchemy.orm import Session, load_only, selectinload
 from schema.deciding_job import shown_job
 from schema.monitoring.causes import Cause, cause_of
 from schema.monitoring.likeness import Likeness, likeness_of
-from schema.states import JobState, Outcome, StudyState
+from schema.states import ANALYSED, ENDED, Outcome, StudyState
 from schema.tables import Job, Series, Study
 
 OVERLAP: Final = timedelta(seconds=60)  # clocks differ, and a transaction may take a while
 RECALLED: Final = timedelta(
     hours=1
 )  # what ended before is not looked at; it was only seen by a reader
-ENDED: Final = (JobState.DONE, JobState.FAILED)
-ANALYSED: Final = (Outcome.POSITIVE, Outcome.NEGATIVE, Outcome.INDETERMINATE)
 HOPS: Final = ("sent", "complete", "dispatched", "claimed", "analysed")
 OF_STUDY: Final = (
     Study.finished_at,

@@ -9,11 +9,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from schema.database import read_clock
-from schema.states import JobState, SeriesState, StudyState
+from schema.states import ACTIVE, SeriesState, StudyState
 from schema.tables import Job, Series, Study
 
 OPEN: Final = (StudyState.RECEIVING, StudyState.READY, StudyState.RUNNING)
-ACTIVE: Final = (JobState.READY, JobState.RUNNING)
 MOST: Final = 10  # late ones that are named
 
 

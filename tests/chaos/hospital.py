@@ -18,7 +18,7 @@ from schema.broker import client, private_redis
 from schema.database import Database, connect, upgrade
 from schema.errors import DatabaseUnavailableError
 from schema.settings import PREFIX, Settings
-from schema.states import DeliveryState, JobState, Outcome, StudyState
+from schema.states import UNANALYSED, DeliveryState, JobState, StudyState
 from schema.tables import Delivery, Job, Study
 from tests.support.archives import Orthanc
 from tests.support.models import tiny_model
@@ -135,7 +135,7 @@ class Hospital:
         """Count what is not where it should be: deliveries, and statements that are not made."""
         over = Delivery.state.in_((DeliveryState.COMMITTED, DeliveryState.DELIVERED))
         unstated = Study.stated_revision.is_distinct_from(Study.revision)
-        of_unanalysed = Study.outcome.in_((Outcome.NOT_ANALYSED, Outcome.FAILED))
+        of_unanalysed = Study.outcome.in_(UNANALYSED)
         of_unanalysed &= Study.ready_at.is_not(None)  # else it is stated minutes later
         statements = self.count(sa.select(sa.func.count(Study.id)).where(of_unanalysed, unstated))
         deliveries = self.count(sa.select(sa.func.count(Delivery.id)).where(~over))
