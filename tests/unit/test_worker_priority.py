@@ -55,7 +55,7 @@ def claimed(
 
 
 def seen(share: float, *gaps: UnseenGap, volumes_ml: Mapping[str, float] | None = None) -> Priority:
-    coverage = Coverage(-20.0, 45.0, share, gaps, 0.0, 0.0)
+    coverage = Coverage(-20.0, 45.0, share, gaps)
     return prioritise(findings(volumes_ml or {}), RULES, ALARM, coverage=coverage)
 
 

@@ -50,16 +50,12 @@ class Coverage:
         is estimated from the sections at its ends: a skull narrows towards base and vertex.
     gaps
         Within from_mm ... to_mm.
-    missing_below_mm, missing_above_mm
-        The estimates.
     """
 
     from_mm: float
     to_mm: float
     share: float
     gaps: tuple[UnseenGap, ...]
-    missing_below_mm: float
-    missing_above_mm: float
 
     def to_json(self) -> dict[str, object]:
         """Give the form that job, study and page agree on."""
@@ -151,7 +147,7 @@ def measure(
     extent_mm = highest - lowest + 2 * half_mm
     seen_mm = extent_mm - sum(gap.unseen_mm for gap in gaps)
     share = seen_mm / (extent_mm + below + above)
-    return Coverage(lowest - half_mm, highest + half_mm, share, gaps, below, above)
+    return Coverage(lowest - half_mm, highest + half_mm, share, gaps)
 
 
 def _thickness_mm(steps: Numbers, thickness_mm: float | None) -> Numbers:
