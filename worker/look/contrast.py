@@ -12,7 +12,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from worker.look.section import GRID_MM, Mask, Section, cm2
+from worker.look.section import GRID_MM, Mask, Section, cm2, vault_of
 
 VESSEL_HU: Final = 100.0  # above clotted blood
 METAL_HU: Final = 1200.0  # a spot that holds more is bone or metal
@@ -20,7 +20,6 @@ RIM_MM: Final = 9  # next to the skull its partial volume is bright
 SPOTS_CM2: Final = 0.15
 LARGEST_SHARE: Final = 0.1  # of a section: vessels are thin, a mass is not
 SIDE_CM2: Final = 0.04
-VAULT_SHARE: Final = 0.6  # of the widest section: below are petrous bone and orbital roofs
 LEAST_SECTIONS: Final = 5
 ENHANCED_SHARE: Final = 0.75  # of the vault's sections with vessels
 DOUBTFUL_SHARE: Final = 0.4  # the worst of 61 plain heads has less; see docs/series-selection.md
@@ -36,8 +35,7 @@ class Contrast(StrEnum):
 
 def contrast_of(sections: Sequence[Section]) -> tuple[Contrast, float]:
     """Return the verdict and the share of the vault's sections that show vessels."""
-    widest = max(section.brain_cm2 for section in sections)
-    vault = [section for section in sections if section.brain_cm2 >= VAULT_SHARE * widest]
+    vault = vault_of(sections)
     share = float(np.mean([shows_vessels(section) for section in vault]))
     if share >= ENHANCED_SHARE and len(vault) >= LEAST_SECTIONS:
         return Contrast.ENHANCED, share

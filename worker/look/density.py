@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from worker.look.contrast import RIM_MM, deep_brain
-from worker.look.section import BONE_HU, Section
-
-VAULT_SHARE: Final = 0.6  # of the widest section: below are petrous bone and orbits
+from worker.look.section import BONE_HU, Section, vault_of
 
 
 @dataclass(frozen=True)
@@ -33,11 +30,10 @@ class Density:
 
 def density_of(head: Sequence[Section]) -> Density:
     """Measure the sections that show brain."""
-    widest = max(section.brain_cm2 for section in head)
-    vault = [section for section in head if section.brain_cm2 >= VAULT_SHARE * widest]
+    vault = vault_of(head)
     brain = [section.hu[deep_brain(section.brain, RIM_MM)] for section in vault]
     skull = [section.hu[section.hu > BONE_HU] for section in vault]
-    return Density(_median(brain), _median(skull), widest)
+    return Density(_median(brain), _median(skull), max(section.brain_cm2 for section in vault))
 
 
 def _median(values: Sequence[np.ndarray]) -> float | None:

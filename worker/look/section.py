@@ -1,5 +1,6 @@
 """What one slice shows: a skull that is closed, or nearly so, with brain inside, or none."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +27,7 @@ LARGEST_BODY_CM2: Final = 600.0  # a head with hands, headrest and blankets has 
 RING_SHARE: Final = 0.6  # of all directions: a skull with half its vault removed has 0.7
 DIRECTIONS: Final = 72
 PLATE: Final = 0.1  # of the largest piece of bone
+VAULT_SHARE: Final = 0.6  # of the widest section: below are petrous bone and orbital roofs
 
 Mask = npt.NDArray[np.bool_]
 
@@ -59,6 +61,12 @@ class Section:
     def brain_cm2(self) -> float:
         """Area of the brain."""
         return cm2(self.brain)
+
+
+def vault_of(head: Sequence[Section]) -> list[Section]:
+    """Choose the sections of the vault among those that show brain."""
+    widest = max(section.brain_cm2 for section in head)
+    return [section for section in head if section.brain_cm2 >= VAULT_SHARE * widest]
 
 
 def cm2(mask: Mask) -> float:

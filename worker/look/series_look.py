@@ -10,8 +10,8 @@ import numpy.typing as npt
 from worker.look.artefacts import metal_ml, motion_mm
 from worker.look.contrast import RIM_MM, Contrast, contrast_of, deep_brain
 from worker.look.coverage import LEAST_CM2, Coverage, Profile, measure
-from worker.look.density import VAULT_SHARE, Density, density_of
-from worker.look.section import Section, look_at
+from worker.look.density import Density, density_of
+from worker.look.section import Section, look_at, vault_of
 from worker.look.strangers import describe
 from worker.look.texture import Texture, texture_of
 from worker.volume import Volume
@@ -159,13 +159,13 @@ def _heights_mm(slice_position_mm: npt.NDArray[np.float64]) -> list[float]:
 
 def _texture(volume: Volume, indices: list[int], head: list[Section]) -> Texture | None:
     """Read the texture of a few slices of the vault, at full resolution."""
-    widest = max(section.brain_cm2 for section in head)
-    vault = [
+    vault = vault_of(head)
+    followed = [
         (index, section)
         for index, section in zip(indices, head, strict=True)
-        if section.brain_cm2 >= VAULT_SHARE * widest and index + 1 < len(volume.hu)
+        if section in vault and index + 1 < len(volume.hu)
     ]
-    few = vault[:: max(1, len(vault) // TEXTURE_SLICES)][:TEXTURE_SLICES]
+    few = followed[:: max(1, len(followed) // TEXTURE_SLICES)][:TEXTURE_SLICES]
     size = (volume.hu.shape[2], volume.hu.shape[1])
     masks = [
         cv2.resize(deep_brain(s.brain, RIM_MM).astype(np.uint8), size, interpolation=0) > 0
