@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import binary_dilation, label
 
+from worker.munet.bleeds import together
 from worker.munet.card import OperatingPoint
 from worker.munet.resize import Box, restore
 
@@ -36,9 +36,8 @@ def one_type_each(
     array
         Types as they came in; those of each bleed, with the pixels around it, made one.
     """
-    near = binary_dilation(kept, np.ones((1, 3, 3), bool))  # its outline lies half a pixel further
-    bleeds, count = label(near, np.ones((3, 3, 3), bool))
-    votes = np.zeros((count + 1, types.max(initial=0) + 1))
+    bleeds = together(kept)
+    votes = np.zeros((bleeds.max(initial=0) + 1, types.max(initial=0) + 1))
     np.add.at(votes, (bleeds[kept], types[kept]), any_map[kept].astype(np.float64))
     made = np.asarray(votes.argmax(axis=1)[bleeds], np.uint8)
     return np.where(bleeds > 0, made, types)
