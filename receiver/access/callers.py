@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
+from pynetdicom.pdu_primitives import A_ASSOCIATE
+
 from receiver.protocol.rejection import CALLED_AE, CALLING_AE, CERTIFICATE, ELSEWHERE, Rejection
 from schema.callers import Caller, is_allowed
 from schema.settings import Settings
@@ -23,6 +25,14 @@ class AssociationRequest:
     called_ae: str
     address: str
     certificate_names: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(
+        cls, primitive: A_ASSOCIATE, address: str, certificate_names: frozenset[str]
+    ) -> "AssociationRequest":
+        """Take the titles, which are padded with spaces, from what a peer asks."""
+        calling, called = primitive.calling_ae_title, primitive.called_ae_title
+        return cls(calling.strip(), called.strip(), address, certificate_names)
 
 
 @dataclass(frozen=True)

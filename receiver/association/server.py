@@ -141,11 +141,8 @@ class StorageScp:
     def _admit(
         self, counted: PeerConnection, association: Association, primitive: A_ASSOCIATE
     ) -> Rejection | None:
-        request = AssociationRequest(
-            primitive.calling_ae_title.strip(),
-            primitive.called_ae_title.strip(),
-            association.address,
-            association.certificate_names,
+        request = AssociationRequest.of(
+            primitive, association.address, association.certificate_names
         )
         too_short = SHORT_PDU if takes_no_response(primitive) else None
         rejection = refuse(request, self._rules) or too_short or counted.refuse()

@@ -94,9 +94,8 @@ class AnnouncementScp:
         """Reject a caller that is not on the list (PS3.8 section 9.3.4)."""
         assoc = event.assoc
         primitive = cast(A_ASSOCIATE, assoc.requestor.primitive)
-        request = AssociationRequest(
-            primitive.calling_ae_title.strip(),
-            primitive.called_ae_title.strip(),
+        request = AssociationRequest.of(
+            primitive,
             plain_address(str(assoc.requestor.address)),
             peer_names(getattr(assoc.dul.socket, "socket", None)),
         )
