@@ -22,7 +22,6 @@ pytestmark = pytest.mark.slow  # starts a whole system
 def site(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Site]:
     changes = {"dicom_port": free_port(), "canary_minutes": 1, "time_limit_s": DEADLINE_S}
     own = settings.model_copy(update=changes)
-    object.__setattr__(own, "__pydantic_fields_set__", settings.model_fields_set | changes.keys())
     site = Site(own, database, tmp_path / "log")
     yield site
     site.stop()

@@ -32,9 +32,7 @@ ENOUGH = 20  # objects of each sender before and after each kill
 
 def with_own(settings: Settings, **changes: object) -> Settings:
     given = {"acceptors": 2, "sweep_s": 0.2, "associations_per_minute": 1e9} | changes
-    own = settings.model_copy(update=given)
-    object.__setattr__(own, "__pydantic_fields_set__", settings.model_fields_set | given.keys())
-    return own
+    return settings.model_copy(update=given)
 
 
 @pytest.fixture

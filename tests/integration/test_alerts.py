@@ -46,7 +46,6 @@ def watched(settings: Settings, database: Database, tmp_path: Path) -> Iterator[
         "lease_s": 10.0,
     }
     own = settings.model_copy(update=given)
-    object.__setattr__(own, "__pydantic_fields_set__", settings.model_fields_set | given.keys())
     require_storage(own, 0)
     site = Site(own, database, tmp_path / "log")
     site.start_receiver()

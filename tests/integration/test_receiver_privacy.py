@@ -31,7 +31,6 @@ HEAD_MM = tuple(range(-50, 51, 5))
 def site(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Site]:
     given = {"dicom_port": free_port(), "log_level": "DEBUG"}
     own = settings.model_copy(update=given)
-    object.__setattr__(own, "__pydantic_fields_set__", {*settings.model_fields_set, *given})
     site = Site(own, database, tmp_path / "log")
     yield site
     site.stop()

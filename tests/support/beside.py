@@ -133,10 +133,7 @@ def receivers(folder: Path, *given: Settings) -> Iterator[list[Receiver]]:
 
 def at_home(settings: Settings, home: Path) -> Settings:
     """Give the settings of a receiver with a home of its own and the storage that they name."""
-    changes = {"home": home, "storage_dir": settings.storage}
-    own = settings.model_copy(update=changes)
-    object.__setattr__(own, "__pydantic_fields_set__", settings.model_fields_set | changes.keys())
-    return own
+    return settings.model_copy(update={"home": home, "storage_dir": settings.storage})
 
 
 @dataclass

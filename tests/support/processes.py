@@ -179,7 +179,6 @@ def site_of(settings: Settings, database: Database, log: Path, **changes: object
     """Make a site with changed settings; stop its parts afterwards, and show their log."""
     given = {"dicom_port": free_port()} | OF_A_BUSY_HOST | changes
     own = settings.model_copy(update=given)
-    object.__setattr__(own, "__pydantic_fields_set__", settings.model_fields_set | given.keys())
     site = Site(own, database, log)
     try:
         yield site
