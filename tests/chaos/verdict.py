@@ -1,6 +1,5 @@
 """What became of everything: nothing lost, nothing twice, one outcome for each study."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,9 +14,9 @@ from schema.states import DeliveryState, Outcome, StudyState
 from schema.tables import Delivery, Instance, Job, ResultObject, Series, Study
 from tests.chaos.hospital import Hospital
 from tests.chaos.modalities import Modalities
+from tests.support.processes import dataset_sha256
 
 OVER = (DeliveryState.COMMITTED, DeliveryState.DELIVERED)
-FILE_META_AT = 144  # where the file meta's length ends: preamble, prefix, (0002,0000)
 
 
 @dataclass
@@ -50,7 +49,7 @@ def _look_at_objects(
 ) -> None:
     paths = session.execute(sa.select(Instance.sop_instance_uid, Instance.path)).all()
     counts = Counter(uid for uid, _ in paths)
-    kept = {uid: _dataset_sha256(storage / path) for uid, path in paths}
+    kept = {uid: dataset_sha256(storage / path) for uid, path in paths}
     verdict.facts["images acknowledged"] = len(acknowledged)
     verdict.faults |= {
         "acknowledged images without a row": len(acknowledged.keys() - counts.keys()),
@@ -59,12 +58,6 @@ def _look_at_objects(
             kept.get(uid, sha256) != sha256 for uid, sha256 in acknowledged.items()
         ),
     }
-
-
-def _dataset_sha256(path: Path) -> str:
-    content = path.read_bytes() if path.exists() else bytes(FILE_META_AT)
-    start = FILE_META_AT + int.from_bytes(content[FILE_META_AT - 4 : FILE_META_AT], "little")
-    return hashlib.sha256(content[start:]).hexdigest()
 
 
 def _look_at_studies(session: Session, sent: Mapping[str, int], verdict: Verdict) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from receiver.inbox import FOLDER, OBJECT_SUFFIX
 from schema.database import Database, upgrade
 from schema.dicom import DimseStatus
 from schema.settings import Settings
@@ -18,7 +17,7 @@ from tests.support.beside import Echoes, Receiver, receivers
 from tests.support.deadline import DEADLINE_S
 from tests.support.faults import Modality
 from tests.support.postgresql import stoppable_server
-from tests.support.processes import wait_for
+from tests.support.processes import wait_for, waiting
 from tests.support.scu import CT, Scu, encode, image
 
 pytestmark = [
@@ -183,10 +182,6 @@ def test_a_row_says_on_which_storage_its_file_lies(
         for instance in instances:
             assert instance.storage is not None
             assert (storages[instance.storage] / instance.path).is_file()
-
-
-def waiting(settings: Settings) -> Iterator[Path]:
-    return (settings.storage / FOLDER).glob(f"*/*{OBJECT_SUFFIX}")
 
 
 @pytest.mark.parametrize("is_behind", [False, True], ids=["away", "without its tables"])

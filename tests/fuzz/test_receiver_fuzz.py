@@ -30,8 +30,18 @@ from schema.dicom import PUSH_MODEL
 from schema.errors import UnreadableObjectError
 from tests.support.deadline import DEADLINE_S
 from tests.support.phantoms import Phantom
-from tests.support.receivers import Address, acceptors, count_files, echo_once, resident_mib, usage
-from tests.support.scu import ABORT, CT, EXPLICIT, RELEASE_RQ, VERIFICATION, encode, pdata, request
+from tests.support.receivers import acceptors, count_files, echo_once, resident_mib, usage
+from tests.support.scu import (
+    ABORT,
+    CT,
+    EXPLICIT,
+    RELEASE_RQ,
+    VERIFICATION,
+    Address,
+    encode,
+    pdata,
+    request,
+)
 
 # pydicom warns of what it reads, which is as it should be; here it would end a case too early.
 # Slow: thousands of cases.

@@ -12,8 +12,18 @@ from pynetdicom.pdu import A_ASSOCIATE_AC
 from receiver.inbox import FOLDER
 from schema.dicom import DimseStatus
 from tests.support.processes import wait_for
-from tests.support.receivers import Address, acceptors, dcmtk, is_closed
-from tests.support.scu import ABORT, CT, EXPLICIT, RELEASE_RQ, VERIFICATION, Scu, encode, image
+from tests.support.receivers import acceptors, dcmtk, is_closed
+from tests.support.scu import (
+    ABORT,
+    CT,
+    EXPLICIT,
+    RELEASE_RQ,
+    VERIFICATION,
+    Address,
+    Scu,
+    encode,
+    image,
+)
 from tests.support.scu import request as associate_rq
 
 MR = "1.2.840.10008.5.1.4.1.1.4"

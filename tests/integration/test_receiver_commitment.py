@@ -3,7 +3,6 @@
 import json
 import queue
 import shutil
-import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -28,8 +27,9 @@ from schema.settings import Settings
 from schema.tables import Commitment
 from tests.support.deadline import DEADLINE_S
 from tests.support.phantoms import FEW_MM, Phantom, write
-from tests.support.processes import wait_for
-from tests.support.receivers import Address, acceptors
+from tests.support.processes import free_port, wait_for
+from tests.support.receivers import acceptors
+from tests.support.scu import Address
 
 pytestmark = pytest.mark.slow  # starts a receiver for each test
 
@@ -220,11 +220,6 @@ def orthanc(tmp_path: Path) -> Iterator["Orthanc"]:
     orthanc = Orthanc(free_port(), free_port())
     yield orthanc
     orthanc.stop()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @dataclass

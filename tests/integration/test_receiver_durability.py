@@ -27,8 +27,8 @@ from tests.support.deadline import DEADLINE_S
 from tests.support.faults import push_and_kill
 from tests.support.postgresql import stoppable_server
 from tests.support.processes import wait_for
-from tests.support.receivers import Address, acceptors
-from tests.support.scu import CT, EXPLICIT, Scu, encode, image, new_uid
+from tests.support.receivers import acceptors
+from tests.support.scu import CT, EXPLICIT, Address, Scu, encode, image, new_uid
 
 pytestmark = pytest.mark.slow  # kills and restarts receivers
 

@@ -17,8 +17,8 @@ from receiver.catalogue.intake import Catalogue
 from schema.database import Database
 from schema.settings import Settings
 from schema.tables import Instance, Study
-from tests.support.receivers import Address, acceptors, echo_once, is_closed, usage
-from tests.support.scu import CT, EXPLICIT, Scu, encode, image, new_uid, pdata, request
+from tests.support.receivers import acceptors, echo_once, is_closed, usage
+from tests.support.scu import CT, EXPLICIT, Address, Scu, encode, image, new_uid, pdata, request
 
 # pydicom warns of what it reads, as it should; in the receiver a warning stops nothing.
 # Slow: starts a receiver for each test.

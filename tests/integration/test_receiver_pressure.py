@@ -29,9 +29,9 @@ from schema.states import SeriesState
 from schema.tables import Commitment, Instance, Job, Series
 from tests.support.deadline import DEADLINE_S
 from tests.support.processes import wait_for
-from tests.support.receivers import Address, acceptors
+from tests.support.receivers import acceptors
 from tests.support.rows import add_job, add_series, add_study
-from tests.support.scu import CT, EXPLICIT, encode, image, request
+from tests.support.scu import CT, EXPLICIT, Address, encode, image, request
 
 GIGABYTE = 10**9
 STRANGE = request(((CT, EXPLICIT),)).replace(b"CT1 ", b"CT\xc4 ")

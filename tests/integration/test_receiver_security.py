@@ -21,7 +21,6 @@ from tests.support.deadline import DEADLINE_S
 from tests.support.phantoms import Phantom, write
 from tests.support.processes import wait_for
 from tests.support.receivers import (
-    Address,
     acceptor_processes,
     acceptors,
     count_files,
@@ -30,7 +29,7 @@ from tests.support.receivers import (
     is_closed,
     write_certificates,
 )
-from tests.support.scu import Scu
+from tests.support.scu import Address, Scu
 
 pytestmark = pytest.mark.slow  # starts a receiver for each test
 

@@ -20,8 +20,8 @@ from schema.dicom import ANALYSED_CLASSES, COMPANION_CLASSES, DimseStatus
 from tests.benchmarks.objects import write_objects
 from tests.support.deadline import DEADLINE_S
 from tests.support.processes import wait_for
-from tests.support.receivers import Address, acceptors, dcmtk
-from tests.support.scu import CT, Scu, encode, image, new_uid
+from tests.support.receivers import acceptors, dcmtk
+from tests.support.scu import CT, Address, Scu, encode, image, new_uid
 
 pytestmark = pytest.mark.slow  # starts a receiver for each test
 

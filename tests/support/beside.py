@@ -17,16 +17,14 @@ from schema.dicom import DimseStatus
 from schema.settings import Settings
 from tests.support.deadline import DEADLINE_S
 from tests.support.processes import environment_of, wait_for
-from tests.support.scu import EXPLICIT, VERIFICATION, Scu
+from tests.support.scu import VERIFIED, Address, Scu
 
-VERIFIED = ((VERIFICATION, EXPLICIT),)
 HAND_IN = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3)
 os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "plain"}
 os.execv(sys.executable, [sys.executable, "-m", "receiver"])
 """
-Address = tuple[str, int]
 
 
 @dataclass

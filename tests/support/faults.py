@@ -9,7 +9,6 @@ import hashlib
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,21 +25,19 @@ import sqlalchemy as sa
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from receiver.inbox import FOLDER, OBJECT_SUFFIX
+from schema.bare_environment import PREFIX
 from schema.broker import client
 from schema.database import connect
 from schema.dicom import DimseStatus
-from schema.settings import PREFIX, Settings
+from schema.settings import Settings
 from schema.tables import Instance
 from tests.support.deadline import DEADLINE_S
-from tests.support.processes import wait_for
-from tests.support.scu import CT, EXPLICIT, VERIFICATION, Scu, encode, image, new_uid
+from tests.support.processes import dataset_sha256, free_port, wait_for, waiting
+from tests.support.scu import CT, VERIFIED, Address, Scu, encode, image, new_uid
 
 SENDERS: Final = 4
 ALIVE_S: Final = (0.0, 0.8)  # how long a receiver lives after it answers
 OBJECT_BYTES: Final = 50_000
-VERIFIED: Final = ((VERIFICATION, EXPLICIT),)
-Address = tuple[str, int]
 
 
 @dataclass
@@ -98,7 +95,7 @@ class Verdict:
 
 def push_and_kill(home: Path, kills: int) -> Verdict:
     """Kill the receiver's whole process group so often, then let it finish and count."""
-    port = _free_port()
+    port = free_port()
     environment = {
         f"{PREFIX}{name}": str(value)
         for name, value in {"HOME": home, "DICOM_PORT": port, "MIN_FREE_MB": 0}.items()
@@ -114,7 +111,7 @@ def push_and_kill(home: Path, kills: int) -> Verdict:
             _say(f"{number + 1} of {kills} kills, {_total(modalities)} acknowledged")
         with _receiver(environment, port, signal.SIGTERM):
             _join(modalities)
-            _wait_until_taken_in(settings)
+            wait_for("empty inbox", lambda: not any(waiting(settings)))
         return _select_images(settings, _acknowledged(modalities))
     finally:
         _join(modalities)
@@ -146,13 +143,6 @@ def _join(modalities: list[Modality]) -> None:
         modality.join(DEADLINE_S)
 
 
-def _wait_until_taken_in(settings: Settings) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while any((settings.storage / FOLDER).glob(f"*/*{OBJECT_SUFFIX}")):
-        assert time.monotonic() < deadline, "objects stay in the inbox"
-        time.sleep(0.1)
-
-
 def _select_images(settings: Settings, acknowledged: dict[str, str]) -> Verdict:
     database = connect(settings)
     with database.reading() as session:
@@ -164,7 +154,7 @@ def _select_images(settings: Settings, acknowledged: dict[str, str]) -> Verdict:
     for uid, _, _ in rows:
         counts[uid] = counts.get(uid, 0) + 1
     whole = {
-        uid: acknowledged[uid] == sha256 == _dataset_sha256(settings.storage / path)
+        uid: acknowledged[uid] == sha256 == dataset_sha256(settings.storage / path)
         for uid, sha256, path in rows
         if uid in acknowledged
     }
@@ -176,22 +166,11 @@ def _select_images(settings: Settings, acknowledged: dict[str, str]) -> Verdict:
     )
 
 
-def _dataset_sha256(path: Path) -> str:
-    content = path.read_bytes() if path.exists() else bytes(144)
-    start = 144 + int.from_bytes(content[140:144], "little")
-    return hashlib.sha256(content[start:]).hexdigest()
-
-
 def _answers(port: int, receiver: subprocess.Popen[bytes]) -> bool:
     assert receiver.poll() is None, "the receiver does not start"
     with suppress(OSError), Scu(("127.0.0.1", port), VERIFIED) as scu:
         return scu.echo() == DimseStatus.SUCCESS
     return False
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def _acknowledged(modalities: list[Modality]) -> dict[str, str]:

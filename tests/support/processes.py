@@ -1,5 +1,6 @@
 """The real parts as processes of their own, for tests that kill them."""
 
+import hashlib
 import os
 import signal
 import socket
@@ -15,9 +16,11 @@ from typing import Final, TypeVar
 import sqlalchemy as sa
 from pydicom.filereader import read_file_meta_info
 
+from receiver.inbox import FOLDER, OBJECT_SUFFIX
+from schema.bare_environment import PREFIX
 from schema.broker import client
 from schema.database import Database
-from schema.settings import PREFIX, Settings
+from schema.settings import Settings
 from schema.states import StudyState
 from schema.tables import Base, Study
 from tests.support.deadline import DEADLINE_S
@@ -44,6 +47,16 @@ def dataset_bytes(path: Path) -> bytes:
     content = path.read_bytes()
     group_length = int.from_bytes(content[140:144], "little")  # (0002,0000), behind the prefix
     return content[144 + group_length :]
+
+
+def dataset_sha256(path: Path) -> str:
+    """Give the SHA-256 of that; of nothing where there is no file."""
+    return hashlib.sha256(dataset_bytes(path) if path.exists() else b"").hexdigest()
+
+
+def waiting(settings: Settings) -> Iterator[Path]:
+    """List the objects that wait in the inbox."""
+    return (settings.storage / FOLDER).glob(f"*/*{OBJECT_SUFFIX}")
 
 
 def free_port() -> int:

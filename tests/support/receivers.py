@@ -24,10 +24,10 @@ from schema.bare_environment import PREFIX
 from schema.requestor import rejection_of, spare_responses
 from schema.settings import read_settings
 from tests.support.deadline import DEADLINE_S
+from tests.support.scu import Address
 
 BYSTANDER = ("127.0.0.9", 0)
 PATIENCE_S = 60  # on a machine that does other things, too
-Address = tuple[str, int]
 
 
 @contextmanager

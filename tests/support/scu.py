@@ -25,6 +25,7 @@ Syntaxes = Sequence[tuple[str, str]]
 CT = "1.2.840.10008.5.1.4.1.1.2"
 VERIFICATION = "1.2.840.10008.1.1"
 EXPLICIT = "1.2.840.10008.1.2.1"
+VERIFIED = ((VERIFICATION, EXPLICIT),)
 RELEASE_RQ = b"\x05\0\0\0\0\x04\0\0\0\0"
 ABORT = b"\x07\0\0\0\0\x04\0\0\0\0"
 DATA, LAST = 0, 2  # message control header, PS3.8 annex E.2
