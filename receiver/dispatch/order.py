@@ -1,12 +1,11 @@
 """The order of the queue, read from a versioned TOML file; a file that loads is a valid one."""
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from schema.errors import SettingsError
+from schema.rule_files import Table, read_table
 
 SHIPPED: Final = Path(__file__).with_name("order.toml")
 
@@ -15,11 +14,7 @@ Name = Annotated[str, Field(min_length=1, max_length=64)]
 ByName = dict[Name, Points]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class ByPriority(_Table):
+class ByPriority(Table):
     """Points for Priority (0000,0700)."""
 
     high: Points
@@ -27,7 +22,7 @@ class ByPriority(_Table):
     low: Points
 
 
-class Other(_Table):
+class Other(Table):
     """Points for what nobody waits for."""
 
     analysed_before: Points
@@ -35,7 +30,7 @@ class Other(_Table):
     scanned_before: Points
 
 
-class Order(_Table):
+class Order(Table):
     """The whole file."""
 
     version: Annotated[str, Field(min_length=1, max_length=24, pattern=r"\S")]
@@ -59,21 +54,4 @@ def load_order(path: Path | None = None) -> Order:
         If it is missing or no TOML, or has an unknown, missing or bad value; one line that names
         the file and the key.
     """
-    path = path or SHIPPED
-    try:
-        return Order.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except OSError as error:
-        raise SettingsError(
-            f"{path}: {error.strerror}; put the order of the queue there"
-        ) from error
-    except ValidationError as error:
-        raise SettingsError(f"{path}: {_first(error)}; compare it with the shipped one") from error
-    except ValueError as error:  # no TOML, or no UTF-8
-        raise SettingsError(f"{path}: {error}; compare it with the shipped one") from error
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    key = ".".join(map(str, first["loc"]))
-    words = {"missing": "is missing", "extra_forbidden": "is no key of it"}
-    return f"{key}: {words.get(first['type'], first['msg'])}"
+    return read_table(Order, path or SHIPPED, "the order of the queue")

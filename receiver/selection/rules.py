@@ -4,10 +4,11 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from receiver.selection.words import Words, load_words
 from schema.errors import SettingsError
+from schema.rule_files import Table
 
 SHIPPED: Final = Path(__file__).with_name("selection.toml")
 
@@ -15,11 +16,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Millimetres = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class ImageTypes(_Table):
+class ImageTypes(Table):
     """Values of Image Type (0008,0008), in capitals."""
 
     localizer: list[str]
@@ -28,13 +25,13 @@ class ImageTypes(_Table):
     averaged: list[str]
 
 
-class Devices(_Table):
+class Devices(Table):
     """Beginnings of Manufacturer's Model Name (0008,1090), in capitals."""
 
     cone_beam: list[str]
 
 
-class StackLimits(_Table):
+class StackLimits(Table):
     """What a stack of slices must be."""
 
     max_objects: Annotated[int, Field(ge=2)]
@@ -49,21 +46,21 @@ class StackLimits(_Table):
     max_unread_fraction: Annotated[float, Field(ge=0, lt=1)]
 
 
-class EvidenceLimits(_Table):
+class EvidenceLimits(Table):
     """When positions prove a series whole."""
 
     min_extent_mm: Millimetres
     max_parts: Annotated[int, Field(ge=1)]
 
 
-class StepPoints(_Table):
+class StepPoints(Table):
     """Points for a step between slices up to a limit."""
 
     up_to_mm: Millimetres
     points: Finite
 
 
-class Weights(_Table):
+class Weights(Table):
     """Points for what the attributes and the geometry of a stack say."""
 
     base: Finite
@@ -80,7 +77,7 @@ class Weights(_Table):
     steps: Annotated[list[StepPoints], Field(min_length=1)]
 
 
-class HintWeights(_Table):
+class HintWeights(Table):
     """Points for what only names say.
 
     Attributes
@@ -119,7 +116,7 @@ class HintWeights(_Table):
     phantom_patient: Finite
 
 
-class SelectionRules(_Table):
+class SelectionRules(Table):
     """The whole rule file, with the words that belong to it."""
 
     model_config = ConfigDict(

@@ -9,11 +9,12 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from receiver.selection.patterns import Patterns
 from receiver.selection.tokens import tokens_of
 from schema.errors import SettingsError
+from schema.rule_files import Table
 
 SHIPPED_WORDS: Final = Path(__file__).with_name("words.toml")
 LONGEST: Final = 8  # tokens of a phrase
@@ -60,25 +61,21 @@ class Sharpness(StrEnum):
     UNKNOWN = "unknown"
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
 Text = Annotated[str, Field(min_length=1)]
 AsKind = Annotated[Kind, BeforeValidator(lambda value: Kind(value))]
 AsSharpness = Annotated[Sharpness, BeforeValidator(lambda value: Sharpness(value))]
 
 
-class Entry(_Table):
+class Entry(Table):
     """Words of one kind, with names they are found in, and names that only look alike."""
 
     kind: AsKind
     words: Annotated[list[Text], Field(min_length=1)]
     examples: Annotated[list[Text], Field(min_length=1)]
-    not_in: list[Text] = []
+    not_in: list[Text] = Field(default_factory=list)
 
 
-class KernelEntry(_Table):
+class KernelEntry(Table):
     """Convolution kernels (0018,1210) of one vendor and sharpness."""
 
     vendor: Text
@@ -87,12 +84,12 @@ class KernelEntry(_Table):
     examples: Annotated[list[Text], Field(min_length=1)]
 
 
-class WordFile(_Table):
+class WordFile(Table):
     """One file of words: the shipped one, or what a site adds."""
 
     version: Annotated[str, Field(min_length=1, max_length=24)]
-    entries: list[Entry] = []
-    kernels: list[KernelEntry] = []
+    entries: list[Entry] = Field(default_factory=list)
+    kernels: list[KernelEntry] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)
