@@ -73,15 +73,27 @@ def test_every_patient_is_judged_once_by_either_network(networks):
 
 
 def test_the_loop_never_gets_to_know_the_patients_of_its_fold(config, prepared, tmp_path):
-    for fold in plan(config, prepared, tmp_path, 2):
+    for fold in plan(config, prepared, Which(tmp_path, 2)):
         known = learning(fold, prepared)
         assert set(known.train) == set(fold.split.train)
         assert known.validation == ()
 
 
+def test_a_run_of_another_seed_has_the_same_folds_until_another_cut_is_asked_for(
+    config, prepared, tmp_path
+):
+    def held(config, **asked):
+        planned = plan(config, prepared, Which(tmp_path, 2, **asked))
+        return [fold.split.validation for fold in planned]
+
+    again = replace(config, seed=1)
+    assert held(again) == held(config)
+    assert len({tuple(held(again, cut=cut)) for cut in range(4)}) > 1
+
+
 def test_a_plateau_is_watched_on_training_patients(config, prepared, tmp_path):
     plateau = replace(config, optimiser=replace(config.optimiser, schedule="plateau"))
-    for fold in plan(plateau, prepared, tmp_path, 2):
+    for fold in plan(plateau, prepared, Which(tmp_path, 2)):
         known = learning(fold, prepared)
         assert known.validation
         assert {*known.train, *known.validation} == set(fold.split.train)
@@ -98,7 +110,7 @@ def test_thresholds_of_a_fold_come_from_the_other_folds(
         return real(unseen, reading)
 
     monkeypatch.setattr(crossval_module, "chosen", spy)
-    planned = plan(config, prepared, home / "run", 2)
+    planned = plan(config, prepared, Which(home / "run", 2))
     crossval_module.evaluated(planned, (), release, Reading(config.preprocessing))
     assert [sorted(patients) for patients in chosen_on] == [
         sorted(fold.split.train) for fold in planned
@@ -137,7 +149,7 @@ def test_folds_of_other_settings_are_not_pooled(networks, home, config, prepared
 def test_a_fold_that_was_stopped_before_its_patients_were_noted_counts(
     networks, home, config, prepared
 ):
-    for fold in plan(config, prepared, home / "run", 2):
+    for fold in plan(config, prepared, Which(home / "run", 2)):
         describe(fold.place, fold.config, learning(fold, prepared))
         assert fold.finished
         describe(fold.place, fold.config, fold.split)

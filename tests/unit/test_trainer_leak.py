@@ -42,6 +42,15 @@ def test_twins_learn_from_and_are_measured_on_as_many_slices_of_each_kind(tmp_pa
             assert counts[0] == counts[1]
 
 
+def test_twins_of_another_seed_are_split_alike(tmp_path):
+    bleeding = with_blood(prepared())
+    first, again = (
+        [[twin.split for twin in pair] for pair in plan(config, bleeding, Which(tmp_path, 2))]
+        for config in (RunConfig("x"), RunConfig("x", seed=1))
+    )
+    assert first == again
+
+
 def test_only_the_leaking_twin_has_patients_on_both_sides(tmp_path):
     bleeding = with_blood(prepared())
     for twins in plan(RunConfig("x"), bleeding, Which(tmp_path, 2)):

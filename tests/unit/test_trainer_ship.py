@@ -240,7 +240,7 @@ def test_no_recipe_may_have_more_members_than_another(home, run, other):
 
 def test_a_fold_that_is_not_at_its_end_is_named(home, release, config, prepared, tmp_path):
     shutil.copytree(home / "run", tmp_path / "run")
-    for fold in plan(config, prepared, tmp_path / "run", 2)[1:]:
+    for fold in plan(config, prepared, Which(tmp_path / "run", 2))[1:]:
         (fold.place / "state.pt").unlink()
     reading = Reading(config.preprocessing)
     with pytest.raises(ConfigError, match=r"fold-1: has trained 0 of 1 epochs"):

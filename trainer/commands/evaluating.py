@@ -11,6 +11,7 @@ from trainer.commands.options import (
     CACHE,
     Cache,
     Changed,
+    Cut,
     Data,
     Model,
     Patients,
@@ -89,6 +90,7 @@ def crossval(
     preset: Preset = "best",
     count: Annotated[int, typer.Option(min=2, help="How many folds there are.")] = 5,
     folds: Annotated[str, typer.Option(help="Which folds to train now, as 0,1.")] = "",
+    cut: Cut = 0,
     with_baseline: Annotated[
         bool, typer.Option("--baseline", help="Train a plain U-Net of the same budget too.")
     ] = False,
@@ -113,7 +115,7 @@ def crossval(
         release = read_release(data)
         prepared = prepare_release(release, config.preprocessing, cache)
         configs = [config, baseline(config)] if with_baseline else [config]
-        which = folds_of.Which(run, count, numbers(folds), before, tuple(others or ()))
+        which = folds_of.Which(run, count, numbers(folds), before, tuple(others or ()), cut)
         read = how(reading, config.preprocessing, changed)
         gallery = Gallery(read.preprocessing)
         judged = folds_of.crossval(configs, prepared, release, which, console, read, gallery.see)
@@ -165,6 +167,7 @@ def leak(
     preset: Preset = "leak",
     count: Annotated[int, typer.Option(min=2, help="How many folds there are.")] = 5,
     folds: Annotated[str, typer.Option(help="Which folds to train now, as 0,1.")] = "",
+    cut: Cut = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="RUN/LEAKING.json")] = None,
     html_file: Annotated[Path | None, typer.Option("--html", help="RUN/LEAKING.html")] = None,
     cache: Cache = CACHE,
@@ -174,7 +177,7 @@ def leak(
     with told():
         config = load_config(preset)
         prepared = prepare_release(read_release(data), config.preprocessing, cache)
-        which = folds_of.Which(run, count, numbers(folds))
+        which = folds_of.Which(run, count, numbers(folds), cut=cut)
         arms = leaking.leak(config, prepared, which, console)
         publish(
             leak_report.sections(arms),

@@ -40,6 +40,12 @@ Changed = Annotated[
         "--changed", help="Changes of each head that thresholds must hold for: all, or a;b;c."
     ),
 ]
+Cut = Annotated[
+    int,
+    typer.Option(
+        "--cut", help="Another cut into folds; releases before 0.2.0 cut by the preset's seed."
+    ),
+]
 CACHE = Path("var/cache")
 
 

@@ -90,6 +90,7 @@ class Which:
 
     `before` is the folder of a finished cross-validation whose networks they begin with, fold by
     fold. `others` are those of finished ones of other recipes whose networks answer with these.
+    `cut` is the seed of the folds alone, so that runs of several seeds share them.
     """
 
     folder: Path
@@ -97,6 +98,7 @@ class Which:
     numbers: tuple[int, ...] = ()
     before: Path | None = None
     others: tuple[Path, ...] = ()
+    cut: int = 0
 
 
 def crossval(
@@ -123,7 +125,7 @@ def crossval(
     """
     for other in which.others:  # this and the folds that are there: before hours of training
         folds_in(other)
-    plans = [plan(config, prepared, which.folder, which.count) for config in configs]
+    plans = [plan(config, prepared, which) for config in configs]
     for planned in plans:
         done(planned)
     for planned in plans:
@@ -136,16 +138,16 @@ def crossval(
     ]
 
 
-def plan(config: RunConfig, prepared: Prepared, folder: Path, count: int) -> list[Fold]:
-    """Say which patients each of `count` runs is evaluated on, and where it is kept."""
+def plan(config: RunConfig, prepared: Prepared, which: Which) -> list[Fold]:
+    """Say which patients each run is evaluated on, and where it is kept."""
     prefix = "" if config.architecture == "munet" else f"{config.architecture}-"
-    splits = folds(prepared, count, config.seed)
+    splits = folds(prepared, which.count, which.cut)
     return [
         Fold(
             number,
             split,
             replace(config, name=f"{config.name}-fold-{number}"),
-            folder / f"{prefix}fold-{number}",
+            which.folder / f"{prefix}fold-{number}",
         )
         for number, split in enumerate(splits)
     ]

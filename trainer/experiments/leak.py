@@ -107,10 +107,10 @@ def leak(config: RunConfig, prepared: Prepared, which: Which, console: Console) 
 
 def plan(config: RunConfig, prepared: Prepared, which: Which) -> list[tuple[Twin, Twin]]:
     """Pair every fold by patient with its twin by slice."""
-    cut = folds(prepared, which.count, config.seed)
+    cut = folds(prepared, which.count, which.cut)
     pairs = []
     for number, (honest, leaking) in enumerate(
-        zip(cut, by_slice(prepared, cut, config.seed), strict=True)
+        zip(cut, by_slice(prepared, cut, which.cut), strict=True)
     ):
         test = prepared.where(honest.validation)
         pairs.append(
