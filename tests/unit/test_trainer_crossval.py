@@ -3,6 +3,7 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -17,7 +18,7 @@ from trainer.experiments import crossval as crossval_module
 from trainer.experiments.crossval import Which, crossval, learning, plan
 from trainer.experiments.crossval_report import outcome, sections, to_json
 from trainer.experiments.unseen import Reading
-from trainer.training.run import baseline, describe
+from trainer.training.run import averaged, baseline, describe, described
 
 pytestmark = pytest.mark.slow  # trains
 
@@ -197,3 +198,49 @@ def test_one_command_writes_json_and_html(home, release):
     assert figures["patients"] == [1, 2, 3, 4, 5, 6]
     assert figures["segmentation"]["SAH"]["dice"] is None
     assert "not measurable" in (home / "run" / "crossval.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def without(home, networks):
+    """The command on data that hold two more, who are left out, and what it said."""
+    make(home / "more", PATIENTS | {7: ("EDH",), 8: ()})
+    command = ["crossval", "--data", str(home / "more"), "--cache", str(home / "more-cache")]
+    command += ["--run", str(home / "without"), "--preset", str(home / "tiny.toml"), "--count", "2"]
+    done = CliRunner().invoke(app, [*command, "--without", "7,8"])
+    assert done.exit_code == 0, done.output
+    return command
+
+
+def test_who_is_left_out_is_in_no_fold_and_on_record(without, home):
+    assert json.loads((home / "without" / "crossval.json").read_text())["without"] == [7, 8]
+    for number in range(2):
+        record = json.loads((home / "without" / f"fold-{number}" / "run.json").read_text())
+        assert sorted(record["train"] + record["validation"]) == [1, 2, 3, 4, 5, 6]
+        assert record["without"] == [7, 8]
+
+
+def test_data_that_never_had_them_give_the_same_networks(without, home):
+    for number in range(2):
+        (config, split), (_, other) = (
+            described(home / run / f"fold-{number}") for run in ("run", "without")
+        )
+        assert split == other
+        first, again = (
+            averaged(config, home / run / f"fold-{number}").network.state_dict()
+            for run in ("run", "without")
+        )
+        assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+@pytest.mark.parametrize("other", [[], ["--without", "7"], ["--without", "6,7,8"]])
+def test_a_run_that_left_others_out_is_refused_and_says_whom(without, other):
+    done = CliRunner().invoke(app, [*without, *other])
+    assert done.exit_code == 2
+    assert "knows other patients" in done.output
+    assert "--without 7,8" in done.output
+
+
+def test_who_is_left_out_must_be_here(without):
+    done = CliRunner().invoke(app, [*without, "--without", "7,8,9"])
+    assert done.exit_code == 2
+    assert "patients [9] are not in these data" in done.output

@@ -51,6 +51,12 @@ def test_twins_of_another_seed_are_split_alike(tmp_path):
     assert first == again
 
 
+def test_either_twin_says_who_was_left_out_of_both(tmp_path):
+    which = Which(tmp_path, 2, without=(9,))
+    pairs = plan(RunConfig("x"), with_blood(prepared()), which)
+    assert {twin.split.without for pair in pairs for twin in pair} == {(9,)}
+
+
 def test_only_the_leaking_twin_has_patients_on_both_sides(tmp_path):
     bleeding = with_blood(prepared())
     for twins in plan(RunConfig("x"), bleeding, Which(tmp_path, 2)):
@@ -83,10 +89,11 @@ def test_neighbours_would_leak_twice_and_are_refused(tmp_path):
 def ran(tmp_path_factory):
     """Both twins of two folds, trained by the command."""
     folder = tmp_path_factory.mktemp("leak")
-    make(folder / "data", PATIENTS)
+    make(folder / "data", PATIENTS | {9: ("EDH",)})
     (folder / "tiny.toml").write_text(TINY.replace("size = 64", "size = 64\nchannels = 'gray'"))
     command = ["leak", "--data", str(folder / "data"), "--cache", str(folder / "cache")]
     command += ["--run", str(folder / "run"), "--preset", str(folder / "tiny.toml")]
+    command += ["--without", "9"]
     return folder / "run", CliRunner().invoke(app, [*command, "--count", "2"])
 
 
@@ -117,6 +124,7 @@ def test_twins_of_another_cut_are_refused(ran, tmp_path):
     copy = shutil.copytree(run, tmp_path / "copy")
     command = ["leak", "--data", str(run.parent / "data"), "--cache", str(run.parent / "cache")]
     command += ["--run", str(copy), "--preset", str(run.parent / "tiny.toml"), "--count", "3"]
+    command += ["--without", "9"]
     done = CliRunner().invoke(app, [*command, "--folds", "2"])
     assert done.exit_code != 0
     assert "knows other patients" in " ".join(done.output.split())

@@ -293,3 +293,11 @@ def test_an_unknown_change_is_refused_with_those_that_are_known(home, run):
     done = CliRunner().invoke(app, [*command, "--changed", "upside down"])
     assert done.exit_code == 2
     assert "5 HU more" in done.output
+
+
+def test_nobody_of_the_folds_can_be_left_out_of_what_is_shipped(run, home, tmp_path):
+    command = ["ship", "--data", home / "data", "--run", run, "--members", "2"]
+    command += ["--out", tmp_path / "x.safetensors", "--without", "5"]
+    done = CliRunner().invoke(app, [str(word) for word in command])
+    assert done.exit_code == 2
+    assert "patients [5] are not in these data" in done.output

@@ -1,10 +1,14 @@
 import numpy as np
 import pytest
 
+from tests.support.ctich import make
+from trainer.commands.options import left_out
 from trainer.datasets.cache import Prepared
+from trainer.datasets.sources import read_release
 from trainer.datasets.splits import (
     PAPER_TEST,
     LeakError,
+    LeakingSplit,
     Split,
     SplitError,
     folds,
@@ -12,6 +16,7 @@ from trainer.datasets.splits import (
     held_split,
     hold_out,
     inner,
+    recorded,
 )
 
 
@@ -90,3 +95,21 @@ def test_a_share_kept_back_comes_from_the_training_patients_alone():
 def test_more_folds_than_patients_are_refused():
     with pytest.raises(SplitError, match="can't be cut"):
         folds(heads({1: [0], 2: []}), 3, 0)
+
+
+@pytest.mark.parametrize("split", [Split((1, 2), (3,), (7,)), LeakingSplit((0,), (1,), (), (7,))])
+def test_a_record_says_who_was_left_out_and_one_of_before_nobody(split):
+    assert recorded(split.record()).without == (7,)
+    before = {name: value for name, value in split.record().items() if name != "without"}
+    assert recorded(before) == split
+    assert recorded(before).without == ()
+
+
+def test_who_is_left_out_is_named_by_number_and_by_the_papers_split(tmp_path):
+    release = read_release(make(tmp_path, dict.fromkeys([1, 49, 50, 55], ())))
+    assert left_out(release, "") == ()
+    assert left_out(release, "paper-test, 55") == (49, 50, 55)
+    assert release.without((49, 50, 55)).patients == (1,)
+    for absent in ("56", "paper-test,56"):
+        with pytest.raises(SplitError, match=r"\[56\] are not in these data"):
+            left_out(release, absent)

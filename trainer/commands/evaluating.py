@@ -17,8 +17,10 @@ from trainer.commands.options import (
     Patients,
     Preset,
     ReadAs,
+    Without,
     console,
     how,
+    left_out,
     numbers,
     told,
 )
@@ -91,6 +93,7 @@ def crossval(
     count: Annotated[int, typer.Option(min=2, help="How many folds there are.")] = 5,
     folds: Annotated[str, typer.Option(help="Which folds to train now, as 0,1.")] = "",
     cut: Cut = 0,
+    without: Without = "",
     with_baseline: Annotated[
         bool, typer.Option("--baseline", help="Train a plain U-Net of the same budget too.")
     ] = False,
@@ -113,9 +116,11 @@ def crossval(
         if with_baseline and others:
             raise ConfigError("--baseline stands beside one recipe, --with makes a mean of several")
         release = read_release(data)
+        gone = left_out(release, without)
+        release = release.without(gone)
         prepared = prepare_release(release, config.preprocessing, cache)
         configs = [config, baseline(config)] if with_baseline else [config]
-        which = folds_of.Which(run, count, numbers(folds), before, tuple(others or ()), cut)
+        which = folds_of.Which(run, count, numbers(folds), before, tuple(others or ()), cut, gone)
         read = how(reading, config.preprocessing, changed)
         gallery = Gallery(read.preprocessing)
         judged = folds_of.crossval(configs, prepared, release, which, console, read, gallery.see)
@@ -124,7 +129,7 @@ def crossval(
         publish(
             crossval_report.sections(made, gallery),
             Text(f"Cross-validation of {' and '.join(names)}", crossval_report.OPERATING),
-            crossval_report.to_json(made),
+            crossval_report.to_json(made) | {"without": list(gone)},
             Files(json_file or run / "crossval.json", html_file or run / "crossval.html"),
             console,
         )
@@ -168,6 +173,7 @@ def leak(
     count: Annotated[int, typer.Option(min=2, help="How many folds there are.")] = 5,
     folds: Annotated[str, typer.Option(help="Which folds to train now, as 0,1.")] = "",
     cut: Cut = 0,
+    without: Without = "",
     json_file: Annotated[Path | None, typer.Option("--json", help="RUN/LEAKING.json")] = None,
     html_file: Annotated[Path | None, typer.Option("--html", help="RUN/LEAKING.html")] = None,
     cache: Cache = CACHE,
@@ -176,13 +182,15 @@ def leak(
     console.print(leak_report.WARNING, style="red", soft_wrap=True)
     with told():
         config = load_config(preset)
-        prepared = prepare_release(read_release(data), config.preprocessing, cache)
-        which = folds_of.Which(run, count, numbers(folds), cut=cut)
+        release = read_release(data)
+        gone = left_out(release, without)
+        prepared = prepare_release(release.without(gone), config.preprocessing, cache)
+        which = folds_of.Which(run, count, numbers(folds), cut=cut, without=gone)
         arms = leaking.leak(config, prepared, which, console)
         publish(
             leak_report.sections(arms),
             leak_report.text(config),
-            leak_report.to_json(config, arms),
+            leak_report.to_json(config, arms) | {"without": list(gone)},
             Files(json_file or run / "LEAKING.json", html_file or run / "LEAKING.html"),
             console,
         )

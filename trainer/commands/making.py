@@ -19,8 +19,10 @@ from trainer.commands.options import (
     Patients,
     Preset,
     ReadAs,
+    Without,
     console,
     how,
+    left_out,
     numbers,
     told,
 )
@@ -131,10 +133,12 @@ def ship(
     reading: ReadAs = "",
     changed: Changed = "",
     members: Annotated[int, typer.Option(min=1, help="How many folds' networks it averages.")] = 4,
+    without: Without = "",
 ) -> None:
     """Average the folds of a cross-validation; thresholds from whom each never saw."""
     with told():
         release = read_release(data)
+        release = release.without(left_out(release, without))
         read = how(reading, described(run[0] / "fold-0")[0].preprocessing, changed)
         card = shipping.ship(run, release, read, members, out)
         console.print_json(json.dumps(card.metrics))

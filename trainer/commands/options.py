@@ -10,8 +10,8 @@ from rich.console import Console
 
 from trainer.config import ConfigError, load_config
 from trainer.datasets.people import person_number
-from trainer.datasets.sources import DataError
-from trainer.datasets.splits import SplitError
+from trainer.datasets.sources import DataError, Release
+from trainer.datasets.splits import SplitError, held_here
 from trainer.evaluation.perturb import CHANGES
 from trainer.experiments.unseen import Reading
 from worker.munet.errors import CheckpointError, DeviceError
@@ -46,7 +46,28 @@ Cut = Annotated[
         "--cut", help="Another cut into folds; releases before 0.2.0 cut by the preset's seed."
     ),
 ]
+Without = Annotated[
+    str,
+    typer.Option(
+        help="Patients neither learned from nor evaluated, as 55,60; paper-test: table 3's too."
+    ),
+]
 CACHE = Path("var/cache")
+
+
+def left_out(release: Release, text: str) -> tuple[int, ...]:
+    """Return the scans that --without names, by number, as SOURCE/NAME, or as paper-test.
+
+    Raises
+    ------
+    SplitError
+        Somebody of them is not here: who is left out by a misspelt name is learned from.
+    """
+    names = [name.strip() for name in text.split(",")]
+    named = numbers(",".join(name for name in names if name != "paper-test"))
+    split = "paper-test" if "paper-test" in names else ""
+    found = held_here(release.patients, named, ""), held_here(release.patients, (), split)
+    return tuple(sorted({*found[0], *found[1]}))
 
 
 def numbers(text: str) -> tuple[int, ...]:

@@ -141,6 +141,10 @@ class Release:
                 f"patients {absent} are not in these data; give every --data that was trained on"
             )
 
+    def without(self, patients: Collection[int]) -> "Release":
+        """Return the release as if these had never been in it."""
+        return replace(self, slices=tuple(s for s in self.slices if s.patient not in patients))
+
     def of(self, patient: int) -> tuple[Slice, ...]:
         """One patient's slices from the lowest up."""
         return tuple(s for s in self.slices if s.patient == patient)

@@ -5,7 +5,7 @@ The one exception is a type of its own, `LeakingSplit`, which nothing takes that
 
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,10 +28,15 @@ class LeakError(SplitError):
 
 @dataclass(frozen=True)
 class Split:
-    """Patients to learn from and patients to be evaluated on."""
+    """Patients to learn from and patients to be evaluated on.
+
+    Those that it is `without` were in the data and are on neither side: data that never had them
+    give the same split.
+    """
 
     train: tuple[int, ...]
     validation: tuple[int, ...]
+    without: tuple[int, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         """Refuse a leak."""
@@ -45,7 +50,7 @@ class Split:
 
     def record(self) -> dict[str, Any]:
         """Plain values, for the run's folder."""
-        return {"train": self.train, "validation": self.validation}
+        return {"train": self.train, "validation": self.validation, "without": self.without}
 
     def is_fold_of(self, known: "AnySplit") -> bool:
         """Whether it holds out whom a training loop never got to know, and nobody else.
@@ -68,6 +73,7 @@ class LeakingSplit:
     train: tuple[int, ...]  # indices of prepared slices
     test: tuple[int, ...]
     validation: tuple[int, ...] = ()  # nobody is watched
+    without: tuple[int, ...] = field(default=(), compare=False)  # as in `Split`
 
     def rows(self, _: Prepared) -> npt.NDArray[np.intp]:
         """Return the slices to learn from."""
@@ -75,17 +81,24 @@ class LeakingSplit:
 
     def record(self) -> dict[str, Any]:
         """Plain values, for the run's folder."""
-        return {"LEAKING": "split by slice", "train_slices": self.train, "test_slices": self.test}
+        return {
+            "LEAKING": "split by slice",
+            "train_slices": self.train,
+            "test_slices": self.test,
+            "without": self.without,
+        }
 
 
 AnySplit = Split | LeakingSplit
 
 
 def recorded(values: Mapping[str, Any]) -> AnySplit:
-    """Read back what `record` gave."""
+    """Read back what `record` gave; older code was without nobody."""
+    without = tuple(values.get("without", ()))
     if "LEAKING" in values:
-        return LeakingSplit(tuple(values["train_slices"]), tuple(values["test_slices"]))
-    return Split(tuple(values["train"]), tuple(values["validation"]))
+        train, test = tuple(values["train_slices"]), tuple(values["test_slices"])
+        return LeakingSplit(train, test, without=without)
+    return Split(tuple(values["train"]), tuple(values["validation"]), without)
 
 
 def hold_out(present: Collection[int], held: Collection[int]) -> Split:

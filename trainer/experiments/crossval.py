@@ -90,7 +90,8 @@ class Which:
 
     `before` is the folder of a finished cross-validation whose networks they begin with, fold by
     fold. `others` are those of finished ones of other recipes whose networks answer with these.
-    `cut` is the seed of the folds alone, so that runs of several seeds share them.
+    `cut` is the seed of the folds alone, so that runs of several seeds share them. The prepared
+    slices are `without` those patients, which the runs write down.
     """
 
     folder: Path
@@ -99,6 +100,7 @@ class Which:
     before: Path | None = None
     others: tuple[Path, ...] = ()
     cut: int = 0
+    without: tuple[int, ...] = ()
 
 
 def crossval(
@@ -145,7 +147,7 @@ def plan(config: RunConfig, prepared: Prepared, which: Which) -> list[Fold]:
     return [
         Fold(
             number,
-            split,
+            replace(split, without=which.without),
             replace(config, name=f"{config.name}-fold-{number}"),
             which.folder / f"{prefix}fold-{number}",
         )
@@ -181,9 +183,10 @@ def learning(fold: Fold, prepared: Prepared) -> Split:
     A rate that halves on a plateau, or an early stop, needs patients to watch, so a fifth of the
     training part is kept for that; a whole cosine needs none.
     """
+    known = replace(fold.split, validation=())
     if fold.config.optimiser.watches:
-        return inner(prepared, fold.split, fold.config.seed)
-    return Split(fold.split.train, ())
+        known = inner(prepared, fold.split, fold.config.seed)
+    return replace(known, without=fold.split.without)
 
 
 def done(planned: Sequence[Fold]) -> list[Fold]:

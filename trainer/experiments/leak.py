@@ -115,8 +115,8 @@ def plan(config: RunConfig, prepared: Prepared, which: Which) -> list[tuple[Twin
         test = prepared.where(honest.validation)
         pairs.append(
             (
-                twin(config, number, "by-patient", which.folder, honest, test),
-                twin(config, number, "LEAKING-by-slice", which.folder, leaking, leaking.test),
+                twin(config, number, "by-patient", which, honest, test),
+                twin(config, number, "LEAKING-by-slice", which, leaking, leaking.test),
             )
         )
     return pairs
@@ -126,13 +126,15 @@ def twin(
     config: RunConfig,
     number: int,
     kind: str,
-    folder: Path,
+    which: Which,
     split: AnySplit,
     test: Iterable[int],
 ) -> Twin:
     """Name a run by how it was split."""
     named = replace(config, name=f"{config.name}-{kind}-fold-{number}")
-    return Twin(number, split, named, folder / f"{kind}-fold-{number}", np.array([*test], np.intp))
+    split = replace(split, without=which.without)
+    place = which.folder / f"{kind}-fold-{number}"
+    return Twin(number, split, named, place, np.array([*test], np.intp))
 
 
 def answer(twin: Twin, prepared: Prepared) -> Maps:

@@ -200,7 +200,8 @@ def check_record(folder: Path, config: RunConfig, split: AnySplit) -> None:
     if noted != split and not (isinstance(split, Split) and split.is_fold_of(noted)):
         raise LeakError(
             f"{folder}: holds a run that knows other patients than {config.name} may; use another"
-            " folder, or as many folds of the same data as it was made with"
+            " folder, or as many folds of the same data as it was made with,"
+            f" --without {','.join(map(str, noted.without)) or 'nobody'}"
         )
 
 
