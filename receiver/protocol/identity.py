@@ -77,9 +77,8 @@ def read_identity(head: Callable[[int], bytes], length: int, transfer_syntax_uid
     for size in HEAD_BYTES:
         elements = Ascending(until=BEHIND)
         ds = _parse(head(size), UID(transfer_syntax_uid), elements)
-        if (
-            elements.last in BEHIND or size >= length
-        ):  # else the head may end in the middle of a UID
+        # Else the head may end in the middle of a UID.
+        if elements.last in BEHIND or size >= length:
             return _identity(ds)
     raise UnreadableObjectError(f"no Series Instance UID in the first {HEAD_BYTES[-1]} bytes")
 

@@ -44,8 +44,8 @@ ACCEPTED: Final = frozenset(
 )
 OUT_OF_RESOURCES: Final = range(0xA700, 0xA800)
 # RFC 9110 section 15, RFC 8470, RFC 6585. What answers with these would do so to any message: its
-# secret has expired, or the address is not that of a server which takes them.
-AMISS: Final = frozenset({401, 403, 404, 405, 407})
+# secret has expired, a login stands before it, or the address is not that of such a server.
+AMISS: Final = frozenset({*range(300, 400), 401, 403, 404, 405, 407})
 LATER: Final = frozenset({408, 409, 425, 429})  # and 5xx
 
 
