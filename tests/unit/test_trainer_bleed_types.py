@@ -1,8 +1,12 @@
 """How types of whole bleeds are learned, on heads that a few lines can draw."""
 
+from dataclasses import replace
+from itertools import count
+
 import numpy as np
 import pytest
 
+from trainer.datasets.people import person_number
 from trainer.evaluation.bleed_types import fit, learned, outlines
 from trainer.evaluation.metrics import MISSED, UNCERTAIN
 from trainer.evaluation.seen import Seen
@@ -12,6 +16,7 @@ from worker.munet.inference import Maps
 
 SIDE, SLABS = 96, 4
 EDH, IPH = 0, 1
+NUMBERS = count(1)  # everybody is somebody else
 
 
 def patient(kind, voted=3, shown=True):
@@ -32,12 +37,12 @@ def patient(kind, voted=3, shown=True):
         np.full(mask.shape, voted, np.uint8),
     )
     pictures = np.repeat(grey[None].astype(np.uint8), SLABS, axis=0)
-    return Seen(maps, types, mask, pictures)
+    return Seen(next(NUMBERS), maps, types, mask, pictures)
 
 
 def healthy():
     seen = patient(EDH, shown=False)
-    return Seen(seen.maps, np.zeros_like(seen.types), np.zeros_like(seen.masks), seen.pictures)
+    return replace(seen, types=np.zeros_like(seen.types), masks=np.zeros_like(seen.masks))
 
 
 def measured(*patients):
@@ -84,6 +89,13 @@ def test_too_few_patients_who_show_a_type_alone_teach_nothing():
     several.types[1, EDH], several.types[1, IPH] = False, True
     for few in ([several], [several, mixed], [patient(EDH), patient(IPH), mixed, mixed, mixed]):
         assert learned(few, Scoring(), OperatingPoint()) is None
+
+
+def test_scans_of_one_person_are_one_who_teaches_and_are_judged_by_others():
+    ann, ben = person_number("Ours", "ann"), person_number("Ours", "ben")
+    of_two = [replace(scan, patient=(ann, ben)[n % 2] + n // 2) for n, scan in enumerate(MANY)]
+    assert learned(MANY, Scoring(), OperatingPoint())
+    assert learned(of_two, Scoring(), OperatingPoint()) is None
 
 
 def test_slices_of_several_types_teach_and_are_judged_on_nothing():

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from typer.testing import CliRunner
 from tests.support.ctich import TINY
 from tests.support.studies import study
 from trainer.cli import app
+from trainer.datasets.people import person_number
 from trainer.datasets.splits import SplitError, evaluated_patients
-from trainer.evaluation.evaluate import evaluate, overlap
+from trainer.evaluation.evaluate import evaluate, exact_shares, overlap
 from trainer.evaluation.intervals import bootstrap, exact
 from trainer.evaluation.metrics import (
     CalledTypes,
@@ -21,6 +23,7 @@ from trainer.evaluation.metrics import (
     specificity,
 )
 from trainer.evaluation.operating import POINTS, balanced, platt
+from trainer.evaluation.outlined import with_type
 from trainer.evaluation.studies import ML_PER_PIXEL, count
 from worker.munet.card import CLASSES
 from worker.munet.inference import calibrate
@@ -143,8 +146,23 @@ def test_raters_who_agree_have_an_icc_of_1_and_a_constant_error_lowers_it():
 
 
 def test_the_bootstrap_draws_patients():
-    interval = bootstrap(50, lambda rows: {"mean": float(rows.mean())})["mean"]
+    interval = bootstrap(range(50), lambda rows: {"mean": float(rows.mean())})["mean"]
     assert interval[0] < 24.5 < interval[1]
+
+
+def test_scans_of_one_person_are_drawn_together():
+    scans = [person_number("Ours", name) + n for name in ("ann", "ben") for n in range(25)]
+    of_ann = np.arange(50) < 25
+    assert bootstrap(scans, lambda rows: {"of ann": float(of_ann[rows].mean())})["of ann"] == [0, 1]
+
+
+def test_scans_of_one_person_are_one_patient_of_a_type_and_give_no_exact_interval():
+    ann = person_number("Ours", "ann")
+    scans = [replace(BLEED, patient=ann + n) for n in range(2)]
+    assert with_type(scans, 0) == 1
+    assert with_type([BLEED, *scans], 0) == 2
+    assert exact_shares(scans) == {}
+    assert exact_shares([BLEED, scans[0]])["sensitivity"] == exact(2, 2)
 
 
 def test_a_balanced_point_lies_in_the_middle_of_the_gap_that_parts_what_can_be_parted():
@@ -271,4 +289,4 @@ def test_a_share_of_all_patients_has_an_interval_below_one():
 
 
 def test_a_figure_that_no_draw_changes_has_no_interval():
-    assert bootstrap(5, lambda rows: {"same": 1.0})["same"] == []
+    assert bootstrap(range(5), lambda rows: {"same": 1.0})["same"] == []

@@ -6,7 +6,7 @@ digits count the patient's scans. Nobody can read a name from it.
 """
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 SCANS = 100  # of one patient
 FIRST = 10**6  # what is below is a number of CT-ICH's
@@ -27,6 +27,14 @@ def person(patient: int) -> int:
 def people(patients: Collection[int]) -> set[int]:
     """Return whose scans they are."""
     return {person(patient) for patient in patients}
+
+
+def rows_of_people(patients: Sequence[int]) -> list[list[int]]:
+    """Return the rows of each one's scans, people as they first come."""
+    rows: dict[int, list[int]] = {}
+    for row, patient in enumerate(patients):
+        rows.setdefault(person(patient), []).append(row)
+    return list(rows.values())
 
 
 def scans_of(present: Collection[int], named: Collection[int]) -> tuple[int, ...]:

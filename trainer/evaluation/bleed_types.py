@@ -6,12 +6,13 @@ tried and what it gives: docs/experiments.md, "Types for whole bleeds".
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
+from trainer.datasets.people import people, rows_of_people
 from trainer.evaluation.metrics import OutlinedTypes
 from trainer.evaluation.seen import Seen
 from worker.munet.bleed_types import BleedTypes, voted
@@ -22,14 +23,15 @@ from worker.munet.inference import outlined
 LEAST = 0.5  # below it another type is as likely as not
 PULLS = (0.3, 1.0, 3.0)  # towards votes of pixels alone
 BALANCES = (0.0, 0.25, 0.5)  # power of a type's slices by which it weighs less
-LEAST_PATIENTS = 4  # who show a type alone; fewer teach nothing
-GROUPS = 5  # of patients, each judged by what the others taught
+LEAST_PEOPLE = 4  # who show a type alone; fewer teach nothing
+GROUPS = 5  # of people, each judged by what the others taught
 
 
 @dataclass(frozen=True)
 class Outlines:
     """One patient: bleeds by their true outlines and as they were found."""
 
+    patient: int
     types: npt.NDArray[np.bool_]  # (slice, 5)
     true: Bleeds
     found: Bleeds
@@ -60,7 +62,8 @@ def learned(seen: Sequence[Seen], scoring: Scoring, point: OperatingPoint) -> Bl
     found = [outlines(study, scoring, point) for study in seen if study.types.any()]
     patients = [patient for patient in found if patient.shares.any()]
     shown = np.array([patient.shares.any(axis=0) for patient in patients]).sum(axis=0)
-    if len(patients) < LEAST_PATIENTS or (shown > 0).sum() < 2:
+    teachers = people({patient.patient for patient in patients})
+    if len(teachers) < LEAST_PEOPLE or (shown > 0).sum() < 2:
         return None
     pull, balance = max(product(PULLS, BALANCES), key=lambda strength: _judged(patients, *strength))
     return fit(patients, pull, balance)
@@ -70,15 +73,17 @@ def outlines(study: Seen, scoring: Scoring, point: OperatingPoint) -> Outlines:
     """Measure one patient's bleeds."""
     head = Head(study.pictures, study.maps.slice_position_mm, study.maps.types)
     kept = outlined(study.maps, scoring, point)
-    return Outlines(study.types, measure(study.masks, head), measure(kept, head))
+    return Outlines(study.patient, study.types, measure(study.masks, head), measure(kept, head))
 
 
 def _judged(patients: Sequence[Outlines], pull: float, balance: float) -> float:
     calls = []
-    for group in range(min(GROUPS, len(patients))):
-        others = [patient for i, patient in enumerate(patients) if i % GROUPS != group]
+    everybody = rows_of_people([patient.patient for patient in patients])
+    for group in range(min(GROUPS, len(everybody))):
+        judged = set(chain.from_iterable(everybody[group::GROUPS]))
+        others = [patient for row, patient in enumerate(patients) if row not in judged]
         types = fit(others, pull, balance)
-        calls += [patient.calls(types) for patient in patients[group::GROUPS]]
+        calls += [patients[row].calls(types) for row in sorted(judged)]
     every = OutlinedTypes(*(np.concatenate(part) for part in zip(*map(_pair, calls), strict=True)))
     return every.accuracy + every.balanced_accuracy
 

@@ -15,7 +15,7 @@ from torchmetrics.functional.classification import binary_calibration_error
 
 from trainer.evaluation.intervals import bootstrap, exact, shares
 from trainer.evaluation.metrics import ratio, sensitivity, specificity
-from trainer.evaluation.studies import Study, by_slice, by_study
+from trainer.evaluation.studies import Study, by_slice, by_study, patients_of
 
 BINS_ML = (0.0, 1.0, 5.0, 25.0, math.inf)
 PREVALENCES = (0.05, 0.1, 0.2)
@@ -62,7 +62,8 @@ def volume_error(studies: Sequence[Study]) -> dict[str, Any]:
 
     Limits of agreement are bias +- 1.96 standard deviations (Bland and Altman 1986).
     """
-    pairs = np.array([study.volume_ml for study in studies if study.bleeds])
+    bleeding = [study for study in studies if study.bleeds]
+    pairs = np.array([study.volume_ml for study in bleeding])
     if not len(pairs):
         return {"studies": 0, "bias": math.nan, "mean_absolute": math.nan, "limits": []}
     error = pairs[:, 1] - pairs[:, 0]
@@ -77,7 +78,7 @@ def volume_error(studies: Sequence[Study]) -> dict[str, Any]:
         "studies": len(error),
         **figures(np.arange(len(error))),
         "limits": [bias - spread, bias + spread],
-        "ci95": bootstrap(len(error), figures),
+        "ci95": bootstrap(patients_of(bleeding), figures),
     }
 
 

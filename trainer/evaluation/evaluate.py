@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import confusion_matrix
 
+from trainer.datasets.people import people
 from trainer.evaluation.clinical import PREVALENCES, clinical_figures
 from trainer.evaluation.intervals import bootstrap, shares
 from trainer.evaluation.metrics import (
@@ -27,7 +28,7 @@ from trainer.evaluation.metrics import (
     specificity,
 )
 from trainer.evaluation.outlined import outlined, with_type
-from trainer.evaluation.studies import Study, by_slice, by_study
+from trainer.evaluation.studies import Study, by_slice, by_study, patients_of
 from worker.munet.card import CLASSES
 
 
@@ -40,7 +41,7 @@ def evaluate(
     """Put all figures of some evaluated patients together."""
     return {
         "model": {"name": name, "sha256": sha256},
-        "patients": [study.patient for study in studies],
+        "patients": patients_of(studies),
         "slices": sum(len(study.types) for study in studies),
         "segmentation": segmentation(studies),
         "classification": classification(studies),
@@ -146,7 +147,7 @@ def slice_any(studies: Sequence[Study]) -> dict[str, Any]:
     def again(rows: npt.NDArray[np.intp]) -> dict[str, float]:
         return yes_or_no(*by_slice([studies[row] for row in rows]))
 
-    return yes_or_no(*by_slice(studies)) | {"ci95": bootstrap(len(studies), again)}
+    return yes_or_no(*by_slice(studies)) | {"ci95": bootstrap(patients_of(studies), again)}
 
 
 def study_any(studies: Sequence[Study]) -> dict[str, Any]:
@@ -156,8 +157,19 @@ def study_any(studies: Sequence[Study]) -> dict[str, Any]:
     def again(rows: npt.NDArray[np.intp]) -> dict[str, float]:
         return yes_or_no(whole.truth[rows], whole.score[rows], whole.called[rows])
 
-    intervals = bootstrap(len(studies), again) | shares(whole.truth, whole.called)
+    intervals = bootstrap(patients_of(studies), again) | exact_shares(studies)
     return yes_or_no(*whole) | {"ci95": intervals}
+
+
+def exact_shares(studies: Sequence[Study]) -> dict[str, list[float]]:
+    """Exact intervals of sensitivity and specificity by study.
+
+    None where somebody has several scans: they are no independent cases, and are drawn together.
+    """
+    if len(people(patients_of(studies))) < len(studies):
+        return {}
+    whole = by_study(studies)
+    return shares(whole.truth, whole.called)
 
 
 def yes_or_no(

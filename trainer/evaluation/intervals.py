@@ -1,24 +1,41 @@
-"""95 % intervals over patients: slices of one head are no independent witnesses.
+"""95 % intervals over people: slices, or scans, of one person are no independent witnesses.
 
-Shares of patients have the exact interval of Clopper and Pearson. Everything else is drawn again
-from the patients; where every draw gives the same, it has no interval: it tells nothing.
+Shares of people have the exact interval of Clopper and Pearson. Everything else is drawn again
+from the people; where every draw gives the same, it has no interval: it tells nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import beta
 
+from trainer.datasets.people import rows_of_people
+
 RESAMPLES = 2000
 
 
 def bootstrap(
-    patients: int, figures: Callable[[npt.NDArray[np.intp]], dict[str, float]], seed: int = 0
+    patients: Sequence[int],
+    figures: Callable[[npt.NDArray[np.intp]], dict[str, float]],
+    seed: int = 0,
 ) -> dict[str, list[float]]:
-    """95 % interval of each figure over patients drawn with replacement."""
+    """95 % interval of each figure over people drawn with replacement, each with all their scans.
+
+    Parameters
+    ----------
+    patients
+        Of each row; two scans of one person have two numbers (`people.person`).
+    figures
+        Given rows.
+    """
     rng = np.random.default_rng(seed)
-    drawn = [figures(rng.integers(0, patients, patients)) for _ in range(RESAMPLES)]
+    people = [np.array(rows, np.intp) for rows in rows_of_people(patients)]
+
+    def draw() -> npt.NDArray[np.intp]:
+        return np.concatenate([people[one] for one in rng.integers(0, len(people), len(people))])
+
+    drawn = [figures(draw()) for _ in range(RESAMPLES)]
     found = {}
     for name in drawn[0]:
         values = np.array([sample[name] for sample in drawn])

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from trainer.datasets.people import people
 from trainer.evaluation.metrics import MISSED, UNCERTAIN, OutlinedTypes, one_type, ratio
 from trainer.evaluation.studies import Study
 from worker.munet.card import CLASSES, Claim
 
-FEW = 10  # patients: below that nothing is claimed of a type
+FEW = 10  # people: below that nothing is claimed of a type
 
 
 def shown_types(studies: Sequence[Study]) -> OutlinedTypes:
@@ -52,5 +53,7 @@ def claims(calls: OutlinedTypes, patients: Sequence[int]) -> Mapping[str, Claim]
 
 
 def with_type(studies: Sequence[Study], index: int) -> int:
-    """Count the patients who have a slice with this type alone."""
-    return sum(bool((s.types[:, index] & one_type(s.types)).any()) for s in studies)
+    """Count the people who have a slice with this type alone."""
+    return len(
+        people({s.patient for s in studies if (s.types[:, index] & one_type(s.types)).any()})
+    )

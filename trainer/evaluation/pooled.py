@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from trainer.evaluation.evaluate import pixel_counts
-from trainer.evaluation.intervals import bootstrap, shares
+from trainer.datasets.people import rows_of_people
+from trainer.evaluation.evaluate import exact_shares, pixel_counts
+from trainer.evaluation.intervals import bootstrap
 from trainer.evaluation.metrics import CalledTypes, auc, mean, one_type, sensitivity, specificity
 from trainer.evaluation.outlined import shown_types
-from trainer.evaluation.studies import Study, by_slice, by_study
+from trainer.evaluation.studies import Study, by_slice, by_study, patients_of
 from worker.munet.card import CLASSES
 
 Figures = Callable[[Sequence[Study]], dict[str, float]]
@@ -70,9 +71,7 @@ def measured(studies: Sequence[Study], figures: Figures) -> dict[str, Measured]:
     values = figures(studies)
     intervals = _drawn(studies, lambda rows: figures([studies[row] for row in rows]))
     if "study_sensitivity" in intervals:
-        whole = by_study(studies)
-        exact = shares(whole.truth, whole.called)
-        intervals |= {f"study_{name}": ends for name, ends in exact.items()}
+        intervals |= {f"study_{name}": ends for name, ends in exact_shares(studies).items()}
     return _together(values, intervals)
 
 
@@ -84,7 +83,7 @@ def gain(ours: Sequence[Study], theirs: Sequence[Study], figures: Figures) -> di
     ValueError
         The two evaluated different patients.
     """
-    if [study.patient for study in ours] != [study.patient for study in theirs]:
+    if patients_of(ours) != patients_of(theirs):
         raise ValueError("a gain needs the same patients on both sides")
 
     def difference(rows: Sequence[int]) -> dict[str, float]:
@@ -106,8 +105,10 @@ def _drawn(
             found |= dict.fromkeys(found.keys() & set(OVER_TYPES), np.nan)
         return found
 
-    intervals = bootstrap(len(studies), complete)
-    single = [name for name, count in zip(CLASSES, kinds.sum(axis=0), strict=True) if count == 1]
+    patients = patients_of(studies)
+    intervals = bootstrap(patients, complete)
+    whose = np.array([kinds[rows].any(axis=0) for rows in rows_of_people(patients)])  # (person, 5)
+    single = [name for name, count in zip(CLASSES, whose.sum(axis=0), strict=True) if count == 1]
     for name in intervals:
         if name.split("_")[0] in single or (single and name in OVER_TYPES):
             intervals[name] = []

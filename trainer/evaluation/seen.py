@@ -31,6 +31,7 @@ class Copy:
 class Seen:
     """One patient and a network's raw answer."""
 
+    patient: int
     maps: Maps
     types: npt.NDArray[np.bool_]  # (slice, 5)
     masks: npt.NDArray[np.bool_]  # (slice, 256, 256)
@@ -59,7 +60,7 @@ def beside(slices: Sequence[Slice], head: Head, preprocessing: Preprocessing, ma
     masks = [small_mask(read_mask(ct_slice), box, preprocessing.size) for ct_slice in slices]
     types = np.array([ct_slice.types for ct_slice in slices])
     pictures = preprocessing.pictures(laid.hu, box)[: len(laid.hu)]
-    return Seen(maps, types, np.stack(masks), pictures)
+    return Seen(slices[0].patient, maps, types, np.stack(masks), pictures)
 
 
 def see(

@@ -62,6 +62,11 @@ class Study:
         return float(pixels[0] * self.ml_per_pixel), float(pixels[1] * self.ml_per_pixel)
 
 
+def patients_of(studies: Sequence[Study]) -> list[int]:
+    """Return whose studies they are, in their order."""
+    return [study.patient for study in studies]
+
+
 class Calls(NamedTuple):
     """Any hemorrhage in slices or in studies, (case,) each: there, its score, called."""
 
