@@ -96,9 +96,8 @@ def room(frame: Floats, pixel_mm: float, tissue_hu: tuple[float, float]) -> Mask
     """Tell the room within a closed skull of one slice; nothing where there is none."""
     bone = (frame >= tissue_hu[1]).astype(np.uint8)
     dark = cv2.GaussianBlur(frame, (0, 0), 0.8) <= tissue_hu[0]  # orbits, sinuses, mastoid cells
-    outside = np.pad(cv2.morphologyEx(bone, cv2.MORPH_CLOSE, _disc(CLOSING)), 1)
-    cv2.floodFill(outside, None, (0, 0), 2)
-    within = ((outside[1:-1, 1:-1] != 2) & (bone == 0) & ~dark).astype(np.uint8)
+    skull = _without_holes(cv2.morphologyEx(bone, cv2.MORPH_CLOSE, _disc(CLOSING)))
+    within = (skull & (bone == 0) & ~dark).astype(np.uint8)
     open_ = cv2.morphologyEx(within, cv2.MORPH_OPEN, _disc(OPENING))
     count, parts, sizes, _ = cv2.connectedComponentsWithStats(open_, connectivity=4)
     empty = np.zeros(frame.shape, np.bool_)
@@ -107,11 +106,18 @@ def room(frame: Floats, pixel_mm: float, tissue_hu: tuple[float, float]) -> Mask
     largest = 1 + int(sizes[1:, cv2.CC_STAT_AREA].argmax())
     brain = cv2.dilate((parts == largest).astype(np.uint8), _disc(CORNER)) & within
     # Calcified plexus and pineal are bone in the room.
-    filled = ndimage.binary_fill_holes(brain) & ~dark
+    filled = _without_holes(brain) & ~dark
     outline, _ = cv2.findContours(filled.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     hull = cv2.contourArea(cv2.convexHull(outline[0]))
     closed = filled.sum() * pixel_mm**2 >= LEAST_ROOM_MM2 and filled.sum() >= SOLID * hull
     return np.asarray(filled) if closed else empty
+
+
+def _without_holes(mask: npt.NDArray[np.uint8]) -> Mask:
+    """Fill what no way of four neighbours joins to the frame's edge."""
+    outside = np.pad(mask, 1)
+    cv2.floodFill(outside, None, (0, 0), 2)
+    return np.asarray(outside[1:-1, 1:-1] != 2)
 
 
 def _disc(side: int) -> npt.NDArray[np.uint8]:
@@ -126,9 +132,11 @@ def _depth(within: Mask) -> Floats:
 def _hull(within: Mask) -> Mask:
     """Fill the convex hull of a mask."""
     made = np.zeros(within.shape, np.uint8)
-    points = np.argwhere(within)[:, ::-1].astype(np.int32)
-    if len(points):
-        cv2.fillConvexPoly(made, cv2.convexHull(points), 1)
+    outlines, _ = cv2.findContours(
+        within.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+    )
+    if outlines:
+        cv2.fillConvexPoly(made, cv2.convexHull(np.concatenate(outlines)), 1)
     return made > 0
 
 
@@ -169,8 +177,7 @@ def _with_ventricles(head: Anatomy) -> Anatomy:
     volumes = np.broadcast_to(head.voxel_ml, parts.shape)
     above = volumes * (up >= 0)[:, None, None]
     sizes, higher = (
-        np.asarray(ndimage.sum_labels(what, parts, np.arange(1, count + 1)))
-        for what in (volumes, above)
+        np.bincount(parts.ravel(), what.ravel(), count + 1)[1:] for what in (volumes, above)
     )
     large = 1 + np.flatnonzero((sizes >= LEAST_VENTRICLE_ML) & (higher >= LEAST_ABOVE * sizes))
     return replace(head, ventricles=np.isin(parts, large) & head.room)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from trainer.training.synthetic.anatomy import Anatomy, Floats
 from trainer.training.synthetic.priors import Bleed, drawn
@@ -100,12 +101,20 @@ def filled(head: Anatomy, shape: Shape, volume_ml: float) -> Floats | None:
 
 def _steps(order: Floats) -> Floats:
     """How much a field changes over one voxel; next to where there is none, hardly."""
-    known = np.where(np.isfinite(order), order, np.float32(np.nan))
+    finite = np.isfinite(order)
+    box = _around(finite)
+    known = np.where(finite[box], order[box], np.float32(np.nan))
     steps = np.zeros(order.shape, np.float32)
     for axis in range(3):
-        if order.shape[axis] > 1:
-            steps += np.nan_to_num(np.abs(np.gradient(known, axis=axis)))
+        if known.shape[axis] > 1:
+            steps[box] += np.nan_to_num(np.abs(np.gradient(known, axis=axis)))
     return np.maximum(steps, np.float32(1e-3))
+
+
+def _around(where: npt.NDArray[np.bool_]) -> tuple[slice, ...]:
+    """Box around what is true, and a voxel more where there is one."""
+    (box,) = ndimage.find_objects(where.astype(np.uint8))
+    return tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)
 
 
 def coloured(
