@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from trainer.datasets.people import person_number
-from trainer.evaluation.bleed_types import fit, learned, outlines
+from trainer.evaluation.bleed_types import fit, known, learned, outlines
 from trainer.evaluation.metrics import MISSED, UNCERTAIN
 from trainer.evaluation.seen import Seen
 from worker.munet.bleed_types import BleedTypes
@@ -37,12 +37,23 @@ def patient(kind, voted=3, shown=True):
         np.full(mask.shape, voted, np.uint8),
     )
     pictures = np.repeat(grey[None].astype(np.uint8), SLABS, axis=0)
-    return Seen(next(NUMBERS), maps, types, mask, pictures)
+    return Seen(next(NUMBERS), maps, types, mask, (mask * (kind + 1)).astype(np.uint8), pictures)
+
+
+def labelled(kind, types):
+    """A patient's head with other types, by slice; of several nobody has told which is where."""
+    seen, kinds = patient(kind), np.zeros((SLABS, 5), bool)
+    for number, present in types.items():
+        kinds[number, list(present)] = True
+    alone = np.where(kinds.sum(axis=1) == 1, kinds.argmax(axis=1) + 1, 0)
+    told = seen.masks * alone[:, None, None]
+    return replace(seen, types=kinds, kinds=told.astype(np.uint8))
 
 
 def healthy():
     seen = patient(EDH, shown=False)
-    return replace(seen, types=np.zeros_like(seen.types), masks=np.zeros_like(seen.masks))
+    nothing = {name: np.zeros_like(getattr(seen, name)) for name in ("types", "masks", "kinds")}
+    return replace(seen, **nothing)
 
 
 def measured(*patients):
@@ -76,6 +87,13 @@ def test_what_is_missed_is_a_miss_and_what_is_not_said_is_uncertain():
     assert set(measured(patient(EDH))[0].calls(silent).called.tolist()) == {UNCERTAIN}
 
 
+def test_a_bleed_of_two_types_teaches_of_both_by_their_pixels_where_they_are_told():
+    where, kinds = np.zeros((2, 4, 4), np.int32), np.zeros((2, 4, 4), np.uint8)
+    where[:, 1:3] = 1
+    kinds[0, 1], kinds[0, 2, 0] = EDH + 1, IPH + 1  # the rest of this slice's is told by nobody
+    assert known(where, kinds)[:, [EDH, IPH]].tolist() == [[0.8, 0.2]]
+
+
 def test_one_type_or_no_patient_teaches_nothing():
     assert learned([patient(EDH), patient(EDH)], Scoring(), OperatingPoint()) is None
     assert learned([healthy()], Scoring(), OperatingPoint()) is None
@@ -83,10 +101,8 @@ def test_one_type_or_no_patient_teaches_nothing():
 
 
 def test_too_few_patients_who_show_a_type_alone_teach_nothing():
-    mixed = patient(EDH)
-    mixed.types[1:3, IPH] = True
-    several = patient(EDH)
-    several.types[1, EDH], several.types[1, IPH] = False, True
+    mixed = labelled(EDH, {1: (EDH, IPH), 2: (EDH, IPH)})
+    several = labelled(EDH, {1: (IPH,), 2: (EDH,)})
     for few in ([several], [several, mixed], [patient(EDH), patient(IPH), mixed, mixed, mixed]):
         assert learned(few, Scoring(), OperatingPoint()) is None
 
@@ -99,9 +115,7 @@ def test_scans_of_one_person_are_one_who_teaches_and_are_judged_by_others():
 
 
 def test_slices_of_several_types_teach_and_are_judged_on_nothing():
-    both = patient(EDH)
-    both.types[1, IPH] = True
-    found = measured(both)[0]
+    found = measured(labelled(EDH, {1: (EDH, IPH), 2: (EDH,)}))[0]
     assert found.shares.tolist() == pytest.approx(np.array([[1, 0, 0, 0, 0.0]]))
     assert len(found.calls(fit(measured(*MANY), 1.0, 0.0)).called) == 1
 

@@ -167,7 +167,7 @@ def test_the_report_sets_the_baseline_beside_and_states_the_gain(made):
 def test_the_worst_slices_shown_are_those_of_the_first_network(networks, gallery):
     wrong = {
         study.patient: int(
-            (study.truth_px + study.found_px[:, -1] - 2 * study.both_px[:, -1]).max()
+            (study.truth_px[:, -1] + study.found_px[:, -1] - 2 * study.both_px[:, -1]).max()
         )
         for study in networks[0].studies
     }

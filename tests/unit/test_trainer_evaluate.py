@@ -24,7 +24,7 @@ from trainer.evaluation.metrics import (
 )
 from trainer.evaluation.operating import POINTS, balanced, platt
 from trainer.evaluation.outlined import with_type
-from trainer.evaluation.studies import ML_PER_PIXEL, count
+from trainer.evaluation.studies import ML_PER_PIXEL, counted
 from worker.munet.card import CLASSES
 from worker.munet.inference import calibrate
 
@@ -94,9 +94,13 @@ def test_the_confusion_counts_single_type_slices_only(report):
 
 
 def test_pixels_are_counted_by_type_and_any():
-    truth = np.array([[True, True, False]])
+    blood, kinds = np.array([[True, True, False]]), np.array([[1, 1, 0]], np.uint8)
     labels = np.array([[1, 5, 5]], np.uint8)
-    assert count(truth, labels) == (2, [1, 0, 0, 0, 2, 3], [1, 0, 0, 0, 1, 2])
+    typed, there, found, both = counted([blood, blood], [kinds, None], [labels, labels])
+    assert typed.tolist() == [True, False]
+    assert there.tolist() == [[2, 0, 0, 0, 0, 2], [0, 0, 0, 0, 0, 2]]
+    assert found.tolist() == [[1, 0, 0, 0, 2, 3]] * 2
+    assert both.tolist() == [[1, 0, 0, 0, 0, 2], [0, 0, 0, 0, 0, 2]]
 
 
 def test_a_published_pixel_is_half_a_microlitre():

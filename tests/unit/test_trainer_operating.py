@@ -14,7 +14,7 @@ def seen(logit, *, bleeds):
     types[:, 0] = bleeds
     any_map = np.where(masks, 0.9, 0.1).astype(np.float16)
     maps = Maps(np.arange(3) * 5.0, logits, any_map, np.ones((3, 64, 64), np.uint8))
-    return Seen(0, maps, types, masks, np.zeros(masks.shape, np.uint8))
+    return Seen(0, maps, types, masks, *np.zeros((2, *masks.shape), np.uint8))
 
 
 def read(patients, copies=()):

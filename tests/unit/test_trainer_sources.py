@@ -22,14 +22,15 @@ from trainer.datasets.sources import (
 )
 from trainer.datasets.splits import LeakError, Split, folds, hold_out
 from trainer.datasets.stored import read_stored
+from trainer.evaluation.evaluate import segmentation
 from trainer.evaluation.operating import SCORING
 from trainer.evaluation.perturb import CHANGES, Head, read_head, thickness
 from trainer.evaluation.seen import see
-from trainer.evaluation.studies import predict_studies
+from trainer.evaluation.studies import predict_studies, study_of
 from trainer.experiments.export import sources_of
 from worker.munet import checkpoint
-from worker.munet.card import Card, OperatingPoint
-from worker.munet.inference import Predictor
+from worker.munet.card import CLASSES, Card, OperatingPoint
+from worker.munet.inference import Prediction, Predictor
 from worker.munet.network import MUNet, NetworkConfig
 from worker.munet.preprocessing import Preprocessing
 from worker.munet.slab import slabs
@@ -48,6 +49,36 @@ def mixed():
     labels = kinds(3)
     labels[1][LEFT], labels[1][RIGHT] = 1, 5
     return labels
+
+
+def test_masks_of_a_slice_with_several_types_are_measured_by_each_where_pixels_are_told(tmp_path):
+    make_bhsd(tmp_path, {FIRST: mixed()})
+    slices = read_release(tmp_path).slices
+    labels = np.stack([np.asarray(read_kinds(ct_slice)) for ct_slice in slices])
+    labels[labels == SDH + 1] = EDH + 1  # as a network that calls all of it EDH
+    study = study_of(slices, found(labels), OperatingPoint())
+    figures = segmentation([study])
+    blood = {kind: int((mixed() == kind + 1).sum()) for kind in (EDH, SDH)}
+    assert study.truth_px[:, [EDH, SDH]].sum(axis=0).tolist() == [blood[EDH], blood[SDH]]
+    assert figures["EDH"]["dice"] == pytest.approx(2 * blood[EDH] / (2 * blood[EDH] + blood[SDH]))
+    assert (figures["SDH"]["dice"], figures["any"]["dice"]) == (0.0, 1.0)
+    assert figures["EDH"]["slices"] == figures["SDH"]["slices"] == 1
+
+
+def test_masks_of_a_slice_with_several_types_are_left_out_where_nobody_told_them_apart(tmp_path):
+    slices = read_release(make(tmp_path, {1: ("EDH", "SDH")})).slices
+    study = study_of(slices, found(np.stack([read_mask(s) for s in slices])), OperatingPoint())
+    figures = segmentation([study])
+    assert study.types.any(axis=0)[[EDH, SDH]].all()
+    assert figures["EDH"]["slices"] == figures["SDH"]["slices"] == 0
+    assert figures["any"]["dice"] == 1.0
+
+
+def found(labels):
+    """Make a prediction that outlines this."""
+    nothing = dict.fromkeys((*CLASSES, "any"), 0.0)
+    scores = np.zeros((len(labels), len(nothing)), np.float32)
+    return Prediction(np.asarray(labels, np.uint8), scores, nothing, 0.5)
 
 
 def test_bhsds_labels_become_the_five_types(tmp_path):

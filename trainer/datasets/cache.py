@@ -175,6 +175,8 @@ def _mixed(
 def small_kinds(kinds: npt.NDArray[np.uint8], box: Box, size: int) -> npt.NDArray[np.uint8]:
     """Bring types to the network's grid: where half of a pixel is blood, the type of most of it."""
     present = [kind for kind in np.unique(kinds).tolist() if kind]
+    if not present:
+        return np.zeros((size, size), np.uint8)
     shares = np.stack(
         [resize((kinds == kind).astype(np.uint8) * 255, box, size) for kind in present]
     )

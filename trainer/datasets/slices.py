@@ -1,7 +1,7 @@
 """What a release of head CTs holds, whichever source and layout it came from."""
 
 import csv
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -66,6 +66,14 @@ class Slab:
     planes: tuple[int, ...]
     weights: tuple[float, ...]  # add up to 1; below 0 where planes were interpolated
     plane_position_mm: tuple[float, ...]  # of all planes of the volume, rising
+
+
+def kinds_of(mask: npt.NDArray[np.bool_], types: Sequence[bool]) -> npt.NDArray[np.uint8] | None:
+    """Give the blood of a slice its one type, (row, column); None where it has several."""
+    present = np.flatnonzero(types)
+    if len(present) > 1:
+        return None
+    return np.asarray(mask * (present[0] + 1 if len(present) else 0), np.uint8)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from trainer.datasets.slices import (
     DataError,
     Release,
     Slice,
+    kinds_of,
 )
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "read_mask",
     "read_release",
     "read_series",
+    "read_types",
 ]
 
 DICOM = description.Description("DICOM")
@@ -89,6 +91,15 @@ def read_hu(ct_slice: Slice) -> npt.NDArray[np.float32]:
 def read_kinds(ct_slice: Slice) -> npt.NDArray[np.uint8] | None:
     """Type of each pixel (row, column), 0 none, 1 ... 5; None where it isn't known by pixel."""
     return volumes.read_kinds(ct_slice.slab) if ct_slice.slab else None
+
+
+def read_types(ct_slice: Slice, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8] | None:
+    """Type of each pixel (row, column), of `mask` too where it has one; None where it has several.
+
+    Of CT-ICH's slices with several types nobody has marked which pixels are which.
+    """
+    kinds = read_kinds(ct_slice)
+    return kinds_of(mask, ct_slice.types) if kinds is None else kinds
 
 
 def read_mask(ct_slice: Slice) -> npt.NDArray[np.bool_]:

@@ -35,16 +35,15 @@ class Outlines:
     types: npt.NDArray[np.bool_]  # (slice, 5)
     true: Bleeds
     found: Bleeds
+    known: npt.NDArray[np.float64]  # (bleed, 5) in how many slices a true bleed is known as a type
 
     @property
     def shares(self) -> npt.NDArray[np.float64]:
         """How much each true bleed teaches of each type, (bleed, 5).
 
-        By slices with exactly one type; a patient's slices of a type weigh as their root.
+        A patient's slices of a type weigh as their root.
         """
-        single = self.types * (self.types.sum(axis=1, keepdims=True) == 1)
-        slices = (self.true.area_px > 0).astype(float) @ single
-        return np.asarray(slices / np.maximum(np.sqrt(slices.sum(axis=0)), 1e-9))
+        return np.asarray(self.known / np.maximum(np.sqrt(self.known.sum(axis=0)), 1e-9))
 
     def calls(self, types: BleedTypes) -> OutlinedTypes:
         """Call slices by the largest area that is found in each."""
@@ -72,8 +71,30 @@ def learned(seen: Sequence[Seen], scoring: Scoring, point: OperatingPoint) -> Bl
 def outlines(study: Seen, scoring: Scoring, point: OperatingPoint) -> Outlines:
     """Measure one patient's bleeds."""
     head = Head(study.pictures, study.maps.slice_position_mm, study.maps.types)
-    kept = outlined(study.maps, scoring, point)
-    return Outlines(study.patient, study.types, measure(study.masks, head), measure(kept, head))
+    kept, true = outlined(study.maps, scoring, point), measure(study.masks, head)
+    return Outlines(
+        study.patient, study.types, true, measure(kept, head), known(true.where, study.kinds)
+    )
+
+
+def known(where: npt.NDArray[np.int32], kinds: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """Count in how many slices each bleed is known as a type, (bleed, 5).
+
+    A slice in which it has several counts for each by its share of the pixels; where the type of
+    no pixel is known, for none.
+
+    Parameters
+    ----------
+    where
+        Number of the bleed of each pixel, 0 for none, (slab, row, column).
+    kinds
+        Type of each pixel, 0 where there is no blood or it isn't known.
+    """
+    count = int(where.max(initial=0)) + 1
+    cells = where.astype(np.intp) * (KINDS + 1) + kinds
+    px = np.array([np.bincount(slab.ravel(), minlength=count * (KINDS + 1)) for slab in cells])
+    px = px.reshape(len(kinds), count, KINDS + 1)[:, 1:, 1:]
+    return np.asarray((px / np.maximum(px.sum(axis=2, keepdims=True), 1)).sum(axis=0))
 
 
 def _judged(patients: Sequence[Outlines], pull: float, balance: float) -> float:
@@ -94,12 +115,12 @@ def _pair(calls: OutlinedTypes) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.in
 
 def fit(patients: Iterable[Outlines], pull: float, balance: float) -> BleedTypes:
     """Fit by the highest likelihood of true bleeds, pulled towards what their pixels vote for."""
-    known = list(patients)
-    weights = np.concatenate([patient.shares for patient in known])
+    taught = list(patients)
+    weights = np.concatenate([patient.shares for patient in taught])
     often = weights.sum(axis=0)
     weights = weights * np.where(often > 0, np.maximum(often, 1e-9) ** -balance, 0)
-    votes = voted(np.concatenate([patient.true.votes for patient in known]))
-    shape = np.concatenate([patient.true.shape for patient in known])
+    votes = voted(np.concatenate([patient.true.votes for patient in taught]))
+    shape = np.concatenate([patient.true.shape for patient in taught])
     each = weights.sum(axis=1)
     centre = np.average(shape, axis=0, weights=each)
     spread = np.sqrt(np.average((shape - centre) ** 2, axis=0, weights=each)).clip(1e-3)

@@ -1,8 +1,9 @@
 """Figures of a checkpoint in the shape of the contract (`design.md`, "Trainer").
 
 Two protocols that never share a table: `segmentation` by type and `classification` are the
-paper's, on slices with exactly one type of hemorrhage; `any`, `slice_any` and `study_any` are the
-clinical ones, on every slice of every patient.
+paper's, on slices with exactly one type of hemorrhage, masks also on those with several whose
+pixels' types are known; `any`, `slice_any` and `study_any` are the clinical ones, on every slice
+of every patient.
 """
 
 import math
@@ -27,7 +28,7 @@ from trainer.evaluation.metrics import (
     sensitivity,
     specificity,
 )
-from trainer.evaluation.outlined import outlined, with_type
+from trainer.evaluation.outlined import outlined
 from trainer.evaluation.studies import Study, by_slice, by_study, patients_of
 from worker.munet.card import CLASSES
 
@@ -57,12 +58,11 @@ def _column(studies: Sequence[Study], name: str) -> npt.NDArray[Any]:
 
 def segmentation(studies: Sequence[Study]) -> dict[str, Any]:
     """Dice and IoU (equations 11, 12) by type as means over slices, and any pooled over voxels."""
-    types = _column(studies, "types")
-    alone = np.asarray(types & one_type(types)[:, None])  # (slice, 5)
+    types, told = _column(studies, "types"), _column(studies, "told")
     report: dict[str, Any] = {
         name: {
-            **overlap(pixel_counts(studies, index).where(alone[:, index])),
-            "patients": with_type(studies, index),
+            **overlap(pixel_counts(studies, index).where(told[:, index])),
+            "patients": len(people({s.patient for s in studies if s.told[:, index].any()})),
         }
         for index, name in enumerate(CLASSES)
     }
@@ -83,8 +83,8 @@ def segmentation(studies: Sequence[Study]) -> dict[str, Any]:
 
 def pixel_counts(studies: Sequence[Study], index: int = -1) -> PixelCounts:
     """Count the pixels of all slices for one type; of any type without an index."""
-    columns = _column(studies, "found_px")[:, index], _column(studies, "both_px")[:, index]
-    return PixelCounts(_column(studies, "truth_px"), *columns)
+    names = ("truth_px", "found_px", "both_px")
+    return PixelCounts(*(_column(studies, name)[:, index] for name in names))
 
 
 def overlap(counts: PixelCounts) -> dict[str, float]:

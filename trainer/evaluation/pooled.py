@@ -15,7 +15,7 @@ from trainer.evaluation.studies import Study, by_slice, by_study, patients_of
 from worker.munet.card import CLASSES
 
 Figures = Callable[[Sequence[Study]], dict[str, float]]
-OVER_TYPES = ("mean_dice", "mean_iou", "type_balanced_accuracy", "outlined_balanced_accuracy")
+Kinds = npt.NDArray[np.bool_]  # (patient, 5)
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ def paper(studies: Sequence[Study]) -> dict[str, float]:
         "outlined_accuracy": outlined.accuracy,
         "outlined_balanced_accuracy": outlined.balanced_accuracy,
     }
-    single = one_type(types)
+    told = np.concatenate([study.told for study in studies])
     for index, name in enumerate(CLASSES):
-        counts = pixel_counts(studies, index).where(single & types[:, index])
+        counts = pixel_counts(studies, index).where(told[:, index])
         figures |= {f"{name}_dice": counts.mean_dice, f"{name}_iou": counts.mean_iou}
     for key in ("dice", "iou"):
         values = [figures[f"{name}_{key}"] for name in CLASSES]
@@ -97,27 +97,51 @@ def _drawn(
     studies: Sequence[Study], figures: Callable[[Sequence[int]], dict[str, float]]
 ) -> dict[str, list[float]]:
     """Interval of each figure over draws of patients, by their rows."""
-    kinds = np.array([_alone(study) for study in studies])  # (patient, 5)
+    kinds = {name: of(studies) for name, of in OVER_TYPES.items()}
 
     def complete(rows: npt.NDArray[np.intp]) -> dict[str, float]:
         found = figures(rows.tolist())
-        if (kinds.any(axis=0) & ~kinds[rows].any(axis=0)).any():
-            found |= dict.fromkeys(found.keys() & set(OVER_TYPES), np.nan)
-        return found
+        lost = [
+            key for key, has in kinds.items() if (has.any(axis=0) & ~has[rows].any(axis=0)).any()
+        ]
+        return found | dict.fromkeys(found.keys() & set(lost), np.nan)
 
     patients = patients_of(studies)
     intervals = bootstrap(patients, complete)
-    whose = np.array([kinds[rows].any(axis=0) for rows in rows_of_people(patients)])  # (person, 5)
-    single = [name for name, count in zip(CLASSES, whose.sum(axis=0), strict=True) if count == 1]
-    for name in intervals:
-        if name.split("_")[0] in single or (single and name in OVER_TYPES):
-            intervals[name] = []
+    for key in intervals.keys() & _of_one_person(kinds, patients):
+        intervals[key] = []
     return intervals
 
 
-def _alone(study: Study) -> npt.NDArray[np.bool_]:
-    """Which types a patient shows in a slice without another, (5,)."""
-    return np.asarray(study.types[one_type(study.types)].any(axis=0))
+def _of_one_person(kinds: Mapping[str, Kinds], patients: Sequence[int]) -> set[str]:
+    """Name the figures that stand on a type which one person alone has."""
+    found: set[str] = set()
+    for key, has in kinds.items():
+        whose = np.array(
+            [has[rows].any(axis=0) for rows in rows_of_people(patients)]
+        )  # (person, 5)
+        rare = [name for name, once in zip(CLASSES, whose.sum(axis=0) == 1, strict=True) if once]
+        of_type = key.removeprefix("mean")
+        found |= {key, *(f"{name}{of_type}" for name in rare)} if rare else set()
+    return found
+
+
+def _alone(studies: Sequence[Study]) -> Kinds:
+    """Which types each patient shows in a slice without another."""
+    return np.array([study.types[one_type(study.types)].any(axis=0) for study in studies])
+
+
+def _told(studies: Sequence[Study]) -> Kinds:
+    """Which types each patient shows in a slice where it is known which pixels are whose."""
+    return np.array([study.told.any(axis=0) for study in studies])
+
+
+OVER_TYPES: Mapping[str, Callable[[Sequence[Study]], Kinds]] = {
+    "mean_dice": _told,
+    "mean_iou": _told,
+    "type_balanced_accuracy": _alone,
+    "outlined_balanced_accuracy": _alone,
+}
 
 
 def _together(

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from trainer.datasets.cache import small_mask
-from trainer.datasets.sources import Release, Slice, read_mask
+from trainer.datasets.cache import small_kinds, small_mask
+from trainer.datasets.sources import Release, Slice, read_mask, read_types
 from trainer.evaluation.perturb import Head, read_head
 from worker.munet.card import Scoring
 from worker.munet.device import resolve
@@ -35,6 +35,7 @@ class Seen:
     maps: Maps
     types: npt.NDArray[np.bool_]  # (slice, 5)
     masks: npt.NDArray[np.bool_]  # (slice, 256, 256)
+    kinds: npt.NDArray[np.uint8]  # (slice, 256, 256) 1 ... 5 the type of blood, 0 where unknown
     pictures: npt.NDArray[np.uint8]  # (slice, 256, 256), what the network saw in the brain window
 
     @property
@@ -57,10 +58,20 @@ def beside(slices: Sequence[Slice], head: Head, preprocessing: Preprocessing, ma
     """Set an answer beside what is there, on the network's grid."""
     laid = preprocessing.slabs(*head)
     box = preprocessing.box(laid.hu)
-    masks = [small_mask(read_mask(ct_slice), box, preprocessing.size) for ct_slice in slices]
+    truth = [read_mask(ct_slice) for ct_slice in slices]
+    masks = [small_mask(mask, box, preprocessing.size) for mask in truth]
+    kinds = [
+        small_kinds(_known(ct_slice, mask), box, preprocessing.size)
+        for ct_slice, mask in zip(slices, truth, strict=True)
+    ]
     types = np.array([ct_slice.types for ct_slice in slices])
     pictures = preprocessing.pictures(laid.hu, box)[: len(laid.hu)]
-    return Seen(slices[0].patient, maps, types, np.stack(masks), pictures)
+    return Seen(slices[0].patient, maps, types, np.stack(masks), np.stack(kinds), pictures)
+
+
+def _known(ct_slice: Slice, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    kinds = read_types(ct_slice, mask)
+    return np.zeros(mask.shape, np.uint8) if kinds is None else kinds
 
 
 def see(

@@ -1,6 +1,6 @@
 """Run a checkpoint over whole patients on the source grid and count what it found."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from trainer.datasets.sources import (
     Release,
     Slice,
     read_mask,
+    read_types,
 )
 from trainer.evaluation.perturb import read_head
 from worker.munet.card import CLASSES, LABELS, OperatingPoint
@@ -32,9 +33,10 @@ class Study:
 
     patient: int
     types: npt.NDArray[np.bool_]  # (slice, 5)
-    truth_px: npt.NDArray[np.int64]  # (slice,) blood
+    typed: npt.NDArray[np.bool_]  # (slice,) whether the type of each of its pixels is known
+    truth_px: npt.NDArray[np.int64]  # (slice, 6) there, by type where it is known, and any
     found_px: npt.NDArray[np.int64]  # (slice, 6) found, by type and any
-    both_px: npt.NDArray[np.int64]  # (slice, 6) found and there
+    both_px: npt.NDArray[np.int64]  # (slice, 6) found and there, of the same type
     slice_probabilities: npt.NDArray[np.float32]  # (slice, 6)
     probabilities: npt.NDArray[np.float64]  # (6,)
     point: OperatingPoint  # at which it was evaluated
@@ -44,6 +46,11 @@ class Study:
     def positive(self) -> npt.NDArray[np.bool_]:
         """Which slices hold blood, (slice,)."""
         return np.asarray(self.types.any(axis=1))
+
+    @property
+    def told(self) -> npt.NDArray[np.bool_]:
+        """Which types each slice shows, if it is known where in it, (slice, 5)."""
+        return np.asarray(self.types & self.typed[:, None])
 
     @property
     def bleeds(self) -> bool:
@@ -58,13 +65,22 @@ class Study:
     @property
     def volume_ml(self) -> tuple[float, float]:
         """True and found volume."""
-        pixels = self.truth_px.sum(), self.found_px[:, -1].sum()
+        pixels = self.truth_px[:, -1].sum(), self.found_px[:, -1].sum()
         return float(pixels[0] * self.ml_per_pixel), float(pixels[1] * self.ml_per_pixel)
 
 
 def patients_of(studies: Sequence[Study]) -> list[int]:
     """Return whose studies they are, in their order."""
     return [study.patient for study in studies]
+
+
+class Pixels(NamedTuple):
+    """How many pixels of some slices are what, as a `Study` has them."""
+
+    typed: npt.NDArray[np.bool_]
+    truth_px: npt.NDArray[np.int64]
+    found_px: npt.NDArray[np.int64]
+    both_px: npt.NDArray[np.int64]
 
 
 class Calls(NamedTuple):
@@ -110,17 +126,12 @@ def predict_studies(
 
 def study_of(slices: Sequence[Slice], found: Prediction, point: OperatingPoint) -> Study:
     """Set what was found in one patient's slices against what is there."""
-    counts = [
-        count(read_mask(ct_slice), labels)
-        for ct_slice, labels in zip(slices, found.labels, strict=True)
-    ]
-    truth, areas, both = (np.array(column) for column in zip(*counts, strict=True))
+    truth = [read_mask(ct_slice) for ct_slice in slices]
+    kinds = [read_types(ct_slice, mask) for ct_slice, mask in zip(slices, truth, strict=True)]
     return Study(
         slices[0].patient,
         np.array([ct_slice.types for ct_slice in slices]),
-        truth,
-        areas,
-        both,
+        *counted(truth, kinds, found.labels),
         found.slice_probabilities,
         np.array([found.probabilities[name] for name in LABELS]),
         point,
@@ -128,13 +139,32 @@ def study_of(slices: Sequence[Slice], found: Prediction, point: OperatingPoint) 
     )
 
 
-def count(
-    truth: npt.NDArray[np.bool_], labels: npt.NDArray[np.uint8]
-) -> tuple[int, list[int], list[int]]:
-    """Pixels of blood, of each found label, and of both; the last label is any."""
-    found = [labels == index + 1 for index in range(len(CLASSES))] + [labels > 0]
-    return (
-        int(truth.sum()),
-        [int(mask.sum()) for mask in found],
-        [int((mask & truth).sum()) for mask in found],
-    )
+def counted(
+    truth: Sequence[npt.NDArray[np.bool_]],
+    kinds: Sequence[npt.NDArray[np.uint8] | None],
+    labels: Iterable[npt.NDArray[np.uint8]],
+) -> Pixels:
+    """Count the pixels of some slices.
+
+    Parameters
+    ----------
+    truth, kinds
+        Blood of each slice and the type of each pixel, None where it isn't known, (row, column).
+    labels
+        What was found, of the same shape.
+    """
+    typed = np.array([kind is not None for kind in kinds])
+    there = [_by_label(mask, kind) for mask, kind in zip(truth, kinds, strict=True)]
+    found = [_by_label(frame > 0, frame) for frame in labels]
+    both = [a & b for a, b in zip(there, found, strict=True)]
+    areas = (np.array([layer.sum(axis=(1, 2)) for layer in part]) for part in (there, found, both))
+    return Pixels(typed, *areas)
+
+
+def _by_label(
+    mask: npt.NDArray[np.bool_], kinds: npt.NDArray[np.uint8] | None
+) -> npt.NDArray[np.bool_]:
+    """Part a mask by type, any as the last, (6, row, column); none of a type that isn't known."""
+    of_type = np.arange(1, len(CLASSES) + 1)[:, None, None]
+    kinds = np.zeros(mask.shape, np.uint8) if kinds is None else kinds
+    return np.concatenate((kinds == of_type, mask[None]))

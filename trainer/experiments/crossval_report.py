@@ -50,7 +50,7 @@ NEXT_NOTE = (
 PROTOCOLS = {
     "clinical": "Clinical protocol: every slice of every patient. ",
     "paper": "Paper's protocol: slices with exactly one type, the highest of five scores is the"
-    " type, masks of the true type. ",
+    " type, masks of the true type, also of slices with several where each pixel's is known. ",
 }
 
 

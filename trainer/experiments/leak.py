@@ -17,10 +17,11 @@ from rich.console import Console
 
 from trainer.config import ConfigError, RunConfig
 from trainer.datasets.cache import Prepared
+from trainer.datasets.slices import kinds_of
 from trainer.datasets.splits import AnySplit, SplitError, by_slice, folds
 from trainer.evaluation.evaluate import pixel_counts
 from trainer.evaluation.pooled import paper
-from trainer.evaluation.studies import Study, count
+from trainer.evaluation.studies import Study, counted
 from trainer.experiments.crossval import Which
 from trainer.training.fit import fit
 from trainer.training.run import STATE, averaged, check_record, describe
@@ -171,17 +172,18 @@ def measured_on(twin: Twin, prepared: Prepared) -> Iterator[Study]:
     size = maps.any_map.shape[-1]
     truth = shrink(prepared.masks[twin.test].astype(np.uint8) * 255, size) >= 128
     labels = np.where(maps.any_map >= CUT, maps.types, 0)
-    pixels = [count(mask, found) for mask, found in zip(truth, labels, strict=True)]
+    kinds = list(map(kinds_of, truth, prepared.types[twin.test].tolist()))
+    pixels = counted(list(truth), kinds, labels)
     scores = calibrate(maps.logits, Platt())
     for patient in np.unique(prepared.patients[twin.test]).tolist():
         own = np.flatnonzero(prepared.patients[twin.test] == patient)
-        truth_px, found_px, both_px = zip(*(pixels[row] for row in own), strict=True)
         yield Study(
             patient,
             prepared.types[twin.test[own]],
-            np.array(truth_px),
-            np.array(found_px),
-            np.array(both_px),
+            pixels.typed[own],
+            pixels.truth_px[own],
+            pixels.found_px[own],
+            pixels.both_px[own],
             scores[own],
             scores[own].max(axis=0).astype(float),
             OperatingPoint(),
@@ -193,6 +195,7 @@ def together(parts: Sequence[Study]) -> Study:
     return replace(
         parts[0],
         types=np.concatenate([part.types for part in parts]),
+        typed=np.concatenate([part.typed for part in parts]),
         truth_px=np.concatenate([part.truth_px for part in parts]),
         found_px=np.concatenate([part.found_px for part in parts]),
         both_px=np.concatenate([part.both_px for part in parts]),

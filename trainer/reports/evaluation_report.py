@@ -14,7 +14,8 @@ from worker.munet.card import Card
 
 PAPER = (
     "Slices with exactly one type of hemorrhage, the highest of five scores is the type, masks of"
-    " the true type. Healthy slices and slices with several types are left out."
+    " the true type. Healthy slices are left out, and so are slices with several types, but for"
+    " the masks of those of which the type of each pixel is known."
 )
 CLINICAL = "Every slice of every named patient, at the operating point of the model card."
 

@@ -39,7 +39,10 @@ def table_7(report: Report) -> Table:
             )
         )
     head = ("type", "slices", "patients", "Dice", "paper", "IoU", "paper", "ICC(A,1)", "paper")
-    note = f"{PAPER_PROTOCOL} Means over slices; the mean is over the measurable types."
+    note = (
+        f"{PAPER_PROTOCOL} Means over slices, also over those with several types where each pixel's"
+        " is known; the mean is over the measurable types."
+    )
     return Table("Table 7. Segmentation", head, tuple(rows), note)
 
 

@@ -96,7 +96,7 @@ def room(frame: Floats, pixel_mm: float, tissue_hu: tuple[float, float]) -> Mask
     """Tell the room within a closed skull of one slice; nothing where there is none."""
     bone = (frame >= tissue_hu[1]).astype(np.uint8)
     dark = cv2.GaussianBlur(frame, (0, 0), 0.8) <= tissue_hu[0]  # orbits, sinuses, mastoid cells
-    skull = _without_holes(cv2.morphologyEx(bone, cv2.MORPH_CLOSE, _disc(CLOSING)))
+    skull = _without_holes(np.asarray(cv2.morphologyEx(bone, cv2.MORPH_CLOSE, _disc(CLOSING))))
     within = (skull & (bone == 0) & ~dark).astype(np.uint8)
     open_ = cv2.morphologyEx(within, cv2.MORPH_OPEN, _disc(OPENING))
     count, parts, sizes, _ = cv2.connectedComponentsWithStats(open_, connectivity=4)

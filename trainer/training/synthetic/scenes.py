@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from trainer.config import ConfigError, RunConfig
 from trainer.datasets.cache import Prepared
+from trainer.datasets.slices import kinds_of
 from trainer.training.paste import BRAIN
 from trainer.training.synthetic.anatomy import Anatomy, Floats, anatomy
 from trainer.training.synthetic.draw import Drawn, draw
@@ -63,11 +64,7 @@ def truth(prepared: Prepared, row: int) -> Pixels | None:
     """Type of each pixel of a slice, (row, column); None where its types can't be told apart."""
     if (known := prepared.kinds.get(row)) is not None:
         return np.asarray(known)
-    present = np.flatnonzero(prepared.types[row])
-    if len(present) > 1:
-        return None
-    kind = present[0] + 1 if len(present) else 0
-    return np.asarray(prepared.masks[row] * kind, np.uint8)
+    return kinds_of(prepared.masks[row], prepared.types[row].tolist())
 
 
 def head_of(prepared: Prepared, patient: int, preprocessing: Preprocessing) -> Anatomy:
