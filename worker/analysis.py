@@ -21,11 +21,11 @@ from worker.look.series_look import Look, look
 from worker.look.unlikeness import Unlikeness, measured, unlikeness
 from worker.munet.card import Card
 from worker.munet.inference import Predictor
+from worker.objects.author import WrittenObject
 from worker.objects.statement import Statement
 from worker.objects.writing import Written, write_objects
 from worker.priority import Priority, prioritise
 from worker.rules import Rules
-from worker.segmentation import WrittenObject
 from worker.slices import Decoder, SourceSeries, read_series
 from worker.strip import key_picture, slice_values
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pydicom import dcmread
 
 from tests.support.phantoms import Phantom
-from worker.segmentation import Algorithm, write_segmentation
+from worker.objects.segmentation import Algorithm, write_segmentation
 from worker.slices import read_series
 
 SIDE = 64

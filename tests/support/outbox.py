@@ -21,7 +21,7 @@ from tests.support.statements import write_all
 from worker.delivery.destinations import Destinations, load_destinations
 from worker.delivery.outbox import enqueue_job
 from worker.delivery.service import Courier, make_sender
-from worker.segmentation import WrittenObject
+from worker.objects.author import WrittenObject
 from worker.slices import read_series
 
 

@@ -7,7 +7,7 @@ from pydicom.sr._concepts_dict import concepts
 
 import worker
 from schema.hemorrhage_subtypes import CATEGORY, HEMORRHAGE, INTRACRANIAL_HEMORRHAGE, SUBTYPES, Code
-from worker.segmentation import ARTIFICIAL_INTELLIGENCE
+from worker.objects.segmentation import ARTIFICIAL_INTELLIGENCE
 
 SNOMED = [
     CATEGORY,

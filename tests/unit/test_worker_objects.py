@@ -18,13 +18,13 @@ from tests.support.validators import object_errors
 from worker import durable
 from worker.forms import Forms
 from worker.objects import check
-from worker.objects.author import Source
+from worker.objects.author import Source, WrittenObject
 from worker.objects.check import masks_by_slice
 from worker.objects.drawing import draw_summary, outline
 from worker.objects.pages import worst_slices
+from worker.objects.segmentation import tracking_uid
 from worker.objects.statement import Statement
 from worker.objects.writing import Written, write_objects, write_unanalysed
-from worker.segmentation import WrittenObject, tracking_uid
 from worker.slices import SourceSeries, read_series
 
 UNANALYSED = Statement(Outcome.NOT_ANALYSED, 0, "no eligible series: 'Schädel': 3 slices")

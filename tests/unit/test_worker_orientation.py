@@ -8,7 +8,7 @@ from pydicom import Dataset, dcmread
 
 from schema.errors import GeometryError
 from tests.support.phantoms import FEW_MM, Phantom, ge_series, item, write
-from worker.segmentation import Algorithm, write_segmentation
+from worker.objects.segmentation import Algorithm, write_segmentation
 from worker.slices import SourceSeries, read_series
 
 CORNER_MM = 0.5  # far below a pixel of 2.5 mm

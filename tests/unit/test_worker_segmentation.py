@@ -23,7 +23,8 @@ from tests.support.phantoms import (
     ge_series,
     write,
 )
-from worker.segmentation import Algorithm, WrittenObject, write_segmentation
+from worker.objects.author import WrittenObject
+from worker.objects.segmentation import Algorithm, write_segmentation
 from worker.slices import SourceSeries, read_series
 
 ALGORITHM = Algorithm("threshold", "ab" * 32)

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, Literal
 
 import highdicom as hd
 from pydicom import dcmwrite
@@ -15,12 +15,29 @@ from pydicom.uid import ExplicitVRLittleEndian
 from schema.hemorrhage_subtypes import Code
 from worker.durable import write_once
 from worker.header import restore_name, without_name
-from worker.segmentation import MANUFACTURER, MODEL_NAME, Audience, WrittenObject
 from worker.uids import software_version, stable_uid
 from worker.unvalidated import unvalidated
 
+MANUFACTURER: Final = "IHSNet"
+MODEL_NAME: Final = "IHSNet Triage"
 SCHEME: Final = "99IHSNET"
 SCHEME_UID: Final = stable_uid("coding scheme", SCHEME)
+
+
+# Whom an object may be sent to: everybody; who takes overlays; of these, who asked for label maps
+# instead of binary masks; who takes no overlay.
+Audience = Literal["all", "full", "labelmap", "triage"]
+
+
+@dataclass(frozen=True)
+class WrittenObject:
+    """A result that is on disk."""
+
+    kind: str  # SEG, SR, SC or KO
+    sop_instance_uid: str
+    path: Path
+    sha256: str  # of the file
+    audience: Audience = "all"
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +99,7 @@ def authorship(
         "manufacturer": MANUFACTURER,
         "manufacturer_model_name": MODEL_NAME,
         "software_versions": software_version(),
+        # No device: the weights tell two apart.
         "device_serial_number": model_sha256[:16] or software_version(),
         "series_description": label.description,
         "transfer_syntax_uid": ExplicitVRLittleEndian,

@@ -11,10 +11,9 @@ from pydicom.dataset import Dataset
 from schema.errors import PermanentError
 from schema.hemorrhage_subtypes import SUBTYPES
 from worker.findings import Finding
-from worker.objects.author import Source
+from worker.objects.author import Source, WrittenObject
 from worker.objects.report import PROBABILITY, VOLUME
 from worker.objects.statement import Statement
-from worker.segmentation import WrittenObject
 from worker.slices import SourceSeries
 from worker.unvalidated import unvalidated
 from worker.volume import Volume

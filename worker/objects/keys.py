@@ -9,8 +9,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from worker.objects.author import Label, Source, authorship, write_object
-from worker.segmentation import WrittenObject
+from worker.objects.author import Label, Source, WrittenObject, authorship, write_object
 from worker.slices import SourceSeries
 from worker.uids import stable_uid
 from worker.wording import NOT_FOR_DIAGNOSIS

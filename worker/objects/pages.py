@@ -8,10 +8,16 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from worker.objects.author import Label, Source, authorship, fingerprint, write_object
+from worker.objects.author import (
+    Label,
+    Source,
+    WrittenObject,
+    authorship,
+    fingerprint,
+    write_object,
+)
 from worker.objects.drawing import Place, draw_slice, draw_summary
 from worker.objects.statement import Statement
-from worker.segmentation import WrittenObject
 from worker.slices import SourceSeries
 from worker.uids import stable_uid
 

@@ -12,8 +12,11 @@ from pydicom.sr.coding import Code as SRCode
 from schema.hemorrhage_subtypes import INTRACRANIAL_HEMORRHAGE, Claim, Subtype
 from worker.findings import Finding
 from worker.objects.author import (
+    MANUFACTURER,
+    MODEL_NAME,
     Label,
     Source,
+    WrittenObject,
     authorship,
     coded,
     fingerprint,
@@ -21,8 +24,8 @@ from worker.objects.author import (
     private,
     write_object,
 )
+from worker.objects.segmentation import tracking_uid
 from worker.objects.statement import Statement, ascii_only
-from worker.segmentation import MANUFACTURER, MODEL_NAME, WrittenObject, tracking_uid
 from worker.uids import software_version, stable_uid
 from worker.wording import LEVEL_WORDS, NOT_FOR_DIAGNOSIS, OUTCOME_WORDS, SCORE
 

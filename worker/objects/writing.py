@@ -16,12 +16,12 @@ from worker.durable import sync_names
 from worker.forms import FOR_THE_PAGE, Forms
 from worker.header import MALFORMED
 from worker.objects import check
-from worker.objects.author import Source
+from worker.objects.author import Source, WrittenObject
 from worker.objects.keys import keys_of, write_keys
 from worker.objects.pages import write_slices, write_summary
 from worker.objects.report import LABEL, write_report
+from worker.objects.segmentation import Algorithm, write_segmentation
 from worker.objects.statement import Statement
-from worker.segmentation import Algorithm, WrittenObject, write_segmentation
 from worker.slices import FRAME_OF_REFERENCE, SourceSeries
 
 log = structlog.get_logger()

@@ -4,15 +4,13 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final, Literal
+from typing import Any, Final
 
 import highdicom as hd
 import numpy as np
 import numpy.typing as npt
-from pydicom import dcmwrite
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code as SRCode
-from pydicom.uid import ExplicitVRLittleEndian
 
 from schema.hemorrhage_subtypes import (
     BLOOD_RGB,
@@ -21,22 +19,26 @@ from schema.hemorrhage_subtypes import (
     INTRACRANIAL,
     SUBTYPES,
     Claim,
-    Code,
     Subtype,
 )
-from worker.durable import write_once
 from worker.forms import SegmentationType
-from worker.header import restore_name, without_name
+from worker.objects.author import (
+    MANUFACTURER,
+    Label,
+    Source,
+    WrittenObject,
+    authorship,
+    coded,
+    write_object,
+)
 from worker.orientation import with_shared_orientation
 from worker.slices import SourceSeries
 from worker.uids import software_version, stable_uid
-from worker.unvalidated import unvalidated
 
 ARTIFICIAL_INTELLIGENCE: Final = SRCode("123110", "DCM", "Artificial Intelligence")  # CID 7162
-MANUFACTURER: Final = "IHSNet"
-MODEL_NAME: Final = "IHSNet Triage"
-SERIES_NUMBER: Final = 9001
-SERIES_DESCRIPTION: Final = "AI hemorrhage masks, research, not for diagnosis"
+BINARY: Final = Label(
+    "SEG", "SEG", 9001, "AI hemorrhage masks, research, not for diagnosis", audience="full"
+)
 CONTENT_DESCRIPTION: Final = "AI masks of hemorrhage: research, not for diagnosis"
 UNNAMED: Final = "Hemorrhage, type not told apart"
 
@@ -60,22 +62,6 @@ class Algorithm:
     def claim(self, subtype: Subtype) -> Claim:
         """Say what may be said of a type."""
         return self.claims.get(subtype.key, Claim.REPORTED)
-
-
-# Whom an object may be sent to: everybody; who takes overlays; of these, who asked for label maps
-# instead of binary masks; who takes no overlay.
-Audience = Literal["all", "full", "labelmap", "triage"]
-
-
-@dataclass(frozen=True)
-class WrittenObject:
-    """A result that is on disk."""
-
-    kind: str  # SEG, SR, SC or KO
-    sop_instance_uid: str
-    path: Path
-    sha256: str  # of the file
-    audience: Audience = "all"
 
 
 def write_segmentation(
@@ -124,19 +110,17 @@ def write_segmentation(
         raise ValueError(f"labels {labels.shape} are not on the source {source.volume.hu.shape}")
     if not labels.any():
         return None
-    identity = _identity(source, labels, algorithm)
-    sop_instance_uid = stable_uid("SEG", form, *identity)
-    path = folder / f"{hashlib.sha256(sop_instance_uid.encode()).hexdigest()}.dcm"
+    label = BINARY if form == "BINARY" else BINARY.to("labelmap")
+    uid = stable_uid("SEG", form, *_identity(source, labels, algorithm))
+    who = authorship(label, Source(source.headers), algorithm.sha256, uid)
+    who["series_instance_uid"] = stable_uid(
+        "SEG series", form, source.study_instance_uid, source.series_instance_uid, algorithm.sha256
+    )
 
-    def write(file: BinaryIO) -> None:
-        with unvalidated():  # pydicom's warnings print values of the patient
-            seg = _segmentation(source, labels, algorithm, form, sop_instance_uid)
-            dcmwrite(file, seg, enforce_file_format=True)
+    def make() -> Dataset:
+        return _segmentation(source, labels, algorithm, form, who)
 
-    write_once(path, write)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    audience: Audience = "full" if form == "BINARY" else "labelmap"
-    return WrittenObject("SEG", sop_instance_uid, path, digest, audience)
+    return write_object(label, Source(source.headers), uid, make, folder)
 
 
 def tracking_uid(study_instance_uid: str, subtype: Subtype) -> str:
@@ -166,10 +150,10 @@ def _segmentation(
     labels: npt.NDArray[np.uint8],
     algorithm: Algorithm,
     form: SegmentationType,
-    sop_instance_uid: str,
+    who: Mapping[str, Any],
 ) -> Dataset:
-    study, series = source.study_instance_uid, source.series_instance_uid
-    seg = hd.seg.Segmentation(
+    study = source.study_instance_uid
+    return hd.seg.Segmentation(
         source_images=_lent(source),
         pixel_array=_in_source_order(source, labels),
         segmentation_type=hd.seg.SegmentationTypeValues(form),
@@ -177,31 +161,20 @@ def _segmentation(
             _segment(subtype, bool((labels == subtype.segment_number).any()), study, algorithm)
             for subtype in SUBTYPES
         ],
-        series_instance_uid=stable_uid("SEG series", form, study, series, algorithm.sha256),
-        series_number=SERIES_NUMBER,
-        sop_instance_uid=sop_instance_uid,
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MODEL_NAME,
-        software_versions=software_version(),
-        device_serial_number=algorithm.sha256[:16],  # no device: the weights tell two apart
-        transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=True,
         content_label="ICH_AI",
         content_description=CONTENT_DESCRIPTION,
-        series_description=SERIES_DESCRIPTION,
+        **who,
     )
-    restore_name(seg, source.headers[0])
-    return seg
 
 
 def _lent(source: SourceSeries) -> list[Dataset]:
     """Headers for highdicom: name and slice thickness from the first, one orientation for all."""
-    first = without_name(source.headers[0])
+    first, *others = Source(source.headers).lent
     if not source.is_multi_frame and "SliceThickness" not in first:
         # May be empty in a CT, never in a Segmentation (PS3.3 C.8.2.1, C.7.6.16.2.1).
         first.SliceThickness = round(float(np.median(source.volume.slice_heights_mm)), 3)
-    return with_shared_orientation([first, *source.headers[1:]])
+    return with_shared_orientation([first, *others])
 
 
 def _in_source_order(source: SourceSeries, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -224,9 +197,9 @@ def _segment(
     return hd.seg.SegmentDescription(
         segment_number=subtype.segment_number,
         segment_label=_label(subtype, present, algorithm.claim(subtype)),
-        segmented_property_category=_code(CATEGORY),
-        segmented_property_type=_code(HEMORRHAGE),
-        anatomic_regions=[_code(subtype.region if named else INTRACRANIAL)],
+        segmented_property_category=coded(CATEGORY),
+        segmented_property_type=coded(HEMORRHAGE),
+        anatomic_regions=[coded(subtype.region if named else INTRACRANIAL)],
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=hd.AlgorithmIdentificationSequence(
             name=algorithm.name,
@@ -248,7 +221,3 @@ def _label(subtype: Subtype, present: bool, claim: Claim) -> str:
     if not present:
         return f"{subtype.name} (none outlined)"
     return f"{subtype.name} (a hint)" if claim is Claim.HINTED else subtype.name
-
-
-def _code(code: Code) -> SRCode:
-    return SRCode(code.value, code.scheme, code.meaning)
