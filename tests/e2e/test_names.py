@@ -25,7 +25,8 @@ from worklist.entries import Entry
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("settings", ["sqlite"], indirect=True)]
 SAMPLES = Path(__file__).parents[2] / "deploy" / "samples"
-BLEEDING = (74, 67, 84, 91)  # of CT-ICH, beside the shipped sample; no weight was trained on them
+# Of CT-ICH, beside the shipped sample. The model was trained on them: names are tried here.
+BLEEDING = (74, 67, 84, 91)
 WORST = {
     "1.2.21": {"SeriesDescription": "HEAD W/OUT CONTRAST", "ProtocolName": "CTA HEAD"},
     "1.2.22": {"SeriesDescription": "Zurich routine head", "ContrastBolusAgent": "NONE"},
