@@ -3,14 +3,18 @@
 import errno
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from schema.errors import StorageFullError, TransientError
 from schema.files import sync_folder
 
+RESULTS: Final = "results"  # folder of the storage
+PART: Final = ".part-"  # before the name of a file that is being written
+LEFT_S: Final = 24 * 3600.0
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 GROUP_MAY_READ: Final = 0o640  # the page and delivery may run as users of their own
 
@@ -55,6 +59,21 @@ def sync_names(folder: Path) -> None:
             sync_folder(folder)
 
 
+def remove_left(folder: Path) -> None:
+    """Remove what workers that were killed left half written, a day after: it is somebody's head.
+
+    Raises
+    ------
+    TransientError
+        The storage does not do it.
+    """
+    with _storage_errors(folder):
+        for path in folder.glob(f"{PART}*"):
+            with suppress(FileNotFoundError):  # another worker looks, too
+                if time.time() - path.stat().st_mtime > LEFT_S:
+                    path.unlink()
+
+
 @contextmanager
 def _storage_errors(path: Path) -> Iterator[None]:
     try:
@@ -65,7 +84,7 @@ def _storage_errors(path: Path) -> Iterator[None]:
 
 
 def _write(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".part-") as file:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=PART) as file:
         write(cast("BinaryIO", file))
         file.flush()
         os.fchmod(file.fileno(), GROUP_MAY_READ)

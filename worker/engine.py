@@ -21,6 +21,7 @@ from schema.settings import Settings
 from worker.analysis import Ahead, Analysis, analyse
 from worker.decoders import Decoders
 from worker.delivery.destinations import load_destinations
+from worker.durable import RESULTS
 from worker.munet.errors import CheckpointError, DeviceError
 from worker.munet.inference import Predictor
 from worker.prefetch import NextPaths, Prefetch
@@ -29,7 +30,6 @@ from worker.self_tests import Memory
 
 log = structlog.get_logger()
 
-RESULTS: Final = "results"
 BESIDE_GPU_MB: Final = 512  # 488 slices of 512 x 512
 SHIPPED_MODEL: Final = Path(__file__).parent / "munet" / "weights" / "munet.safetensors"
 PIXELS: Final = 256

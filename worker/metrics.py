@@ -5,6 +5,7 @@ up what was analysed. So the parent alone has a page, and it never loads torch.
 """
 
 import os
+import time
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,7 @@ from worker.delivery.destinations import load_destinations
 from worker.self_tests import Verdict, read_verdicts
 
 IN_PROCESS: Final = ("solo", "thread")  # pools that have no children
+RENEWAL_S: Final = 300.0  # a child's successor may load torch and a model from a slow disk
 
 
 class Workforce:
@@ -43,6 +45,8 @@ class Workforce:
         self._worker = worker
         self._folder = folder
         self.was_attached = False
+        self._last: list[Verdict] = []
+        self._heard_at = 0.0
 
     @property
     def analyses(self) -> bool:
@@ -79,16 +83,27 @@ class Workforce:
 
     def model(self) -> Model | None:
         """Give the model that its processes have loaded."""
-        loaded = [verdict for verdict in self.verdicts() if verdict.model]
+        loaded = [verdict for verdict in self._heard() if verdict.model]
         return Model(loaded[0].model, loaded[0].model_sha256) if loaded else None
 
     def model_missing(self) -> str | None:
         """Say why no slice was analysed yet, or nothing."""
-        verdicts = self.verdicts()
+        verdicts = self._heard()
         faults = [verdict.fault for verdict in verdicts if verdict.fault]
         if faults:
             return faults[0]
         return None if verdicts else "no process has loaded the model and analysed a slice yet"
+
+    def _heard(self) -> list[Verdict]:
+        """Give the verdicts; after the last child ended, its own until its successor can have one.
+
+        Celery renews a child after so many messages. That is no reason to call the operator.
+        """
+        if found := self.verdicts():
+            self._last, self._heard_at = found, time.monotonic()
+        elif time.monotonic() - self._heard_at > RENEWAL_S:
+            self._last = []
+        return self._last
 
     def consumer_missing(self) -> str | None:
         """Say why no message comes, or nothing."""

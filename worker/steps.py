@@ -15,6 +15,7 @@ from schema.messages import TRIAGE_QUEUE
 from schema.monitoring.pages import Pages
 from schema.owners import release_orphans
 from schema.settings import Settings
+from worker.durable import RESULTS, remove_left
 from worker.metrics import Workforce, consumes, open_worker_pages, worker_life
 from worker.requests import AT_FAULT, faults, say
 from worker.self_tests import open_folder, report_verdict
@@ -111,6 +112,10 @@ class OrphanWatch(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _watch(self, settings: Settings) -> None:
         database = connect(settings)
+        try:
+            remove_left(settings.storage / RESULTS)
+        except TransientError as error:
+            log.debug("cannot look for half written files", reason=str(error))
         while not self._stopped.wait(WATCH_S):
             try:
                 release_orphans(database)

@@ -13,7 +13,7 @@ import pytest
 from schema.errors import DeviceUnavailableError
 from schema.owners import this_process
 from tests.support.workers import solo_worker
-from worker.metrics import WorkerCollector, Workforce
+from worker.metrics import RENEWAL_S, WorkerCollector, Workforce
 from worker.self_tests import (
     FOLDER,
     PREFIX,
@@ -60,6 +60,16 @@ def test_a_worker_removes_what_a_killed_one_left_and_nobody_elses(
     assert {*tmp_path.iterdir()} == {mine, planted, second}
 
 
+class Clock:
+    """A clock that a test moves on."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        """Give its seconds."""
+        return self.now
+
+
 def fail() -> SimpleNamespace:
     raise DeviceUnavailableError("device cuda: out of memory")
 
@@ -84,6 +94,23 @@ def test_no_model_is_loaded_before_a_child_says_so(folder: Path) -> None:
     report_verdict(lambda: ENGINE)
     assert workforce.model_missing() is None
     assert workforce.model().name == "munet 1.2"
+
+
+def test_a_worker_whose_child_is_renewed_lacks_nothing_until_that_takes_too_long(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("worker.metrics.time", clock)
+    workforce = Workforce(solo_worker(), folder)
+    report_verdict(lambda: ENGINE)
+    assert workforce.model_missing() is None
+    (folder / str(os.getpid())).unlink()
+    clock.now += RENEWAL_S
+    assert workforce.model_missing() is None
+    assert workforce.model().name == "munet 1.2"
+    clock.now += 1
+    assert workforce.model_missing() == "no process has loaded the model and analysed a slice yet"
+    assert workforce.model() is None
 
 
 def test_a_fault_of_a_child_is_what_its_worker_lacks(folder: Path) -> None:

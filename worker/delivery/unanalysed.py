@@ -23,6 +23,7 @@ from schema.tables import Instance, Job, ResultObject, Series, Study
 from worker.delivery.destinations import Destinations
 from worker.delivery.outbox import enqueue_study
 from worker.delivery.unstated import is_unstated, note, unstated
+from worker.durable import RESULTS
 from worker.header import MALFORMED, completed, uid
 from worker.objects.author import Source
 from worker.objects.newest_report import newest_report
@@ -34,7 +35,6 @@ from worker.unvalidated import unvalidated
 
 log = structlog.get_logger()
 
-RESULTS: Final = "results"
 AGAIN: Final = timedelta(minutes=5)  # for one that could not be stated
 MOST_FILES: Final = 20  # that are tried
 NEEDED: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
