@@ -1,6 +1,9 @@
 """A share as people read it: never rounded up, so that 99.6 % of a head is not called all of it."""
 
 import math
+from typing import Final
+
+WHOLE: Final = 0.995  # what a percentage without decimals would call all of it
 
 
 def percent(share: float) -> str:

@@ -38,6 +38,16 @@ class Finding:
     present: bool
     claim: Claim = Claim.REPORTED
 
+    @property
+    def is_told(self) -> bool:
+        """Whether its type may be named, be it as a hint."""
+        return self.claim is not Claim.NOT_TOLD_APART
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether its type may be named without a doubt."""
+        return self.claim is Claim.REPORTED
+
     def __post_init__(self) -> None:
         """Refuse what no model and no mask can give; NaN above all."""
         if self.subtype not in (ANY, *KEYS):

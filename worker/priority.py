@@ -110,20 +110,12 @@ def _measured(
 ) -> dict[str, float | None]:
     values: dict[str, float | None] = {"total_ml": found[ANY].volume_ml}
     values["any_probability"] = found[ANY].probability
-    for key in filter(lambda key: _is_told(found[key]), KEYS):
+    for key in filter(lambda key: found[key].is_told, KEYS):
         values[f"{key.lower()}_ml"] = found[key].volume_ml
         values[f"{key.lower()}_probability"] = found[key].probability
-    values["untyped_ml"] = sum(found[key].volume_ml for key in KEYS if not _is_certain(found[key]))
+    values["untyped_ml"] = sum(found[key].volume_ml for key in KEYS if not found[key].is_certain)
     values["coverage_share"] = None if coverage is None else coverage.share
     return values | asdict(extent)
-
-
-def _is_told(finding: Finding) -> bool:
-    return finding.claim is not Claim.NOT_TOLD_APART
-
-
-def _is_certain(finding: Finding) -> bool:
-    return finding.claim is Claim.REPORTED
 
 
 def _critical(
@@ -169,7 +161,7 @@ def _reached(
     limits: Mapping[str, float],
 ) -> Reached:
     """List the volumes that reach their limit, those of types only as far as they are told."""
-    untold = {f"{key.lower()}_ml" for key in KEYS if not _is_told(found[key])}
+    untold = {f"{key.lower()}_ml" for key in KEYS if not found[key].is_told}
     return [
         (name, limit)
         for name, limit in limits.items()
@@ -188,7 +180,7 @@ def _claims(found: Mapping[str, Finding]) -> dict[str, Claim]:
 def _review(found: Mapping[str, Finding], rules: Rules, alarm: float) -> str:
     if found[ANY].present:
         return describe_small(found)
-    least = {key: rules.review.probability for key in KEYS if _is_told(found[key])} | {ANY: alarm}
+    least = {key: rules.review.probability for key in KEYS if found[key].is_told} | {ANY: alarm}
     suspected = [key for key, score in least.items() if found[key].probability >= score]
     return describe_suspicion(suspected, _claims(found)) if suspected else ""
 

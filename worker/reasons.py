@@ -73,7 +73,7 @@ def _word(key: str, claims: Mapping[str, Claim]) -> str:
 def describe_small(found: Mapping[str, Finding]) -> str:
     """Say what was outlined that reaches no level, the types that may be named after the total."""
     total = found[ANY].volume_ml
-    named = [found[key] for key in KEYS if found[key].present and _is_told(found[key])]
+    named = [found[key] for key in KEYS if found[key].present and found[key].is_told]
     claims = {key: found[key].claim for key in KEYS}
     words = [
         _share(
@@ -119,7 +119,3 @@ def quantity(name: str, value: float) -> str:
 
 def _ml(value: float) -> str:
     return quantity("total_ml", value)
-
-
-def _is_told(finding: Finding) -> bool:
-    return finding.claim is not Claim.NOT_TOLD_APART

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from schema.shares import WHOLE
 from schema.states import Outcome
 
 NOT_FOR_DIAGNOSIS: Final = "AI result, for research, not for diagnosis"
@@ -16,7 +17,6 @@ OUTCOME_WORDS: Final[Mapping[Outcome, str]] = {
     Outcome.FAILED: "Not analysed by AI (it failed): says nothing about hemorrhage",
 }
 LEVEL_WORDS: Final = ("not analysed", "critical", "high", "review", "none found")
-WHOLE: Final = 0.995  # of a head: what a percentage without decimals would call all of it
 
 
 def may_exclude(outcome: Outcome, coverage: Mapping[str, Any] | None) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schema.reason_words import PART_SEEN
-from schema.shares import percent
+from schema.shares import WHOLE, percent
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,6 @@ class Coverage:
     def is_part(self) -> bool:
         """Whether a reader must be told that the rest was not seen."""
         return self.share < WHOLE or bool(self.gaps)
-
-
-WHOLE = 0.995  # what a percentage without decimals would call the whole head
 
 
 def make_coverage(stored: Mapping[str, Any] | None) -> Coverage | None:
