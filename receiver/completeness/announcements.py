@@ -80,8 +80,13 @@ def note_contents(
     contents: SeriesContents,
     now: datetime,
 ) -> None:
-    """Keep lists of instances; a second message about a series adds to the first."""
+    """Keep lists of instances; a second message about a series adds to the first.
+
+    A list may be empty, as that of a step that was aborted is: it says nothing of what was sent.
+    """
     for series_uid, sop_uids in contents.items():
+        if not sop_uids:
+            continue
         row = _row(session, source, ae_title, study_instance_uid, series_uid)
         listed = list(dict.fromkeys([*(row.sop_instance_uids or ()), *sop_uids]))
         row.sop_instance_uids, row.instances, row.announced_at = listed, len(listed), now

@@ -131,6 +131,7 @@ def _counts(session: Session, ids: Sequence[int]) -> dict[int, list[Count]]:
         .join(Announcement, Announcement.series_instance_uid == Series.series_instance_uid)
         .where(
             Series.id.in_(ids),
+            Announcement.instances > 0,  # of a series with images, no count at all
             # A sender that receives itself counts on: what it said before the newest is stale.
             or_(
                 Announcement.source != Source.FIND,

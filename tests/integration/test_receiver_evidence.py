@@ -148,6 +148,16 @@ def test_a_discontinued_step_says_that_no_more_comes(
     assert announced(database)[0][3] == 1
 
 
+@pytest.mark.parametrize("state", ["COMPLETED", "DISCONTINUED"])
+def test_a_step_that_lists_no_image_says_nothing_of_its_series(
+    announcements: int, database: Database, state: str
+) -> None:
+    with announcing(announcements) as assoc:
+        create(assoc)
+        assert change(assoc, ended(state=state)) == DimseStatus.SUCCESS
+    assert announced(database) == []
+
+
 def test_a_step_outlives_its_association_and_the_receiver(
     settings: Settings, announcements: int, database: Database
 ) -> None:
@@ -332,6 +342,23 @@ def test_a_count_from_before_the_newest_image_is_no_evidence(
         Counter(settings.model_copy(update={"count_peers": (peer,)}), database).ask_due()
     with database.transaction() as session:
         session.scalars(sa.select(Announcement)).one().announced_at -= timedelta(seconds=60)
+    assert evidence(database) == [[]]
+
+
+def test_a_list_of_no_image_that_an_older_release_kept_is_no_evidence(database: Database) -> None:
+    add_quiet_series(database, ago_s=6)
+    with database.transaction() as session:
+        session.add(
+            Announcement(
+                study_instance_uid=STUDY,
+                series_instance_uid=SERIES,
+                source="MPPS",
+                ae_title="CT1",
+                instances=0,
+                sop_instance_uids=[],
+                announced_at=read_clock(session),
+            )
+        )
     assert evidence(database) == [[]]
 
 
