@@ -12,7 +12,7 @@ from pydicom.tag import Tag
 from receiver.instance.requested import Requested, read_requested
 from receiver.protocol.ascending import Ascending
 from receiver.protocol.identity import Identity
-from receiver.protocol.values import integer, items, number, numbers, text, values
+from receiver.protocol.values import integer, items, number, numbers, one_line, text, values
 from schema.errors import UnreadableObjectError
 
 TAGS: Final = tuple(
@@ -170,8 +170,10 @@ def make_header(ds: Dataset) -> Header:
 
 def _image_type(ds: Dataset, first: Dataset) -> tuple[str, ...]:
     """Give Image Type, or Frame Type where an Enhanced CT says MIXED (PS3.3 C.8.16.1)."""
-    own = tuple(str(value).upper() for value in values(ds, "ImageType"))
-    frame = tuple(str(value).upper() for value in values(first, "FrameType"))
+    own, frame = (
+        tuple(one_line(str(value).upper()) for value in values(source, keyword))
+        for source, keyword in ((ds, "ImageType"), (first, "FrameType"))
+    )
     return frame if frame and ("MIXED" in own or not own) else own
 
 

@@ -51,11 +51,15 @@ def values(ds: Dataset, keyword: str) -> Sequence[Any]:
 
 
 def text(ds: Dataset, keyword: str) -> str:
-    """Give an attribute as one line of text; PostgreSQL refuses NUL, a log refuses line ends."""
-    joined = "\\".join(str(value) for value in values(ds, keyword))
-    if not joined.isprintable():
-        joined = "".join(filter(str.isprintable, joined))
-    return joined.strip()[:TEXT_LIMIT]
+    """Give an attribute as one line of text."""
+    return one_line("\\".join(str(value) for value in values(ds, keyword)))
+
+
+def one_line(written: str) -> str:
+    """Leave out what PostgreSQL refuses, such as NUL, or a log, such as a line's end."""
+    if not written.isprintable():
+        written = "".join(filter(str.isprintable, written))
+    return written.strip()[:TEXT_LIMIT]
 
 
 def numbers(ds: Dataset, keyword: str, count: int) -> tuple[float, ...]:

@@ -53,6 +53,11 @@ def test_a_name_with_line_ends_is_one_line() -> None:
     assert header(SeriesDescription="Head\n\x00\x1b[2J").series_description == "Head[2J"
 
 
+def test_an_image_type_has_nothing_that_a_database_refuses() -> None:
+    image_type = header(ImageType=f"derived\\SECON\x00ARY\\{'A' * 300}").image_type
+    assert image_type == ("DERIVED", "SECONARY", "A" * 256)
+
+
 def test_a_multi_frame_object_has_a_position_for_each_frame() -> None:
     (multi,) = headers([Phantom((0.0, 5.0, 10.0), size=8).enhanced])
     assert [position[2] for position in multi.image_position_mm] == pytest.approx([0, 5, 10])
