@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from schema.database import Database
 from schema.readers import DisagreementCause
+from schema.studies import lock_study
 from schema.tables import Study
 from worklist import acknowledgement
 from worklist.access.audit import Act, Trail, What
@@ -85,6 +86,8 @@ class Actions:
             study = find_study(session, uid)
             if study is None:
                 raise HTTPException(HTTPStatus.NOT_FOUND, f"No study {uid} was received.")
+            # A result that is about to be stored comes first: nobody has seen that one.
+            study = lock_study(session, study.id)
             change(session, study, who)
             uid, patient_id = study.study_instance_uid, study.patient_id
         self.trail.write(

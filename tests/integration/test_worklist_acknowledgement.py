@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,13 +11,14 @@ import pytest
 import sqlalchemy as sa
 
 from receiver.catalogue.reopening import reopen
-from schema.database import Database, open_database, read_clock
+from schema.database import Database, open_database, read_clock, upgrade
 from schema.hemorrhage_subtypes import Claim
 from schema.settings import Settings
-from schema.states import Outcome
-from schema.studies import update_study
+from schema.states import JobState, Outcome
+from schema.studies import lock_study_of_job, update_study
 from schema.tables import Finding, Job, Study, StudyEvent
 from tests.support.pages import Browser
+from tests.support.processes import wait_for
 from tests.support.rows import LONG_AGO, add_job, add_series, add_study, done
 from trainer.experiments.site import Verdict as TrainersVerdict
 from trainer.experiments.site import read_verdicts
@@ -28,8 +30,14 @@ from worklist.serialization import verdicts_json
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(Settings(home=tmp_path))
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """SQLite unless told otherwise, with one critical study."""
+    settings = Settings(home=tmp_path)
+    if getattr(request, "param", "sqlite") == "postgresql":
+        url = request.getfixturevalue("new_postgresql_url")
+        settings = Settings(home=tmp_path, database_url=url)
+        upgrade(settings)
+    opened = open_database(settings)
     with opened.transaction() as session:
         add_job(add_series(add_study(session), session), session, **done(Outcome.POSITIVE, 1))
     yield opened
@@ -97,6 +105,34 @@ def test_a_newer_result_than_the_one_on_the_readers_page_stays_unread(
     answer = page.post(f"/study/1.2.3/{said}", form)
     assert answer.status_code == 409
     assert "newer result" in answer.text
+    assert unread(page)
+    assert read_all(database) == []
+
+
+def waits_for_a_lock(database: Database) -> bool:
+    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    with database.reading() as session:
+        return bool(session.scalar(sa.text(f"{query} AND datname = current_database()")))
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)  # SQLite has one writer
+@pytest.mark.parametrize("said", ["acknowledge", "verdict"])
+def test_a_result_that_is_stored_while_a_reader_clicks_stays_unread(
+    page: Browser, database: Database, said: str
+) -> None:
+    add_sibling(database, state=JobState.RUNNING)
+    form = {"agrees": "yes", "result": result_on(page, "/")}
+    with ThreadPoolExecutor(1) as reader:
+        with database.transaction() as session:
+            running = session.scalars(sa.select(Job).where(Job.state == JobState.RUNNING)).one()
+            lock_study_of_job(session, running.id)
+            for name, value in done(Outcome.POSITIVE, 1, finished_at=read_clock(session)).items():
+                setattr(running, name, value)
+            update_study(session, running.series.study)
+            session.flush()
+            click = reader.submit(page.post, f"/study/1.2.3/{said}", form)
+            wait_for("click that waits", lambda: waits_for_a_lock(database))
+        assert click.result().status_code == 409
     assert unread(page)
     assert read_all(database) == []
 
