@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage
 
-from schema.dicom import MULTI_ENERGY_MAPS
+from schema.dicom import MULTI_ENERGY_MAPS, may_be_hounsfield
 from schema.errors import GeometryError, PixelError, UnsuitableSeriesError
 from worker.header import MALFORMED, name_of, numbers, text, uid, whole_number
 
@@ -128,9 +128,9 @@ def _frame(ds: Dataset, number: int, parts: tuple[Dataset, Dataset, Dataset, Dat
     """Build a frame from the items that hold position, orientation, spacing and rescale."""
     position, orientation, measures, rescale = parts
     where = f"{name_of(ds)} frame {number}"
-    kind = text(rescale, "RescaleType")
-    if kind not in ((), ("HU",)):
-        raise PixelError(f"{where}: Rescale Type is {kind[0]!r}, not HU; send the original series")
+    kind = " ".join(text(rescale, "RescaleType"))
+    if not may_be_hounsfield(kind):
+        raise PixelError(f"{where}: Rescale Type is {kind!r}, not HU; send the original series")
     spacing = numbers(measures, "PixelSpacing", 2, where)
     return Frame(
         sop_instance_uid=uid(ds, "SOPInstanceUID"),

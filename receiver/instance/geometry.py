@@ -9,7 +9,7 @@ from typing import Final
 from receiver.instance.header import Header, Vector
 from schema.dicom import ANALYSED_CLASSES
 
-SAME_DIRECTION: Final = 1e-3  # cosines are written with few digits; the worker asks for the same
+SAME_DIRECTION: Final = 1e-3  # cosines are written with few digits; see worker.frames.ANY_TWO
 SAME_PLACE_MM: Final = 0.02  # closer than any scanner steps
 EVEN_MM: Final = 0.1  # steps differ by rounding of the table position
 EVEN_FRACTION: Final = 0.05

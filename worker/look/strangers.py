@@ -13,6 +13,8 @@ LUNG_HU: Final = -600.0
 LUNG_CM2: Final = 60.0
 SKULL_CM2: Final = 60.0
 BODY_CM2: Final = 20.0
+FAT_HU: Final = -50.0  # every body has fat, of -100 HU, and mostly air around it
+FAT_SHARE: Final = 0.001
 
 
 def describe(sections: Sequence[Section]) -> str:
@@ -21,6 +23,8 @@ def describe(sections: Sequence[Section]) -> str:
     bodies = [_body_cm2(section) for section in sections]
     if max(bodies) < BODY_CM2:
         return f"{start}: no body either"
+    if not any(_has_fat_or_air(section) for section in sections):
+        return f"{start}: neither fat nor air in any, so these are {NO_HOUNSFIELD}"
     air = max(_enclosed_air_cm2(section) for section in sections)
     if air >= LUNG_CM2:
         return f"{start}: {air:.0f} cm2 of air within the body, as in lungs"
@@ -42,6 +46,10 @@ def _enclosed(sections: Sequence[Section]) -> str:
 
 def _body_cm2(section: Section) -> float:
     return cm2(section.hu > BODY_HU)
+
+
+def _has_fat_or_air(section: Section) -> bool:
+    return float(np.mean(section.hu < FAT_HU)) > FAT_SHARE
 
 
 def _enclosed_air_cm2(section: Section) -> float:
