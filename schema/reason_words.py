@@ -22,6 +22,10 @@ MAY_BE_A_HEAD: Final = (
     "pixel spacing outside",
     "part of the head would go unread",
     "kinds of images and more in one series",
+    "values are",
+    # Who came first is the study's patient: nobody knows yet whose head was read and whose was not.
+    "two patients in one series",
+    "its patient is not the study's",
 )
 PART_SEEN: Final = "in the part seen"
 
@@ -33,5 +37,5 @@ def is_ruled_out(reason: str | None) -> bool:
 
 
 def may_be_a_head(reason: str | None) -> bool:
-    """Say whether the selection refused how images came, which says nothing of what they show."""
+    """Say whether images were refused for how they came, which says nothing of what they show."""
     return any(words in (reason or "") for words in MAY_BE_A_HEAD)

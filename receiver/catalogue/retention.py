@@ -13,6 +13,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from schema.database import Database, read_clock
+from schema.deciding_job import refused_heads
 from schema.settings import Settings
 from schema.states import ANALYSED, JobState, Outcome, SeriesState, StudyState
 from schema.storage import Storage
@@ -65,7 +66,8 @@ class Retention:
         with self._database.transaction() as session:
             # Locked: a late instance opens the study again, but not while its files go.
             study = session.get_one(Study, study_id, with_for_update=True)
-            if not is_over(study.state, study.outcome, study.finished_at, before):
+            is_mixed_up = study.identity_alert is not None  # it says that they are kept
+            if is_mixed_up or not is_over(study.state, study.outcome, study.finished_at, before):
                 return 0
             every = _spent_instances(study)
             spent = [instance for instance in every if self._storage.holds(instance.storage)]
@@ -89,7 +91,9 @@ def candidates(
     session: Session, before: datetime, after: datetime | None = None
 ) -> Sequence[tuple[int, datetime]]:
     """List studies whose files nobody has gone through, and when each was over; oldest first."""
-    kept = select(Study.id, Study.finished_at).where(text(FILES_KEPT), Study.finished_at < before)
+    kept = select(Study.id, Study.finished_at).where(
+        text(FILES_KEPT), Study.finished_at < before, Study.identity_alert.is_(None)
+    )
     if after is not None:
         kept = kept.where(Study.finished_at > after)
     rows = session.execute(kept.order_by(Study.finished_at).limit(STUDIES_A_SWEEP))
@@ -103,9 +107,10 @@ def _note_sweep(session: Session, study: Study) -> None:
 
 
 def _spent_instances(study: Study) -> list[Instance]:
+    unread = refused_heads(study.series)
     return [
         instance
         for series in study.series
-        if is_spent(series.state, [job.state for job in series.jobs])
+        if series not in unread and is_spent(series.state, [job.state for job in series.jobs])
         for instance in series.instances
     ]

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from receiver.catalogue.identity import accepted, read_events
 from receiver.instance.header import Header
 from receiver.instance.person import Person, differences
+from receiver.selection.labels import is_image
 from schema.tables import Study
 
 
@@ -33,7 +34,9 @@ class Strangers:
 
 
 def strangers(session: Session, study: Study, headers: Sequence[Header]) -> Strangers | None:
-    """Find the objects of a series that are somebody else's."""
+    """Find the objects of a series that are somebody else's; a report is never analysed anyway."""
+    if not any(is_image(header) for header in headers):
+        return None
     known = Person.of(study)
     people = {person for header in headers if (person := Person.of(header)) != known}
     if not people:

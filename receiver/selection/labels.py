@@ -11,7 +11,7 @@ from receiver.instance.header import Header
 from receiver.selection.names import energy_kev, read
 from receiver.selection.rules import SelectionRules
 from receiver.selection.words import Kind, Sharpness
-from schema.dicom import ANALYSED_CLASSES
+from schema.dicom import ANALYSED_CLASSES, MAP_RESCALE_TYPES, may_be_hounsfield
 
 ROUTINE_KEV: Final = range(60, 81)  # about the contrast of an ordinary 120 kV image
 
@@ -75,10 +75,12 @@ def cone_beam(header: Header, rules: SelectionRules) -> str | None:
 
 
 def not_hounsfield(header: Header, _rules: SelectionRules) -> str | None:
-    """Refuse values of another kind (PS3.3 C.11.1.1.2); an absent type means HU for CT."""
-    return (
-        None if header.rescale_type in ("", "HU") else f"values are {header.rescale_type}, not HU"
-    )
+    """Refuse values of another kind; those of a kind that nobody knows may be a head's."""
+    kind = header.rescale_type
+    if may_be_hounsfield(kind):
+        return None
+    is_map = kind.strip().upper() in MAP_RESCALE_TYPES
+    return f"a map of {kind}, not HU" if is_map else f"values are {kind}, not HU"
 
 
 def sharp_kernel(header: Header, rules: SelectionRules) -> str | None:

@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 
 from receiver.selection.images import Selection, select_images
 from receiver.selection.rules import load_rules
+from receiver.selection.stacks import Stack, _shows_all_of
 from tests.support.phantoms import element
 from tests.support.series import datasets, headers
 
@@ -106,6 +107,29 @@ def acquisition(number: int, count: int, from_mm: float = 0.0) -> Sequence[Datas
 def test_a_head_that_was_scanned_again_after_motion_is_analysed_whole_and_not_spliced() -> None:
     selection = selected(acquisition(1, 11), acquisition(2, 29))
     assert set(selection.left_out) == {f"1.2.3.{number}" for number in range(1, 12)}
+
+
+def jittering(objects: Sequence[Dataset]) -> Sequence[Dataset]:
+    """Write each second slice's direction a little to this side, the others' to that."""
+    for number, ds in enumerate(objects):
+        ds.ImageOrientationPatient = [1, 0, 0, 0, 1, 0.0008 if number % 2 else -0.0008]
+    return objects
+
+
+def test_a_repeat_whose_own_slices_differ_by_more_than_each_from_the_whole_is_analysed() -> None:
+    selection = selected(acquisition(1, 10), jittering(acquisition(2, 30)))
+    assert selection.score is not None
+    assert set(selection.left_out) == {f"1.2.3.{number}" for number in range(1, 11)}
+
+
+def test_so_is_the_first_of_two_time_points() -> None:
+    selection = selected(acquisition(2, 32), jittering(acquisition(1, 32)))
+    assert set(selection.left_out) == {f"1.2.3.{number}" for number in range(1, 33)}
+
+
+def test_an_acquisition_without_a_place_shows_nothing() -> None:
+    stack = Stack(tuple(headers(acquisition(1, 30))))
+    assert not _shows_all_of(stack, Stack(tuple(headers(jittering(acquisition(2, 30))))))
 
 
 def test_of_a_head_and_two_later_phases_after_motion_the_first_whole_one_is_analysed() -> None:
