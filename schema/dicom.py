@@ -50,6 +50,17 @@ MULTI_ENERGY_MAPS: Final = frozenset(
     }
 )  # fmt: skip
 
+# Rescale Type (PS3.3 C.11.1.1.2). US is "unspecified", and some stations spell HU in their own way:
+# what the values are, the look at the pixels tells.
+PERHAPS_HOUNSFIELD: Final = frozenset({"", "HU", "US", "HOUNSFIELD", "HOUNSFIELD UNITS"})
+# Defined terms for other values, which are computed from a scan that is a series of its own.
+MAP_RESCALE_TYPES: Final = frozenset({"OD", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT"})
+
+
+def may_be_hounsfield(rescale_type: str) -> bool:
+    """Say whether a Rescale Type allows that the values are Hounsfield units; absent, it does."""
+    return rescale_type.strip().upper() in PERHAPS_HOUNSFIELD
+
 
 class DimsePriority(IntEnum):
     """Priority (0000,0700) of a request (PS3.7 annex E.1)."""

@@ -35,6 +35,8 @@ THICK = {"desc": "Head 5.0", "kernel": "H31s", "type": AXIAL}
 THIN = {"desc": "Head 2.0", "kernel": "H31s", "type": AXIAL, "step_mm": 2.0, "count": 60}
 BONE = {"desc": "Head bone", "kernel": "H70h", "type": AXIAL}
 SCOUT = {"desc": "Topogram", "type": "ORIGINAL\\PRIMARY\\LOCALIZER", "count": 1}
+DOSE = {"desc": "Dose", "sop": "SecondaryCaptureImageStorage", "count": 1}
+FRIEDA = {"PatientID": "P2", "PatientName": "Fire^Frieda", "PatientBirthDate": "19700304"}
 
 
 class Clinic:
@@ -399,6 +401,31 @@ def test_the_study_shows_the_more_urgent_of_two(
     clinic.planner.plan()
     clinic.end(second, *thick)
     assert (clinic.study().outcome, clinic.study().priority) == shown
+
+
+@pytest.mark.parametrize("own", [0, 26])
+def test_none_found_does_not_stand_beside_a_control_with_images_of_another_patient(
+    clinic: Clinic, own: int
+) -> None:
+    first = clinic.arrive(THICK)
+    assert clinic.planner.plan() == 1
+    clinic.end(first, Outcome.NEGATIVE, 4)
+    control = THICK | {"desc": "control"}
+    if own:
+        clinic.arrive(control | {"count": own}, 2)
+    clinic.arrive(control | {"attributes": FRIEDA}, 2, first=own)
+    assert clinic.planner.plan() == 1
+    assert clinic.study().outcome == Outcome.NOT_ANALYSED
+    assert "series 'control'" in str(clinic.study().reason)
+
+
+def test_another_patients_report_takes_none_found_from_nobody(clinic: Clinic) -> None:
+    first = clinic.arrive(THICK)
+    assert clinic.planner.plan() == 1
+    clinic.end(first, Outcome.NEGATIVE, 4)
+    clinic.arrive(DOSE | {"attributes": FRIEDA}, 2)
+    assert clinic.planner.plan() == 1
+    assert clinic.study().outcome == Outcome.NEGATIVE
 
 
 def test_a_bone_series_that_is_ready_first_blocks_nothing(clinic: Clinic) -> None:

@@ -14,7 +14,7 @@ from schema.database import Database
 from schema.settings import Settings
 from schema.states import JobState, Outcome, SeriesState
 from schema.storage import Storage
-from schema.tables import Instance, Series
+from schema.tables import Instance, Series, Study
 from tests.support.phantoms import FEW_MM, Phantom
 from tests.support.receivers import acceptors, send
 from tests.support.rows import LONG_AGO, add_job, add_series, add_study, done
@@ -77,6 +77,34 @@ def test_a_failed_series_beside_an_analysed_one_keeps_its_files(
     with database.reading() as session:
         kept = session.scalars(select(Instance)).all()
     assert len(kept) == 1
+
+
+def test_a_head_that_was_refused_beside_an_analysed_one_keeps_its_files(
+    settings: Settings, database: Database
+) -> None:
+    path = add_stored_series(database, settings.storage, "1.2", **done(Outcome.POSITIVE, 1))
+    with database.transaction() as session:
+        study = session.scalars(select(Series)).one().study
+        for reason in ("several images at one position", "image type LOCALIZER"):
+            add_series(study, session, None, state=SeriesState.REJECTED, reason=reason)
+    assert retention(settings, database).sweep() == 2
+    assert not path.exists()
+    with database.reading() as session:
+        (kept,) = session.scalars(select(Instance)).all()
+        assert kept.series.reason == "several images at one position"
+
+
+def test_while_two_patients_are_mixed_up_every_file_is_kept(
+    settings: Settings, database: Database
+) -> None:
+    path = add_stored_series(database, settings.storage, "1.2", **done(Outcome.POSITIVE, 1))
+    with database.transaction() as session:
+        session.scalars(select(Study)).one().identity_alert = "they are kept"
+    assert retention(settings, database).sweep() == 0
+    assert path.exists()
+    with database.transaction() as session:
+        session.scalars(select(Study)).one().identity_alert = None
+    assert retention(settings, database).sweep() == 1
 
 
 def test_files_on_another_storage_are_left_to_its_receivers(

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from pydicom.dataset import Dataset
 
+from receiver.catalogue.strangers import Strangers
 from receiver.dispatch.planner import Planner
 from receiver.selection.images import Selection, select_images
 from receiver.selection.rules import load_rules
@@ -66,6 +67,7 @@ def in_two_boxes() -> list[Dataset]:
         (with_wide_pixels, "pixel spacing outside"),
         (in_two_boxes, "part of the head would go unread"),
         (lambda: datasets(HEAD) + datasets(HEAD), "several images at one position"),
+        (lambda: datasets(HEAD | {"rescale": "GRAY"}), "values are GRAY, not HU"),
     ],
 )
 def test_how_images_came_says_nothing_of_what_they_show(
@@ -94,12 +96,23 @@ def test_thousands_of_images_are_no_head_such_as_a_perfusion_beside_it() -> None
         ({"count": 5}, "fewer than 6"),
         ({"count": 90}, "more than 350 mm"),
         ({"step_mm": 0.5}, "less than 25 mm"),
+        ({"rescale": "Z_EFF"}, "a map of Z_EFF, not HU"),
     ],
 )
 def test_what_shows_no_head_is_none(what: dict[str, object], words: str) -> None:
     selection = selected(datasets(HEAD | what))
     assert words in selection.reason
     assert not may_be_a_head(selection.reason)
+
+
+@pytest.mark.parametrize("written", ["", "HU", "US", "hu", " Hounsfield"])
+def test_values_that_may_be_hounsfield_units_are_left_to_the_look(written: str) -> None:
+    assert selected(datasets(HEAD | {"rescale": written})).score is not None
+
+
+@pytest.mark.parametrize("count", [4, 30])
+def test_a_head_among_or_of_strangers_went_unread(count: int) -> None:
+    assert may_be_a_head(str(Strangers(count, 30, "patient ID")))
 
 
 def test_a_time_series_is_no_plain_head() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from schema.reason_words import NO_HOUNSFIELD
 from tests.support.bodies import STRANGERS, body, enhanced
 from tests.support.heads import (
     ctich,
@@ -53,6 +54,14 @@ def test_a_body_is_no_head(name: str, noise_hu: float) -> None:
 )
 def test_the_reason_says_what_was_seen_instead(name: str, words: str) -> None:
     assert words in refusal(look(body(STRANGERS[name])))
+
+
+@pytest.mark.parametrize(("slope", "intercept_hu"), [(1.0, 1024.0), (0.25, 256.0), (2.0, 0.0)])
+def test_a_head_in_other_values_than_hounsfield_units_is_told(
+    head: Volume, slope: float, intercept_hu: float
+) -> None:
+    seen = look(replace(head, hu=head.hu * np.float32(slope) + np.float32(intercept_hu)))
+    assert NO_HOUNSFIELD in refusal(seen)
 
 
 @pytest.mark.parametrize("patient", [BLEEDING, HEALTHY, CHILD, INFANT])

@@ -132,7 +132,7 @@ def test_every_transfer_syntax_gives_the_same_values(
         ("PhotometricInterpretation", "MONOCHROME1", "MONOCHROME1"),
         ("PhotometricInterpretation", "RGB", "RGB"),
         ("SamplesPerPixel", 3, "no CT image in Hounsfield units"),
-        ("RescaleType", "US", "Rescale Type is 'US', not HU"),
+        ("RescaleType", "GRAY", "Rescale Type is 'GRAY', not HU"),
         ("RescaleType", "Z_EFF", "Rescale Type is 'Z_EFF', not HU"),
         ("ImageType", ["DERIVED", "PRIMARY", "AXIAL", "MAT_SPECIFIC"], "multi-energy map"),
         ("RescaleSlope", "nan", "RescaleSlope is"),
@@ -162,6 +162,12 @@ def test_a_missing_pixel_attribute_is_refused(keyword: str, tmp_path: Path) -> N
 
 def test_a_missing_rescale_type_means_hounsfield_units(tmp_path: Path) -> None:
     hu = hu_of(Phantom(FEW_MM, without=["RescaleType"]), tmp_path)
+    assert hu[1, MIDDLE, MIDDLE] == BLOOD_HU
+
+
+@pytest.mark.parametrize("written", ["US", "hu", "Hounsfield", ""])
+def test_a_rescale_type_that_allows_hounsfield_units_is_read(written: str, tmp_path: Path) -> None:
+    hu = hu_of(Phantom(FEW_MM, changes={"RescaleType": written}), tmp_path)
     assert hu[1, MIDDLE, MIDDLE] == BLOOD_HU
 
 

@@ -1,5 +1,6 @@
 """What the worker says of a series tells one that is no plain head from one that was not read."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ def test_what_the_look_refuses_is_ruled_out(seen: Look) -> None:
 
 def section(enclosed_cm2: float, enclosed_hu: float) -> Section:
     hu = np.full((200, 200), 40, np.float32)
+    hu[:40] = -1000
     nothing = np.zeros_like(hu, bool)
     return Section(hu, nothing, nothing, enclosed_cm2, enclosed_hu, closed=False)
 
@@ -49,6 +51,13 @@ def test_bone_that_encloses_little_or_what_has_the_values_of_brain_is_ruled_out(
     assert is_ruled_out(refusal(Look(is_head=False, seen=described)))
 
 
+def test_values_without_fat_or_air_are_no_hounsfield_units_and_may_be_a_head() -> None:
+    shown = section(5.0, 30.0)
+    raw = replace(shown, hu=shown.hu + 1000)
+    assert is_ruled_out(refusal(Look(is_head=False, seen=describe([shown]))))
+    assert not is_ruled_out(refusal(Look(is_head=False, seen=describe([raw]))))
+
+
 def test_what_the_release_before_said_of_such_a_skull_rules_it_out_no_more() -> None:
     said = "92 cm2: no Hounsfield units, as of a cone beam, in a body of 324 cm2"
     assert not is_ruled_out(f"{said}; send the head as its own series")
@@ -61,7 +70,7 @@ def test_what_the_release_before_said_of_such_a_skull_rules_it_out_no_more() -> 
         ("SOPClassUID", SecondaryCaptureImageStorage, True),
         ("PixelData", b"\0\0", False),
         ("ImagePositionPatient", ["0", "0", "nan"], False),
-        ("RescaleType", "US", False),  # a head whose values nobody knows is a head
+        ("RescaleType", "GRAY", False),  # a head whose values nobody knows is a head
         ("Rows", 63, False),
     ],
 )
