@@ -18,6 +18,8 @@ from worker.header import MALFORMED, name_of, numbers, text, uid, whole_number
 
 MOST_FRAMES: Final = 2000
 SAME_DIRECTION: Final = 1e-3  # cosines are written with few digits
+# Each slice of a series that was selected may differ by that from one that stands for all.
+ANY_TWO: Final = 2 * SAME_DIRECTION
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +165,7 @@ def stacked(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
     """
     first = frames[0]
     for other in frames[1:]:
-        if not np.allclose(other.orientation, first.orientation, atol=SAME_DIRECTION):
+        if not np.allclose(other.orientation, first.orientation, atol=ANY_TWO):
             raise GeometryError(
                 f"{first.name} and {other.name} differ in orientation, as when a localizer is in"
                 " the series; send the axial slices as their own series"

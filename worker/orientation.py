@@ -13,10 +13,10 @@ def with_shared_orientation(headers: Sequence[Dataset]) -> list[Dataset]:
     """Return headers that all have the first one's Image Orientation (Patient).
 
     Some scanners compute the cosines anew for each slice, and those differ in the fifth to the
-    ninth digit. `worker.frames.stacked` has refused what differs by more than 0.001, and measured
+    ninth digit. `worker.frames.stacked` has refused what differs by more than 0.002, and measured
     every position along the first slice's normal: with the same orientation a result lies where the
-    volume does. At the tolerance's limit a corner of a head's frame moves by a quarter of a
-    millimetre, half a pixel.
+    volume does. At the tolerance's limit a corner of a head's frame moves by half a millimetre, a
+    pixel.
 
     Parameters
     ----------

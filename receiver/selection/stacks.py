@@ -30,10 +30,14 @@ class Stack:
         One for each object; an Enhanced CT object is a stack of its own.
     passes
         How many images the series has at most of its positions; more than one are time points.
+    common
+        The normal of the whole that this is a part of. Its own first image may lie at one end of
+        what is still the same direction, and the others at the other end.
     """
 
     headers: tuple[Header, ...]
     passes: int = 1
+    common: Vector | None = None
 
     @property
     def first(self) -> Header:
@@ -43,6 +47,8 @@ class Stack:
     @cached_property
     def normal(self) -> Vector | None:
         """Towards the patient's head; None without a usable and common orientation."""
+        if self.common is not None:
+            return self.common
         orientations = [
             orientation for header in self.headers for orientation in header.orientations
         ]
@@ -77,11 +83,9 @@ class Stack:
         """Between the normal and the patient's long axis; 90 if there is no normal."""
         return 90.0 if self.normal is None else degrees_off_axis(self.normal)
 
-    def without(self, dropped: Iterable[Header]) -> "Stack":
-        """Give the stack without some of its objects."""
-        gone = {header.identity for header in dropped}
-        kept = tuple(header for header in self.headers if header.identity not in gone)
-        return Stack(kept, self.passes)
+    def part(self, headers: Iterable[Header], passes: int = 1) -> "Stack":
+        """Give some of its objects as a stack of their own, of the same direction."""
+        return Stack(tuple(headers), passes, self.normal)
 
 
 def split(headers: Sequence[Header]) -> list[Stack]:
@@ -159,11 +163,11 @@ def _passes(stack: Stack) -> list[Stack]:
     counts = sorted(map(len, by_place))
     usual = counts[len(counts) // 2]
     if any(len({header.acquired[:2] for header in images}) < len(images) for images in by_place):
-        return [Stack(stack.headers, usual)]
+        return [stack.part(stack.headers, usual)]
     if acquisitions := _repeated_whole(stack):
-        return [Stack(headers, usual) for headers in acquisitions]
+        return [stack.part(headers, usual) for headers in acquisitions]
     return [
-        Stack(tuple(images[rank] for images in by_place if rank < len(images)), usual)
+        stack.part((images[rank] for images in by_place if rank < len(images)), usual)
         for rank in range(counts[-1])
     ]
 
@@ -176,9 +180,9 @@ def _repeated_whole(stack: Stack) -> list[tuple[Header, ...]]:
     by_number: dict[int, list[Header]] = {}
     for header in sorted(stack.headers, key=lambda header: header.acquired):
         by_number.setdefault(header.acquired[1], []).append(header)
-    acquisitions = [Stack(tuple(headers)) for headers in by_number.values()]
+    acquisitions = [stack.part(headers) for headers in by_number.values()]
     at = next((at for at, found in enumerate(acquisitions) if _shows_all_of(stack, found)), 0)
-    before = Stack(tuple(header for part in acquisitions[:at] for header in part.headers))
+    before = stack.part(header for part in acquisitions[:at] for header in part.headers)
     if at == 0 or before.extent_mm >= WHOLE * stack.extent_mm:
         return []
     return [acquisition.headers for acquisition in acquisitions]
@@ -187,6 +191,8 @@ def _repeated_whole(stack: Stack) -> list[tuple[Header, ...]]:
 def _shows_all_of(stack: Stack, acquisition: Stack) -> bool:
     """Say whether an acquisition has all that a stack shows, but a slice, and no place twice."""
     places, whole = acquisition.slice_position_mm, stack.slice_position_mm
+    if not places:
+        return False
     most_mm = LACKING * acquisition.extent_mm / max(len(places) - 1, 1)
     reaches = places[0] - whole[0] <= most_mm and whole[-1] - places[-1] <= most_mm
     return reaches and acquisition.images == len(places)
