@@ -15,7 +15,6 @@ from schema.errors import PermanentError, UnsuitableSeriesError
 from schema.hemorrhage_subtypes import SUBTYPES, Claim
 from worker.findings import Finding, measure
 from worker.forms import FOR_THE_PAGE, Forms
-from worker.header import length_mm
 from worker.look.marks import marks, refusal
 from worker.look.series_look import Look, look
 from worker.look.unlikeness import Unlikeness, measured, unlikeness
@@ -238,7 +237,7 @@ def prepare(paths: Sequence[Path], decoder: Decoder, most_bytes: int) -> Prepare
 
 def _look(source: SourceSeries) -> Look:
     """Look at the pixels before the model does; it would read a knee as well."""
-    return look(source.volume, length_mm(source.headers[0], "SliceThickness"))
+    return look(source.volume, source.thickness_mm)
 
 
 def _refuse(seen: Look) -> None:

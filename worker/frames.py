@@ -14,7 +14,7 @@ from pydicom.uid import CTImageStorage, EnhancedCTImageStorage
 
 from schema.dicom import MULTI_ENERGY_MAPS, may_be_hounsfield
 from schema.errors import GeometryError, PixelError, UnsuitableSeriesError
-from worker.header import MALFORMED, name_of, numbers, text, uid, whole_number
+from worker.header import MALFORMED, length_mm, name_of, numbers, text, uid, whole_number
 
 MOST_FRAMES: Final = 2000
 SAME_DIRECTION: Final = 1e-3  # cosines are written with few digits
@@ -24,7 +24,7 @@ ANY_TWO: Final = 2 * SAME_DIRECTION
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One slice in its file: position, orientation, spacing and rescale."""
+    """One slice in its file: position, orientation, measures and rescale."""
 
     sop_instance_uid: str
     number: int  # from 1
@@ -33,6 +33,7 @@ class Frame:
     spacing_mm: tuple[float, float]  # between rows, between columns
     slope: float
     intercept: float
+    thickness_mm: float  # Slice Thickness, NaN where it is not known
 
     def __post_init__(self) -> None:
         """Refuse directions that are no plane and a rescale that gives no HU."""
@@ -127,7 +128,7 @@ def _functional_group(ds: Dataset, number: int, keyword: str) -> Dataset:
 
 
 def _frame(ds: Dataset, number: int, parts: tuple[Dataset, Dataset, Dataset, Dataset]) -> Frame:
-    """Build a frame from the items that hold position, orientation, spacing and rescale."""
+    """Build a frame from the items that hold position, orientation, measures and rescale."""
     position, orientation, measures, rescale = parts
     where = f"{name_of(ds)} frame {number}"
     kind = " ".join(text(rescale, "RescaleType"))
@@ -142,6 +143,7 @@ def _frame(ds: Dataset, number: int, parts: tuple[Dataset, Dataset, Dataset, Dat
         spacing_mm=(float(spacing[0]), float(spacing[1])),
         slope=float(_rescale(rescale, "RescaleSlope", where)),
         intercept=float(_rescale(rescale, "RescaleIntercept", where)),
+        thickness_mm=length_mm(measures, "SliceThickness") or float("nan"),
     )
 
 

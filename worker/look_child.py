@@ -12,7 +12,6 @@ from pathlib import Path
 from schema.errors import TriageError
 from schema.settings import Settings, settings_or_exit
 from worker.decoders import Decoders
-from worker.header import length_mm
 from worker.look.marks import marks, refusal
 from worker.look.series_look import look
 from worker.slices import read_series
@@ -32,7 +31,7 @@ def look_at_files(paths: Sequence[Path], settings: Settings) -> dict[str, object
     try:
         with Decoders(settings.decode_memory_mb, settings.decode_limit_s) as decoders:
             source = read_series(paths, decoders)
-        seen = look(source.volume, length_mm(source.headers[0], "SliceThickness"))
+        seen = look(source.volume, source.thickness_mm)
     except TriageError as error:
         return {"refusal": str(error), "marks": [], "look": None, "coverage": None}
     return {

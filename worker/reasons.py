@@ -1,6 +1,6 @@
 """What a radiologist reads as the reason: total blood first, types as far as claimed, each once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from schema.hemorrhage_subtypes import ANY, KEYS, Claim
@@ -9,6 +9,7 @@ from schema.shares import percent
 from worker.findings import LEAST_ML, Finding
 from worker.look.coverage import Coverage, UnseenGap
 from worker.rules import CoverageLimits
+from worker.wording import MOST_GAPS
 
 Reached = Sequence[
     tuple[str, float]
@@ -104,7 +105,15 @@ def describe_part(coverage: Coverage | None, limits: CoverageLimits) -> str:
         f"{percent(coverage.share)} of the head,"
         f" from {coverage.from_mm:.0f} to {coverage.to_mm:.0f} mm"
     )
-    return f"none found {PART_SEEN} ({'; '.join([seen, *map(_gap, gaps)])})"
+    return f"none found {PART_SEEN} ({'; '.join([seen, *_unseen(coverage, gaps)])})"
+
+
+def _unseen(coverage: Coverage, gaps: Sequence[UnseenGap]) -> Iterator[str]:
+    if coverage.usual_unseen_mm:
+        yield f"{coverage.usual_unseen_mm:.1f} mm unseen between most slices"
+    yield from map(_gap, gaps[:MOST_GAPS])
+    if len(gaps) > MOST_GAPS:
+        yield f"{len(gaps) - MOST_GAPS} more gaps"
 
 
 def _gap(gap: UnseenGap) -> str:

@@ -43,10 +43,13 @@ class SourceSeries:
     headers
         One for each slice in the volume's order, or the single one of a multi-frame object. They
         hold no Pixel Data, and every type 2 attribute that highdicom copies.
+    thickness_mm
+        (slice,) Slice Thickness, NaN where it is not known.
     """
 
     volume: Volume
     headers: tuple[Dataset, ...]
+    thickness_mm: npt.NDArray[np.float64]
 
     @property
     def is_multi_frame(self) -> bool:
@@ -162,7 +165,8 @@ def _read_volume(stack: Stack, decoder: Decoder) -> SourceSeries:
         sop_instance_uids=tuple(frame.sop_instance_uid for frame in frames),
         frame_numbers=tuple(frame.number for frame in frames),
     )
-    return SourceSeries(volume, _in_order(stack.sources, frames))
+    thickness_mm = np.array([frame.thickness_mm for frame in frames])
+    return SourceSeries(volume, _in_order(stack.sources, frames), thickness_mm)
 
 
 @contextmanager

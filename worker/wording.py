@@ -17,6 +17,7 @@ OUTCOME_WORDS: Final[Mapping[Outcome, str]] = {
     Outcome.FAILED: "Not analysed by AI (it failed): says nothing about hemorrhage",
 }
 LEVEL_WORDS: Final = ("not analysed", "critical", "high", "review", "none found")
+MOST_GAPS: Final = 3  # that are named one by one
 
 
 def may_exclude(outcome: Outcome, coverage: Mapping[str, Any] | None) -> bool:

@@ -78,6 +78,7 @@ class Phantom:
     skull: bool = False
     sphere_hu: float = BLOOD_HU
     spacing_mm: float = SPACING_MM
+    thickness_mm: float | None = None  # of all slices; else each reaches to its nearest neighbour
 
     @property
     def orientation(self) -> npt.NDArray[np.float64]:
@@ -89,6 +90,13 @@ class Phantom:
         """Centre of the first pixel; the frame's centre lies on the patient's axis."""
         half = (self.size - 1) / 2 * self.spacing_mm
         return np.array([0, 0, self.slice_position_mm[index]]) - half * self.orientation.sum(axis=0)
+
+    def thickness(self, index: int) -> float:
+        """Slice Thickness of one slice."""
+        if self.thickness_mm is not None:
+            return self.thickness_mm
+        steps = np.diff(self.slice_position_mm)[max(0, index - 1) : index + 1]
+        return float(np.abs(steps).min(initial=20.0))
 
     def hu(self, index: int) -> npt.NDArray[np.float64]:
         """HU of one slice, (row, column)."""
@@ -130,7 +138,7 @@ class Phantom:
         ds.PixelSpacing = [self.spacing_mm, self.spacing_mm]
         ds.RescaleSlope, ds.RescaleIntercept = self.rescale(index)
         ds.RescaleType = "HU"
-        ds.SliceThickness = SPACING_MM
+        ds.SliceThickness = self.thickness(index)
         ds.PixelData = self.stored(index).tobytes()
         return self._changed(ds)
 
@@ -152,7 +160,10 @@ class Phantom:
         return self._changed(ds)
 
     def _shared(self) -> Dataset:
-        measures = item(PixelSpacing=[self.spacing_mm, self.spacing_mm], SliceThickness=SPACING_MM)
+        measures = item(
+            PixelSpacing=[self.spacing_mm, self.spacing_mm],
+            SliceThickness=min(map(self.thickness, range(len(self.slice_position_mm)))),
+        )
         kind = item(FrameType=["ORIGINAL", "PRIMARY", "AXIAL", "NONE"])
         return item(
             PixelMeasuresSequence=[measures],

@@ -46,6 +46,18 @@ def test_a_healthy_head_is_negative_with_a_report_and_a_page(tmp_path: Path) -> 
     assert [written.kind for written in analysis.objects] == ["SR", "SC"]
 
 
+@pytest.mark.parametrize("multi_frame", [False, True])
+def test_a_head_half_of_which_lies_between_its_slices_is_not_negative(
+    multi_frame: bool, tmp_path: Path
+) -> None:
+    phantom = Phantom(HEAD_MM[::2], skull=True, sphere_hu=BRAIN_HU, thickness_mm=5.0)
+    paths = phantom.write_enhanced(tmp_path) if multi_frame else phantom.write(tmp_path)
+    analysis = analyse(paths, ThresholdPredictor(), RULES, tmp_path / "out")
+    assert analysis.priority.outcome is Outcome.INDETERMINATE
+    assert "5.0 mm unseen between most slices" in analysis.priority.reason
+    assert "or Slice Thickness is wrong" in " ".join(analysis.marks)
+
+
 def test_an_abort_that_cut_the_series_short_is_said_with_the_reason(tmp_path: Path) -> None:
     paths = Phantom(HEAD_MM, skull=True).write(tmp_path)
     analysis = analyse(paths, ThresholdPredictor(), RULES, tmp_path / "out", cut_short=True)

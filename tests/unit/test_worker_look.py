@@ -9,22 +9,25 @@ from schema.reason_words import NO_HOUNSFIELD
 from tests.support.bodies import STRANGERS, body, enhanced
 from tests.support.heads import (
     ctich,
-    ge_head,
     kept,
     sharpened,
     thinned,
     with_removed_vault,
     without_middle,
 )
+from tests.support.phantoms import ge_series
 from worker.look.contrast import Contrast
 from worker.look.marks import marks, refusal
 from worker.look.series_look import look
 from worker.look.texture import Kernel
+from worker.rules import load_rules
+from worker.slices import read_series
 from worker.volume import Volume
 
 pytestmark = pytest.mark.slow  # looks at whole heads and bodies
 
 THICK_MM = 5.0
+LIMITS = load_rules().coverage
 BLEEDING, HEALTHY, CHILD, INFANT = 77, 57, 67, 85
 
 
@@ -75,10 +78,12 @@ def test_a_real_plain_head_is_analysed_without_a_doubt(patient: int) -> None:
 
 
 def test_a_tilted_head_of_another_scanner_is_plain_and_whole() -> None:
-    seen = look(ge_head(), 4.0)
+    source = read_series(ge_series())
+    assert set(source.thickness_mm) == {4.0, 7.0}  # each slice its own: the vault is no gap
+    seen = look(source.volume, source.thickness_mm)
     assert (seen.is_head, seen.contrast, refusal(seen)) == (True, Contrast.PLAIN, "")
     assert seen.coverage is not None
-    assert seen.coverage.share > 0.9
+    assert (seen.coverage.share, seen.coverage.gaps) == (1.0, ())
 
 
 @pytest.mark.parametrize("vessel_hu", [140.0, 350.0], ids=["venous", "angiography"])
@@ -144,6 +149,33 @@ def test_a_head_without_its_five_middle_slices_has_a_gap_of_30_mm(head: Volume) 
     (gap,) = coverage.gaps
     assert (gap.distance_mm, gap.unseen_mm) == (30.0, 25.0)
     assert coverage.share < 0.85
+
+
+@pytest.mark.parametrize(("every", "share"), [(2, 0.5), (3, 0.33)])
+def test_what_evenly_missing_slices_hold_was_not_seen(
+    head: Volume, every: int, share: float
+) -> None:
+    seen = look(kept(head, range(0, len(head.hu), every)), THICK_MM)
+    assert seen.coverage is not None
+    assert seen.coverage.share == pytest.approx(share, abs=0.05)
+    assert {gap.unseen_mm for gap in seen.coverage.gaps} == {5.0 * (every - 1)}
+    assert any("are not imaged, or Slice Thickness is wrong" in mark for mark in marks(seen))
+
+
+def test_slices_that_touch_but_for_a_rounding_leave_nothing_out(head: Volume) -> None:
+    coverage = look(head, 4.9).coverage
+    assert coverage is not None
+    assert (coverage.share, coverage.gaps) == (1.0, ())
+
+
+@pytest.mark.parametrize(("every", "is_whole"), [(1, True), (2, False)])
+def test_slices_of_no_stated_thickness_are_not_taken_for_thicker_than_usual(
+    head: Volume, every: int, is_whole: bool
+) -> None:
+    seen = look(kept(head, range(0, len(head.hu), every)))
+    assert seen.coverage is not None
+    assert (seen.coverage.share >= LIMITS.share) is is_whole
+    assert any(mark.startswith("no Slice Thickness") for mark in marks(seen))
 
 
 @pytest.mark.parametrize("half", [slice(0, 18), slice(18, None)], ids=["lower", "upper"])

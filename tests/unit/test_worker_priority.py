@@ -306,6 +306,13 @@ def test_a_gap_that_a_bleed_fits_into_is_never_negative() -> None:
     assert "gap of 30 mm from 0 to 30 mm" in priority.reason
 
 
+def test_three_of_many_gaps_are_named() -> None:
+    gaps = (UnseenGap(15.0 * n, 15.0 * n + 15, 10.0) for n in range(5))
+    reason = seen(0.3, *gaps).reason
+    assert reason.count("gap of 15 mm") == 3
+    assert "; 2 more gaps)" in reason
+
+
 def test_a_gap_that_hides_a_speck_at_most_says_nothing() -> None:
     assert seen(0.95, UnseenGap(0.0, 10.0, 5.0)).outcome is Outcome.NEGATIVE
 

@@ -14,6 +14,8 @@ OPEN_HEAD_CM2: Final = 80.0  # jaw and neck have an outline of bone too, and les
 HOLE_MM: Final = 20.0  # slices without brain among others with much: metal, or a skull that leaks
 MUCH: Final = 0.35  # of the largest section
 THICKNESS_MM: Final = (0.3, 20.0)  # a Slice Thickness outside is a slip of the sender
+ROUNDING: Final = 1.05  # of a nominal thickness: 0.6 mm are written for 0.625, 5 mm lie 5.02 apart
+THICKEST_MM: Final = 8.0  # a usual slice of a vault; a thicker one has to say so
 LEAST_RADIUS_MM: Final = 65.0  # a grown head's, where the widest section may not be in the series
 WIDENING: Final = 1.5  # outwards a skull narrows; an open outline that widens is jaw and neck
 NEGLIGIBLE_MM: Final = 10.0  # an end that is nearer than that is within the estimate's own error
@@ -50,12 +52,18 @@ class Coverage:
         is estimated from the sections at its ends: a skull narrows towards base and vertex.
     gaps
         Within from_mm ... to_mm.
+    usual_unseen_mm
+        What neighbours usually leave out between them.
+    is_stated
+        Whether the slices say how thick they are; else they are taken to touch.
     """
 
     from_mm: float
     to_mm: float
     share: float
     gaps: tuple[UnseenGap, ...]
+    usual_unseen_mm: float = 0.0
+    is_stated: bool = True
 
     def to_json(self) -> dict[str, object]:
         """Give the form that job, study and page agree on."""
@@ -122,7 +130,7 @@ class Profile:
 
 
 def measure(
-    profile: Profile, slice_position_mm: Numbers, thickness_mm: float | None = None
+    profile: Profile, slice_position_mm: Numbers, thickness_mm: Numbers | float | None = None
 ) -> Coverage | None:
     """Measure what was seen of the head, or None where there is none.
 
@@ -133,42 +141,55 @@ def measure(
     slice_position_mm
         (slice,) places of all slices, rising; gaps are looked for among them.
     thickness_mm
-        Slice Thickness (0018,0050), if it is known; else slices are as thick as their usual step.
+        Slice Thickness (0018,0050) of all slices or (slice,) of each, NaN where it is not known:
+        such slices are taken to be as thick as their usual step, 8 mm at most.
     """
     run = profile.brain_run()
     if run is None:
         return None
     lowest, highest = (float(profile.slice_position_mm[end]) for end in run)
-    steps = np.diff(slice_position_mm)
-    thick = _thickness_mm(steps, thickness_mm)
-    gaps = _gaps(slice_position_mm, thick, lowest, highest)
+    stated, thick = _thickness_mm(slice_position_mm, thickness_mm)
+    inside = (slice_position_mm[:-1] >= lowest) & (slice_position_mm[1:] <= highest)
+    unseen = _unseen_mm(np.diff(slice_position_mm), stated, thick) * inside
+    gaps = _gaps(slice_position_mm, thick, unseen)
     below, above = (mm if mm > NEGLIGIBLE_MM else 0.0 for mm in _missing_mm(profile.brain_cm2, run))
     half_mm = float(np.median(thick)) / 2
     extent_mm = highest - lowest + 2 * half_mm
-    seen_mm = extent_mm - sum(gap.unseen_mm for gap in gaps)
-    share = seen_mm / (extent_mm + below + above)
-    return Coverage(lowest - half_mm, highest + half_mm, share, gaps)
+    share = (extent_mm - float(unseen.sum())) / (extent_mm + below + above)
+    usual_unseen_mm = float(np.median(unseen[inside])) if inside.any() else 0.0
+    is_stated = bool(stated[inside].all())
+    return Coverage(lowest - half_mm, highest + half_mm, share, gaps, usual_unseen_mm, is_stated)
 
 
-def _thickness_mm(steps: Numbers, thickness_mm: float | None) -> Numbers:
-    """(step,) how much of each step its slices show."""
-    if thickness_mm is not None and THICKNESS_MM[0] <= thickness_mm <= THICKNESS_MM[1]:
-        return np.full(len(steps), thickness_mm)
-    return usual_steps_mm(steps)
+def _thickness_mm(
+    slice_position_mm: Numbers, thickness_mm: Numbers | float | None
+) -> tuple[npt.NDArray[np.bool_], Numbers]:
+    """(step,) whether a thickness is stated for it, and how much of it its two slices show.
+
+    By slice, since a head is often thin slices at the base and thick ones above.
+    """
+    given = np.nan if thickness_mm is None else thickness_mm
+    each = np.broadcast_to(np.asarray(given, np.float64), slice_position_mm.shape)
+    each = np.where((each >= THICKNESS_MM[0]) & (each <= THICKNESS_MM[1]), each, np.nan)
+    shown = (each[:-1] + each[1:]) / 2
+    stated = np.isfinite(shown)
+    guessed = np.minimum(usual_steps_mm(np.diff(slice_position_mm)), THICKEST_MM)
+    return stated, np.where(stated, shown, guessed)
 
 
-def _gaps(
-    slice_position_mm: Numbers, thick: Numbers, lowest: float, highest: float
-) -> tuple[UnseenGap, ...]:
-    steps = np.diff(slice_position_mm)
-    longer = steps > GAP_FACTOR * np.maximum(usual_steps_mm(steps), thick)
-    wide = steps - thick > 2 * thick  # steps that are as wide all along are gaps all the same
+def _unseen_mm(steps: Numbers, stated: npt.NDArray[np.bool_], thick: Numbers) -> Numbers:
+    """(step,) what no slice shows of it; where the thickness is guessed, steps may be uneven."""
+    guessed = np.minimum(GAP_FACTOR * thick, ROUNDING * THICKEST_MM)
+    return np.where(steps > np.where(stated, ROUNDING * thick, guessed), steps - thick, 0.0)
+
+
+def _gaps(slice_position_mm: Numbers, thick: Numbers, unseen: Numbers) -> tuple[UnseenGap, ...]:
     return tuple(
-        UnseenGap(float(below), float(above), float(above - below - own))
-        for below, above, own, is_gap in zip(
-            slice_position_mm, slice_position_mm[1:], thick, longer | wide, strict=False
+        UnseenGap(float(below), float(above), float(missing))
+        for below, above, own, missing in zip(
+            slice_position_mm, slice_position_mm[1:], thick, unseen, strict=False
         )
-        if is_gap and below >= lowest and above <= highest
+        if missing > (GAP_FACTOR - 1) * own
     )
 
 

@@ -49,9 +49,24 @@ def marks(look: Look, unlike: Unlikeness | None = None) -> Iterator[str]:
         yield f"{sharp} kernel (noise of {look.texture.noise_hu:.0f} HU)"
     if 0 < look.step_mm < THIN_MM:
         yield f"thin slices ({look.step_mm:.1f} mm apart)"
+    yield from _thickness(look)
     if look.metal_ml >= METAL_ML:
         yield f"metal in or at the head ({look.metal_ml:.1f} mL)"
     if look.motion_mm >= MOTION_MM:
         yield f"the head moved between slices ({look.motion_mm:.0f} mm)"
     if look.open_skull_slices:
         yield f"skull open in {look.open_skull_slices} slices"
+
+
+def _thickness(look: Look) -> Iterator[str]:
+    """Say where slices leave out what lies between them, or may do so."""
+    if look.coverage is None:
+        return
+    unseen_mm, apart = look.coverage.usual_unseen_mm, f"{look.step_mm:.1f} mm apart"
+    if not look.coverage.is_stated:
+        thick_mm = look.step_mm - unseen_mm
+        yield f"no Slice Thickness: slices {apart} are taken to be {thick_mm:.1f} mm thick"
+    elif unseen_mm:
+        yield (
+            f"{unseen_mm:.1f} mm between slices {apart} are not imaged, or Slice Thickness is wrong"
+        )

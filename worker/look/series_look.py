@@ -75,7 +75,7 @@ class Look:
         }
 
 
-def look(volume: Volume, thickness_mm: float | None = None) -> Look:
+def look(volume: Volume, thickness_mm: npt.NDArray[np.float64] | float | None = None) -> Look:
     """Look at a series.
 
     Parameters
@@ -83,7 +83,7 @@ def look(volume: Volume, thickness_mm: float | None = None) -> Look:
     volume
         The slices in HU with their geometry.
     thickness_mm
-        Slice Thickness (0018,0050) as the header states it.
+        Slice Thickness (0018,0050) as the headers state it, see `coverage.measure`.
     """
     chosen = _chosen(volume.slice_position_mm)
     seen = {index: look_at(volume.hu[index], volume.spacing_mm) for index in _scouts(chosen)}

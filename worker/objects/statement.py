@@ -8,7 +8,7 @@ from schema.hemorrhage_subtypes import ANY, SUBTYPES, Claim, Subtype
 from schema.shares import percent
 from schema.states import Outcome
 from worker.findings import Finding
-from worker.wording import may_exclude
+from worker.wording import MOST_GAPS, may_exclude
 
 
 @dataclass(frozen=True)
@@ -82,14 +82,16 @@ def describe_coverage(coverage: Mapping[str, Any] | None) -> tuple[str, ...]:
     """Put into words how much of the head was seen."""
     if not coverage:
         return ()
+    gaps = coverage.get("gaps", ())
     words = [
         f"{percent(float(coverage['share']))} of the head was seen,"
         f" {float(coverage['from_mm']):.0f} to {float(coverage['to_mm']):.0f} mm"
     ]
     words += [
         f"not seen: {float(gap['from_mm']):.0f} to {float(gap['to_mm']):.0f} mm"
-        for gap in coverage.get("gaps", ())
+        for gap in gaps[:MOST_GAPS]
     ]
+    words += [f"not seen: {more} more gaps"] if (more := len(gaps) - MOST_GAPS) > 0 else []
     return tuple(words)
 
 
