@@ -54,9 +54,15 @@ class Frame:
 
     @property
     def normal(self) -> npt.NDArray[np.float64]:
-        """(3,) unit vector across the slice: row direction x column direction."""
+        """(3,) unit vector across the slice, turned towards the head as the receiver turns it.
+
+        Row direction x column direction points to the feet where a picture is mirrored, and "from
+        below" would be from above. The slices of a coronal or sagittal series, which the selection
+        refuses, have no lower end.
+        """
         normal = np.cross(self.orientation[0], self.orientation[1])
-        return np.asarray(normal / np.linalg.norm(normal))
+        upwards = -normal if normal[2] < 0 else normal
+        return np.asarray(upwards / np.linalg.norm(normal))
 
 
 def frames_of(ds: Dataset) -> tuple[Frame, ...]:
@@ -155,7 +161,7 @@ def _rescale(ds: Dataset, keyword: str, where: str) -> float:
 
 
 def stacked(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
-    """Sort frames along their common normal.
+    """Sort frames along their common normal, towards the head.
 
     By position alone (PS3.3 C.7.6.2.1.1): instance numbers, slice locations and file names may run
     backwards, restart or repeat.

@@ -127,7 +127,7 @@ class Volume:
     hu
         (slice, row, column) float32, HU; read-only.
     slice_position_mm
-        (slice,) float64, rising positions along the normal.
+        (slice,) float64, rising positions along the normal, which points towards the head.
     spacing_mm
         Distance between rows, between columns: the order of Pixel Spacing (PS3.3 10.7.1.3).
     tilt_degrees

@@ -70,6 +70,7 @@ class Phantom:
     signed: bool = True
     bits_stored: int = 16
     reversed: bool = False
+    mirrored: bool = False  # rows run to the right, so that the normal points to the feet
     rescale: Callable[[int], tuple[float, float]] = lambda index: (1.0, -1024.0)
     padded: bool = False
     without: Sequence[str] = ()
@@ -84,7 +85,8 @@ class Phantom:
     def orientation(self) -> npt.NDArray[np.float64]:
         """Direction of a row and of a column, (2, 3)."""
         angle = np.radians(self.tilt_degrees)
-        return np.array([[1, 0, 0], [0, np.cos(angle), np.sin(angle)]])
+        row = [-1 if self.mirrored else 1, 0, 0]
+        return np.array([row, [0, np.cos(angle), np.sin(angle)]])
 
     def origin(self, index: int) -> npt.NDArray[np.float64]:
         """Centre of the first pixel; the frame's centre lies on the patient's axis."""

@@ -35,6 +35,7 @@ PHANTOMS = [
     pytest.param(Phantom(WITH_A_GAP_MM), id="gaps"),
     pytest.param(Phantom(THIN_THEN_THICK_MM), id="thin-then-thick"),
     pytest.param(Phantom(reversed=True), id="reversed"),
+    pytest.param(Phantom(WITH_A_GAP_MM, mirrored=True), id="mirrored"),
     pytest.param(Phantom(WITH_A_GAP_MM, tilt_degrees=-20, reversed=True), id="all-at-once"),
 ]
 

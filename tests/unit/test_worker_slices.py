@@ -51,6 +51,7 @@ def sphere_ml(paths: list[Path]) -> float:
         pytest.param(Phantom(THIN_THEN_THICK_MM, tilt_degrees=20), id="tilted-thin-then-thick"),
         pytest.param(Phantom(reversed=True), id="reversed"),
         pytest.param(Phantom(REGULAR_MM[::-1]), id="from-above"),
+        pytest.param(Phantom(tilt_degrees=20, mirrored=True), id="mirrored"),
     ],
 )
 def test_a_sphere_has_its_volume_within_two_percent(phantom: Phantom, tmp_path: Path) -> None:
@@ -91,6 +92,14 @@ def test_slices_are_sorted_by_position_not_by_instance_number(tmp_path: Path) ->
     source = read_series(Phantom(FEW_MM, reversed=True).write(tmp_path))
     assert [header.InstanceNumber for header in source.headers] == [4, 3, 2, 1]
     assert source.volume.slice_position_mm == pytest.approx(FEW_MM)
+
+
+def test_mirrored_slices_rise_towards_the_head_with_the_pixels_of_their_own(tmp_path: Path) -> None:
+    phantom = Phantom(FEW_MM, rescale=lambda index: (1.0, -1000.0 - index), mirrored=True)
+    volume = read_series(phantom.write(tmp_path)).volume
+    assert volume.slice_position_mm == pytest.approx(FEW_MM)
+    assert volume.sop_instance_uids == tuple(ds.SOPInstanceUID for ds in phantom.datasets)
+    assert all(np.array_equal(volume.hu[n], phantom.hu(n)) for n in range(len(FEW_MM)))
 
 
 def test_headers_follow_the_order_of_the_volume_and_hold_no_pixels(tmp_path: Path) -> None:
