@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from schema.errors import TriageError
+from schema.errors import describe
 
 log = structlog.get_logger()
 PAUSE_S: Final = 10.0
@@ -39,5 +39,5 @@ class Chores:
             for chore in self._chores:
                 try:
                     chore()
-                except TriageError as error:
-                    log.error("chore_failed", error=str(error))
+                except Exception as error:  # noqa: BLE001 - the edge: one chore ends no other
+                    log.error("chore_failed", error=describe(error))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from schema.database import Database
 from worklist.images.cache import Cache
 
 
@@ -32,3 +33,15 @@ def test_a_page_that_starts_keeps_nothing_of_the_one_before(tmp_path: Path) -> N
     cache.add("1-a", lambda file: file.write(b"x"))
     cache.clear()
     assert cache.find("1-a") is None
+
+
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+def test_a_file_that_is_none_of_ours_keeps_no_other_from_going(
+    database: Database, tmp_path: Path
+) -> None:
+    cache = Cache(tmp_path / "pictures", 100)
+    gone = cache.add("7-a", lambda file: file.write(b"x"))
+    for name in ("copy of 7", "7", f"{10**30}-a"):
+        gone.with_name(f"{name}.slices").touch()
+    assert cache.forget_removed(database) == 1
+    assert not gone.exists()

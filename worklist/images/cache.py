@@ -1,6 +1,7 @@
 """Slices on this host's disk: for their owner alone, bounded, and gone with the images."""
 
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -14,6 +15,7 @@ from schema.settings import Settings
 from worklist.images.sources import still_here
 
 ENDING: Final = ".slices"
+OURS: Final = re.compile(r"[0-9]{1,18}-")  # begins with the number of an analysis
 FOLDER: Final = "pictures"
 
 
@@ -94,4 +96,5 @@ class Cache:
 
     def _files(self) -> Iterator[Path]:
         with suppress(FileNotFoundError):
-            yield from self._folder.glob(f"*{ENDING}")
+            found = self._folder.glob(f"*{ENDING}")
+            yield from (path for path in found if OURS.match(path.name))
