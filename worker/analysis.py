@@ -219,7 +219,7 @@ def _analyse_head(
         unlike=unlike,
         marks=said,
         slices=slice_values(source.volume, labels, prediction.slice_probabilities[:, -1]),
-        key_picture=key_picture(source.volume, labels, statement),
+        key_picture=key_picture(source, labels, statement),
     )
 
 

@@ -1,16 +1,36 @@
-"""One orientation for slices whose own differ by a rounding, as highdicom asks for."""
+"""What lies where in a picture, and one orientation for slices whose own differ by a rounding."""
 
 from collections.abc import Sequence
+from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 # Functional groups that highdicom reads from the shared item alone (PS3.3 C.7.6.16.2).
 SHARED_GROUPS = ("PlaneOrientationSequence", "PixelMeasuresSequence")
+SIDES: Final = ("RL", "AP", "FH")  # towards lower and higher x, y and z (PS3.3 C.7.6.1.1.1)
+
+
+def sides(orientation: npt.NDArray[np.float64]) -> dict[str, str]:
+    """Say what lies at the left, right, top and bottom of the picture.
+
+    Parameters
+    ----------
+    orientation
+        (2, 3) direction of a row and of a column in the patient (PS3.3 C.7.6.2.1.1).
+    """
+    found: dict[str, str] = {}
+    for vector, names in zip(orientation, (("left", "right"), ("top", "bottom")), strict=True):
+        axis = int(np.argmax(np.abs(vector)))
+        ends = SIDES[axis] if vector[axis] > 0 else SIDES[axis][::-1]
+        found |= dict(zip(names, ends, strict=True))
+    return found
 
 
 def with_shared_orientation(headers: Sequence[Dataset]) -> list[Dataset]:
-    """Return headers that all have the first one's Image Orientation (Patient).
+    """Return headers that all have the first one's Image Orientation (Patient), for highdicom.
 
     Some scanners compute the cosines anew for each slice, and those differ in the fifth to the
     ninth digit. `worker.frames.stacked` has refused what differs by more than 0.002, and measured

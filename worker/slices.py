@@ -1,6 +1,6 @@
 """Read the files of one series into a volume that keeps the scanner's geometry."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from schema.errors import (
 from schema.identity import plain_number
 from worker.frames import Frame, frames_of, slice_position_mm, stacked, tilt_degrees
 from worker.header import MALFORMED, completed, name_of, text, uid
+from worker.orientation import sides
 from worker.pixels import READABLE, check_size, check_voxels, hounsfield
 from worker.unvalidated import unvalidated
 from worker.volume import Volume, check_positions
@@ -45,11 +46,14 @@ class SourceSeries:
         hold no Pixel Data, and every type 2 attribute that highdicom copies.
     thickness_mm
         (slice,) Slice Thickness, NaN where it is not known.
+    sides
+        What lies at the left, right, top and bottom of every slice.
     """
 
     volume: Volume
     headers: tuple[Dataset, ...]
     thickness_mm: npt.NDArray[np.float64]
+    sides: Mapping[str, str]
 
     @property
     def is_multi_frame(self) -> bool:
@@ -166,7 +170,8 @@ def _read_volume(stack: Stack, decoder: Decoder) -> SourceSeries:
         frame_numbers=tuple(frame.number for frame in frames),
     )
     thickness_mm = np.array([frame.thickness_mm for frame in frames])
-    return SourceSeries(volume, _in_order(stack.sources, frames), thickness_mm)
+    headers = _in_order(stack.sources, frames)
+    return SourceSeries(volume, headers, thickness_mm, sides(frames[0].orientation))
 
 
 @contextmanager

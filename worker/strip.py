@@ -9,6 +9,7 @@ from PIL import Image
 
 from worker.objects.drawing import draw_key
 from worker.objects.statement import Statement
+from worker.slices import SourceSeries
 from worker.volume import Volume
 
 QUALITY: Final = 80  # of JPEG: about 10 kB
@@ -37,14 +38,15 @@ def slice_values(
 
 
 def key_picture(
-    volume: Volume, labels: npt.NDArray[np.uint8], statement: Statement
+    source: SourceSeries, labels: npt.NDArray[np.uint8], statement: Statement
 ) -> bytes | None:
     """Draw the slice with most blood as a JPEG; None where there is none."""
     pixels = np.count_nonzero(labels, axis=(1, 2))
     worst = int(np.argmax(pixels))
     if not pixels[worst]:
         return None
-    picture = draw_key(volume.hu[worst], labels[worst], volume.spacing_mm, statement)
+    hu, spacing_mm = source.volume.hu[worst], source.volume.spacing_mm
+    picture = draw_key(hu, labels[worst], spacing_mm, statement, source.sides)
     file = BytesIO()
     Image.fromarray(picture).save(file, "JPEG", quality=QUALITY)
     return file.getvalue()

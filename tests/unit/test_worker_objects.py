@@ -20,7 +20,7 @@ from worker.forms import Forms
 from worker.objects import check
 from worker.objects.author import Source, WrittenObject
 from worker.objects.check import masks_by_slice
-from worker.objects.drawing import draw_summary, outline
+from worker.objects.drawing import Place, draw_slice, draw_summary, outline
 from worker.objects.pages import worst_slices
 from worker.objects.segmentation import tracking_uid
 from worker.objects.statement import Statement
@@ -238,6 +238,28 @@ def test_pages_say_that_no_patient_is_in_their_pixels(written: Written) -> None:
         ds = dcmread(page.path)
         assert (ds.BurnedInAnnotation, ds.pixel_array.shape) == ("NO", (512, 512, 3))
         assert "not for diagnosis" in ds.SeriesDescription
+
+
+@pytest.mark.parametrize(("mirrored", "right"), [(False, "L"), (True, "R")])
+def test_a_page_of_a_slice_says_how_it_lies(mirrored: bool, right: str, tmp_path: Path) -> None:
+    sent = Phantom(FEW_MM, mirrored=mirrored).write(tmp_path)
+    written = write_all(read_series(sent), tmp_path / "out")
+    (summary,), pages = of(written, "SC", "all"), of(written, "SC", "full")
+    assert [dcmread(page.path).PatientOrientation for page in pages] == [[right, "P"]] * 4
+    assert dcmread(summary.path).PatientOrientation == ""
+
+
+def test_letters_stand_at_the_sides_that_they_name() -> None:
+    air, none = np.full((64, 64), -1000, np.float32), np.zeros((64, 64), np.uint8)
+    said = Statement(Outcome.POSITIVE, 1, "because")
+    usual = {"left": "R", "right": "L", "top": "A", "bottom": "P"}
+    page = draw_slice(air, none, (1, 1), said, Place(1, 2, usual))
+    other = draw_slice(air, none, (1, 1), said, Place(1, 2, usual | {"left": "L", "right": "R"}))
+    left, right = slice(4, 28), slice(484, 508)
+    assert page[244:268, left].any()
+    assert np.array_equal(other[244:268, left], page[244:268, right])
+    assert np.array_equal(other[244:268, right], page[244:268, left])
+    assert not np.array_equal(page[244:268, left], page[244:268, right])
 
 
 def test_the_patient_changes_no_pixel_of_a_page(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ Nothing of a patient is drawn: values, words and pixels of the slice alone.
 """
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,16 +25,18 @@ KEY_SIDE: Final = 256  # of the picture on the list, which shows it a quarter as
 KEY_OUTLINE: Final = 8  # pixels of the page; two remain where it is shown
 HEAD_HU: Final = -300.0  # darker is air and hair
 WHITE: Final = (255, 255, 255)
+BLACK: Final = (0, 0, 0)
 
 Rgb = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Place:
-    """Which slice a page shows: its number from below, and of how many."""
+    """Which slice a page shows: its number from below, of how many, and what lies at its sides."""
 
     number: int
     of: int
+    sides: Mapping[str, str]
 
 
 def draw_summary(statement: Statement) -> npt.NDArray[np.uint8]:
@@ -97,6 +99,7 @@ def draw_slice(
     image = Image.fromarray(canvas)
     _write(image, [f"{NOT_FOR_DIAGNOSIS} - slice {place.number} of {place.of}"], 2)
     _legend(image, statement, labels)
+    _letters(image, place.sides)
     return np.asarray(image)
 
 
@@ -105,10 +108,12 @@ def draw_key(
     labels: npt.NDArray[np.uint8],
     spacing_mm: tuple[float, float],
     statement: Statement,
+    sides: Mapping[str, str],
 ) -> npt.NDArray[np.uint8]:
     """Draw the head of one slice as small as a list can show it, (row, column, 3), no word on it.
 
-    Parameters are those of `draw_slice`.
+    Parameters are those of `draw_slice`. Letters would be too small to read, so the head lies as
+    it is usually read: its right side at the left, the face up.
     """
     picture = _outlined(hu, labels, spacing_mm, statement, KEY_OUTLINE)
     rows, columns = _grid(hu.shape[:2], spacing_mm)
@@ -118,7 +123,16 @@ def draw_key(
     cut = Image.fromarray(picture[top:bottom, left:right])
     square.paste(cut, ((side - cut.width) // 2, (side - cut.height) // 2))
     small = square.resize((KEY_SIDE, KEY_SIDE), Image.Resampling.LANCZOS)
-    return np.asarray(small)
+    return _as_usual(np.asarray(small), sides)
+
+
+def _as_usual(picture: npt.NDArray[np.uint8], sides: Mapping[str, str]) -> npt.NDArray[np.uint8]:
+    left, top = sides["left"], sides["top"]
+    if left in "AP":  # the patient lies on a side
+        picture, left, top = picture.swapaxes(0, 1), top, left
+    if left == "L":
+        picture = picture[:, ::-1]
+    return picture[::-1] if top == "P" else picture
 
 
 def _box(mask: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
@@ -184,6 +198,20 @@ def _legend(image: Image.Image, statement: Statement, labels: npt.NDArray[np.uin
     for line, (name, key) in enumerate(names.items(), start=1):
         height = SIDE - MARGIN - LINE_PX * line
         _write(image, [name], height, _colour(statement, key))
+
+
+def _letters(image: Image.Image, sides: Mapping[str, str]) -> None:
+    """Write what lies at each side, within the edges: the top below the line of words."""
+    font, draw = ImageFont.load_default(18), ImageDraw.Draw(image)
+    middle, far = SIDE // 2, SIDE - MARGIN
+    at = {
+        "left": (MARGIN, middle),
+        "right": (far, middle),
+        "top": (middle, 2 * LINE_PX),
+        "bottom": (middle, far),
+    }
+    for side, place in at.items():
+        draw.text(place, sides[side], WHITE, font, anchor="mm", stroke_width=2, stroke_fill=BLACK)
 
 
 def _write(image: Image.Image, lines: Sequence[str], top: int, colour: Rgb = WHITE) -> None:

@@ -71,13 +71,16 @@ def _write_slice(
     number: int,
 ) -> WrittenObject:
     drawn = labels[index].tobytes()
-    place = Place(index + 1, len(labels))
-    uid = stable_uid(SLICES.series, *source.identity, fingerprint(statement), drawn, str(number))
+    place = Place(index + 1, len(labels), series.sides)
+    said = fingerprint(statement, place)
+    uid = stable_uid(SLICES.series, *source.identity, said, drawn, str(number))
 
     def make() -> Dataset:
         hu, spacing_mm = series.volume.hu[index], series.volume.spacing_mm
         picture = draw_slice(hu, labels[index], spacing_mm, statement, place)
-        return _capture(source, SLICES, picture, statement, uid, number)
+        ds = _capture(source, SLICES, picture, statement, uid, number)
+        ds.PatientOrientation = [series.sides["right"], series.sides["bottom"]]
+        return ds
 
     return write_object(SLICES, source, uid, make, folder)
 
@@ -103,8 +106,7 @@ def _capture(
         patient_orientation=("L", "P"),
         **given,
     )
-    # Type 2C: a page of text has none, and a picture is not measured on.
-    ds.PatientOrientation = []
+    ds.PatientOrientation = []  # type 2C: a page of text has none
     ds.ManufacturerModelName, ds.SoftwareVersions = model_name, software
     ds.DeviceSerialNumber, ds.SeriesDescription = serial, description
     ds.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
