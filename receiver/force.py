@@ -60,8 +60,7 @@ def force(database: Database, planner: Planner, study_uid: str, series_uid: str 
         update_study(session, study)
         ids = [series.id for series in chosen]
         kept = f"study {study_uid}: nothing to do, {_standing(study, named)}"
-    for series_id in ids:
-        planner.decide(series_id, FORCED, even_if_second=series_uid is not None)
+    planner.decide_now(ids, FORCED, even_if_second=series_uid is not None)
     return f"study {study_uid}: {_account(database, ids)}" if ids else kept
 
 

@@ -15,7 +15,10 @@ ANOTHER_SERIES: Final = (
 # Of a skull whose values nobody knows: it may be a bleeding head. The release before this one wrote
 # one of the endings above behind it.
 NO_HOUNSFIELD: Final = "no Hounsfield units"
+# Of a series on which every decision failed: nobody knows what it shows.
+UNDECIDED: Final = "its selection ended with an error in this software; the receiver's log has it"
 MAY_BE_A_HEAD: Final = (
+    UNDECIDED,
     "no readable object",
     "no usable position or orientation",
     "several images at one position",

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from schema.database import Database
 from schema.deciding_job import SUSPICIOUS, newest_ended, refused_heads, shown_job
+from schema.one_by_one import OneByOne
 from schema.reason_words import PART_SEEN
 from schema.states import (
     ACTIVE,
@@ -83,14 +84,21 @@ def update_study(session: Session, study: Study) -> None:
         study.stated_revision = None  # that it was not analysed is stated anew where it ends so
 
 
-def heal(database: Database) -> int:
-    """Update each study whose state contradicts its jobs, and say so; return how many there were.
+class Healer:
+    """Updates each study whose state contradicts its jobs, and says so.
 
     There are none unless somebody wrote rows by hand or a program that does not lock did.
     """
-    with database.reading() as session:
-        suspects = inconsistent_ids(session)
-    return sum(_heal(database, study_id) for study_id in suspects)
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._one_by_one = OneByOne(database, Study, "study cannot be healed")
+
+    def heal(self) -> int:
+        """Heal them; return how many there were."""
+        with self._database.reading() as session:
+            suspects = inconsistent_ids(session)
+        return self._one_by_one.do(suspects, lambda each: _heal(self._database, each))
 
 
 def inconsistent_ids(session: Session) -> Sequence[int]:

@@ -1,6 +1,7 @@
 """Decide on every series that is complete: a job for the best one, a reason for the others."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final
 
 import structlog
 from sqlalchemy.orm import Session
@@ -26,12 +27,16 @@ from receiver.selection.images import Selection, select_images
 from receiver.selection.rules import SelectionRules, load_rules
 from schema.cut_short import CUT_SHORT
 from schema.database import Database, read_clock
+from schema.one_by_one import OneByOne
+from schema.reason_words import UNDECIDED
 from schema.settings import Settings
 from schema.states import SeriesState, move
 from schema.studies import lock_study, second_choice, update_study
-from schema.tables import Instance, Series
+from schema.tables import Instance, Series, Study
 
 log = structlog.get_logger()
+
+TRIES: Final = 5  # a second apart, before a series is refused on which deciding fails each time
 
 
 class Planner:
@@ -50,6 +55,10 @@ class Planner:
         self._order = order
         self._ages = Ages()
         self._early = EarlyDecisions()
+        self._reopening = OneByOne(database, Series, "series that broke off cannot be reopened")
+        self._deciding = OneByOne(database, Series, "series cannot be decided on, will try again")
+        self._refusing = OneByOne(database, Series, "series cannot be refused, will try again")
+        self._falling_back = OneByOne(database, Study, "study gets no second choice")
 
     @classmethod
     def of(cls, settings: Settings, database: Database) -> "Planner":
@@ -68,13 +77,43 @@ class Planner:
         """Decide on every series that is ready, the smallest first; return how many decisions."""
         with self._database.reading() as session:
             broken_off = self._early.broken_off(session)
-        for series_id in broken_off:
-            self._open_again(series_id)
+        self._reopening.do(broken_off, self._open_again)
         with self._database.reading() as session:
             due = self._due(session)
             ready = self._ready(session, due) if due else []
         # Each is looked at once more: deciding on those before it may have taken a while.
-        return sum(self._decide_if_ready(series_id, due[series_id]) for series_id in ready)
+        return self._decide_each(ready, lambda each: self._decide_if_ready(each, due[each]), TRIES)
+
+    def decide_now(
+        self, series_ids: Sequence[int], reason: str, *, even_if_second: bool = False
+    ) -> int:
+        """Decide on series at somebody's word, as `decide` does; there is no later try."""
+        return self._decide_each(
+            series_ids,
+            lambda each: self.decide(each, reason, even_if_second=even_if_second),
+            tries=1,
+        )
+
+    def _decide_each(
+        self, series_ids: Sequence[int], decide: Callable[[int], bool], tries: int
+    ) -> int:
+        decided = self._deciding.do(series_ids, decide)
+        failed = [each for each in series_ids if self._deciding.failures[each] >= tries]
+        return decided + self._refusing.do(failed, self._refuse)
+
+    def _refuse(self, series_id: int) -> bool:
+        """Refuse a series on which deciding fails; else its study would wait for ever, unseen."""
+        with self._database.transaction() as session:
+            series = session.get_one(Series, series_id)
+            study = lock_study(session, series.study_id)
+            if series.state != SeriesState.RECEIVING:
+                return False
+            series.completed_by, series.selection_version = None, self._rules.versions
+            _apply(series, Selection(None, UNDECIDED), None)
+            update_study(session, study)
+            _report(series)
+        del self._deciding.failures[series_id]
+        return True
 
     def _open_again(self, series_id: int) -> None:
         """Decide again on a series of which the sending broke off, to say that it did."""
@@ -91,7 +130,7 @@ class Planner:
         """Have the next best series analysed where the analysis of the best one failed."""
         with self._database.reading() as session:
             found = with_second_choice(session, read_clock(session))
-        return sum(self._analyse_second_choice(study_id) for study_id in found)
+        return self._falling_back.do(found, self._analyse_second_choice)
 
     def _analyse_second_choice(self, study_id: int) -> bool:
         with self._database.transaction() as session:

@@ -22,7 +22,7 @@ from schema.database import Database
 from schema.owners import release_orphans
 from schema.settings import Settings
 from schema.storage import Storage
-from schema.studies import heal
+from schema.studies import Healer
 
 CATALOGUE: Final = "catalogue"
 PLAN: Final = "plan"
@@ -73,7 +73,7 @@ def _leader(settings: Settings, database: Database) -> Iterator[Step]:
     yield Step("fall back", PLAN, often_s, planner.fall_back)
     # A message goes out as soon as its job is made, however many series wait to be decided on.
     yield Step(DISPATCH, DISPATCH, often_s, Dispatcher(settings, database).dispatch_due)
-    yield Step("heal", HOUSEKEEPING, often_s, lambda: heal(database))
+    yield Step("heal", HOUSEKEEPING, often_s, Healer(database).heal)
     if settings.count_peers:
         yield Step("counts", "counts", often_s, Counter(settings, database).ask_due)
     # Without the setting it only ends what was sent before, or by hand.

@@ -43,6 +43,7 @@ def cause_of(outcome: Outcome, reason: str, *, had_job: bool, mixed: bool) -> Ca
         return None
     if mixed:
         return Cause.TWO_PATIENTS
-    if outcome is Outcome.NOT_ANALYSED:
+    named = next((cause for words, cause in WORDS if words in reason), None)
+    if named is None and outcome is Outcome.NOT_ANALYSED:
         return Cause.PIXELS if had_job else Cause.NO_SERIES
-    return next((cause for words, cause in WORDS if words in reason), Cause.UNREADABLE)
+    return named or Cause.UNREADABLE

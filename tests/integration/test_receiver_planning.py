@@ -1,28 +1,31 @@
 """From rows and files to decisions: what is chosen, in which order, and what comes afterwards."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from receiver.__main__ import app
 from receiver.completeness.assess import CompletenessTimeouts
 from receiver.dispatch.order import load_order
-from receiver.dispatch.planner import Planner
+from receiver.dispatch.planner import TRIES, Planner
 from receiver.force import UnknownStudyError, failed_since, force
 from receiver.instance.columns import header_column
 from receiver.instance.geometry import axial_slice_position_mm
-from receiver.instance.header import read_header
-from receiver.selection.rules import load_rules
+from receiver.instance.header import Header, read_header
+from receiver.selection.images import Selection, select_images
+from receiver.selection.rules import SelectionRules, load_rules
 from schema.cut_short import CUT_SHORT
 from schema.database import Database, open_database, read_clock
 from schema.dicom import DimsePriority
 from schema.errors import DatabaseUnavailableError
+from schema.reason_words import UNDECIDED
 from schema.settings import Settings
 from schema.states import JobState, Outcome, SeriesState, StudyState
 from schema.studies import update_study
@@ -232,6 +235,96 @@ def test_a_series_that_broke_off_is_not_forgotten_while_the_database_is_away(
 
 def _unavailable(*_: object) -> None:
     raise DatabaseUnavailableError("away")
+
+
+def selecting_fails_on(number: int, patch: pytest.MonkeyPatch) -> None:
+    """Let the selection raise on the series of this number."""
+
+    def select(headers: Sequence[Header], rules: SelectionRules) -> Selection:
+        if headers[0].identity.series_instance_uid == f"{STUDY}.{number}":
+            raise IndexError
+        return select_images(headers, rules)
+
+    patch.setattr("receiver.dispatch.planner.select_images", select)
+
+
+def test_a_series_on_which_deciding_fails_is_named_once_and_holds_up_no_other(
+    clinic_on_both: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clinic = clinic_on_both
+    selecting_fails_on(1, monkeypatch)
+    broken, head = clinic.arrive(SCOUT, 1), clinic.arrive(THICK, 2)
+    with capture_logs() as lines:
+        assert [clinic.planner.plan() for _ in range(TRIES - 1)] == [1, *[0] * (TRIES - 2)]
+    assert [clinic.series(each).state for each in (broken, head)] == ["RECEIVING", "SELECTED"]
+    (complaint,) = [line for line in lines if line["log_level"] == "error"]
+    assert (complaint["study"], complaint["series"]) == (STUDY, f"{STUDY}.1")
+    assert complaint["reason"].startswith("IndexError < test_receiver_planning.py")
+
+
+def test_a_series_on_which_deciding_fails_for_good_is_refused_as_one_that_may_be_a_head(
+    clinic_on_both: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clinic = clinic_on_both
+    broken, head = clinic.arrive(SCOUT, 1), clinic.arrive(THICK, 2)
+    with monkeypatch.context() as patch:
+        selecting_fails_on(1, patch)
+        for _ in range(TRIES):
+            clinic.planner.plan()
+    assert clinic.series(broken).reason == UNDECIDED
+    clinic.end(head, Outcome.NEGATIVE, 4)
+    assert clinic.study().outcome == Outcome.NOT_ANALYSED
+    assert UNDECIDED in (clinic.study().reason or "")
+    assert "image type LOCALIZER" in force(clinic.database, clinic.planner, STUDY, f"{STUDY}.1")
+    assert clinic.study().outcome == Outcome.NEGATIVE
+
+
+def test_a_database_that_is_away_is_no_fault_of_a_series(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = clinic.arrive(THICK)
+    with monkeypatch.context() as patch:
+        patch.setattr("receiver.dispatch.planner.update_study", _unavailable)
+        for _ in range(TRIES + 1):
+            with pytest.raises(DatabaseUnavailableError):
+                clinic.planner.plan()
+    assert clinic.planner.plan() == 1
+    assert clinic.series(head).state == SeriesState.SELECTED
+
+
+def test_a_series_that_cannot_be_opened_again_holds_up_no_other(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clinic.arrive(THIN, ago_s=21, is_open=True)
+    clinic.planner.plan()
+    break_off(clinic)
+    thick = clinic.arrive(THICK, 2)
+    with monkeypatch.context() as patch, capture_logs() as lines:
+        patch.setattr("receiver.dispatch.planner.reopen", _fail)
+        assert clinic.planner.plan() == 1
+    assert clinic.series(thick).state == SeriesState.SELECTED
+    assert (lines[0]["study"], lines[0]["series"]) == (STUDY, f"{STUDY}.1")
+    assert clinic.planner.plan() == 1
+
+
+def _fail(*_: object) -> None:
+    raise IndexError
+
+
+def test_a_study_whose_second_choice_fails_is_named_once(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clinic.arrive(THIN, 1)
+    thick = clinic.arrive(THICK, 2)
+    clinic.planner.plan()
+    clinic.end(thick, Outcome.FAILED, 0)
+    with monkeypatch.context() as patch, capture_logs() as lines:
+        patch.setattr("receiver.dispatch.planner.reopen", _fail)
+        assert [clinic.planner.fall_back() for _ in range(2)] == [0, 0]
+    assert [(line["event"], line["study"]) for line in lines] == [
+        ("study gets no second choice", STUDY)
+    ]
+    assert clinic.planner.fall_back() == 1
 
 
 def test_a_series_that_was_deleted_after_it_broke_off_holds_up_nobody(clinic: Clinic) -> None:
@@ -524,6 +617,17 @@ def test_force_opens_a_failed_study_for_another_run(clinic: Clinic) -> None:
     series = clinic.series(head)
     assert [job.state for job in series.jobs] == [JobState.FAILED, JobState.READY]
     assert series.completed_by == "forced by an operator"
+
+
+def test_force_refuses_at_once_a_series_on_which_deciding_fails_and_says_why(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clinic.arrive(SCOUT, 1)
+    clinic.arrive(THICK, 2)
+    selecting_fails_on(1, monkeypatch)
+    said = force(clinic.database, clinic.planner, STUDY, None)
+    assert f"series 'Topogram' rejected as revision 1 ({UNDECIDED}); series 'Head 5.0'" in said
+    assert "'Head 5.0' selected for analysis as revision 1" in said
 
 
 def test_force_judges_an_unread_study_again(clinic: Clinic) -> None:

@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 import structlog
+from sqlalchemy.orm import Session
 
 from schema.database import Database, connect, patiently, read_clock
 from schema.settings import Settings
 from schema.states import JobState, Outcome, StudyState, move
-from schema.studies import heal, lock_study, update_study
+from schema.studies import Healer, lock_study, update_study
 from schema.tables import Job, Series, Study
 from tests.support.deadline import DEADLINE_S
 from tests.support.rows import add_job, add_series, add_study
@@ -153,11 +154,33 @@ def test_a_study_that_contradicts_its_jobs_is_healed_and_the_log_says_so(
         add_job(add_series(study, session), session, state=job, outcome=Outcome.FAILED)
         study.state = shown
     with structlog.testing.capture_logs() as lines:
-        assert heal(database) == 1
+        assert Healer(database).heal() == 1
     assert [(line["event"], line["study"]) for line in lines] == [("study healed", "1.2.3")]
     with database.reading() as session:
         assert session.scalars(sa.select(Study.state)).one() == healed
-    assert heal(database) == 0
+    assert Healer(database).heal() == 0
+
+
+def test_a_study_that_cannot_be_healed_is_named_and_holds_up_no_other(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.transaction() as session:
+        for uid in ("1.2.1", "1.2.2"):
+            study = add_study(session, uid)
+            add_series(study, session)
+            study.state = StudyState.READY
+
+    def update(session: Session, study: Study) -> None:
+        if study.study_instance_uid == "1.2.1":
+            raise IndexError
+        update_study(session, study)
+
+    monkeypatch.setattr("schema.studies.update_study", update)
+    healer = Healer(database)
+    with structlog.testing.capture_logs() as lines:
+        assert (healer.heal(), healer.heal()) == (1, 0)
+    named = [(line["study"], line["event"]) for line in lines]
+    assert named == [("1.2.1", "study cannot be healed"), ("1.2.2", "study healed")]
 
 
 def test_healing_leaves_consistent_studies_alone(database: Database, settings: Settings) -> None:
@@ -172,6 +195,6 @@ def test_healing_leaves_consistent_studies_alone(database: Database, settings: S
     lease = claim(database, ids[1], settings)
     assert lease is not None
     end(database, lease, 2)
-    assert heal(database) == 0
+    assert Healer(database).heal() == 0
     with database.reading() as session:
         assert session.scalar(sa.select(sa.func.count(Series.id))) == 4

@@ -34,7 +34,7 @@ from schema.peers import parse_addresses
 from schema.queue import most_overdue, most_urgent
 from schema.settings import Settings
 from schema.storage import Storage
-from schema.studies import heal
+from schema.studies import Healer
 from schema.tables import Instance, StoreCheck
 from worker.delivery.breaker import note_success
 from worker.delivery.claims import claim as claim_delivery
@@ -123,7 +123,7 @@ def _receiver(settings: Settings, database: Database, _folder: Path) -> dict[str
         "second choices": reading(lambda session: with_second_choice(session, read_clock(session))),
         "jobs that are due": reading(lambda session: due_jobs(session, settings.redispatch_s)),
         "jobs of dead workers": lambda: release_orphans(database),
-        "studies that contradict their jobs": lambda: heal(database),
+        "studies that contradict their jobs": Healer(database).heal,
         "store looked through until": reading(
             lambda session: session.scalar(
                 sa.select(StoreCheck).where(StoreCheck.storage == storage.identity)

@@ -6,6 +6,7 @@ from types import ModuleType
 import pytest
 
 from schema.monitoring.causes import Cause, cause_of
+from schema.reason_words import UNDECIDED
 from schema.states import Outcome
 from worker.lease import DIED
 from worker.results import FILE_MISSING
@@ -32,6 +33,12 @@ def test_each_reason_of_the_worker_has_its_cause(tasks: ModuleType) -> None:
     assert failed(f"given up after 3 attempts: {tasks.BUG}") is Cause.SOFTWARE
     assert failed("given up after 3 attempts: not done within 600 s") is Cause.TIME_LIMIT
     assert failed("an image of the series is no DICOM") is Cause.UNREADABLE
+
+
+def test_a_series_on_which_deciding_failed_is_a_fault_of_this_software() -> None:
+    for had_job in (False, True):
+        cause = cause_of(Outcome.NOT_ANALYSED, UNDECIDED, had_job=had_job, mixed=False)
+        assert cause is Cause.SOFTWARE
 
 
 def test_no_series_is_told_from_pixels_that_are_no_head_and_from_two_patients() -> None:

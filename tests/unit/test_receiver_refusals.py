@@ -10,7 +10,7 @@ from receiver.catalogue.strangers import Strangers
 from receiver.dispatch.planner import Planner
 from receiver.selection.images import Selection, select_images
 from receiver.selection.rules import load_rules
-from schema.reason_words import may_be_a_head
+from schema.reason_words import UNDECIDED, may_be_a_head
 from tests.support.series import datasets, headers
 
 RULES = load_rules()
@@ -77,6 +77,10 @@ def test_how_images_came_says_nothing_of_what_they_show(
     assert selection.score is None
     assert words in selection.reason
     assert may_be_a_head(selection.reason)
+
+
+def test_a_series_that_nobody_could_decide_on_may_be_a_head() -> None:
+    assert may_be_a_head(UNDECIDED)
 
 
 def test_thousands_of_images_are_no_head_such_as_a_perfusion_beside_it() -> None:
