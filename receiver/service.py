@@ -3,12 +3,14 @@
 import signal
 import threading
 import time
+from contextlib import suppress
 from typing import Final
 
 import structlog
 
 from receiver.access.peer_limits import PeerLimits
 from receiver.catalogue.intake import Catalogue
+from receiver.catalogue.new_storage import warn_of_new_storage
 from receiver.catalogue.share import Share
 from receiver.completeness.scp import announcements_taken
 from receiver.inbox import Inbox
@@ -20,7 +22,7 @@ from receiver.processes.pool import AcceptorPool
 from receiver.roster import SIGN_S, Presence
 from schema.broker import ensure_broker
 from schema.database import Database, connect, open_database
-from schema.errors import TriageError, describe
+from schema.errors import TransientError, TriageError, describe
 from schema.files import MEGABYTE, make_private
 from schema.settings import Settings
 from schema.storage_contract import require_contract
@@ -79,6 +81,8 @@ def serve(settings: Settings, ending: Ending) -> None:
         life.start()
         is_ready = wait_for_database(settings, ending)
         if is_ready:
+            with suppress(TransientError):  # a word, for which nobody waits
+                warn_of_new_storage(database, settings.storage)
             with announcements_taken(settings, database):
                 sweeper.start(ending)
                 ending.wait_for_it()

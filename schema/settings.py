@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import sqlalchemy as sa
@@ -33,6 +33,8 @@ UNIX_SOCKET_PATH_LIMIT = 100  # sun_path holds 108 bytes on Linux
 AE_TITLE = r"^ *[!-\[\]-~][ -\[\]-~]*$"
 DATABASES = ("sqlite", "postgresql")
 BROKERS = ("redis", "rediss", "redis+socket")
+SOCKET = "redis+socket://"
+ESCAPED = "write / # ? @ and % of a password as %2F %23 %3F %40 %25"  # the value is never shown
 OWNER_ALONE = 0o700
 # What Kubernetes puts into every container for a Service named `triage` or `triage-…`.
 INJECTED = re.compile(r"TRIAGE_(\w+_)?(SERVICE_(HOST|PORT\w*)|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)")
@@ -138,18 +140,24 @@ class Settings(BaseSettings):
                 dialect = sa.make_url(value).get_dialect()
                 dialect.import_dbapi()  # it may not be installed
                 DATABASES.index(dialect.name)
+                if "@" in (sa.make_url(value).host or ""):
+                    raise ValueError(ESCAPED)
         except (ValueError, sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
             raise ValueError(
                 "not the URL of a database that is known;"
-                " one is postgresql+psycopg://user:password@host/name"
+                f" one is postgresql+psycopg://user:password@host/name; {ESCAPED}"
             ) from error
         return value
 
     @field_validator("broker_url")
     @classmethod
     def _refuse_other_brokers(cls, value: str | None) -> str | None:
-        if value is not None and value.partition("://")[0] not in BROKERS:
+        if value is None:
+            return value
+        if value.partition("://")[0] not in BROKERS:
             raise ValueError(f"Redis or Valkey only: {'://, '.join(BROKERS)}://")
+        if not value.startswith(SOCKET) and not _has_host(value):
+            raise ValueError(f"no host and port can be read from it; {ESCAPED}")
         return value
 
     @field_validator("callers", mode="before")
@@ -250,6 +258,16 @@ class Settings(BaseSettings):
         if self.callers is not None:
             return self.callers
         return parse_callers(LOOPBACK) if self.embedded else ()
+
+
+def _has_host(url: str) -> bool:
+    """Say whether a URL's host and port can be read: an unescaped sign of a password ends them."""
+    try:
+        parts = urlsplit(url)
+        has_one = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return has_one and "@" not in parts.path + parts.query + parts.fragment
 
 
 def _table(parse: Callable[[str], object], value: object) -> object:

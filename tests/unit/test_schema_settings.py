@@ -131,6 +131,37 @@ def test_a_port_that_a_person_set_is_no_injected_one(monkeypatch: pytest.MonkeyP
         read_settings()
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TRIAGE_BROKER_URL", "redis://:geh/eim@broker:6379/0"),
+        ("TRIAGE_BROKER_URL", "redis://:geh#eim@broker:6379/0"),
+        ("TRIAGE_BROKER_URL", "redis://:geh?eim@broker:6379/0"),
+        ("TRIAGE_BROKER_URL", "redis://geheim:12/34@broker:6379/0"),
+        ("TRIAGE_BROKER_URL", "redis://geheim:broker"),
+        ("TRIAGE_BROKER_URL", "redis://"),
+        ("TRIAGE_DATABASE_URL", "postgresql+psycopg://triage:pass@geheim@db/triage"),
+    ],
+)
+def test_a_url_whose_password_hides_its_host_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=r"%2F %23 %3F %40 %25") as raised:
+        read_settings()
+    assert name in str(raised.value)
+    assert not any(part in str(raised.value) for part in ("geh", "eim"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://broker", "rediss://:geh%2Feim@broker:6380/1", "redis+socket:///run/redis.sock"],
+)
+def test_a_broker_that_can_be_reached_is_taken(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("TRIAGE_BROKER_URL", url)
+    assert read_settings().broker_url == url
+
+
 @pytest.mark.parametrize("url", ["amqp://a:geheim@b//", "sentinel://a:1", "valkey://a", "a:6379"])
 def test_a_broker_that_is_no_redis_is_refused_and_its_password_not_shown(
     monkeypatch: pytest.MonkeyPatch, url: str
