@@ -22,7 +22,9 @@ from tests.support.readings import read_study
 from tests.support.rows import add_instance, add_job, add_series, add_study
 from worker.slices import read_series
 from worklist.access.users import add_user
+from worklist.images import preparing
 from worklist.images.cache import make_cache
+from worklist.images.sources import find_images
 from worklist.page import make_app
 
 PLACES_MM = (-5.0, 0.0, 5.0)
@@ -217,6 +219,19 @@ def test_what_cannot_be_decoded_is_said_and_nothing_is_kept(
     assert answer.status_code == 422
     assert "send it again" in answer.json()["error"]
     assert cached(settings) == []
+
+
+@pytest.mark.parametrize("path", ["images", "images/{version}/0"])
+def test_whoever_finds_no_turn_hears_that_and_not_that_the_worklist_is_down(
+    settings: Settings, database: Database, job: int, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparing, "AT_ONCE", 0)
+    monkeypatch.setattr(preparing, "WAIT_S", 0)
+    version = find_images(database, settings.storage, job).version
+    page = Browser(make_app(database, settings))
+    answer = page.get(f"/api/job/{job}/{path.format(version=version)}")
+    assert answer.status_code == 503
+    assert answer.json()["error"] == "Too many series are opened at once; try again in a minute"
 
 
 def test_a_study_that_waits_has_no_images(page: Browser, database: Database) -> None:

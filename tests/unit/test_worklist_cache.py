@@ -1,11 +1,13 @@
 """Slices on disk: bounded, and whole or not at all."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from schema.database import Database
+from schema.errors import TransientError
 from worklist.images.cache import Cache
 
 
@@ -26,6 +28,25 @@ def test_what_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         Cache(tmp_path, 100).add("1-a", write)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_takes_no_file_is_told_as_that(tmp_path: Path) -> None:
+    blocked = tmp_path / "pictures"
+    blocked.touch()
+    with pytest.raises(TransientError, match="no image is shown"):
+        Cache(blocked, 100).add("1-a", lambda file: file.write(b"x"))
+
+
+def test_a_disk_that_became_read_only_still_gives_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    cache = Cache(tmp_path, 100)
+    path = cache.add("1-a", lambda file: file.write(b"x"))
+    monkeypatch.setattr(os, "utime", refuse)
+    assert cache.find("1-a") == path
 
 
 def test_a_page_that_starts_keeps_nothing_of_the_one_before(tmp_path: Path) -> None:

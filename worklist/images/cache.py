@@ -38,10 +38,11 @@ class Cache:
     def find(self, name: str) -> Path | None:
         """Give the file of a series, if it is here."""
         path = self._folder / f"{name}{ENDING}"
-        with suppress(FileNotFoundError):
+        if not path.exists():
+            return None
+        with suppress(OSError):  # a disk that became read-only still shows it
             os.utime(path)  # looked at now
-            return path
-        return None
+        return path
 
     def add(self, name: str, write: Callable[[BinaryIO], None]) -> Path:
         """Write a file, whole or not at all, and make room for it.
@@ -62,7 +63,8 @@ class Cache:
         except OSError as error:
             raise TransientError(f"{self._folder}: {error.strerror}; no image is shown") from error
         finally:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):  # the error above is the one to tell
+                part.unlink()
         self._make_room(path)
         return path
 

@@ -87,7 +87,7 @@ class Preparer:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         if not self._busy.acquire(timeout=WAIT_S):
-            raise TransientError("images: too many series are opened at once; try again")
+            raise TransientError("Too many series are opened at once; try again in a minute")
         try:
             yield
         finally:

@@ -12,12 +12,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from schema.database import Database
-from schema.errors import PixelError
+from schema.errors import PixelError, TransientError
 from schema.settings import Settings
 from worklist.access.audit import Act, Trail, What
 from worklist.access.guard import address_of, reader_of
-from worklist.images.preparing import Preparer
-from worklist.images.sources import find_images, find_key_picture
+from worklist.images.preparing import Prepared, Preparer
+from worklist.images.sources import Images, find_images, find_key_picture
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,7 @@ class ImageViews:
     def images(self, request: Request) -> Response:
         """Describe the series, made ready if need be; whoever asks has seen its images."""
         images = find_images(self.database, self.settings.storage, request.path_params["job"])
-        try:
-            prepared = self.preparer.prepare(images)
-        except PixelError as error:
-            told = {"error": f"These images can't be shown: {error}", "cause": ""}
-            return JSONResponse(told, HTTPStatus.UNPROCESSABLE_ENTITY)
+        prepared = self._prepare(images)
         self.trail.write(
             Act(
                 What.SEEN,
@@ -61,7 +57,7 @@ class ImageViews:
         images = find_images(self.database, self.settings.storage, request.path_params["job"])
         if request.path_params["version"] != images.version:
             raise HTTPException(HTTPStatus.CONFLICT, "The images changed; open the study again.")
-        prepared, index = self.preparer.prepare(images), request.path_params["index"]
+        prepared, index = self._prepare(images), request.path_params["index"]
         if index >= len(prepared.parts):
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such slice.")
         return Response(
@@ -74,3 +70,13 @@ class ImageViews:
         """Answer the picture that the list shows."""
         jpeg = find_key_picture(self.database, request.path_params["job"])
         return Response(jpeg, media_type="image/jpeg")
+
+    def _prepare(self, images: Images) -> Prepared:
+        """Have a series made ready; what fails is told of its images, never of the worklist."""
+        try:
+            return self.preparer.prepare(images)
+        except PixelError as error:
+            told = f"These images can't be shown: {error}"
+            raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, told) from error
+        except TransientError as error:
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
