@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from receiver.catalogue.canary_marks import Mark, is_known, read_marks, remove_mark
+from receiver.inbox import OBJECT_SUFFIX
+from receiver.instance.stored import DIGEST_IN_NAME, study_place
 from schema.tables import (
     Delivery,
     Finding,
@@ -43,6 +47,29 @@ def remove_files(storage: Path, paths: Iterable[str]) -> None:
             if len(folder.relative_to(storage).parts) > SHARED_LEVELS:
                 with suppress(OSError):  # not empty, or gone
                     folder.rmdir()
+
+
+def remove_forgotten(session: Session, storage: Path, before: datetime) -> int:
+    """Remove old canaries whose rows are gone, and old marks; return how many had files left."""
+    had_files = 0
+    for mark in list(read_marks(storage)):
+        if mark.sent_at >= before or is_known(session, mark.study_instance_uid):
+            continue  # one that has its rows goes with them
+        files = _marked_files(storage, mark)
+        remove_files(storage, files)
+        remove_mark(storage, mark)
+        had_files += bool(files)
+    return had_files
+
+
+def _marked_files(storage: Path, mark: Mark) -> list[str]:
+    """List what lies in the store of what we sent, by the hash in its name."""
+    ours = {digest[:DIGEST_IN_NAME] for digest in mark.digests}
+    folder = storage / study_place(mark.study_instance_uid)
+    found = (path for path in folder.glob(f"*/*{OBJECT_SUFFIX}"))
+    return [
+        str(path.relative_to(storage)) for path in found if path.stem.rpartition("-")[2] in ours
+    ]
 
 
 def remove_rows(session: Session, study_id: int) -> None:

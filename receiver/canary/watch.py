@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from receiver.canary.known import KnownResult, Result, describe, is_known, load_known
 from receiver.canary.objects import NAME, PATIENT_ID, make_objects, new_uid
-from receiver.canary.removal import remove_files, remove_rows, study_files
+from receiver.canary.removal import remove_files, remove_forgotten, remove_rows, study_files
 from receiver.canary.sending import digest_of, send
+from receiver.catalogue.canary_marks import Mark, write_mark
 from schema.database import Database, read_clock
 from schema.errors import TriageError
 from schema.settings import Settings
@@ -79,10 +80,16 @@ class CanaryWatch:
             old = session.scalars(
                 select(Canary.id).where(Canary.study_id.is_not(None), Canary.sent_at < before)
             ).all()
-        return sum(self._remove(canary_id) for canary_id in old)
+            forgotten = remove_forgotten(session, self._settings.storage, before)
+        return sum(self._remove(canary_id) for canary_id in old) + forgotten
 
     def _announce(self, uid: str, objects: Sequence[Dataset], now: datetime) -> int:
-        """Write the study and that it is a canary, before anybody could know its UID."""
+        """Write the study and that it is a canary, before anybody could know its UID.
+
+        In the storage first, which has it still when the tables come back from a backup.
+        """
+        digests = [digest_of(ds) for ds in objects]
+        write_mark(self._settings.storage, Mark(uid, frozenset(digests), now))
         with self._database.transaction() as session:
             study = Study(
                 study_instance_uid=uid,
@@ -97,7 +104,6 @@ class CanaryWatch:
             )
             session.add(study)
             session.flush()
-            digests = [digest_of(ds) for ds in objects]
             canary = Canary(study_id=study.id, digests=digests, sent_at=now)
             session.add(canary)
             session.flush()

@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
 
+from receiver.catalogue.canary_marks import without_forgotten
 from receiver.catalogue.rows import known_paths, register
 from receiver.inbox import CLOSED, OBJECT_SUFFIX, SENDER, folders, read_sender, was_aborted
 from receiver.instance.stored import STORE, StoredObject, read_stored
@@ -115,7 +116,8 @@ class Catalogue:
         senders = {name: read_sender(folder) for name, folder in folders.items()}
         here = Storage.seen(self._storage)  # each time: another may be mounted meanwhile
         with self._database.transaction() as session:
-            return register(session, objects, senders, here, read_clock(session))
+            objects = without_forgotten(session, self._storage, objects)
+            return register(session, objects, senders, here, read_clock(session)) if objects else 0
 
     def _read(self, paths: Iterable[Path]) -> list[StoredObject]:
         objects = []

@@ -14,6 +14,7 @@ from receiver.protocol.file_meta import read_seal
 from schema.dicom import DimsePriority
 
 STORE: Final = "received"
+DIGEST_IN_NAME: Final = 16  # letters
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,10 @@ class StoredObject:
     def place(self) -> str:
         """Its place in the storage, named by hashes; no name comes from the network."""
         identity = self.header.identity
-        study = _name(identity.study_instance_uid)
         series = _name(identity.series_instance_uid)
         instance = _name(identity.sop_instance_uid)
-        file = f"{instance}-{self.sha256[:16]}{OBJECT_SUFFIX}"
-        return f"{STORE}/{study[:2]}/{study}/{series}/{file}"
+        file = f"{instance}-{self.sha256[:DIGEST_IN_NAME]}{OBJECT_SUFFIX}"
+        return f"{study_place(identity.study_instance_uid)}/{series}/{file}"
 
 
 def read_stored(path: Path, association: str | None) -> StoredObject:
@@ -71,6 +71,12 @@ def read_stored(path: Path, association: str | None) -> StoredObject:
     return StoredObject(
         path, association, header, status.st_size, digest.hex(), stored_at, priority_of(path)
     )
+
+
+def study_place(study_instance_uid: str) -> str:
+    """Give the folder of a study in the storage."""
+    study = _name(study_instance_uid)
+    return f"{STORE}/{study[:2]}/{study}"
 
 
 def _name(uid: str) -> str:

@@ -12,6 +12,7 @@ from receiver.canary.objects import make_objects, new_uid
 from receiver.canary.watch import NEVER_ENDED, CanaryWatch
 from receiver.catalogue.canaries import STRANGE
 from receiver.catalogue.intake import Catalogue
+from receiver.catalogue.rebuild import Rebuilder
 from receiver.inbox import Inbox
 from receiver.metrics import StandingCollector
 from receiver.periodic.steps import receiver_steps
@@ -386,6 +387,92 @@ def test_what_others_send_under_its_uid_makes_it_a_study_that_everybody_sees(
     age(aviary, timedelta(hours=25))
     aviary.watch.remove_old()
     assert aviary.count(Study) == 1
+
+
+def forget(aviary: Aviary) -> None:
+    """Have the tables come back from before anything was received, and the store looked through."""
+    with aviary.database.transaction() as session:
+        for table in reversed(Base.metadata.sorted_tables):
+            session.execute(sa.delete(table))
+    look_through(aviary)
+
+
+def look_through(aviary: Aviary) -> None:
+    storage = aviary.settings.storage
+    rebuilder = Rebuilder(Catalogue(aviary.database, storage), aviary.database, storage)
+    for _ in range(3):
+        rebuilder.look_further()
+
+
+def studies(aviary: Aviary) -> list[str]:
+    with aviary.database.reading() as session:
+        return list(session.scalars(sa.select(Study.study_instance_uid)))
+
+
+def test_a_restored_database_gets_patients_back_and_no_canary(aviary: Aviary) -> None:
+    _, objects = aviary.announce()
+    aviary.receive([*objects, image("1.2.3.9", StudyInstanceUID="1.2.3")])
+    forget(aviary)
+    assert studies(aviary) == ["1.2.3"]
+    assert aviary.count(Instance) == 1
+
+
+def test_a_canary_that_a_restored_database_forgot_is_removed_after_a_day(
+    aviary: Aviary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, objects = aviary.announce()
+    aviary.receive([*objects, image("1.2.3.9", StudyInstanceUID="1.2.3")])
+    forget(aviary)
+    assert aviary.watch.remove_old() == 0
+    monkeypatch.setattr("receiver.canary.watch.STAYS", timedelta(hours=-1))
+    assert aviary.watch.remove_old() == 1
+    assert len(list((aviary.settings.storage / "received").rglob("*.dcm"))) == 1
+    assert list((aviary.settings.storage / "canaries").iterdir()) == []
+    look_through(aviary)
+    assert studies(aviary) == ["1.2.3"]
+
+
+def test_a_canary_that_waits_in_the_inbox_of_a_restored_database_is_no_patient(
+    aviary: Aviary,
+) -> None:
+    _, objects = aviary.announce()
+    forget(aviary)
+    aviary.receive(objects)
+    look_through(aviary)
+    assert studies(aviary) == []
+    assert len(list((aviary.settings.storage / "received").rglob("*.dcm"))) == len(objects)
+
+
+def test_one_that_came_back_with_its_row_gets_its_slices_again(aviary: Aviary) -> None:
+    _, objects = aviary.announce()
+    aviary.receive(objects)
+    with aviary.database.transaction() as session:
+        session.execute(sa.delete(Instance))
+        session.execute(sa.delete(Series))
+    look_through(aviary)
+    assert aviary.count(Instance) == len(objects)
+    assert read_worklist(aviary.readers, aviary.settings.storage).entries == ()
+
+
+def test_what_others_sent_under_its_uid_comes_back_with_a_restored_database(
+    aviary: Aviary,
+) -> None:
+    """Only what we sent to the byte is left out: a sender hides no study."""
+    uid, objects = aviary.announce()
+    aviary.receive([*objects, image("1.2.3.9", StudyInstanceUID=uid)])
+    forget(aviary)
+    (entry,) = read_worklist(aviary.readers, aviary.settings.storage).entries
+    assert entry.study_instance_uid == uid
+
+
+@pytest.mark.parametrize("torn", ["", "{}", '{"sent_at": 1}'])
+def test_a_torn_mark_leaves_out_nothing(aviary: Aviary, torn: str) -> None:
+    uid, objects = aviary.announce()
+    aviary.receive(objects)
+    (mark,) = (aviary.settings.storage / "canaries").iterdir()
+    mark.write_text(torn)
+    forget(aviary)
+    assert studies(aviary) == [uid]
 
 
 def test_what_looks_like_a_canary_is_none(aviary: Aviary) -> None:
