@@ -26,6 +26,7 @@ from worker.objects.writing import Written, write_objects
 from worker.priority import Priority, prioritise
 from worker.rules import Rules
 from worker.slices import Decoder, SourceSeries, read_series
+from worker.square import put_back, squared
 from worker.strip import key_picture, slice_values
 
 UNCERTAIN = len(SUBTYPES) + 1  # the label of blood whose type is not said
@@ -191,9 +192,11 @@ def _analyse_head(
 ) -> Analysis:
     """Do what follows once the images were seen to be a head."""
     with watch.step("predict"):
-        prediction = predictor.predict(source.volume.hu, source.volume.slice_position_mm)
+        hu = squared(source.volume.hu, source.volume.spacing_mm)
+        prediction = predictor.predict(hu, source.volume.slice_position_mm)
     with watch.step("measure"):
-        labels = without_uncertain(prediction.labels, _claims(predictor.card))
+        labels = put_back(prediction.labels, source.volume.hu.shape[1:])
+        labels = without_uncertain(labels, _claims(predictor.card))
         findings = _measure(source, labels, prediction.probabilities, predictor.card)
     with watch.step("prioritise"):
         priority = prioritise(findings, rules, prediction.alarm, coverage=seen.coverage)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from schema.cut_short import CUT_SHORT
@@ -19,12 +20,14 @@ from tests.support.phantoms import (
     SPHERE_ML,
     Phantom,
     ThresholdPredictor,
+    write,
 )
 from tests.support.wording import is_plain
 from worker import durable
 from worker.analysis import UNCERTAIN, Analysis, analyse
 from worker.durable import write_once
 from worker.priority import load_rules
+from worker.square import put_back, squared
 from worker.uids import stable_uid
 
 RULES = load_rules()
@@ -97,6 +100,52 @@ def test_the_model_gets_the_slices_from_below(tmp_path: Path) -> None:
     )
     assert seen["slice_position_mm"] == pytest.approx(FEW_MM)
     assert seen["middle"] == BRAIN_HU
+
+
+def squashed(phantom: Phantom, rows: int, columns: int) -> list[Dataset]:
+    """Keep each so many-th row and column of a phantom, which stays as large as it is."""
+    datasets = phantom.datasets
+    for index, ds in enumerate(datasets):
+        kept = phantom.stored(index)[::rows, ::columns]
+        ds.Rows, ds.Columns = kept.shape
+        ds.PixelSpacing = [rows * phantom.spacing_mm, columns * phantom.spacing_mm]
+        ds.PixelData = kept.tobytes()
+    return datasets
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 2), (2, 1)])
+def test_the_model_gets_square_pixels_and_its_masks_lie_on_those_that_came(
+    rows: int, columns: int, tmp_path: Path
+) -> None:
+    seen = {}
+
+    class Recorder(ThresholdPredictor):
+        def predict(self, hu: np.ndarray, slice_position_mm: np.ndarray) -> SimpleNamespace:
+            seen["skull"] = hu[len(hu) // 2] > BRAIN_HU + 100
+            return super().predict(hu, slice_position_mm)
+
+    sent = squashed(Phantom(HEAD_MM, skull=True, size=128, spacing_mm=1.25), rows, columns)
+    analysis = analyse(write(sent, tmp_path), Recorder(), RULES, tmp_path / "out")
+    high, wide = (np.ptp(np.flatnonzero(seen["skull"].any(axis=axis))) for axis in (1, 0))
+    assert high == pytest.approx(wide, abs=2)
+    assert analysis.findings[0].volume_ml == pytest.approx(SPHERE_ML, rel=0.1)  # and a skull's edge
+    assert any(mark.startswith("pixels not square: ") for mark in analysis.marks)
+    assert analysis.refused == ()
+
+
+@pytest.mark.parametrize("spacing_mm", [(0.4, 0.8), (0.8, 0.4)])
+def test_what_is_found_on_square_pixels_comes_back_to_its_place(
+    spacing_mm: tuple[float, float],
+) -> None:
+    hu = np.zeros((2, 64, 48), np.float32)
+    hu[0, 8:24, 10:20] = hu[1, 40:60, 30:40] = 100
+    found = put_back((squared(hu, spacing_mm) > 50).astype(np.uint8), (64, 48))
+    assert np.count_nonzero((found > 0) != (hu > 0)) < 0.1 * np.count_nonzero(hu)
+
+
+def test_square_pixels_are_left_as_they_are() -> None:
+    hu = np.zeros((2, 64, 48), np.float32)
+    assert squared(hu, (0.5, 0.51)) is hu
 
 
 def test_a_model_whose_answer_makes_no_sense_ends_the_study(tmp_path: Path) -> None:

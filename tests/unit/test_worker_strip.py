@@ -64,8 +64,8 @@ def test_the_picture_lies_as_usual_however_the_slices_do(
     hu[4:12, 8:28], labels[40:52, 10:20] = 90, 1  # front and right, behind and right
     said = Statement(Outcome.POSITIVE, 1, "because")
     usual = draw_key(hu, labels, (1, 1), said, sides(np.array([[1, 0, 0], [0, 1, 0]])))
-    stored = [as_stored(values, row, column) for values in (hu, labels)]
-    turned = draw_key(*stored, (1, 1), said, sides(np.array([row, column])))
+    hu, labels = as_stored(hu, row, column), as_stored(labels, row, column)
+    turned = draw_key(hu, labels, (1, 1), said, sides(np.array([row, column])))
     assert np.abs(turned.astype(int) - usual).max() <= 2
 
 

@@ -8,6 +8,7 @@ from worker.look.contrast import Contrast
 from worker.look.series_look import Look
 from worker.look.texture import Kernel
 from worker.look.unlikeness import Unlikeness
+from worker.square import is_square
 
 METAL_ML: Final = 0.05
 MOTION_MM: Final = 6.0  # the 61 CT-ICH patients stay below 5, but for one with 9
@@ -50,6 +51,9 @@ def marks(look: Look, unlike: Unlikeness | None = None) -> Iterator[str]:
     if 0 < look.step_mm < THIN_MM:
         yield f"thin slices ({look.step_mm:.1f} mm apart)"
     yield from _thickness(look)
+    if not is_square(look.pixel_aspect_ratio):
+        ratio = f"{look.pixel_aspect_ratio:.2f} times as high as wide"
+        yield f"pixels not square: {ratio}; the model saw the head on square ones"
     if look.metal_ml >= METAL_ML:
         yield f"metal in or at the head ({look.metal_ml:.1f} mL)"
     if look.motion_mm >= MOTION_MM:

@@ -46,6 +46,8 @@ class Look:
         How dense brain and skull are, and how large; None without a head.
     step_mm
         The usual distance of neighbours.
+    pixel_aspect_ratio
+        Height of a pixel to its width.
     metal_ml, motion_mm
         What spoils the pictures.
     """
@@ -60,6 +62,7 @@ class Look:
     texture: Texture | None = None
     density: Density | None = None
     step_mm: float = 0.0
+    pixel_aspect_ratio: float = 1.0
     metal_ml: float = 0.0
     motion_mm: float = 0.0
 
@@ -146,6 +149,7 @@ def _of_head(
         texture=_texture(volume, indices, head),
         density=density_of(head),
         step_mm=float(np.median(steps)),
+        pixel_aspect_ratio=volume.spacing_mm[0] / volume.spacing_mm[1],
         metal_ml=metal_ml(head, _heights_mm(places[indices])),
         motion_mm=motion_mm(head),
     )
