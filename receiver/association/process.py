@@ -12,6 +12,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import Final
 
+import structlog
+
 from receiver.access.shared_places import SharedPlaces
 from receiver.access.tls import TlsFiles, acceptor_context, secured
 from receiver.association.loop import Secure
@@ -24,6 +26,8 @@ from schema.files import MEGABYTE, keep_private
 from schema.log import set_up_log
 from schema.settings import Settings, settings_or_exit
 
+log = structlog.get_logger()
+
 # With many associations, a thread that has one short thing to do (a C-ECHO) must not wait for
 # Python's usual 5 ms behind each of the others.
 SWITCH_INTERVAL_S: Final = 0.0005
@@ -31,7 +35,7 @@ LOOK_S: Final = 0.2  # whether to end
 
 
 def main() -> None:
-    """Serve connections of the inherited socket until SIGTERM, or until the parent is gone."""
+    """Serve connections of the inherited sockets until SIGTERM, or until the parent is gone."""
     name, places, *ports = sys.argv[1:]
     settings = settings_or_exit()
     set_up_log(settings)
@@ -49,12 +53,16 @@ def main() -> None:
         arguments = (socket.socket(fileno=int(descriptor)), SECURE[kind](settings))
         listening.append(threading.Thread(target=scp.listen, args=arguments, daemon=True))
         listening[-1].start()
-    while not stopped.wait(LOOK_S):
-        pass  # a signal that the kernel gives to another thread does not wake this one
+    # Not one long wait: a signal that the kernel gives to another thread does not wake this one.
+    while all(thread.is_alive() for thread in listening) and not stopped.wait(LOOK_S):
+        pass
     scp.take_no_more()
     for thread in listening:
         thread.join()  # a connection that was taken last is served, too
     scp.stop()
+    if not stopped.is_set():
+        log.error("it listens no more, so it ends")
+        raise SystemExit(1)  # another one is started
 
 
 def no_security(_settings: Settings) -> None:

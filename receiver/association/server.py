@@ -4,6 +4,7 @@ import errno
 import socket
 import threading
 import time
+from contextlib import ExitStack
 from functools import partial
 from typing import Final
 
@@ -32,7 +33,7 @@ from schema.settings import Settings
 
 log = structlog.get_logger()
 
-EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+NO_LISTENER: Final = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)  # it will never give a connection
 LOOK_UP_S: Final = 0.2  # how long it waits for a connection before it looks whether to end
 EXHAUSTED_PAUSE_S: Final = 0.1  # for associations to end; the next connection waits in the backlog
 
@@ -60,26 +61,37 @@ class StorageScp:
         ----------
         secure
             Makes a TLS connection of a plain one; None on the port without TLS.
+
+        Raises
+        ------
+        OSError
+            If the listening socket is none; whatever else is short, it goes on after a pause.
         """
         listener.settimeout(LOOK_UP_S)
         while not self._stopping.is_set():
             try:
-                connection, address = listener.accept()
+                self._take(listener, secure)
             except TimeoutError:
                 continue
-            except OSError as error:
-                if error.errno not in EXHAUSTED:
+            except (OSError, RuntimeError) as error:  # RuntimeError: no thread can be started
+                if isinstance(error, OSError) and error.errno in NO_LISTENER:
                     raise
+                log.warning("a connection cannot be taken, goes on", reason=describe(error))
                 time.sleep(EXHAUSTED_PAUSE_S)
-                continue
+
+    def _take(self, listener: socket.socket, secure: Secure | None) -> None:
+        connection, address = listener.accept()
+        with ExitStack() as undo:
+            undo.callback(connection.close)
             peer = plain_address(str(address[0]))
             counted = self._limiter.connect(peer)
             if counted is None:
                 CONNECTIONS_REFUSED.inc()
-                connection.close()
-            else:
-                self._open(connection, peer, counted, secure)
-                self._make_room()
+                return
+            undo.callback(counted.close)
+            self._open(connection, peer, counted, secure)
+            undo.pop_all()  # its thread ends them
+        self._make_room()
 
     def take_no_more(self) -> None:
         """Leave new connections to others; `listen` returns soon."""
@@ -115,9 +127,9 @@ class StorageScp:
             secure,
         )
         thread = threading.Thread(target=self._serve, args=(association, counted), daemon=True)
-        with self._lock:
+        with self._lock:  # it cannot be over before it is known, and none is known that never began
+            thread.start()
             self._waiting[association] = thread
-        thread.start()
 
     def _serve(self, association: Association, counted: PeerConnection) -> None:
         try:

@@ -21,6 +21,7 @@ from receiver.counts import clear_counts, counting_environment, forget_process
 from receiver.inbox import Inbox
 from receiver.processes.listeners import PLAIN, STOW, TLS, Listeners, open_ports
 from receiver.roster import Presence
+from schema.errors import describe
 from schema.settings import Settings
 
 log = structlog.get_logger()
@@ -99,19 +100,31 @@ class AcceptorPool:
         os.close(self._places)
 
     def _keep_running(self, program: Program) -> None:
+        left: list[str] = []  # acceptors that ended, and whose associations are not closed yet
         while not self._stopping.is_set():
             started = time.monotonic()
-            name = f"{self._presence.name}-{uuid.uuid4().hex[:8]}-"
-            process = self._start(program, name)
-            if process is None:
-                return
-            status = process.wait()
-            self._forget(process)
-            self._inbox.close_abandoned(name)
-            if not self._stopping.is_set():
-                log.error("acceptor died, starting another", status=status, module=program.module)
+            try:
+                self._run_once(program, left)
+            except Exception as error:  # noqa: BLE001 - the edge: nobody watches the watcher
+                log.error("watching an acceptor fails, goes on", reason=describe(error))
             if time.monotonic() - started < RESTART_PAUSE_S:
                 self._stopping.wait(RESTART_PAUSE_S)
+
+    def _run_once(self, program: Program, left: list[str]) -> None:
+        name = f"{self._presence.name}-{uuid.uuid4().hex[:8]}-"
+        process = self._start(program, name)
+        if process is None:
+            return
+        status = process.wait()
+        left.append(name)
+        if not self._stopping.is_set():
+            log.error("acceptor died, starting another", status=status, module=program.module)
+        try:
+            while left:
+                self._inbox.close_abandoned(left[0])
+                left.pop(0)
+        finally:
+            self._forget(process)
 
     def _start(self, program: Program, name: str) -> subprocess.Popen[bytes] | None:
         descriptors = {
@@ -136,9 +149,9 @@ class AcceptorPool:
 
     def _forget(self, process: subprocess.Popen[bytes]) -> None:
         self._processes.discard(process)
-        forget_process(self._settings, process.pid)
         if process.stdin is not None:
             process.stdin.close()
+        forget_process(self._settings, process.pid)
 
 
 def end_with_the_parent() -> None:

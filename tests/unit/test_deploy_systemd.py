@@ -126,6 +126,15 @@ def test_the_page_alone_cannot_write_the_storage(unit: Path) -> None:
     )
 
 
+def test_the_receiver_may_start_as_many_threads_as_its_largest_settings_need() -> None:
+    known = Settings.model_json_schema()["properties"]
+    acceptors = known["acceptors"]["anyOf"][0]["maximum"]
+    associations = known["max_associations"]["maximum"]
+    of_one = associations + 1 + 4  # silent, the newest of them, and what each process has anyway
+    (allowed,) = values(FOLDER / "ihsnet-receiver.service", "TasksMax")
+    assert int(allowed) > acceptors * of_one + associations
+
+
 @every_unit
 def test_every_setting_and_program_of_a_unit_exists(unit: Path) -> None:
     given = [
