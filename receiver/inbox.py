@@ -195,10 +195,12 @@ class Inbox:
             with _naming_a_full_disk(path):
                 path.mkdir()
                 (path / SENDER).write_text(json.dumps(asdict(sender)), encoding="utf-8")
+                _write_marker(_marker(path), ABORTED)
                 sync_folder(self.path)
             return AssociationFolder(path)
         except BaseException:
             shutil.rmtree(path, ignore_errors=True)
+            _marker(path).unlink(missing_ok=True)
             raise
 
     def require_space(self) -> None:
@@ -238,8 +240,8 @@ def close_folder(folder: Path) -> None:
 
 def _mark_closed(folder: Path, how: str) -> None:
     """Make the marker whole or not at all: who sees it reads how the association ended."""
-    marker = folder.with_name(f"{folder.name}.{CLOSED}")
-    marker.write_text(how, encoding="ascii")
+    marker = _marker(folder)
+    _write_marker(marker, how)
     try:
         marker.rename(folder / CLOSED)
     except FileNotFoundError:
@@ -247,11 +249,26 @@ def _mark_closed(folder: Path, how: str) -> None:
         raise
 
 
+def _marker(folder: Path) -> Path:
+    """Name what becomes the marker; it is there from the beginning: the disk may be full later."""
+    return folder.with_name(f"{folder.name}.{CLOSED}")
+
+
+def _write_marker(marker: Path, how: str) -> None:
+    """Write how an association ended, if that is not there: to shorten a file needs no space."""
+    if _content(marker) != how:
+        marker.write_text(how, encoding="ascii")
+
+
 def was_aborted(folder: Path) -> bool:
     """Say whether the association of a folder ended without a release."""
+    return _content(folder / CLOSED) == ABORTED
+
+
+def _content(marker: Path) -> str | None:
     with suppress(FileNotFoundError):
-        return (folder / CLOSED).read_text(encoding="ascii", errors="replace") == ABORTED
-    return False
+        return marker.read_text(encoding="ascii", errors="replace")
+    return None
 
 
 def _recover(partial: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from receiver.inbox import FOLDER, AssociationFolder, Inbox, IncomingObject, close_folder
+from receiver.inbox import AssociationFolder, Inbox, IncomingObject, close_folder, folders
 from receiver.periodic.steps import receiver_steps
 from receiver.periodic.sweeper import Sweeper
 from receiver.protocol.file_meta import encode_file_meta
@@ -48,7 +48,7 @@ def test_a_dead_acceptor_is_replaced_and_its_associations_are_over(tmp_path: Pat
         scu.store(CT, "1.2.3", encode(image("1.2.3")))
         scu.begin_store(CT, "1.2.4")
         scu.send_data(bytes(50_000), is_last=False)
-        (folder,) = (tmp_path / "storage" / FOLDER).iterdir()
+        (folder,) = folders(tmp_path / "storage")
         (acceptor,) = children(os.getpid())
         os.kill(acceptor, signal.SIGKILL)
         wait_for("end of the association", (folder / "closed").exists, DEADLINE_S)

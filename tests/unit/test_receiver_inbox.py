@@ -3,12 +3,20 @@
 import errno
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 
-from receiver.inbox import RESERVE, AssociationFolder, Inbox, priority_of, read_sender
+from receiver.inbox import (
+    RESERVE,
+    AssociationFolder,
+    Inbox,
+    priority_of,
+    read_sender,
+    was_aborted,
+)
 from receiver.protocol.file_meta import digest_matches, encode_file_meta
 from schema.dicom import DimsePriority
 from schema.errors import StorageFullError
@@ -124,6 +132,46 @@ def test_what_another_acceptor_still_receives_is_left_alone(tmp_path: Path) -> N
     Inbox(tmp_path, 0).close_abandoned("dead-")
     assert names(dead) == ["closed", "sender.json"]
     assert "closed" not in names(alive)
+
+
+@pytest.mark.parametrize("aborted", [True, False])
+def test_on_a_full_disk_an_association_ends_all_the_same(
+    folder: AssociationFolder, monkeypatch: pytest.MonkeyPatch, *, aborted: bool
+) -> None:
+    monkeypatch.setattr(Path, "write_text", refuse_content(Path.write_text))
+    folder.close(aborted=aborted)
+    assert names(folder) == ["closed", "sender.json"]
+    assert was_aborted(folder.path) == aborted
+    assert list(folder.path.parent.iterdir()) == [folder.path]
+
+
+def test_on_a_full_disk_what_a_killed_acceptor_left_is_over(
+    inbox: Inbox, folder: AssociationFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "write_text", refuse_content(Path.write_text))
+    inbox.close_abandoned("")
+    assert was_aborted(folder.path)
+
+
+def refuse_content(write: Callable[..., int]) -> Callable[..., int]:
+    """Write as a full disk does: a file may be shortened, and nothing goes into it."""
+
+    def run(path: Path, text: str, encoding: str) -> int:
+        write(path, "", encoding=encoding)
+        if text:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return 0
+
+    return run
+
+
+def test_an_association_that_a_full_disk_refuses_leaves_nothing(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "write_text", refuse_content(Path.write_text))
+    with pytest.raises(StorageFullError):
+        inbox.open_association("CT1", "10.0.0.1")
+    assert list(inbox.path.iterdir()) == []
 
 
 def test_who_sent_is_known_again_from_the_folder(folder: AssociationFolder) -> None:
