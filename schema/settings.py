@@ -286,19 +286,38 @@ def read_settings() -> Settings:
     Raises
     ------
     SettingsError
-        If a TRIAGE_ name is unknown or a value is bad; the message is one line.
+        If a TRIAGE_ name is unknown, a value is bad or a port is given twice; the message is one
+        line.
     """
     given = {**dotenv_values(".env"), **os.environ}
     ours = {name: value or "" for name, value in given.items() if name.startswith(PREFIX)}
     _refuse_unknown_names(ours)
     secrets = read_secret_files(ours)
     try:
-        return Settings(**{_field(name): value for name, value in secrets.items()})  # type: ignore[arg-type]  # each by its own validator
+        settings = Settings(**{_field(name): value for name, value in secrets.items()})  # type: ignore[arg-type]  # each by its own validator
     except ValidationError as error:
         first = error.errors()[0]
         name = PREFIX + str(first["loc"][0]).upper()
         source = name + SUFFIX if name in secrets else name
         raise SettingsError(f"{source}: {first['msg']}; see deploy/example.env") from error
+    _refuse_one_port_twice(settings)
+    return settings
+
+
+def _refuse_one_port_twice(settings: Settings) -> None:
+    """Refuse what would fail when the second of two listens; 0 is any port that is free."""
+    dicom, stow = settings.dicom_host, settings.stow_host
+    wanted = {
+        "TRIAGE_DICOM_PORT": (dicom, settings.dicom_port if settings.dicom_plain else 0),
+        "TRIAGE_TLS_PORT": (dicom, settings.tls_port),
+        "TRIAGE_STOW_PORT": (stow, settings.stow_port if settings.stow_token else 0),
+        "TRIAGE_ANNOUNCEMENT_PORT": (dicom, settings.announcement_port),
+    }
+    taken: dict[tuple[str, int | None], str] = {}
+    for name, (host, port) in wanted.items():
+        other = taken.setdefault((host, port), name)
+        if port and other != name:
+            raise SettingsError(f"{other} and {name} are both {port}; choose another for one")
 
 
 def _field(name: str) -> str:

@@ -36,6 +36,7 @@ from receiver.completeness.mpps import (
 from schema.database import Database, read_clock
 from schema.dicom import DimseStatus
 from schema.errors import TriageError, UnreadableObjectError
+from schema.ports import naming_the_setting
 from schema.settings import Settings
 
 log = structlog.get_logger()
@@ -67,7 +68,13 @@ class AnnouncementScp:
         self._rules = AccessRules.of(settings)
 
     def start(self) -> ThreadedAssociationServer:
-        """Listen; with TLS where the settings refuse plain DICOM."""
+        """Listen; with TLS where the settings refuse plain DICOM.
+
+        Raises
+        ------
+        SettingsError
+            If somebody else has the port.
+        """
         _config.LOG_HANDLER_LEVEL = "none"  # it would log datasets
         ae = AE(self._settings.ae_title)
         for sop_class in (
@@ -85,9 +92,9 @@ class AnnouncementScp:
             (evt.EVT_N_SET, self.on_set),
         ]
         address = (self._settings.dicom_host, self._settings.announcement_port or 0)
-        server = ae.start_server(
-            address, block=False, evt_handlers=handlers, ssl_context=self._tls()
-        )
+        tls = self._tls()
+        with naming_the_setting("TRIAGE_DICOM_HOST, TRIAGE_ANNOUNCEMENT_PORT", *address):
+            server = ae.start_server(address, block=False, evt_handlers=handlers, ssl_context=tls)
         return cast(ThreadedAssociationServer, server)  # None only if it blocks
 
     def on_requested(self, event: evt.Event) -> None:

@@ -10,12 +10,14 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, NoReturn
 
 import structlog
 
 from receiver.access.tls import TlsFiles, acceptor_context
 from schema.errors import SettingsError
+from schema.ports import naming_the_setting
 from schema.settings import Settings
 
 log = structlog.get_logger()
@@ -24,6 +26,13 @@ BACKLOG: Final = 1024
 PLAIN: Final = "plain"  # the kinds of port; a socket that is handed in has one as its name
 TLS: Final = "tls"
 STOW: Final = "stow"
+SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        PLAIN: "TRIAGE_DICOM_HOST, TRIAGE_DICOM_PORT",
+        TLS: "TRIAGE_DICOM_HOST, TRIAGE_TLS_PORT",
+        STOW: "TRIAGE_STOW_HOST, TRIAGE_STOW_PORT",
+    }
+)
 FIRST: Final = 3  # SD_LISTEN_FDS_START
 VARIABLES: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
@@ -58,9 +67,14 @@ def open_ports(settings: Settings) -> Listeners:
             f"(FileDescriptorName=) may be {' or '.join(wanted)}"
         )
     return {
-        kind: socket.socket(fileno=given[kind]) if kind in given else open_port(*address)
+        kind: socket.socket(fileno=given[kind]) if kind in given else _open(kind, *address)
         for kind, address in wanted.items()
     }
+
+
+def _open(kind: str, host: str, port: int) -> socket.socket:
+    with naming_the_setting(SETTINGS[kind], host, port):
+        return open_port(host, port)
 
 
 def open_port(host: str, port: int) -> socket.socket:

@@ -12,9 +12,9 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from schema.errors import SettingsError
 from schema.monitoring.life import Life
 from schema.monitoring.signs import Part, program_version
+from schema.ports import naming_the_setting
 
 IDLE_S: Final = 10.0
 TEXT: Final = ("Content-Type", "text/plain; charset=utf-8")
@@ -55,11 +55,9 @@ def open_pages(
     if port is None:
         return None
     registry.register(PartCollector(life))
-    try:
-        kind = _Server6 if ":" in host else _Server
+    kind = _Server6 if ":" in host else _Server
+    with naming_the_setting(setting, host, port):
         server = make_server(host, port, _application(life, registry), kind, _Silent)
-    except OSError as error:
-        raise SettingsError(f"{setting}: cannot listen on {host}:{port}: {error}") from error
     return Pages(server)
 
 

@@ -27,6 +27,7 @@ from receiver.completeness.find_counts import Counter, CountUnavailableError, Qu
 from receiver.completeness.scp import AnnouncementScp
 from schema.database import Database, open_database, read_clock
 from schema.dicom import DimseStatus
+from schema.errors import SettingsError
 from schema.peers import PeerAddress
 from schema.requestor import spare_responses
 from schema.settings import Settings
@@ -168,6 +169,14 @@ def test_a_step_outlives_its_association_and_the_receiver(
         assert change(assoc, ended(*INSTANCES)) == DimseStatus.SUCCESS
     again.shutdown()
     assert len(announced(database)) == 1
+
+
+def test_a_port_that_somebody_else_has_is_said_by_its_setting(
+    settings: Settings, announcements: int, database: Database
+) -> None:
+    taken = settings.model_copy(update={"announcement_port": announcements})
+    with pytest.raises(SettingsError, match=r"TRIAGE_ANNOUNCEMENT_PORT: .* choose another"):
+        AnnouncementScp(taken, database).start()
 
 
 def test_a_step_that_ended_cannot_be_changed(announcements: int) -> None:

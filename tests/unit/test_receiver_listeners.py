@@ -64,6 +64,14 @@ def test_a_socket_that_nobody_would_serve_is_refused_with_the_names_that_may_be(
     os.close(listeners.FIRST)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.1"])
+def test_what_cannot_be_listened_on_is_said_by_its_settings(settings: Settings, host: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        own = {"dicom_host": host, "dicom_port": taken.getsockname()[1]}
+        with pytest.raises(SettingsError, match=r"TRIAGE_DICOM_HOST, TRIAGE_DICOM_PORT: .*choose"):
+            open_ports(settings.model_copy(update=own))
+
+
 def test_a_port_without_tls_that_is_switched_off_is_closed_and_the_one_with_tls_opens(
     settings: Settings, given: socket.socket, tmp_path: Path
 ) -> None:

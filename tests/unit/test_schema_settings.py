@@ -49,6 +49,32 @@ def test_a_bad_value_is_refused_in_one_line_that_names_it(
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("TRIAGE_DICOM_PORT", "TRIAGE_TLS_PORT"),
+        ("TRIAGE_DICOM_PORT", "TRIAGE_ANNOUNCEMENT_PORT"),
+        ("TRIAGE_TLS_PORT", "TRIAGE_STOW_PORT"),
+    ],
+)
+def test_one_port_for_two_purposes_is_refused_by_both_names(
+    monkeypatch: pytest.MonkeyPatch, first: str, second: str
+) -> None:
+    monkeypatch.setenv("TRIAGE_STOW_TOKEN", "sixteen letters!")
+    monkeypatch.setenv(first, "4711")
+    monkeypatch.setenv(second, "4711")
+    with pytest.raises(SettingsError, match=f"{first} and {second} are both 4711"):
+        read_settings()
+    monkeypatch.setenv(first, "0")
+    monkeypatch.setenv(second, "0")
+    assert read_settings().dicom_host == "127.0.0.1"
+
+
+def test_the_port_of_what_is_not_served_may_be_anothers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIAGE_STOW_PORT", "11112")
+    assert read_settings().stow_port == read_settings().dicom_port
+
+
 @pytest.mark.parametrize("title", ["IHSNET-1", "ct.room_2", "A"])
 def test_an_ae_title_may_hold_what_its_value_representation_allows(
     monkeypatch: pytest.MonkeyPatch, title: str
