@@ -194,6 +194,14 @@ def test_blood_of_no_type_stands_out_as_blood_and_under_no_type(
     assert '<tr><th scope="row">IVH' in table
 
 
+def test_three_of_many_gaps_are_named(database: Database, client: Client) -> None:
+    gaps = [{"from_mm": 15 * n, "to_mm": 15 * n + 15} for n in range(5)]
+    add_study(database, coverage={"from_mm": 0, "to_mm": 75, "share": 0.3, "gaps": gaps})
+    page = client.get("/study/1.2.3").text
+    assert page.count("; gap from ") == 3
+    assert "gap from 30 to 45 mm; 2 more gaps</p>" in page
+
+
 @pytest.mark.parametrize("path", ["/", "/study/1.2.3", "/study/9.9"])
 def test_every_page_says_that_it_is_no_medical_device(
     database: Database, client: Client, path: str

@@ -23,7 +23,7 @@ from worker.objects.check import masks_by_slice
 from worker.objects.drawing import Place, draw_slice, draw_summary, outline
 from worker.objects.pages import worst_slices
 from worker.objects.segmentation import tracking_uid
-from worker.objects.statement import Statement
+from worker.objects.statement import Statement, describe_coverage
 from worker.objects.writing import Written, write_objects, write_unanalysed
 from worker.slices import SourceSeries, read_series
 
@@ -283,6 +283,17 @@ def test_an_outline_is_two_pixels_wide() -> None:
     mask = np.zeros((10, 10), np.bool_)
     mask[1:9, 1:9] = True
     assert np.count_nonzero(outline(mask)) == 64 - 16
+
+
+def test_three_of_many_gaps_are_named() -> None:
+    gaps = [{"from_mm": 15 * n, "to_mm": 15 * n + 15} for n in range(5)]
+    said = describe_coverage({"from_mm": 0, "to_mm": 75, "share": 0.3, "gaps": gaps})
+    assert said[1:] == (
+        "not seen: 0 to 15 mm",
+        "not seen: 15 to 30 mm",
+        "not seen: 30 to 45 mm",
+        "not seen: 2 more gaps",
+    )
 
 
 def test_a_long_text_ends_with_where_the_rest_is() -> None:
