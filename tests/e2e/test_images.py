@@ -28,6 +28,7 @@ BLEED = "2.25.310262435668491577499071786640324511257"  # CT-ICH patient 77 of d
 SLICES = 31
 VIEWER = "https://pacs.example/ohif/viewer?StudyInstanceUIDs={study}"
 GAPPED_MM = (-20.0, -15.0, -10.0, 20.0, 25.0)
+UNMASKED_MM = (-5.0, 0.0, 25.0, 30.0, 35.0)  # most blood lies on the second
 
 
 class Drawn(ThresholdPredictor):
@@ -61,13 +62,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(home: Path) -> Iterator[str]:
-    """Serve a real bleed, and a phantom with a gap."""
+    """Serve a real bleed, a phantom with a gap, and one whose masks could not be written."""
     settings = Settings(_env_file=None, home=home)
     upgrade(settings)
     database = open_database(settings)
     read_study(settings, database, sample("bleed"), Drawn())
     gapped = Phantom(GAPPED_MM, skull=True, study="1.2.9")
     read_study(settings, database, gapped.write(home / "gapped"))
+    unmasked = Phantom(UNMASKED_MM, skull=True, study="1.2.8", without=["FrameOfReferenceUID"])
+    read_study(settings, database, unmasked.write(home / "unmasked"))
     database.engine.dispose()
     with serve(settings, {"TRIAGE_VIEWER_URL": VIEWER}) as address:
         yield address
@@ -238,6 +241,19 @@ def test_a_gap_is_drawn_as_a_gap(page: Page, address: str) -> None:
     assert box is not None
     assert bar is not None
     assert box["width"] == pytest.approx(5 * bar["width"], rel=0.05)
+
+
+def test_blood_without_masks_keeps_its_outlined_picture_and_says_why(
+    page: Page, address: str
+) -> None:
+    page.goto(f"{address}study/1.2.8#viewer")
+    expect_slice(page, 1)
+    expect(page.locator("#about")).to_contain_text("mL of blood found, its mask is not shown")
+    expect(page.get_by_role("img", name="Key picture")).to_be_visible()
+    expect(page.locator(".layers")).to_contain_text("could not be written as DICOM")
+    expect(page.locator(".technical")).to_contain_text("Frame of Reference UID")
+    page.get_by_role("slider").fill("4")
+    expect(page.locator("#about")).to_contain_text("no blood marked")
 
 
 def test_the_key_picture_on_the_row_leads_to_the_images(page: Page, address: str) -> None:

@@ -108,6 +108,21 @@ def test_a_head_without_blood_has_no_picture_on_its_row(
     assert page.get("/").text.count("/key-picture") == 1
 
 
+@pytest.mark.parametrize("lacks", ["FrameOfReferenceUID", "PatientSex"])
+def test_blood_whose_masks_could_not_be_written_is_told_as_that(
+    settings: Settings, database: Database, tmp_path: Path, lacks: str
+) -> None:
+    bleed = Phantom(PLACES_MM, skull=True, study="1.2.4", size=64, spacing_mm=3.0, without=[lacks])
+    read_study(settings, database, bleed.write(tmp_path / "bleed"))
+    page = Browser(make_app(database, settings))
+    (series,) = page.get("/api/study/1.2.4").json()["series"]
+    (read,) = series["jobs"]
+    told = page.get(f"/api/job/{read['id']}/images").json()
+    assert told["masks_missing"] == (lacks == "FrameOfReferenceUID")
+    assert told["blood_ml"] == read["slices"]["blood_ml"]
+    assert max(told["blood_ml"]) > 0
+
+
 @pytest.mark.parametrize("path", ["images", "images/abc/0", "key-picture"])
 def test_a_stranger_sees_no_image(page: Browser, database: Database, job: int, path: str) -> None:
     with database.transaction() as session:

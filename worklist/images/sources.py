@@ -35,13 +35,17 @@ class Images:
     version
         Changes with every image and every mask: slices of two versions are never mixed.
     segmentation
-        What was drawn on it; None where nothing was.
+        What was drawn on it; None where nothing was, or where no Segmentation could be written.
+    unmasked_ml
+        Of each slice, from below, the blood that was outlined and has no mask for want of one;
+        empty where there are masks, or nothing to mask.
     """
 
     job_id: int
     version: str
     paths: tuple[Path, ...]
     segmentation: Path | None
+    unmasked_ml: tuple[float, ...]
     study_instance_uid: str
     patient_id: str
 
@@ -85,6 +89,7 @@ def find_images(database: Database, storage: Path, job_id: int) -> Images:
             ),
             paths=tuple(storage / instance.path for instance in instances),
             segmentation=storage / drawn.path if drawn else None,
+            unmasked_ml=() if drawn else _outlined_ml(job),
             study_instance_uid=study.study_instance_uid,
             patient_id=study.patient_id,
         )
@@ -109,6 +114,11 @@ def still_here(session: Session, job_ids: Iterable[int]) -> set[int]:
     """Say of which analyses the images were not removed."""
     kept = sa.select(Instance.id).where(Instance.series_id == Job.series_id).exists()
     return set(session.scalars(sa.select(Job.id).where(Job.id.in_(set(job_ids)), kept)))
+
+
+def _outlined_ml(job: Job) -> tuple[float, ...]:
+    blood_ml = (job.slices or {}).get("blood_ml", ())
+    return tuple(blood_ml) if any(blood_ml) else ()
 
 
 def _version(parts: Iterable[str]) -> str:

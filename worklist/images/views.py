@@ -50,7 +50,9 @@ class ImageViews:
                 patient_id=images.patient_id,
             )
         )
-        return JSONResponse(prepared.stack | {"version": images.version})
+        told = {"version": images.version, "masks_missing": bool(images.unmasked_ml)}
+        blood = {"blood_ml": images.unmasked_ml} if images.unmasked_ml else {}
+        return JSONResponse(prepared.stack | told | blood)
 
     def slice(self, request: Request) -> Response:
         """Answer one slice: (row, column) int16 HU, then (row, column) uint8 segment numbers."""

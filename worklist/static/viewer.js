@@ -11,6 +11,7 @@
   const TOUCH_PX = 12;
   const FILL = 0.25;
   const ANSWER_MS = 60000; // a slice may have to be decoded first
+  const UNMASKED = "The masks could not be written as DICOM and are not shown; why stands below, in Details under “Last error”.";
 
   const root = document.getElementById("viewer");
   if (!root || root.dataset.images === "0") return;
@@ -54,7 +55,8 @@
     for (const [side, letter] of Object.entries(series.sides)) root.querySelector(`.side.${side}`).textContent = letter;
     for (const part of root.querySelectorAll("[hidden]")) part.hidden = false;
     const key = root.querySelector(".key");
-    if (key) key.hidden = true;
+    if (series.masks_missing) root.querySelector(".layers").replaceChildren(UNMASKED, key ?? "");
+    else if (key) key.hidden = true;
     for (const box of root.querySelectorAll("[data-segments]")) {
       for (const segment of box.dataset.segments.split(" ")) colours.set(Number(segment), box.dataset.rgb.split(" ").map(Number));
     }
@@ -76,7 +78,7 @@
     const blood = series.blood_ml[index];
     $("place").textContent = `${index + 1} of ${count}`;
     $("about").textContent = `${series.position_mm[index].toFixed(1)} mm` +
-      (blood ? `, ${blood.toFixed(2)} mL of blood marked` : ", no blood marked") +
+      (blood ? `, ${blood.toFixed(2)} mL of blood ${series.masks_missing ? "found, its mask is not shown" : "marked"}` : ", no blood marked") +
       (series.gaps.includes(index) ? "; no slice was sent above it" : "");
     if (bar) {
       const ground = bar.querySelector(".ground");
