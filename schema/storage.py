@@ -142,12 +142,13 @@ def _look(root: Path) -> str | None:
     try:
         return None if (root / MARK).is_dir() else NEVER_THERE
     except PermissionError:
-        return f"user {_own_name()} may not read it; run this as the service's user, {SEE}"
+        return f"user {own_name()} may not read it; run this as the service's user, {SEE}"
     except OSError as error:  # as a handle of NFS that is stale
         return error.strerror or str(error)
 
 
-def _own_name() -> str:
+def own_name() -> str:
+    """Name the user that this process runs as."""
     user_id = os.geteuid()
     try:
         return pwd.getpwuid(user_id).pw_name

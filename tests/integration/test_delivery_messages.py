@@ -404,7 +404,8 @@ def test_a_replay_sends_what_failed_again(settings: Settings, database: Database
         box = with_result(settings, database, HOOK.format(url=requests.url))
         deliver(box, "DESK")
         assert box.states() == {"FAILED"}
-        assert listing.replay(database, destination="DESK", study_uid=None, everything=False) == 1
+        desk = ("DESK",)
+        assert listing.replay(database, destinations=desk, study_uid=None, everything=False) == 1
         deliver(box, "DESK")
     assert box.states() == {"DELIVERED"}
 

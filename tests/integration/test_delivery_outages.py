@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 from sqlalchemy import update
+from typer.testing import CliRunner
 
 from schema.database import Database, read_clock
 from schema.settings import Settings
@@ -16,10 +17,12 @@ from tests.support.outbox import Outbox
 from tests.support.processes import free_port, wait_for
 from worker.delivery import breaker, listing
 from worker.delivery.claims import Ledger, claim
+from worker.delivery.commands import app
 from worker.delivery.confirming import Report, note_missing, take_unconfirmed
 from worker.delivery.destinations import DicomDestination
 from worker.delivery.listener import CommitmentListener
 from worker.delivery.service import Sender, make_sender
+from worker.delivery.standing import read_standings
 from worker.delivery.statuses import DestinationDownError, NotNowError
 
 # pynetdicom lets the collector close a socket that was refused.
@@ -351,5 +354,80 @@ def test_a_replay_lets_nothing_wait_out_its_pause(settings: Settings, database: 
     while rows := claim(database, target):
         for row in rows:
             Ledger(database, hour).failed(row, NotNowError("full"))
-    assert listing.replay(database, destination="PACS", study_uid=None, everything=False) == 3
+    assert listing.replay(database, destinations=["PACS"], study_uid=None, everything=False) == 3
     assert len(claim(database, target)) == 1
+
+
+@pytest.fixture
+def renamed(settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch) -> Outbox:
+    """Owe three deliveries to a PACS that the file calls NEWPACS since."""
+    box = outbox(settings, database)
+    path = settings.home / "destinations.toml"
+    path.write_text(path.read_text().replace("destinations.PACS", "destinations.NEWPACS"))
+    after = settings.model_copy(update={"destinations": path})
+    monkeypatch.setattr("worker.delivery.commands.settings_or_exit", lambda: after)
+    monkeypatch.setattr("worker.delivery.commands.open_database", lambda _: database)
+    monkeypatch.setattr("worker.delivery.commands.set_up_log", lambda _: None)
+    return box
+
+
+def command(*arguments: str) -> str:
+    return CliRunner().invoke(app, [*arguments]).output
+
+
+def oldest_s(box: Outbox) -> float:
+    with box.database.reading() as session:
+        found = {each.name: each for each in read_standings(session, ("NEWPACS",))}
+    return found["PACS"].oldest_s
+
+
+def test_a_destination_that_left_the_file_is_named_so(renamed: Outbox) -> None:
+    lines = command().splitlines()
+    (line,) = [line for line in lines if line.split()[:1] == ["PACS"]]
+    assert "3 WAITING" in line
+    assert "not in TRIAGE_DESTINATIONS" in line
+    assert not [line for line in lines if "NEWPACS" in line and "not in" in line]
+
+
+def test_what_is_owed_to_a_destination_that_left_the_file_ends_by_a_command(
+    renamed: Outbox,
+) -> None:
+    breaker.note_failure(renamed.database, archive_of(renamed), DestinationDownError("away"))
+    let_pass(renamed.database, hours=2)
+    with renamed.database.transaction() as session:  # one was accepted, one a killed worker left
+        _, sent, killed = session.query(Delivery).order_by(Delivery.id)
+        sent.state, sent.sent_at = DeliveryState.SENT, read_clock(session)
+        killed.state = DeliveryState.SENDING
+        killed.lease_until = read_clock(session) - timedelta(seconds=1)
+    assert oldest_s(renamed) > 3600
+    assert "3 deliveries to PACS are dropped" in command("drop", "PACS")
+    assert oldest_s(renamed) == 0
+    states = [DeliveryState.SUPERSEDED, DeliveryState.DELIVERED, DeliveryState.SUPERSEDED]
+    assert [row.state for row in renamed.rows()] == states
+    assert all("dropped by" in str(row.last_error) for row in renamed.rows())
+    with renamed.database.reading() as session:
+        assert session.get(Destination, "PACS") is None
+
+
+def test_nothing_is_dropped_that_is_in_the_file(renamed: Outbox) -> None:
+    assert "NEWPACS is in TRIAGE_DESTINATIONS" in command("drop", "NEWPACS")
+
+
+def test_nothing_is_dropped_where_there_is_no_file(
+    renamed: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.delivery.commands.settings_or_exit", lambda: renamed.settings)
+    assert "TRIAGE_DESTINATIONS is unset here" in command("drop", "PACS")
+    assert renamed.states() == {"WAITING"}
+
+
+def test_nothing_is_dropped_while_a_worker_with_the_old_file_sends(renamed: Outbox) -> None:
+    assert claim(renamed.database, archive_of(renamed))
+    assert "restart the workers first" in command("drop", "PACS")
+    assert renamed.states() == {"WAITING", "SENDING"}
+
+
+def test_a_replay_owes_nothing_to_a_destination_that_left_the_file(renamed: Outbox) -> None:
+    command("drop", "PACS")
+    assert "0 deliveries are due again" in command("replay", "--all")
+    assert renamed.states() == {"SUPERSEDED"}

@@ -1,6 +1,7 @@
-"""`python -m worker deliver`: what waits, send again, hold, let go, and test a destination."""
+"""`python -m worker deliver`: what waits, send again, hold, let go, drop, and test one."""
 
 import json
+import os
 from collections.abc import Callable
 from typing import Annotated, TypeVar
 
@@ -10,8 +11,10 @@ from rich.table import Table
 
 from schema.database import Database, open_database
 from schema.errors import TriageError
+from schema.log import set_up_log
 from schema.settings import Settings, settings_or_exit, stop
-from worker.delivery import breaker, listing
+from schema.storage import own_name
+from worker.delivery import breaker, dropping, listing
 from worker.delivery.destinations import Destinations, load_destinations
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -30,8 +33,7 @@ def deliver(
     if context.invoked_subcommand is not None:
         return
     _, places, database = _open()
-    names = tuple(destination.name for destination in places.destinations)
-    found = _or_stop(lambda: listing.read(database, names, pending=pending))
+    found = _or_stop(lambda: listing.read(database, _names(places), pending=pending))
     if as_json:
         typer.echo(json.dumps(listing.as_json(found), indent=2))
     else:
@@ -48,11 +50,13 @@ def replay(
 ) -> None:
     """Send again what failed, or was delivered once; what waits for its next try is due at once."""
     _, places, database = _open()
+    # Not to one that was: nobody sends there, and it would be late for ever.
+    chosen = _names(places) if destination is None else (destination,)
     if destination is not None:
         _or_stop(lambda: places.named(destination))
     count = _or_stop(
         lambda: listing.replay(
-            database, destination=destination, study_uid=study, everything=everything
+            database, destinations=chosen, study_uid=study, everything=everything
         )
     )
     typer.echo(f"{count} deliveries are due again")
@@ -68,6 +72,16 @@ def hold(destination: Name) -> None:
 def release(destination: Name) -> None:
     """Let a destination go that was held, or that failed a moment ago."""
     _set_held(destination, held=False)
+
+
+@app.command()
+def drop(destination: Name) -> None:
+    """End what is owed to a destination that was taken out of the file; it is never sent."""
+    settings, places, database = _open()
+    set_up_log(settings)
+    _or_stop(lambda: dropping.require_gone(settings, places, destination))
+    count = _or_stop(lambda: dropping.drop(database, destination, _who()))
+    typer.echo(f"{count} deliveries to {destination} are dropped")
 
 
 @app.command(name="test")
@@ -94,6 +108,15 @@ def _open() -> tuple[Settings, Destinations, Database]:
     settings = settings_or_exit()
     places = _or_stop(lambda: load_destinations(settings.destinations))
     return settings, places, _or_stop(lambda: open_database(settings))
+
+
+def _who() -> str:
+    """Name the person, as far as the host knows; most run this as the service's user."""
+    return os.environ.get("SUDO_USER") or own_name()
+
+
+def _names(places: Destinations) -> tuple[str, ...]:
+    return tuple(destination.name for destination in places.destinations)
 
 
 def _or_stop(action: Callable[[], T]) -> T:

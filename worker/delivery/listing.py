@@ -1,5 +1,6 @@
 """What an operator asks of the outbox: how it stands, what waits, send it again."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -76,13 +77,13 @@ def as_json(outbox: Outbox) -> dict[str, Any]:
 
 
 def replay(
-    database: Database, *, destination: str | None, study_uid: str | None, everything: bool
+    database: Database, *, destinations: Sequence[str], study_uid: str | None, everything: bool
 ) -> int:
-    """Make deliveries due again, with all their time before them; return how many."""
+    """Make deliveries of these due again, with all their time before them; return how many."""
     states = (DeliveryState.FAILED, DeliveryState.WAITING, *(OVER if everything else ()))
-    chosen = select(Delivery).where(Delivery.state.in_(states))
-    if destination is not None:
-        chosen = chosen.where(Delivery.destination == destination)
+    chosen = select(Delivery).where(
+        Delivery.state.in_(states), Delivery.destination.in_(destinations)
+    )
     if study_uid is not None:
         chosen = chosen.join(Study).where(Study.study_instance_uid == study_uid)
     with database.transaction() as session:

@@ -1,7 +1,7 @@
 """How each destination does, by the database."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -27,6 +27,8 @@ class Standing:
         Rows by state.
     oldest_s
         Age of the oldest row that is not over.
+    in_file
+        Whether TRIAGE_DESTINATIONS names it still.
     """
 
     name: str
@@ -36,10 +38,13 @@ class Standing:
     failures: int
     open_until: datetime | None
     last_error: str | None
+    in_file: bool = True
 
     @property
     def condition(self) -> str:
         """Say in a few words whether anything is sent there."""
+        if not self.in_file:
+            return "not in TRIAGE_DESTINATIONS"
         if self.held:
             return "held"
         return f"failing, {self.failures} in a row" if self.failures else "in use"
@@ -72,7 +77,7 @@ def read_standings(
     ages = {name: (now - since).total_seconds() for name, since in session.execute(oldest)}
     rows = {row.name: row for row in session.scalars(select(Destination))}
     return tuple(
-        _standing(name, found, ages.get(name, 0.0), rows.get(name))
+        replace(_standing(name, found, ages.get(name, 0.0), rows.get(name)), in_file=name in names)
         for name, found in counts.items()
     )
 
