@@ -108,7 +108,8 @@ class Planner:
             study = lock_study(session, series.study_id)
             if series.state != SeriesState.RECEIVING:
                 return False
-            series.completed_by, series.selection_version = None, self._rules.versions
+            series.completed_by = "every try to decide on it failed"
+            series.selection_version = self._rules.versions
             _apply(series, Selection(None, UNDECIDED), None)
             update_study(session, study)
             _report(series)

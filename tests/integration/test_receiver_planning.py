@@ -272,6 +272,7 @@ def test_a_series_on_which_deciding_fails_for_good_is_refused_as_one_that_may_be
         for _ in range(TRIES):
             clinic.planner.plan()
     assert clinic.series(broken).reason == UNDECIDED
+    assert clinic.series(broken).completed_by == "every try to decide on it failed"
     clinic.end(head, Outcome.NEGATIVE, 4)
     assert clinic.study().outcome == Outcome.NOT_ANALYSED
     assert UNDECIDED in (clinic.study().reason or "")
