@@ -225,6 +225,13 @@ def folders(storage: Path) -> list[Path]:
     return [path for path in (storage / FOLDER).iterdir() if path.is_dir()]
 
 
+def waiting_since(storage: Path) -> Iterator[float]:
+    """Give of each object that waits for its row since when it does, in seconds of the epoch."""
+    for path in (storage / FOLDER).glob(f"*/*{OBJECT_SUFFIX}"):
+        with suppress(FileNotFoundError):  # taken in just now
+            yield path.stat().st_mtime
+
+
 def receiver_of(folder: Path) -> str:
     """Name the receiver whose acceptor made a folder of the inbox."""
     return folder.name.partition("-")[0]

@@ -3,6 +3,7 @@
 Off unless TRIAGE_METRICS_PORT is set; the sign of life in the tables is given anyway.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from sqlalchemy.orm import Session
 from receiver.access.tls import TlsFiles, expires_at
 from receiver.catalogue.intake import QUARANTINE
 from receiver.counts import counts_folder
-from receiver.inbox import FOLDER, OBJECT_SUFFIX
+from receiver.inbox import waiting_since
 from schema.canaries import CanaryStanding, read_canaries
 from schema.database import Database, read_clock
 from schema.errors import DatabaseUnavailableError
@@ -90,8 +91,11 @@ class FilesCollector(Collector):
         """Count the files, of a storage that was there at the last look."""
         if not sees_storage(self._life):
             return
-        inbox = sum(1 for _ in (self._storage / FOLDER).glob(f"*/*{OBJECT_SUFFIX}"))
-        yield _gauge("inbox_objects", "Objects that are safe, but not catalogued yet", inbox)
+        waiting = list(waiting_since(self._storage))
+        yield _gauge("inbox_objects", "Objects that are safe, but not catalogued yet", len(waiting))
+        now = time.time()
+        oldest_s = max(now - min(waiting, default=now), 0)
+        yield _gauge("oldest_inbox_object_seconds", "Age of the oldest of them", oldest_s)
         aside = sum(1 for _ in (self._storage / QUARANTINE).glob("*"))
         yield _gauge("quarantined_objects", "Objects that were set aside, see the log", aside)
 

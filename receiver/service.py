@@ -22,7 +22,7 @@ from receiver.processes.pool import AcceptorPool
 from receiver.roster import SIGN_S, Presence
 from schema.broker import ensure_broker
 from schema.database import Database, connect, open_database
-from schema.errors import TransientError, TriageError, describe
+from schema.errors import TransientError, describe
 from schema.files import MEGABYTE, make_private
 from schema.settings import Settings
 from schema.storage_contract import require_contract
@@ -133,5 +133,5 @@ def take_in_the_last(settings: Settings, database: Database, presence: Presence)
     try:
         while catalogue.take_some() and time.monotonic() < deadline:
             pass
-    except TriageError as error:
-        log.warning("what was acknowledged last waits in the inbox", reason=str(error))
+    except Exception as error:  # noqa: BLE001 - the edge: the program must end, or begin again
+        log.warning("what was acknowledged last waits in the inbox", reason=describe(error))

@@ -6,7 +6,7 @@ Rows first, then the move: whatever is interrupted is found in the inbox again a
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import Final
@@ -21,7 +21,7 @@ from receiver.inbox import CLOSED, OBJECT_SUFFIX, SENDER, folders, read_sender, 
 from receiver.instance.stored import STORE, StoredObject, read_stored
 from receiver.protocol.file_meta import digest_matches
 from schema.database import Database, read_clock
-from schema.errors import UnreadableObjectError
+from schema.errors import TransientError, UnreadableObjectError, describe
 from schema.storage import Storage
 from schema.tables import Association
 
@@ -39,6 +39,23 @@ class Waiting:
     folder: Path
     closed: bool
     objects: Sequence[Path]
+
+
+@dataclass
+class Round:
+    """What became of the objects of one round.
+
+    Attributes
+    ----------
+    new, passed
+        How many got a row, and how many have one now.
+    faults
+        Those on which this software fails, with where it does.
+    """
+
+    new: int = 0
+    passed: int = 0
+    faults: dict[Path, str] = field(default_factory=dict)
 
 
 class Catalogue:
@@ -71,13 +88,13 @@ class Catalogue:
         paths = _in_turn([each.objects for each in waiting])
         # Behind all others: what fails in every round must not take their places.
         paths = sorted(paths, key=self._failing.__contains__)[:limit]
-        new = sum(
-            self._take_in_batch(self._read(paths[start : start + BATCH]))
-            for start in range(0, len(paths), BATCH)
-        )
+        done = Round()
+        for start in range(0, len(paths), BATCH):
+            self._take_in_batch(self._read(paths[start : start + BATCH]), done)
+        self._judge(done)
         taken = set(paths)
         self._close([each.folder for each in waiting if each.closed and taken >= {*each.objects}])
-        return new
+        return done.new
 
     def _look(self) -> list[Waiting]:
         return [_look(folder) for folder in self._share()]
@@ -89,21 +106,44 @@ class Catalogue:
         with self._database.reading() as session:
             known = known_paths(session, [str(path.relative_to(self._storage)) for path in paths])
         missing = [path for path in paths if str(path.relative_to(self._storage)) not in known]
-        return self._take_in_batch(self._read(missing)) if missing else 0
+        done = Round()
+        if missing:
+            self._take_in_batch(self._read(missing), done)
+        for path, fault in done.faults.items():
+            self._report(path, fault)
+        return done.new
 
-    def _take_in_batch(self, objects: Sequence[StoredObject]) -> int:
-        """Register and move; objects that the database refuses hold up none of the others."""
+    def _take_in_batch(self, objects: Sequence[StoredObject], done: Round) -> None:
+        """Register and move; an object that cannot be registered holds up none of the others."""
         try:
-            new = self._register(objects)
-        except DBAPIError as error:
-            if len(objects) > 1:
-                half = len(objects) // 2
-                return sum(map(self._take_in_batch, (objects[:half], objects[half:])))
-            self._report(objects[0].path, f"the database refuses it: {type(error.orig).__name__}")
-            return 0
+            done.new += self._register(objects)
+        except TransientError:
+            raise
+        except Exception as error:  # noqa: BLE001 - an edge: whatever it is, others have their turn
+            half = len(objects) // 2
+            if half == 0:
+                self._note_fault(objects[0].path, error, done)
+                return
+            for part in (objects[:half], objects[half:]):
+                self._take_in_batch(part, done)
+            return
+        done.passed += len(objects)
         for stored in objects:
             self._store(stored)
-        return new
+
+    def _note_fault(self, path: Path, error: Exception, done: Round) -> None:
+        if isinstance(error, DBAPIError):  # it may take it later
+            self._report(path, f"the database refuses it: {type(error.orig).__name__}")
+        else:
+            done.faults[path] = f"error in this software: {describe(error)}"
+
+    def _judge(self, done: Round) -> None:
+        """Set aside what fails beside others that pass; where none does, all wait for the mend."""
+        for path, fault in done.faults.items():
+            if done.passed:
+                self._set_aside(path, fault)
+            else:
+                self._report(path, fault)
 
     def _store(self, stored: StoredObject) -> None:
         try:
@@ -126,14 +166,15 @@ class Catalogue:
             try:
                 objects.append(read_stored(path, None if inside else path.parent.name))
             except UnreadableObjectError as error:
-                self._set_aside(path, error)
+                self._set_aside(path, str(error))
             except OSError as error:
                 self._report(path, str(error.strerror))
         return objects
 
-    def _set_aside(self, path: Path, error: UnreadableObjectError) -> None:
-        log.error("object set aside", file=path.name, folder=QUARANTINE, reason=str(error))
-        _put(path, self._storage / QUARANTINE / f"{path.parent.name}-{path.name}")
+    def _set_aside(self, path: Path, reason: str) -> None:
+        name = f"{path.parent.name}-{path.name}"
+        log.error("object set aside", file=name, folder=QUARANTINE, reason=reason)
+        _put(path, self._storage / QUARANTINE / name)
 
     def _report(self, path: Path, reason: str) -> None:
         """Say once what keeps an object in its place; it is tried again in every round."""

@@ -11,6 +11,7 @@ COMPONENTS: Final = 3  # family, given and middle name; titles come and go (PS3.
 ALIKE: Final = 0.75  # of the letters, for a name that was spelt wrong
 LETTERS: Final = str.maketrans({"ß": "ss", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "œ": "oe"})
 GARBLED: Final = re.compile("[?\N{REPLACEMENT CHARACTER}]")
+NAMELESS: Final = "NAMELESS"  # letters without a name of their own in Unicode, such as Tangut's
 WORD: Final = re.compile(r"[^\W_]+")
 
 
@@ -118,5 +119,5 @@ def _is_said(word: str, words: list[str]) -> bool:
 def _script(group: str) -> str:
     """Name the script of a representation by its first letter; empty if it has none."""
     letter = next((sign for sign in fold(_repaired(group)) if sign.isalpha()), "")
-    script = unicodedata.name(letter, " ").split()[0] if letter else ""
+    script = (unicodedata.name(letter, "") or NAMELESS).split()[0] if letter else ""
     return "KANA" if script in ("HIRAGANA", "KATAKANA") else script

@@ -5,6 +5,7 @@ import struct
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset, read_file_meta_info
 from pydicom.uid import UID
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
@@ -54,7 +55,7 @@ def same_pixels(first: Path, second: Path) -> bool | None:
     """Compare the stored values of two files; None where one is compressed or cannot be read."""
     try:
         digests = [_digest(path) for path in (first, second)]
-    except (OSError, UnreadableObjectError):
+    except (UnreadableObjectError, InvalidDicomError, *MALFORMED):
         return None
     return None if None in digests else digests[0] == digests[1]
 

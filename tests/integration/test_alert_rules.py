@@ -54,6 +54,7 @@ ALL_IS_WELL = {
     'triage_remote_control_enabled{instance="gpu1:1"}': "0x120",
     'triage_last_reception_seconds{instance="r:1"}': "60x120",
     'triage_late_studies{instance="r:1"}': "0x120",
+    'triage_oldest_inbox_object_seconds{instance="r:1"}': "5x120",
     'triage_oldest_job_seconds{instance="r:1"}': "30x120",
     'triage_unanalysed_total{cause="no suitable series", instance="r:1"}': "0+1x120",
     'triage_unanalysed_total{cause="worker died", instance="r:1"}': "0x120",

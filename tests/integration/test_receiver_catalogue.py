@@ -8,17 +8,24 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
 from receiver.catalogue.intake import Catalogue, close_lost_associations
 from receiver.catalogue.rebuild import Rebuilder
+from receiver.catalogue.rows import register
 from receiver.dispatch.planner import Planner
 from receiver.inbox import AssociationFolder, Inbox, close_folder
+from receiver.instance.stored import StoredObject
 from receiver.protocol.file_meta import encode_file_meta
+from receiver.roster import Presence
+from receiver.service import take_in_the_last
 from schema.database import Database, read_clock
+from schema.errors import StorageAwayError
 from schema.settings import Settings
 from schema.states import SeriesState
 from schema.storage import Storage
@@ -26,6 +33,7 @@ from schema.tables import Association, Instance, Series, StoreCheck, Study
 from tests.support.scu import CT, EXPLICIT, encode, image, new_uid
 
 GIGABYTE = 10**9
+IMPLICIT = "1.2.840.10008.1.2"
 
 
 @pytest.fixture
@@ -305,6 +313,115 @@ def test_an_object_that_the_database_refuses_holds_up_nobody(
         assert catalogue.take_in() == 4
     assert refused.exists()
     assert catalogue.take_in() == 1
+
+
+def failing_on(uid: str, patch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Let the making of rows raise whenever an object of this UID is among the others."""
+
+    def failing(session: Session, objects: Sequence[StoredObject], *given: Any) -> int:
+        if uid in {stored.header.identity.sop_instance_uid for stored in objects}:
+            raise error
+        return register(session, objects, *given)
+
+    patch.setattr("receiver.catalogue.intake.register", failing)
+
+
+def test_an_object_on_which_this_software_fails_is_set_aside_and_holds_up_nobody(
+    settings: Settings,
+    database: Database,
+    catalogue: Catalogue,
+    folder: AssociationFolder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = keep(folder, "1.2.3.9").read_bytes()
+    for number in range(4):
+        keep(folder, f"1.2.3.{number}")
+    folder.close()
+    failing_on("1.2.3.9", monkeypatch, IndexError("a name"))
+    with capture_logs() as lines:
+        assert catalogue.take_in() == 4
+    (aside,) = settings.storage.glob("quarantine/*")
+    assert aside.read_bytes() == content
+    (line,) = [line for line in lines if line["event"] == "object set aside"]
+    assert line["file"] == aside.name == f"{folder.path.name}-00000001.dcm"
+    assert line["reason"].startswith("error in this software: IndexError < test_receiver_catalogue")
+    assert not folder.path.exists()
+
+
+def test_where_no_object_passes_none_is_at_fault_and_all_wait(
+    settings: Settings,
+    catalogue: Catalogue,
+    folder: AssociationFolder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waiting = [keep(folder, "1.2.3.9") for _ in range(2)]
+    with monkeypatch.context() as patch, capture_logs() as lines:
+        failing_on("1.2.3.9", patch, IndexError())
+        assert [catalogue.take_in() for _ in range(2)] == [0, 0]
+    assert [path.exists() for path in waiting] == [True, True]
+    assert [line["event"] for line in lines] == ["object not catalogued"] * 2
+    assert catalogue.take_in() == 1
+
+
+def test_what_is_wrong_around_an_object_is_no_fault_of_it(
+    settings: Settings,
+    catalogue: Catalogue,
+    folder: AssociationFolder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waiting = [keep(folder, f"1.2.3.{number}") for number in range(2)]
+    with monkeypatch.context() as patch:
+        failing_on("1.2.3.1", patch, StorageAwayError("away"))
+        with pytest.raises(StorageAwayError):
+            catalogue.take_in()
+    assert [path.exists() for path in waiting] == [True, True]
+    assert catalogue.take_in() == 2
+
+
+def test_a_file_of_the_store_on_which_this_software_fails_stays_there(
+    settings: Settings,
+    database: Database,
+    catalogue: Catalogue,
+    folder: AssociationFolder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(2):
+        keep(folder, f"1.2.3.{number}")
+    catalogue.take_in()
+    paths = [settings.storage / row.path for row in rows(database)]
+    with database.transaction() as session:
+        session.execute(sa.delete(Instance))
+    failing_on("1.2.3.1", monkeypatch, IndexError())
+    assert catalogue.add_missing(paths) == 1
+    assert all(path.exists() for path in paths)
+
+
+@pytest.mark.parametrize("left", [0, 100, 200])
+def test_an_object_comes_again_in_another_encoding_although_its_file_is_damaged(
+    settings: Settings,
+    database: Database,
+    catalogue: Catalogue,
+    folder: AssociationFolder,
+    left: int,
+) -> None:
+    keep(folder, "1.2.3")
+    catalogue.take_in()
+    (row,) = rows(database)
+    os.truncate(settings.storage / row.path, left)
+    incoming = folder.begin(encode_file_meta(CT, "1.2.3", IMPLICIT), GIGABYTE)
+    incoming.write(memoryview(encode(image("1.2.3"), IMPLICIT)))
+    incoming.keep()
+    assert catalogue.take_in() == 1
+    assert [row.version for row in rows(database)] == [1, 2]
+
+
+def test_the_last_that_was_acknowledged_keeps_no_receiver_from_its_end(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Catalogue, "take_some", lambda _: {}["a name"])
+    with capture_logs() as lines:
+        take_in_the_last(settings, database, Presence(settings.storage))
+    assert lines[0]["reason"].startswith("KeyError < test_receiver_catalogue.py")
 
 
 @contextmanager

@@ -1,9 +1,13 @@
 """The metrics page, as Prometheus reads it."""
 
+import os
+import time
+
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from receiver.inbox import Inbox
 from receiver.metrics import (
     FilesCollector,
     StandingCollector,
@@ -12,6 +16,7 @@ from receiver.metrics import (
 )
 from schema.database import Database
 from schema.monitoring.disk import StorageCollector
+from schema.monitoring.life import Life
 from schema.settings import Settings
 from schema.states import Outcome
 from tests.support.phantoms import FEW_MM, Phantom
@@ -74,6 +79,26 @@ def test_the_page_says_what_waits(settings: Settings, database: Database) -> Non
     assert gauges["triage_jobs", "RUNNING"] == 0
     assert gauges["triage_oldest_job_seconds",] > 86_400
     assert gauges["triage_database_up",] == 1
+
+
+def test_the_page_says_how_long_the_oldest_object_waits_for_its_row(
+    settings: Settings, database: Database
+) -> None:
+    life = receiver_life(settings, database, lambda: 1)
+    Inbox(settings.storage, 0)
+    life.look()
+    assert files(settings, life)["triage_oldest_inbox_object_seconds"] == 0
+    folder = Inbox(settings.storage, 0).open_association("CT1", "127.0.0.1")
+    for number, age_s in enumerate((3600, 0)):
+        path = folder.path / f"{number}.dcm"
+        path.touch()
+        os.utime(path, (time.time() - age_s,) * 2)
+    assert 3600 <= files(settings, life)["triage_oldest_inbox_object_seconds"] < 7200
+
+
+def files(settings: Settings, life: Life) -> dict[str, float]:
+    families = FilesCollector(settings, life).collect()
+    return {sample.name: sample.value for family in families for sample in family.samples}
 
 
 def test_it_is_off_by_default(settings: Settings, database: Database) -> None:

@@ -35,6 +35,7 @@ FORMAT = [
     (person(name="Łuczak^Żaneta"), person(name="Luczak^Zaneta"), "Polish letters"),
     (person(name="Yamada^Tarou=山田^太郎"), person(name="山田^太郎"), "one representation of two"),
     (person(name="Yamada^Tarou"), person(name="山田^太郎"), "scripts that cannot be compared"),
+    (person(name="\U00017000^Li"), person(name="Weiming^Li"), "letters that have no name"),
     (person(name=wide("Yamada^Tarou")), person(name="Yamada^Tarou"), "full-width letters"),
     (person(name="Иванов^Иван"), person(name="Ivanov^Ivan"), "transliterated"),
     (person(name="Van der Berg^Jan"), person(name="VanderBerg^Jan"), "spaces in a name"),
