@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from schema.settings import Settings
 from schema.states import Outcome
 from schema.tables import Base, LoginSession, Study, StudyEvent, User, Verdict
 from tests.support.pages import Browser
-from tests.support.postgresql import create_database
+from tests.support.postgresql import create_database, waits_for_a_lock
+from tests.support.processes import wait_for
 from tests.support.rows import add_job, add_series, add_study, done
+from worklist.access.sessions import begin_session
 from worklist.access.users import add_user, remove_user
 from worklist.acknowledgement import UNREAD_CRITICAL, escalate
 from worklist.page import make_app
@@ -110,6 +113,26 @@ def test_users_come_log_in_and_go(database: Database, settings: Settings) -> Non
         remove_user(session, "anna")
     with database.reading() as session:
         assert session.scalar(sa.select(sa.func.count(User.id))) == 0
+
+
+def test_a_session_that_begins_beside_a_new_password_ends_with_the_old_one(
+    database: Database,
+) -> None:
+    def change() -> None:
+        with database.transaction() as session:
+            add_user(session, "anna", Role.READER, "another horse battery")
+
+    with database.transaction() as session:
+        anna = add_user(session, "anna", Role.READER, PASSWORD)
+    with ThreadPoolExecutor(1) as admin:
+        with database.transaction() as session:
+            assert begin_session(session, anna, hours=1)
+            changed = admin.submit(change)
+            wait_for("change that waits", lambda: waits_for_a_lock(database))
+        changed.result()
+    with database.transaction() as session:
+        assert session.scalar(sa.select(sa.func.count(LoginSession.id))) == 0
+        remove_user(session, "anna")
 
 
 def test_every_table_can_be_read_and_so_can_one_that_comes_later(

@@ -2,12 +2,13 @@
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 from starlette.datastructures import URL
 from starlette.requests import Request
 
@@ -15,11 +16,11 @@ from schema.database import Database, open_database
 from schema.readers import Role
 from schema.settings import Settings
 from schema.states import Outcome
-from schema.tables import LoginSession
+from schema.tables import LoginSession, User
 from tests.support.pages import Browser
 from tests.support.rows import add_job, add_series, add_study, done
 from worklist.access.attempts import MOST_OF_A_NAME, WITHIN_S, Attempts
-from worklist.access.guard import reader_of
+from worklist.access.guard import Gate, reader_of
 from worklist.access.users import UserError, add_user, hasher, remove_user
 from worklist.page import make_app
 
@@ -314,6 +315,34 @@ def test_a_new_password_ends_the_old_sessions(reader: Browser, database: Databas
     with database.transaction() as session:
         add_user(session, "reader", Role.READER, "another horse battery")
     assert reader.get("/").status_code == 303
+
+
+def change_reader(session: Session) -> None:
+    add_user(session, "reader", Role.READER, "another horse battery")
+
+
+def remove_reader(session: Session) -> None:
+    remove_user(session, "reader")
+
+
+@pytest.mark.parametrize("change", [change_reader, remove_reader])
+def test_a_login_opens_nothing_where_its_user_changed_meanwhile(
+    stranger: Browser,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Session], None],
+) -> None:
+    check = Gate.check
+
+    def check_and_change(gate: Gate, name: str, password: str, address: str) -> User | None:
+        user = check(gate, name, password, address)
+        with database.transaction() as session:
+            change(session)
+        return user
+
+    monkeypatch.setattr(Gate, "check", check_and_change)
+    assert stranger.log_in("reader", PASSWORD).status_code == 401
+    assert stranger.get("/").status_code == 303
 
 
 def test_a_hash_is_argon2id_with_the_memory_of_rfc_9106() -> None:

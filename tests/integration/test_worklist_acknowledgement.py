@@ -18,6 +18,7 @@ from schema.states import JobState, Outcome
 from schema.studies import lock_study_of_job, update_study
 from schema.tables import Finding, Job, Study, StudyEvent
 from tests.support.pages import Browser
+from tests.support.postgresql import waits_for_a_lock
 from tests.support.processes import wait_for
 from tests.support.rows import LONG_AGO, add_job, add_series, add_study, done
 from trainer.experiments.site import Verdict as TrainersVerdict
@@ -107,12 +108,6 @@ def test_a_newer_result_than_the_one_on_the_readers_page_stays_unread(
     assert "newer result" in answer.text
     assert unread(page)
     assert read_all(database) == []
-
-
-def waits_for_a_lock(database: Database) -> bool:
-    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    with database.reading() as session:
-        return bool(session.scalar(sa.text(f"{query} AND datname = current_database()")))
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)  # SQLite has one writer

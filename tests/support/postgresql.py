@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from schema.database import Database
+
 
 def require_useradd() -> None:
     """As root the server runs as a user that it adds; root's PATH may lack where that is done."""
@@ -33,6 +35,13 @@ def create_database(server_url: str) -> str:
         connection.execute(sa.text(f"CREATE DATABASE {name}"))
     engine.dispose()
     return url.set(database=name).render_as_string(hide_password=False)
+
+
+def waits_for_a_lock(database: Database) -> bool:
+    """Whether anybody in this database waits for what another transaction holds."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    with database.reading() as session:
+        return bool(session.scalar(sa.text(f"{query} AND datname = current_database()")))
 
 
 @contextmanager

@@ -77,22 +77,24 @@ class AccessViews:
             self.trail.write(Act(What.LOGIN, name[:64], address, worked=False))
             return self._form(request, following, TOO_OFTEN, HTTPStatus.TOO_MANY_REQUESTS)
         user = self.gate.check(name, form.get("password", ""), address)
-        self.trail.write(Act(What.LOGIN, name[:64], address, worked=user is not None))
-        if user is None:
+        token = self._begin_session(user) if user else None
+        self.trail.write(Act(What.LOGIN, name[:64], address, worked=token is not None))
+        if token is None:
             return self._form(request, following, WRONG, HTTPStatus.UNAUTHORIZED)
-        hours = self.gate.settings.session_h
-        with self.gate.database.transaction() as session:
-            token = begin_session(session, user, hours)
         answer = RedirectResponse(following, HTTPStatus.SEE_OTHER)
         answer.set_cookie(
             COOKIE,
             token,
-            max_age=int(hours * 3600),
+            max_age=int(self.gate.settings.session_h * 3600),
             httponly=True,
             samesite="strict",
             secure=self.gate.is_secure(request),
         )
         return answer
+
+    def _begin_session(self, user: User) -> str | None:
+        with self.gate.database.transaction() as session:
+            return begin_session(session, user, self.gate.settings.session_h)
 
     def _logout(self, request: Request) -> None:
         self.trail.write(Act(What.LOGOUT, reader_of(request).name, address_of(request)))

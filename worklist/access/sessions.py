@@ -40,8 +40,14 @@ class Reader:
         return order.index(self.role) >= order.index(needed)
 
 
-def begin_session(session: Session, user: User, hours: float) -> str:
-    """Log a user in; give the token for the cookie."""
+def begin_session(session: Session, user: User, hours: float) -> str | None:
+    """Log a user in; give the token for the cookie.
+
+    None if the user was changed or removed since the password was checked, which takes a moment.
+    """
+    unchanged = User.id == user.id, User.password_hash == user.password_hash
+    if session.scalar(sa.select(User.id).where(*unchanged).with_for_update()) is None:
+        return None
     token, now = secrets.token_urlsafe(32), read_clock(session)
     session.execute(sa.delete(LoginSession).where(LoginSession.ends_at < now))
     session.add(

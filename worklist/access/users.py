@@ -39,7 +39,9 @@ def add_user(session: Session, name: str, role: Role, password: str | None) -> U
         raise UserError(f"user {name!r}: a name is up to 64 letters, digits and any of . _ @ -")
     if password is not None and not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
         raise UserError(f"user {name}: a password has {SHORTEST_PASSWORD} characters or more")
-    user = session.scalars(sa.select(User).where(User.name == name)).one_or_none()
+    # Locked before its sessions end, so that none begins by the old password behind that.
+    named = sa.select(User).where(User.name == name).with_for_update()
+    user = session.scalars(named).one_or_none()
     if user is None:
         user = User(name=name, created_at=read_clock(session))
         session.add(user)
