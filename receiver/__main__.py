@@ -9,16 +9,15 @@ from typing import Annotated
 
 import typer
 
-from receiver.canary.command import send_and_wait
 from receiver.dispatch.planner import Planner
 from receiver.force import UnknownStudyError, failed_since, force
 from receiver.selection.dry_run import try_folder
 from receiver.selection.dry_run_text import count_files, describe
 from receiver.selection.pixel_look import look_with_worker
 from receiver.selection.rules import load_rules
-from receiver.service import Ending, serve
 from schema.database import Database, open_database
 from schema.errors import SourceFileMissingError, TriageError
+from schema.extras import of_extra
 from schema.files import keep_private
 from schema.log import set_up_log
 from schema.settings import settings_or_exit, stop
@@ -50,6 +49,9 @@ def main(context: typer.Context) -> None:
     """Receive studies until SIGTERM or SIGINT; SIGHUP begins again and leaves the ports open."""
     if context.invoked_subcommand is not None:
         return
+    with of_extra("receiver"):  # `force` and `dry-run` do without, on every host
+        from receiver.service import Ending, serve
+
     settings = settings_or_exit()
     set_up_log(settings)
     keep_private()
@@ -122,6 +124,9 @@ def canary(
     wait_s: Annotated[float, typer.Option(help="How long to wait for its result.")] = 300,
 ) -> None:
     """Send a synthetic head the whole way now, and say whether its result is the known one."""
+    with of_extra("receiver"):
+        from receiver.canary.command import send_and_wait
+
     settings = settings_or_exit()
     set_up_log(settings.model_copy(update={"log_level": "WARNING"}))  # the answer is one line
     try:

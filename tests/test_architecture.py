@@ -1,6 +1,7 @@
 """What holds for the tree as a whole; the table of allowed imports itself is import-linter's."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -138,22 +139,68 @@ PROGRAMS = {  # by extra: what its host runs, and what that imports when it is n
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("extra", PROGRAMS)
-def test_a_host_of_one_kind_has_all_that_its_programs_import(extra: str, tmp_path: Path) -> None:
+def as_host(extra: str) -> str:
+    """Give the first lines of a program on a host that has this extra alone."""
     here = installed_with(extra)
     absent = {
         package
         for package, names in packages_distributions().items()
         if here.isdisjoint(map(canonicalize_name, names))
     }
-    code = f"""
+    return f"""
 import os, sys
 os.environ["TRIAGE_BROKER_URL"] = "redis://broker.example"  # no private Redis without its extra
 sys.modules |= dict.fromkeys({sorted(absent)})  # an import of them fails
-{"".join(f"import {name}; " for name in PROGRAMS[extra])}
 """
-    run(code, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extra", PROGRAMS)
+def test_a_host_of_one_kind_has_all_that_its_programs_import(extra: str, tmp_path: Path) -> None:
+    run(as_host(extra) + "".join(f"import {name}; " for name in PROGRAMS[extra]), tmp_path)
+
+
+EVERYWHERE = {  # what an operator asks at 3 a.m., and what it answers while nothing was received
+    "schema upgrade": "to revision",
+    "worklist list": "none was received",
+    "worklist explain 1.2.3": "no study 1.2.3 was received",
+    "receiver force 1.2.3": "no study 1.2.3",
+    "worker deliver": "Destination",
+}
+WITH_AN_EXTRA = {  # and the hosts that lack it
+    "receiver canary": ("receiver", {"worker", "worklist"}),
+    "worker export-onnx": ("worker", {"receiver", "deliver", "worklist"}),
+    "worker deliver test PACS": ("deliver", {"receiver", "worker", "worklist"}),
+    "worklist user remove nobody": ("worklist", {"receiver", "worker", "deliver"}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extra", PROGRAMS)
+def test_a_command_answers_on_every_host_or_names_the_extra_that_is_not_there(
+    extra: str, tmp_path: Path
+) -> None:
+    lacking = {verb: needed for verb, (needed, hosts) in WITH_AN_EXTRA.items() if extra in hosts}
+    code = f"""{as_host(extra)}
+import json
+from importlib import import_module
+from typer.testing import CliRunner
+os.environ["TRIAGE_HOME"] = "home"
+said = {{}}
+for verb in {[*EVERYWHERE, *lacking]}:
+    package, *arguments = verb.split()
+    done = CliRunner().invoke(import_module(package + ".__main__").app, arguments)
+    if not isinstance(done.exception, SystemExit | None):
+        raise done.exception
+    said[verb] = done.output
+print(json.dumps(said))
+"""
+    said = json.loads(run(code, tmp_path).splitlines()[-1])
+    wrong = {verb: said[verb] for verb, words in EVERYWHERE.items() if words not in said[verb]}
+    for verb, needed in lacking.items():
+        if not said[verb].startswith(f"ihsnet-triage: this host has not the extra '{needed}' ("):
+            wrong[verb] = said[verb]
+    assert wrong == {}
 
 
 def test_the_start_scripts_stop_with_one_line_without_a_python(tmp_path: Path) -> None:

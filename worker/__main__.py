@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from schema.extras import of_extra
 from schema.settings import settings_or_exit, stop
 from worker.delivery.commands import app as deliver
 
@@ -25,10 +26,10 @@ def export_onnx(
     ] = None,
 ) -> None:
     """Write the network as ONNX beside its checkpoint, for TRIAGE_BACKEND=onnxruntime."""
-    # Here and not above: a delivery host has no torch.
-    from worker.munet.checkpoint import SHIPPED
-    from worker.munet.errors import BackendError, CheckpointError
-    from worker.munet.onnx_export import export
+    with of_extra("worker"):  # here and not above: a delivery host has no torch
+        from worker.munet.checkpoint import SHIPPED
+        from worker.munet.errors import BackendError, CheckpointError
+        from worker.munet.onnx_export import export
 
     try:
         typer.echo(export(checkpoint or settings_or_exit().model or SHIPPED))

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from schema.database import Database
 from schema.errors import TriageError
+from schema.extras import of_extra
 from schema.settings import Settings, settings_or_exit, stop
 from worklist import serialization, text
 from worklist.access.commands import app as users
@@ -38,7 +39,8 @@ StudyName = Annotated[
 def serve(context: typer.Context) -> None:
     """Serve the page on TRIAGE_WORKLIST_HOST and TRIAGE_WORKLIST_PORT."""
     if context.invoked_subcommand is None:
-        from worklist.server import run  # the list starts faster without a web server
+        with of_extra("worklist"):  # the list starts faster without a web server
+            from worklist.server import run
 
         settings = settings_or_exit()
         run(settings, _or_stop(lambda: open_to_serve(settings)))

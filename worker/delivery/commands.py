@@ -11,6 +11,7 @@ from rich.table import Table
 
 from schema.database import Database, open_database
 from schema.errors import TriageError
+from schema.extras import of_extra
 from schema.log import set_up_log
 from schema.settings import Settings, settings_or_exit, stop
 from schema.storage import own_name
@@ -87,7 +88,8 @@ def drop(destination: Name) -> None:
 @app.command(name="test")
 def test_destination(destination: Name) -> None:
     """Talk to a destination without sending a result; say what fails and what to do."""
-    from worker.delivery.probing import probe  # loads DICOM and HTTP
+    with of_extra("deliver"):  # loads DICOM and HTTP
+        from worker.delivery.probing import probe
 
     settings, places, _ = _open()
     findings = _or_stop(lambda: probe(places.named(destination), settings))

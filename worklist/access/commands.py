@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Final
 
 import sqlalchemy as sa
 import typer
@@ -10,11 +10,14 @@ from sqlalchemy.orm import Session
 
 from schema.database import open_database
 from schema.errors import TriageError
+from schema.extras import of_extra
 from schema.readers import Role
 from schema.settings import settings_or_exit, stop
 from schema.tables import User
-from worklist.access.users import add_user, remove_user
 from worklist.opening import open_to_read
+
+# Its packages are imported where a verb needs them: `list` and `explain` run on every host.
+WORKLIST: Final = "worklist"
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 Name = Annotated[str, typer.Argument(help="What the person logs in with.")]
@@ -28,6 +31,9 @@ NoPassword = Annotated[bool, typer.Option("--no-password", help="Let in by singl
 @app.command()
 def add(name: Name, role: RoleOption, no_password: NoPassword = False) -> None:
     """Add a user, or give one another role and password; asks for it, or reads standard input."""
+    with of_extra(WORKLIST):
+        from worklist.access.users import add_user
+
     password = None if no_password else _read_password()
     _change(lambda session: add_user(session, name, role, password))
     typer.echo(f"{name} may log in as {role}")
@@ -36,6 +42,9 @@ def add(name: Name, role: RoleOption, no_password: NoPassword = False) -> None:
 @app.command()
 def remove(name: Name) -> None:
     """Remove a user and end its sessions."""
+    with of_extra(WORKLIST):
+        from worklist.access.users import remove_user
+
     _change(lambda session: remove_user(session, name))
     typer.echo(f"{name} may log in no more")
 
