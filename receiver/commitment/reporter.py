@@ -13,12 +13,12 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from receiver import inbox
 from receiver.access.tls import TlsFiles, requestor_context
 from receiver.commitment.event_report import ReportUndeliveredError, notify
 from receiver.commitment.request import CommitmentRequest, Reference, load_request
 from receiver.commitment.result import CommitmentReport, commit
 from receiver.commitment.scp import FOLDER, SUFFIX
+from receiver.inbox import waiting_since
 from schema.database import Database, read_clock
 from schema.errors import TransientError, TriageError, describe
 from schema.peers import PeerAddress
@@ -31,6 +31,7 @@ log = structlog.get_logger()
 ANSWER_S: Final = 5.0  # a peer answers in this time, or goes on in its own thread
 QUERY_ROWS: Final = 500  # bound parameters in one statement
 ASK_AGAIN: Final = timedelta(seconds=1)  # while objects that came before the request are on the way
+LONGEST_WAIT_S: Final = 300.0  # for those; one that is stuck must not withhold every answer
 FIRST_PAUSE_S: Final = 5.0
 LONGEST_PAUSE_S: Final = 3600.0
 GIVE_UP_AFTER: Final = timedelta(days=7)  # the requestor's transaction has long ended
@@ -57,6 +58,7 @@ class CommitmentReporter:
         self._peers = {peer.ae_title: peer for peer in settings.commitment_peers or ()}
         self._send = send or _sender(settings)
         self._busy: set[str] = set()  # AE titles whose thread still waits for an answer
+        self._first_looks_s: dict[int, float] = {}  # at requests that wait for objects
 
     def collect(self) -> int:
         """Take the requests on disk into the database; return how many were new."""
@@ -133,8 +135,10 @@ class CommitmentReporter:
             held = self._held(session, pending.request.references)
         report = commit(pending.request, held)
         if report.failed and is_arriving:
-            self._postpone(pending, None)
-            return False
+            if self._may_wait(pending.id):
+                self._postpone(pending, None)
+                return False
+            log.warning("commitment answered while objects are stuck", request=pending.id)
         try:
             self._send(report, self._peer(pending.calling_ae))
         except TransientError as error:
@@ -160,8 +164,13 @@ class CommitmentReporter:
 
     def _is_arriving(self, requested_at: datetime) -> bool:
         """Say whether an acknowledged object from before the request is not catalogued yet."""
-        waiting = (self._storage.path / inbox.FOLDER).glob(f"*/*{inbox.OBJECT_SUFFIX}")
-        return any(_is_older(path, requested_at) for path in waiting)
+        moment_s = requested_at.timestamp()
+        return any(since_s <= moment_s for since_s in waiting_since(self._storage.path))
+
+    def _may_wait(self, request_id: int) -> bool:
+        """Say whether our wait is young; the request may be older, by an outage of the database."""
+        now_s = time.monotonic()
+        return now_s - self._first_looks_s.setdefault(request_id, now_s) < LONGEST_WAIT_S
 
     def _postpone(self, pending: Pending, error: TransientError | None) -> None:
         with self._database.transaction() as session:
@@ -182,6 +191,7 @@ class CommitmentReporter:
         with self._database.transaction() as session:
             row = session.get_one(Commitment, pending.id)
             row.delivered_at, row.due_at = read_clock(session), None
+        self._first_looks_s.pop(pending.id, None)
         log.info(
             "commitment reported",
             request=pending.id,
@@ -223,10 +233,3 @@ def has_full_size(path: Path, size_bytes: int) -> bool:
         return path.stat().st_size == size_bytes
     except OSError:
         return False
-
-
-def _is_older(path: Path, moment: datetime) -> bool:
-    try:
-        return path.stat().st_mtime <= moment.timestamp()
-    except FileNotFoundError:
-        return False  # taken in just now

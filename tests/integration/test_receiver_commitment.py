@@ -154,6 +154,25 @@ def test_what_is_acknowledged_but_not_catalogued_is_waited_for(
     assert reported(scanner)[0] == 1
 
 
+def test_an_object_that_is_stuck_withholds_no_answer_for_ever(
+    settings: Settings,
+    database: Database,
+    port: Address,
+    scanner: Scanner,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scanner.send(port, [Phantom((0.0,)).dataset(0)])
+    scanner.ask(port, ["1.2.3.404"])
+    reporter = reporter_for(settings, database, scanner.port)
+    reporter.collect()
+    assert reporter.deliver_due() == 0
+    monkeypatch.setattr("receiver.commitment.reporter.LONGEST_WAIT_S", 0)
+    wait_for("report", reporter.deliver_due, DEADLINE_S)
+    event_type, event = reported(scanner)
+    assert event_type == 2
+    assert event.FailedSOPSequence[0].FailureReason == 0x0112
+
+
 def test_an_object_whose_file_is_gone_is_not_committed(
     settings: Settings, database: Database, port: Address, scanner: Scanner
 ) -> None:
