@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from receiver.instance.header import Header
-from receiver.selection.names import Reading, agent_given, energy_kev, read
+from receiver.selection.names import ROUTINE_KEV, Reading, agent_given, energy_kev, read
 from receiver.selection.region import region_hint
 from receiver.selection.rules import HintWeights, SelectionRules
 from receiver.selection.words import Kind, Sharpness
 
-ROUTINE_KEV: Final = range(60, 81)  # about the contrast of an ordinary 120 kV image
 ONE_TUBE: Final = {"DET_A", "DET_B"}  # Siemens' images of one detector of a dual-source scan
 
 

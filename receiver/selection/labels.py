@@ -8,12 +8,10 @@ from collections.abc import Callable
 from typing import Final
 
 from receiver.instance.header import Header
-from receiver.selection.names import energy_kev, read
+from receiver.selection.names import ROUTINE_KEV, energy_kev, read
 from receiver.selection.rules import SelectionRules
 from receiver.selection.words import Kind, Sharpness
 from schema.dicom import ANALYSED_CLASSES, MAP_RESCALE_TYPES, may_be_hounsfield
-
-ROUTINE_KEV: Final = range(60, 81)  # about the contrast of an ordinary 120 kV image
 
 
 def is_image(header: Header) -> bool:

@@ -10,6 +10,7 @@ from receiver.selection.words import Kind, Mark, Words
 
 NEAR: Final = 2  # tokens between a denial and what it denies: `without any iv contrast`
 ALONE: Final = ("w", "w /", "with", "mit", "avec", "c /")  # at the end of a name: with contrast
+ROUTINE_KEV: Final = range(60, 81)  # about the contrast of an ordinary 120 kV image
 ENERGY: Final = re.compile(
     r"(\d{2,3})\s*k\s?e\s?v\b|(?:mono|vmi)\w*[\W_]*(?:plus[\W_]*)?(\d{2,3})\b", re.IGNORECASE
 )
