@@ -44,7 +44,8 @@ def receiver_life(settings: Settings, database: Database, acceptors: Callable[[]
         "storage": lambda: storage_missing(settings.storage),
         "acceptors": lambda: None if acceptors() else "no acceptor process runs, see the log",
     }
-    return Life(Part.RECEIVER, database, checks)
+    ports = f"ports {settings.dicom_port} {settings.tls_port}"
+    return Life(Part.RECEIVER, database, checks, instance=ports)
 
 
 def serve_metrics(settings: Settings, database: Database, life: Life) -> Pages | None:

@@ -128,7 +128,7 @@ def worker_life(worker: Any, workforce: Workforce, database: Database) -> Life:
     if consumes(worker, DELIVER_QUEUE):
         checks |= {"database": lambda: database_missing(database)}
     part = Part.TRIAGE if workforce.analyses else Part.DELIVER
-    return Life(part, database, checks, workforce.model)
+    return Life(part, database, checks, workforce.model, instance=worker.hostname)
 
 
 def open_worker_pages(

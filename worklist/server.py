@@ -50,7 +50,9 @@ def run(settings: Settings, database: Database) -> None:
         structlog.get_logger().info("worklist_serves", url=f"http://{host}:{port}/")
         trail.write(Act(What.STARTED, "ihsnet-triage worklist"))
         cache.clear()
-        life = Life(Part.WORKLIST, database, {"database": lambda: database_missing(database)})
+        checks = {"database": lambda: database_missing(database)}
+        own = f"port {settings.worklist_port}"
+        life = Life(Part.WORKLIST, database, checks, instance=own)
         life.start()
         with Chores(
             lambda: escalate(database, timedelta(seconds=settings.escalate_after_s)),

@@ -43,6 +43,8 @@ class Life:
         By name; each is asked in turn, from one thread.
     model
         Gives the model that is loaded, where the part has one.
+    instance
+        Which of its kind on this host it is.
     interval_s
         From one look to the next.
     """
@@ -54,12 +56,14 @@ class Life:
         checks: Mapping[str, Check],
         model: Callable[[], Model | None] = lambda: None,
         interval_s: float = SIGN_S,
+        instance: str = "",
     ) -> None:
         self.part = part
         self._database = database
         self._checks = checks
         self._model = model
         self._interval_s = interval_s
+        self._instance = instance
         self._missing: Mapping[str, str] | None = None  # None before the first look
         self._looked_at = time.monotonic()
         self._there: Set[str] = frozenset()  # of the surroundings, at the last look
@@ -131,7 +135,8 @@ class Life:
     def _write(self, state: ProcessState, reason: str | None) -> None:
         try:
             with self._database.transaction() as session:
-                give_sign(session, Sign(self.part, state, reason, self._model()))
+                sign = Sign(self.part, state, reason, self._model(), self._instance)
+                give_sign(session, sign)
         except (TransientError, SQLAlchemyError) as error:
             self._note(failing=True, reason=describe(error))
         else:

@@ -42,12 +42,19 @@ class Model:
 
 @dataclass(frozen=True)
 class Sign:
-    """What a part says of itself at one moment."""
+    """What a part says of itself at one moment.
+
+    Attributes
+    ----------
+    instance
+        Which of its kind on its host it is, by a name that it has after a restart, too.
+    """
 
     part: Part
     state: ProcessState
     reason: str | None = None
     model: Model | None = None
+    instance: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class Running:
     condition
         Its state in small letters, or `silent` where no sign came for a while.
     replaced
-        Whether it is over, or silent, and another of its kind began on its host since.
+        Whether it is over, or silent, and the same instance began again on its host since.
     """
 
     part: str
@@ -81,6 +88,7 @@ def give_sign(session: Session, sign: Sign) -> None:
     if row is None:
         host, process_id, *_ = owner.split(":")
         row = Process(owner=owner, part=sign.part, host=host, process_id=int(process_id))
+        row.instance = sign.instance
         row.started_at, row.version = now, program_version()
         forget_predecessors(session, row, now)
         session.add(row)
@@ -90,7 +98,7 @@ def give_sign(session: Session, sign: Sign) -> None:
 
 
 def forget_predecessors(session: Session, row: Process, now: datetime) -> None:
-    """Remove what ended of this part on this host, but for the newest, and all of a week ago.
+    """Remove what ended of this instance on this host, but for the newest, and all of a week ago.
 
     The newest of each other part stays: that there once was one tells that it is missing.
     """
@@ -99,7 +107,7 @@ def forget_predecessors(session: Session, row: Process, now: datetime) -> None:
     session.execute(old)
     same = select(Process).where(Process.part == row.part, Process.host == row.host)
     earlier = session.scalars(same.order_by(Process.alive_at.desc())).all()
-    ended = [other for other in earlier if _is_over(other, now)]
+    ended = [other for other in earlier if _is_over(other, now) and _is_same(row, other)]
     for other in ended[1:]:
         session.delete(other)
 
@@ -135,10 +143,7 @@ def find_missing(session: Session, parts: Sequence[Part]) -> tuple[Part, ...]:
 
 def _running(row: Process, rows: Sequence[Process], now: datetime) -> Running:
     silent = row.state not in OVER and now - row.alive_at > SILENT
-    followed = any(
-        (other.part, other.host) == (row.part, row.host) and other.started_at > row.alive_at
-        for other in rows
-    )
+    followed = any(_is_same(row, other) and other.started_at > row.alive_at for other in rows)
     return Running(
         row.part,
         row.host,
@@ -151,6 +156,13 @@ def _running(row: Process, rows: Sequence[Process], now: datetime) -> Running:
         Model(row.model, row.model_sha256 or "") if row.model else None,
         replaced=(silent or row.state in OVER) and followed,
     )
+
+
+def _is_same(row: Process, other: Process) -> bool:
+    """Say whether two rows are of one instance; one that does not say may be any of its kind."""
+    if (other.part, other.host) != (row.part, row.host):
+        return False
+    return row.instance == other.instance or not (row.instance and other.instance)
 
 
 def _is_over(row: Process, now: datetime) -> bool:

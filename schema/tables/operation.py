@@ -19,6 +19,8 @@ class Process(Base):
     owner: Mapped[str]  # as schema.owners names a process
     part: Mapped[str] = mapped_column(String(16))
     host: Mapped[str]
+    # Which of its kind on its host, the same after a restart; empty of a program that does not say.
+    instance: Mapped[str] = mapped_column(String(255), default="", server_default="")
     process_id: Mapped[int]
     version: Mapped[str] = mapped_column(String(32))
     started_at: Mapped[datetime]

@@ -106,6 +106,55 @@ def test_a_part_that_starts_over_and_over_leaves_two_rows(
         assert sorted(shown(session)) == [18, 19]
 
 
+def a_worker(instance: str, fault: str | None = None) -> Sign:
+    state = ProcessState.FAILED if fault else ProcessState.READY
+    return Sign(Part.TRIAGE, state, fault, instance=instance)
+
+
+def test_a_worker_at_fault_is_not_replaced_by_another_of_its_host(
+    database: Database, as_process: Callable[[str], None]
+) -> None:
+    with database.transaction() as session:
+        as_process("gpu1:7:1:a")
+        give_sign(session, a_worker("triage0@gpu1", "CUDA out of memory"))
+        as_process("gpu1:8:1:a")
+        give_sign(session, a_worker("triage1@gpu1"))
+        session.flush()
+        assert not shown(session)[7].replaced
+        as_process("gpu1:9:1:a")
+        give_sign(session, a_worker("triage0@gpu1"))
+        session.flush()
+        assert shown(session)[7].replaced
+
+
+def test_workers_of_one_host_that_end_take_away_no_rows_of_each_other(
+    database: Database, as_process: Callable[[str], None]
+) -> None:
+    with database.transaction() as session:
+        for process_id, number in ((10, 0), (11, 1), (12, 0), (13, 0), (14, 0)):
+            as_process(f"gpu1:{process_id}:1:a")
+            give_sign(session, a_worker(f"triage{number}@gpu1", "no model"))
+            session.flush()
+        assert sorted(shown(session)) == [11, 13, 14]
+
+
+def test_one_of_a_release_that_does_not_say_which_it_is_may_be_any_of_its_host(
+    database: Database, as_process: Callable[[str], None]
+) -> None:
+    with database.transaction() as session:
+        for process_id, instance in ((7, ""), (8, "triage0@gpu1"), (9, "")):
+            as_process(f"gpu1:{process_id}:1:a")
+            give_sign(session, a_worker(instance, "no model"))
+            session.flush()
+        assert [row.replaced for row in read_running(session)] == [False, True]
+
+
+def test_a_part_says_which_of_its_kind_it_is(database: Database) -> None:
+    Life(Part.TRIAGE, database, {}, instance="triage0@gpu1").sign()
+    with database.reading() as session:
+        assert session.scalars(select(Process.instance)).one() == "triage0@gpu1"
+
+
 def test_another_part_or_host_or_worker_that_lives_is_left_alone(
     database: Database, as_process: Callable[[str], None]
 ) -> None:

@@ -6,6 +6,7 @@ import time
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import select
 
 from receiver.inbox import Inbox
 from receiver.metrics import (
@@ -19,6 +20,7 @@ from schema.monitoring.disk import StorageCollector
 from schema.monitoring.life import Life
 from schema.settings import Settings
 from schema.states import Outcome
+from schema.tables import Process
 from tests.support.phantoms import FEW_MM, Phantom
 from tests.support.receivers import acceptors, echo_once, send
 from tests.support.rows import add_job, add_series, add_study, done
@@ -117,6 +119,15 @@ def test_a_receiver_is_ready_while_it_can_take_images(
     processes = 2
     life.look()
     assert life.missing == {}
+
+
+def test_receivers_of_one_host_are_known_by_their_ports(
+    settings: Settings, database: Database
+) -> None:
+    own = settings.model_copy(update={"dicom_port": 104, "tls_port": 2762})
+    receiver_life(own, database, lambda: 1).sign()
+    with database.reading() as session:
+        assert session.scalars(select(Process.instance)).one() == "ports 104 2762"
 
 
 def test_a_storage_that_is_away_takes_no_other_metric_along(

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
+from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from schema.database import Database
@@ -14,6 +15,7 @@ from schema.messages import DELIVER_QUEUE, TRIAGE_QUEUE
 from schema.monitoring.life import Life
 from schema.monitoring.signs import Part
 from schema.settings import Settings
+from schema.tables import Process
 from tests.support.workers import solo_worker
 from worker.delivery.destinations import Destinations
 from worker.delivery.service import DeliveryService
@@ -36,6 +38,13 @@ def pages(settings: Settings, database: Database, queue: str) -> Iterator[tuple[
     assert opened is not None
     yield life, f"http://127.0.0.1:{opened.port}"
     opened.close()
+
+
+def test_a_worker_is_known_by_its_node_name(settings: Settings, database: Database) -> None:
+    with pages(settings, database, DELIVER_QUEUE) as (life, _):
+        life.sign()
+    with database.reading() as session:
+        assert session.scalars(select(Process.instance)).one() == "triage0@gpu1"
 
 
 def test_a_delivery_worker_is_ready_by_storage_and_database_and_shows_the_outbox(

@@ -16,6 +16,7 @@ def solo_worker(
 ) -> SimpleNamespace:
     """Give as much of a worker with the solo pool as its parent is asked for."""
     return SimpleNamespace(
+        hostname="triage0@gpu1",
         pool_cls=SimpleNamespace(__module__="celery.concurrency.solo"),
         consumer=SimpleNamespace(task_consumer=Consumer(queues=queues)),
         app=SimpleNamespace(conf=SimpleNamespace(worker_enable_remote_control=commanded)),
