@@ -95,10 +95,10 @@ def _path(storage: Path, study_instance_uid: str) -> Path:
 
 
 def _read(path: Path) -> Mark | None:
-    """Read a mark; one that is torn marks nothing, so that no study is left out by mistake."""
+    """Read a mark; one that is torn, or of root's, marks nothing and holds up no study."""
     try:
         said = json.loads(path.read_text(encoding="ascii"))
         sent_at = datetime.fromisoformat(said["sent_at"])
         return Mark(said["study_instance_uid"], frozenset(said["digests"]), sent_at)
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None

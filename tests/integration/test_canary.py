@@ -475,6 +475,16 @@ def test_a_torn_mark_leaves_out_nothing(aviary: Aviary, torn: str) -> None:
     assert studies(aviary) == [uid]
 
 
+def test_a_mark_that_cannot_be_read_holds_up_no_study(aviary: Aviary) -> None:
+    uid, objects = aviary.announce()
+    (mark,) = (aviary.settings.storage / "canaries").iterdir()
+    mark.unlink()
+    mark.mkdir()
+    aviary.receive([*objects, image("1.2.3.9", StudyInstanceUID="1.2.3")])
+    assert sorted(studies(aviary)) == ["1.2.3", uid]
+    assert aviary.watch.remove_old() == 0
+
+
 def test_what_looks_like_a_canary_is_none(aviary: Aviary) -> None:
     """The name, the ID and the calling title are anybody's."""
     aviary.receive(list(make_objects("2.25.77", aviary.database.now())))
