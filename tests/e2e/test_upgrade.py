@@ -230,8 +230,11 @@ def assert_each_has_one_outcome(hospital: Hospital, reopened: str) -> None:
         series = session.scalars(sa.select(Series)).all()
         assert {each.state for each in series} == {SeriesState.SELECTED}
         for each in series:
-            done = [job.revision for job in each.jobs if job.state == JobState.DONE]
-            assert done == list(range(1, 2 + (each.study.study_instance_uid == reopened)))
+            done = sorted(job.revision for job in each.jobs if job.state == JobState.DONE)
+            # A receiver that is killed before it saw the release leaves what looks aborted: the
+            # next one begins a revision to say so, before the first was analysed.
+            assert len(set(done)) == len(done) == 1 + (each.study.study_instance_uid == reopened)
+            assert done[-1] == each.revision
             assert {job.state for job in each.jobs} == {JobState.DONE}
         twice = sa.select(Finding.job_id).group_by(Finding.job_id).having(sa.func.count() != 6)
         assert session.scalars(twice).all() == []
