@@ -421,6 +421,14 @@ def test_nothing_is_dropped_where_there_is_no_file(
     assert renamed.states() == {"WAITING"}
 
 
+def test_where_there_is_no_file_nothing_is_replayed_and_the_table_says_so(
+    renamed: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.delivery.commands.settings_or_exit", lambda: renamed.settings)
+    assert "TRIAGE_DESTINATIONS is unset here" in command("replay", "--all")
+    assert "TRIAGE_DESTINATIONS is unset here" in command()
+
+
 def test_nothing_is_dropped_while_a_worker_with_the_old_file_sends(renamed: Outbox) -> None:
     assert claim(renamed.database, archive_of(renamed))
     assert "restart the workers first" in command("drop", "PACS")

@@ -33,12 +33,14 @@ def deliver(
     """Show how each destination does; with --pending, every delivery that waits or failed."""
     if context.invoked_subcommand is not None:
         return
-    _, places, database = _open()
+    settings, places, database = _open()
     found = _or_stop(lambda: listing.read(database, _names(places), pending=pending))
     if as_json:
         typer.echo(json.dumps(listing.as_json(found), indent=2))
     else:
         _print(found)
+        if settings.destinations is None:
+            typer.echo("TRIAGE_DESTINATIONS is unset here; a delivery host knows what it names")
 
 
 @app.command()
@@ -50,7 +52,8 @@ def replay(
     ] = False,
 ) -> None:
     """Send again what failed, or was delivered once; what waits for its next try is due at once."""
-    _, places, database = _open()
+    settings, places, database = _open()
+    _or_stop(lambda: dropping.require_file(settings))
     # Not to one that was: nobody sends there, and it would be late for ever.
     chosen = _names(places) if destination is None else (destination,)
     if destination is not None:

@@ -24,6 +24,18 @@ ENDS: Final = {
 }
 
 
+def require_file(settings: Settings) -> None:
+    """Refuse what only a host that has the file can know.
+
+    Raises
+    ------
+    SettingsError
+        If there is no file.
+    """
+    if settings.destinations is None:
+        raise SettingsError("TRIAGE_DESTINATIONS is unset here: run this on a delivery host")
+
+
 def require_gone(settings: Settings, places: Destinations, name: str) -> None:
     """Refuse a destination that is still one, or of which this host cannot know.
 
@@ -32,8 +44,7 @@ def require_gone(settings: Settings, places: Destinations, name: str) -> None:
     SettingsError
         If it is in the file, or there is no file.
     """
-    if settings.destinations is None:
-        raise SettingsError("TRIAGE_DESTINATIONS is unset here: run this on a delivery host")
+    require_file(settings)
     if name in {destination.name for destination in places.destinations}:
         raise SettingsError(
             f"{name} is in TRIAGE_DESTINATIONS: take it out and restart the workers first; "
