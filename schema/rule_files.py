@@ -18,13 +18,15 @@ class Table(BaseModel):
 T = TypeVar("T", bound=Table)
 
 
-def read_table(kind: type[T], path: Path, what: str) -> T:
+def read_table(kind: type[T], path: Path, what: str, **known: object) -> T:
     """Read such a file.
 
     Parameters
     ----------
     what
         What is put there, in words.
+    known
+        Values of it that no file gives.
 
     Raises
     ------
@@ -33,12 +35,12 @@ def read_table(kind: type[T], path: Path, what: str) -> T:
         the file and the key.
     """
     try:
-        return kind.model_validate(tomllib.loads(path.read_text("utf-8")))
+        return kind(**tomllib.loads(path.read_text("utf-8")), **known)
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}; put {what} there") from error
     except ValidationError as error:
         raise SettingsError(f"{path}: {_first(error)}; compare it with the shipped one") from error
-    except ValueError as error:  # no TOML, or no UTF-8
+    except (ValueError, TypeError) as error:  # no TOML, no UTF-8, or a value that is known
         raise SettingsError(f"{path}: {error}; compare it with the shipped one") from error
 
 
@@ -48,4 +50,4 @@ def _first(error: ValidationError) -> str:
     key = ".".join(map(str, first["loc"]))
     given = "" if first["type"] in ("missing", "extra_forbidden") else f" = {first['input']!r}"
     words = {"missing": "is missing", "extra_forbidden": "is no key of it"}
-    return f"{key}{given}: {words.get(first['type'], first['msg'])}"
+    return f"{key}{given}: {words.get(first['type'], first['msg'].removeprefix('Value error, '))}"

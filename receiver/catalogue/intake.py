@@ -33,7 +33,7 @@ QUARANTINE: Final = "quarantine"
 
 
 @dataclass(frozen=True)
-class Waiting:
+class InboxFolder:
     """What one association has in the inbox; `closed` if no more of it comes."""
 
     folder: Path
@@ -96,7 +96,7 @@ class Catalogue:
         self._close([each.folder for each in waiting if each.closed and taken >= {*each.objects}])
         return done.new
 
-    def _look(self) -> list[Waiting]:
+    def _look(self) -> list[InboxFolder]:
         return [_look(folder) for folder in self._share()]
 
     def add_missing(self, paths: Sequence[Path]) -> int:
@@ -219,9 +219,9 @@ def _in_turn(queues: Sequence[Sequence[Path]]) -> list[Path]:
     return [path for each in rounds for path in each if path is not None]
 
 
-def _look(folder: Path) -> Waiting:
+def _look(folder: Path) -> InboxFolder:
     closed = (folder / CLOSED).exists()  # before the listing: a later object is not missed
-    return Waiting(folder, closed, sorted(folder.glob(f"*{OBJECT_SUFFIX}")))
+    return InboxFolder(folder, closed, sorted(folder.glob(f"*{OBJECT_SUFFIX}")))
 
 
 def _clear_away(folder: Path) -> None:

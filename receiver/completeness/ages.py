@@ -11,7 +11,7 @@ from datetime import datetime
 
 
 @dataclass(frozen=True)
-class Arrival:
+class ReceivingSeries:
     """When a series got its first and its newest instance, by the database, and its revision."""
 
     series_id: int
@@ -30,7 +30,7 @@ class Age:
 
 @dataclass(frozen=True)
 class _Noticed:
-    arrival: Arrival
+    series: ReceivingSeries
     age: Age
     first_at_s: float  # of the steady clock, when the first or the newest instance was noticed
     last_at_s: float
@@ -43,7 +43,7 @@ class Ages:
         self._monotonic = monotonic
         self._noticed: dict[int, _Noticed] = {}
 
-    def age(self, arrival: Arrival, now: datetime) -> Age:
+    def age(self, series: ReceivingSeries, now: datetime) -> Age:
         """Give the ages of a series.
 
         Parameters
@@ -52,10 +52,10 @@ class Ages:
             The database's time; looked at only for what is noticed now, as after a start.
         """
         clock_s = self._monotonic()
-        noticed = self._noticed.get(arrival.series_id)
-        if noticed is None or noticed.arrival != arrival:
-            noticed = _notice(arrival, noticed, now, clock_s)
-            self._noticed[arrival.series_id] = noticed
+        noticed = self._noticed.get(series.series_id)
+        if noticed is None or noticed.series != series:
+            noticed = _notice(series, noticed, now, clock_s)
+            self._noticed[series.series_id] = noticed
         return Age(
             noticed.age.since_first_s + clock_s - noticed.first_at_s,
             noticed.age.since_last_s + clock_s - noticed.last_at_s,
@@ -66,17 +66,19 @@ class Ages:
         self._noticed = {key: self._noticed[key] for key in self._noticed.keys() & {*series_ids}}
 
 
-def _notice(arrival: Arrival, before: _Noticed | None, now: datetime, clock_s: float) -> _Noticed:
+def _notice(
+    series: ReceivingSeries, before: _Noticed | None, now: datetime, clock_s: float
+) -> _Noticed:
     """Begin to count; the first instance of a revision is noticed once."""
-    last_s = max((now - arrival.last_instance_at).total_seconds(), 0.0)
-    if before is not None and _first(before.arrival) == _first(arrival):
+    last_s = max((now - series.last_instance_at).total_seconds(), 0.0)
+    if before is not None and _first(before.series) == _first(series):
         age = Age(before.age.since_first_s, last_s)
-        return _Noticed(arrival, age, before.first_at_s, clock_s)
-    first_s = max((now - arrival.first_instance_at).total_seconds(), 0.0)
+        return _Noticed(series, age, before.first_at_s, clock_s)
+    first_s = max((now - series.first_instance_at).total_seconds(), 0.0)
     # What opened a series again came later than its first image, and has no row of its own.
-    since_first_s = first_s if arrival.revision == 1 else last_s
-    return _Noticed(arrival, Age(since_first_s, last_s), clock_s, clock_s)
+    since_first_s = first_s if series.revision == 1 else last_s
+    return _Noticed(series, Age(since_first_s, last_s), clock_s, clock_s)
 
 
-def _first(arrival: Arrival) -> tuple[datetime, int]:
-    return arrival.first_instance_at, arrival.revision
+def _first(series: ReceivingSeries) -> tuple[datetime, int]:
+    return series.first_instance_at, series.revision

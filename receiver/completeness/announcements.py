@@ -20,7 +20,7 @@ SeriesContents = Mapping[str, tuple[str, ...]]  # series: its SOP instances
 MPPS_REFERENCES = ("ReferencedImageSequence", "ReferencedNonImageCompositeSOPInstanceSequence")
 
 
-class Source(StrEnum):
+class CountSource(StrEnum):
     """How a count became known."""
 
     FIND = "C-FIND"
@@ -74,7 +74,7 @@ def read_study(ds: Dataset) -> str:
 
 def note_contents(
     session: Session,
-    source: Source,
+    source: CountSource,
     ae_title: str,
     study_instance_uid: str,
     contents: SeriesContents,
@@ -96,12 +96,12 @@ def note_count(
     session: Session, ae_title: str, study_uid: str, series_uid: str, count: int, now: datetime
 ) -> None:
     """Keep a count; a newer one replaces it."""
-    row = _row(session, Source.FIND, ae_title, study_uid, series_uid)
+    row = _row(session, CountSource.FIND, ae_title, study_uid, series_uid)
     row.instances, row.announced_at = count, now
 
 
 def _row(
-    session: Session, source: Source, ae_title: str, study_uid: str, series_uid: str
+    session: Session, source: CountSource, ae_title: str, study_uid: str, series_uid: str
 ) -> Announcement:
     query = select(Announcement).where(
         Announcement.series_instance_uid == series_uid,

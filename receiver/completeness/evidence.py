@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from receiver.completeness.ages import Age, Arrival
-from receiver.completeness.announcements import Source
+from receiver.completeness.ages import Age, ReceivingSeries
+from receiver.completeness.announcements import CountSource
 from receiver.completeness.assess import Arrived, Count, SeriesClock
 from schema.states import SeriesState
 from schema.tables import Announcement, Association, Instance, Series
 
 
-def receiving(session: Session) -> list[Arrival]:
+def receiving(session: Session) -> list[ReceivingSeries]:
     """List the series that are not decided on, and when they got something."""
     query = select(Series.id, Series.first_instance_at, Series.last_instance_at, Series.revision)
     rows = session.execute(query.where(Series.state == SeriesState.RECEIVING).order_by(Series.id))
-    return [Arrival(*row) for row in rows]
+    return [ReceivingSeries(*row) for row in rows]
 
 
 def smallest_first(session: Session, series_ids: Sequence[int]) -> list[int]:
@@ -29,7 +29,7 @@ def smallest_first(session: Session, series_ids: Sequence[int]) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Known:
     """What decides on whether series are whole: a few queries for all of them.
 
     Attributes
@@ -56,9 +56,9 @@ class Evidence:
         return Arrived(self.slice_position_mm.get(series_id, []), self.counts.get(series_id, []))
 
 
-def read_evidence(session: Session, series_ids: Sequence[int]) -> Evidence:
+def read_known(session: Session, series_ids: Sequence[int]) -> Known:
     """Read what is here of series: the most expensive question, for those that may be ready."""
-    return Evidence(
+    return Known(
         _open_associations(session, series_ids),
         _aborted(session, series_ids),
         _slice_position_mm(session, series_ids),
@@ -134,7 +134,7 @@ def _counts(session: Session, ids: Sequence[int]) -> dict[int, list[Count]]:
             Announcement.instances > 0,  # of a series with images, no count at all
             # A sender that receives itself counts on: what it said before the newest is stale.
             or_(
-                Announcement.source != Source.FIND,
+                Announcement.source != CountSource.FIND,
                 Announcement.announced_at > Series.last_instance_at,
             ),
         )

@@ -18,7 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from receiver.access.tls import TlsFiles, requestor_context
-from receiver.completeness.announcements import Source, note_count
+from receiver.completeness.announcements import CountSource, note_count
 from receiver.protocol.values import number
 from schema.database import Database, read_clock
 from schema.dicom import MATCHES, DimseStatus
@@ -71,7 +71,7 @@ class Counter:
             timedelta(seconds=self._settings.series_quiet_s * part) for part in (0.5, 1.0)
         )
         fresh = select(Announcement.series_instance_uid).where(
-            Announcement.source == Source.FIND,
+            Announcement.source == CountSource.FIND,
             Announcement.announced_at > now - whole,
             Announcement.announced_at > Series.last_instance_at,
             Announcement.series_instance_uid == Series.series_instance_uid,

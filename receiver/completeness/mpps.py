@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from receiver.completeness.announcements import (
-    Source,
+    CountSource,
     merged,
     note_contents,
     read_performed_series,
@@ -104,7 +104,9 @@ def update_step(session: Session, sop_instance_uid: str, ds: Dataset, now: datet
     contents = merged((known, read_performed_series(ds)))
     step.state, step.contents = _state(ds) or StepState.IN_PROGRESS, dict(contents)
     if step.state in FINAL:
-        note_contents(session, Source.MPPS, step.ae_title, step.study_instance_uid, contents, now)
+        note_contents(
+            session, CountSource.MPPS, step.ae_title, step.study_instance_uid, contents, now
+        )
 
 
 def _find(session: Session, sop_instance_uid: str) -> ProcedureStep | None:

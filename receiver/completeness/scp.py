@@ -24,7 +24,12 @@ from sqlalchemy.orm import Session
 
 from receiver.access.callers import AccessRules, AssociationRequest, plain_address, refuse
 from receiver.access.tls import TlsFiles, late_acceptor_context, peer_names
-from receiver.completeness.announcements import Source, note_contents, read_available, read_study
+from receiver.completeness.announcements import (
+    CountSource,
+    note_contents,
+    read_available,
+    read_study,
+)
 from receiver.completeness.mpps import (
     DuplicateStepError,
     FinalStepError,
@@ -131,7 +136,7 @@ class AnnouncementScp:
                 begin_step(session, uid, ae_title, ds, now)
             else:
                 contents = read_available(ds)
-                note_contents(session, Source.IAN, ae_title, read_study(ds), contents, now)
+                note_contents(session, CountSource.IAN, ae_title, read_study(ds), contents, now)
 
         return self._answer(lambda: event.attribute_list, create)
 

@@ -11,7 +11,7 @@ from receiver.catalogue.strangers import strangers
 from receiver.completeness.ages import Age, Ages
 from receiver.completeness.assess import CompletenessTimeouts, assess, completed_by
 from receiver.completeness.evidence import (
-    read_evidence,
+    read_known,
     receiving,
     smallest_first,
     was_cut_short,
@@ -212,7 +212,7 @@ class Planner:
 
     def _completed_by(self, session: Session, due: Mapping[int, Age]) -> dict[int, str]:
         """Say of each series that is ready why it is."""
-        found = read_evidence(session, list(due))
+        found = read_known(session, list(due))
         reasons = {}
         for series_id, age in due.items():
             clock = found.clock(series_id, age)

@@ -1,14 +1,12 @@
 """The rules of selection, read from a versioned TOML file; a file that loads is a valid one."""
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from receiver.selection.words import Words, load_words
-from schema.errors import SettingsError
-from schema.rule_files import Table
+from schema.rule_files import Table, read_table
 
 SHIPPED: Final = Path(__file__).with_name("selection.toml")
 
@@ -147,18 +145,5 @@ def load_rules(path: Path | None = None, words: Path | None = None) -> Selection
         If a file is missing or no TOML, or has an unknown, missing or bad value; one line that
         names the file and the key.
     """
-    path, known = path or SHIPPED, load_words(words)
-    try:
-        return SelectionRules(**tomllib.loads(path.read_text("utf-8")), words=known)
-    except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}; put the selection rules there") from error
-    except ValidationError as error:
-        raise SettingsError(f"{path}: {_first(error)}") from error
-    except (ValueError, TypeError) as error:  # TOML and UTF-8 errors are ValueErrors
-        raise SettingsError(f"{path}: {error}; compare it with the shipped file") from error
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    return f"{key}: {first['msg'].removeprefix('Value error, ')}"
+    known = load_words(words)
+    return read_table(SelectionRules, path or SHIPPED, "the selection rules", words=known)

@@ -1,6 +1,5 @@
 """The table of words in hospitals' names, and the search for them: the longest phrase first."""
 
-import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,12 +8,12 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field
 
 from receiver.selection.patterns import Patterns
 from receiver.selection.tokens import tokens_of
 from schema.errors import SettingsError
-from schema.rule_files import Table
+from schema.rule_files import Table, read_table
 
 SHIPPED_WORDS: Final = Path(__file__).with_name("words.toml")
 LONGEST: Final = 8  # tokens of a phrase
@@ -204,17 +203,7 @@ def wrong_examples(words: Words, file: WordFile) -> list[str]:
 
 
 def _read(path: Path) -> WordFile:
-    try:
-        return WordFile(**tomllib.loads(path.read_text("utf-8")))
-    except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}; put the table of words there") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"{path}: {key}: {message}") from error
-    except (ValueError, TypeError) as error:
-        raise SettingsError(f"{path}: {error}; compare it with the shipped file") from error
+    return read_table(WordFile, path, "the table of words")
 
 
 def _phrases(entries: Iterable[Entry]) -> Iterable[_Phrase]:

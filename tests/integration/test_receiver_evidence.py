@@ -22,7 +22,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 from structlog.testing import capture_logs
 
-from receiver.completeness.evidence import read_evidence, receiving
+from receiver.completeness.evidence import read_known, receiving
 from receiver.completeness.find_counts import Counter, CountUnavailableError, Question, ask
 from receiver.completeness.scp import AnnouncementScp
 from schema.database import Database, open_database, read_clock
@@ -319,7 +319,7 @@ def add_quiet_series(database: Database, ago_s: float, count: int = 2) -> None:
 def evidence(database: Database) -> list[Any]:
     with database.reading() as session:
         waiting = [arrival.series_id for arrival in receiving(session)]
-        found = read_evidence(session, waiting)
+        found = read_known(session, waiting)
         return [found.arrived(series_id).counts for series_id in waiting]
 
 

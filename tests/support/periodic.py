@@ -16,7 +16,7 @@ from receiver.catalogue.intake import close_lost_associations
 from receiver.catalogue.retention import candidates
 from receiver.catalogue.rows import known_paths
 from receiver.commitment.reporter import due_requests
-from receiver.completeness.evidence import read_evidence, receiving, smallest_first
+from receiver.completeness.evidence import read_known, receiving, smallest_first
 from receiver.completeness.find_counts import Counter
 from receiver.dispatch.redispatch import due_jobs
 from receiver.dispatch.second_choice import with_second_choice
@@ -119,7 +119,7 @@ def _receiver(settings: Settings, database: Database, _folder: Path) -> dict[str
     return {
         "series that still arrive": reading(receiving),
         "smallest of those first": reading(lambda session: smallest_first(session, waiting)),
-        "evidence of those": reading(lambda session: read_evidence(session, waiting)),
+        "evidence of those": reading(lambda session: read_known(session, waiting)),
         "second choices": reading(lambda session: with_second_choice(session, read_clock(session))),
         "jobs that are due": reading(lambda session: due_jobs(session, settings.redispatch_s)),
         "jobs of dead workers": lambda: release_orphans(database),

@@ -50,7 +50,7 @@ def test_a_bad_key_or_value_is_named(tmp_path: Path, old: str, new: str, named: 
 
 
 def test_what_is_no_toml_is_refused(tmp_path: Path) -> None:
-    assert "compare it with the shipped file" in refusal(tmp_path, "version = ")
+    assert "compare it with the shipped one" in refusal(tmp_path, "version = ")
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

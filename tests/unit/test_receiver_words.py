@@ -115,7 +115,7 @@ def test_the_version_names_the_words_of_the_site(tmp_path: Path) -> None:
         ("'^ZX-1'", "'('", "bad pattern '('"),
         ("'^ZX-1'", "'^ZY'", "kernel 'ZX-17' is read as unknown, not soft"),
         ('version = "hospital 1"', "", "version"),
-        ('version = "hospital 1"', "version = ", "compare it with the shipped file"),
+        ('version = "hospital 1"', "version = ", "compare it with the shipped one"),
     ],
 )
 def test_a_mistake_in_the_words_of_a_site_is_named(
