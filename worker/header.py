@@ -5,6 +5,7 @@ Every message names the SOP instance, never the patient.
 
 import struct
 from collections.abc import Mapping
+from itertools import chain
 from types import MappingProxyType
 from typing import Final
 
@@ -48,6 +49,29 @@ MAY_BE_MISSING: Final = (
     "AccessionNumber",
     "ReferringPhysicianName",
     "PositionReferenceIndicator",
+)
+# Type 2 in modules that need not be there: what shows that one is, and what it then has, if empty
+# (PS3.3 C.7.1.3, C.7.2.3, and of animals C.7.1.1).
+TYPE_2_BESIDE: Final = (
+    (
+        ("ClinicalTrialSponsorName", "ClinicalTrialProtocolID"),
+        ("ClinicalTrialProtocolName", "ClinicalTrialSiteID", "ClinicalTrialSiteName"),
+    ),
+    (
+        ("ClinicalTrialTimePointDescription", "ConsentForClinicalTrialUseSequence"),
+        ("ClinicalTrialTimePointID",),
+    ),
+    (
+        ("PatientSpeciesDescription", "PatientSpeciesCodeSequence"),
+        (
+            "PatientSexNeutered",
+            "PatientBreedDescription",
+            "PatientBreedCodeSequence",
+            "BreedRegistrationSequence",
+            "ResponsiblePerson",
+            "ResponsibleOrganization",
+        ),
+    ),
 )
 DATES_AND_TIMES: Final[Mapping[str, type]] = MappingProxyType(
     {"PatientBirthDate": DA, "StudyDate": DA, "StudyTime": TM}
@@ -145,15 +169,17 @@ def length_mm(ds: Dataset, keyword: str) -> float | None:
 def completed(ds: Dataset) -> Dataset:
     """Return the header as highdicom needs it to make an object of the same patient and study.
 
-    Every type 2 attribute is present, "" where unknown. What is empty or cannot be read is gone:
+    Every type 2 attribute is present, empty where unknown; of modules that need not be there, where
+    they are. What else is empty or cannot be read is gone:
     highdicom copies it, and a weight that is no number must not keep a bleed from the worklist.
     """
     for tag in list(ds.keys()):
         if not _is_readable(ds, tag):
             del ds[tag]
-    for keyword in MAY_BE_MISSING:
+    beside = (needed for shown, needed in TYPE_2_BESIDE if any(key in ds for key in shown))
+    for keyword in (*MAY_BE_MISSING, *chain.from_iterable(beside)):
         if keyword not in ds:
-            setattr(ds, keyword, "")
+            setattr(ds, keyword, [] if keyword.endswith("Sequence") else "")
     if ds.get("PatientIdentityRemoved") == "YES" and "DeidentificationMethod" not in ds:
         ds.DeidentificationMethod = "not stated by the sender"  # type 1C (PS3.3 C.7.1.1)
     return ds

@@ -12,7 +12,7 @@ from pydicom import dcmread
 from schema.errors import TransientError
 from schema.hemorrhage_subtypes import SUBTYPES, Claim
 from schema.states import Outcome
-from tests.support.phantoms import FEW_MM, Phantom
+from tests.support.phantoms import FEW_MM, Phantom, item
 from tests.support.statements import bleed, statement_of, write_all
 from tests.support.validators import object_errors
 from worker import durable
@@ -316,12 +316,57 @@ def test_a_study_that_was_not_analysed_says_so(series: SourceSeries, tmp_path: P
     assert [error for path in paths for error in object_errors(path)] == []
 
 
-def test_an_object_of_another_patient_is_refused(series: SourceSeries, written: Written) -> None:
+@pytest.mark.parametrize("keyword", ["PatientID", "IssuerOfPatientID"])
+def test_an_object_of_another_patient_is_refused(
+    series: SourceSeries, written: Written, keyword: str
+) -> None:
     ds = dcmread(of(written, "SC", "all")[0].path)
-    ds.PatientID = "SOMEBODY"
-    with pytest.raises(check.ObjectRefusedError, match="PatientID is not") as caught:
+    setattr(ds, keyword, "SOMEBODY")
+    with pytest.raises(check.ObjectRefusedError, match=f"{keyword} is not") as caught:
         check.check_identity(ds, Source(series.headers))
     assert "SOMEBODY" not in str(caught.value)
+
+
+def test_every_kind_has_patient_and_study_as_its_source_has_them(tmp_path: Path) -> None:
+    sent = {
+        "IssuerOfPatientID": "Köln",
+        "IssuerOfPatientIDQualifiersSequence": [item(UniversalEntityID="1.2.9")],
+        "OtherPatientIDsSequence": [item(PatientID="X9", IssuerOfPatientID="Süd")],
+        "PatientAge": "075Y",
+        "PatientWeight": "71.5",
+        "StudyDescription": "CT Schädel",
+        "ProcedureCodeSequence": [
+            item(CodeValue="CTK", CodingSchemeDesignator="L", CodeMeaning="Schädel")
+        ],
+    }
+    series = read_series(Phantom(FEW_MM, changes=sent).write(tmp_path / "in"))
+    written = write_all(series, tmp_path / "out")
+    assert {result.kind for result in written.objects} == {"SEG", "SR", "SC", "KO"}
+    for result in written.objects:
+        ds = dcmread(result.path)
+        assert {key for key in sent if ds.get(key) != series.headers[0][key].value} == set()
+
+
+TRIAL = {
+    "ClinicalTrialSponsorName": "S",
+    "ClinicalTrialProtocolID": "P",
+    "ClinicalTrialSubjectID": "1",
+    "ClinicalTrialTimePointDescription": "first",
+} | dict.fromkeys(
+    (
+        "ClinicalTrialProtocolName",
+        "ClinicalTrialSiteID",
+        "ClinicalTrialSiteName",
+        "ClinicalTrialTimePointID",
+    ),
+    "",
+)
+
+
+def test_a_trial_without_a_site_makes_valid_objects(tmp_path: Path) -> None:
+    sent = Phantom(FEW_MM, changes=TRIAL).write(tmp_path / "in")
+    written = write_all(read_series(sent), tmp_path / "out")
+    assert [error for result in written.objects for error in object_errors(result.path)] == []
 
 
 def test_masks_on_another_slice_are_refused(series: SourceSeries, written: Written) -> None:

@@ -135,6 +135,13 @@ def test_the_validator_finds_no_error_for_a_real_series(tmp_path: Path) -> None:
     assert dciodvfy_errors(written(read_series(ge_series()), tmp_path).path) == []
 
 
+def test_a_slice_thickness_of_0_is_unknown(tmp_path: Path) -> None:
+    source = read_series(Phantom(FEW_MM, thickness_mm=0.0).write(tmp_path))
+    shared = dcmread(written(source, tmp_path / "out").path).SharedFunctionalGroupsSequence[0]
+    assert shared.PixelMeasuresSequence[0].SliceThickness == np.diff(FEW_MM)[0]
+    assert source.headers[0].SliceThickness == 0
+
+
 def test_no_mask_makes_no_object(tmp_path: Path) -> None:
     source = read_series(Phantom(FEW_MM).write(tmp_path))
     empty = np.zeros(source.volume.hu.shape, np.uint8)

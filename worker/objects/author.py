@@ -110,10 +110,10 @@ def write_object(
     label: Label,
     source: Source,
     sop_instance_uid: str,
-    make: Callable[[], Dataset],
+    make: Callable[[], hd.base.SOPClass],
     folder: Path,
 ) -> WrittenObject:
-    """Write an object once, with its patient's name in the sender's character set.
+    """Write an object once, with patient and study of its source in the sender's character set.
 
     Raises
     ------
@@ -125,6 +125,8 @@ def write_object(
     def write(file: BinaryIO) -> None:
         with unvalidated():  # pydicom's warnings print values of the patient
             ds = make()
+            # Of pages and key images highdicom takes a few attributes over, of the others all.
+            ds.copy_patient_and_study_information(source.lent[0])
             restore_name(ds, source.headers[0])
             dcmwrite(file, ds, enforce_file_format=True)
 

@@ -22,6 +22,8 @@ from worker.volume import Volume
 IDENTITY: Final = (
     "PatientName",
     "PatientID",
+    "IssuerOfPatientID",
+    "IssuerOfPatientIDQualifiersSequence",
     "PatientBirthDate",
     "PatientSex",
     "StudyInstanceUID",

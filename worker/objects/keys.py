@@ -29,7 +29,7 @@ def write_keys(
     uids = sorted(str(header.SOPInstanceUID) for header in chosen)
     uid = stable_uid(LABEL.series, source.study, model_sha256, *uids)
 
-    def make() -> Dataset:
+    def make() -> hd.base.SOPClass:
         content = hd.ko.KeyObjectSelection(
             document_title=codes.DCM.OfInterest,
             referenced_objects=chosen,

@@ -32,7 +32,7 @@ def write_summary(source: Source, statement: Statement, folder: Path) -> Written
     """Write the page of text."""
     uid = summary_uid(source, statement)
 
-    def make() -> Dataset:
+    def make() -> hd.base.SOPClass:
         return _capture(source, SUMMARY, draw_summary(statement), statement, uid, 1)
 
     return write_object(SUMMARY, source, uid, make, folder)
@@ -75,7 +75,7 @@ def _write_slice(
     said = fingerprint(statement, place)
     uid = stable_uid(SLICES.series, *source.identity, said, drawn, str(number))
 
-    def make() -> Dataset:
+    def make() -> hd.base.SOPClass:
         hu, spacing_mm = series.volume.hu[index], series.volume.spacing_mm
         picture = draw_slice(hu, labels[index], spacing_mm, statement, place)
         ds = _capture(source, SLICES, picture, statement, uid, number)

@@ -79,7 +79,7 @@ def write_report(
     identity = (*source.identity, fingerprint(statement), *refers_to)
     uid = stable_uid(label.series, *identity)
 
-    def make() -> Dataset:
+    def make() -> hd.base.SOPClass:
         return _document(source, statement, seg, uid, label, previous)
 
     return write_object(label, source, uid, make, folder)

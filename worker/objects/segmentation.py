@@ -9,6 +9,7 @@ from typing import Any, Final
 import highdicom as hd
 import numpy as np
 import numpy.typing as npt
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code as SRCode
 
@@ -22,6 +23,7 @@ from schema.hemorrhage_subtypes import (
     Subtype,
 )
 from worker.forms import SegmentationType
+from worker.header import length_mm
 from worker.objects.author import (
     MANUFACTURER,
     Label,
@@ -117,7 +119,7 @@ def write_segmentation(
         "SEG series", form, source.study_instance_uid, source.series_instance_uid, algorithm.sha256
     )
 
-    def make() -> Dataset:
+    def make() -> hd.base.SOPClass:
         return _segmentation(source, labels, algorithm, form, who)
 
     return write_object(label, Source(source.headers), uid, make, folder)
@@ -171,9 +173,11 @@ def _segmentation(
 def _lent(source: SourceSeries) -> list[Dataset]:
     """Headers for highdicom: name and slice thickness from the first, one orientation for all."""
     first, *others = Source(source.headers).lent
-    if not source.is_multi_frame and "SliceThickness" not in first:
-        # May be empty in a CT, never in a Segmentation (PS3.3 C.8.2.1, C.7.6.16.2.1).
-        first.SliceThickness = round(float(np.median(source.volume.slice_heights_mm)), 3)
+    if not source.is_multi_frame and length_mm(first, "SliceThickness") is None:
+        # Empty or 0 where a CT does not know it, neither in a Segmentation (PS3.3 C.7.6.16.2.1). A
+        # new element: assigning to this one would change the header's, which it shares.
+        height_mm = round(float(np.median(source.volume.slice_heights_mm)), 3)
+        first["SliceThickness"] = DataElement("SliceThickness", "DS", height_mm)
     return with_shared_orientation([first, *others])
 
 
