@@ -5,7 +5,7 @@ import unicodedata
 from enum import StrEnum
 from typing import Final
 
-IGNORED: Final = re.compile(r"[\s\-./_]+")  # in a patient's number
+IGNORED: Final = re.compile(r"[\s\-./_\u200c\u200d]+")  # in a patient's number
 NO_NUMBER: Final = re.compile(r"|unknown|unbekannt|none|na|noid|temp|anonymous|x+|\?+|9{4,}")
 
 

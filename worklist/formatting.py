@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
+from schema.letters import JOINERS
+
 MINUTE, HOUR, DAY = 60, 3600, 86400
 DETAIL = re.compile(
     r"\b(SOP instance|series|study)?\s*'?[0-9]+(\.[0-9]+){4,}'?:?"  # a UID with what it names
@@ -16,13 +18,18 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 def printable(text: str | None) -> str:
     """Replace control and direction characters: a terminal or a browser would obey them."""
-    return "".join(sign if sign.isprintable() else REPLACEMENT for sign in text or "")
+    return "".join(
+        sign if sign.isprintable() or sign in JOINERS else REPLACEMENT for sign in text or ""
+    )
 
 
 def person_name(name: str) -> str:
-    """Write a PN (PS3.5 section 6.2) as a person reads it: DOE^JANE becomes DOE, JANE."""
-    alphabetic = name.partition("=")[0]
-    family, _, rest = alphabetic.partition("^")
+    """Write a PN (PS3.5 section 6.2) as a person reads it: DOE^JANE becomes DOE, JANE.
+
+    Of the ways in which it is written (letters, ideographs, sounds) the first that is not empty.
+    """
+    written = next((group for group in name.split("=") if group.strip("^ ")), "")
+    family, _, rest = written.partition("^")
     given = " ".join(rest.replace("^", " ").split())
     return ", ".join(part for part in (printable(family).strip(), printable(given)) if part)
 

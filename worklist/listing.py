@@ -5,7 +5,6 @@ and -1 for what was seen; within a place the newest comes first. Every query her
 `(place, received_at, id)` backwards from a row and stops after so many.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -15,12 +14,11 @@ from sqlalchemy.orm import Session
 
 from schema.states import Level
 from schema.tables import Job, Series, Study
-from worklist.window import Place, View, Window
+from worklist.window import Place, View, Window, search_words
 
 SEEN = -1
 CRITICAL = 3
 NEWEST = 50  # that are looked at for the newest critical one
-MOST_WORDS = 8  # of a search
 COUNTED_TO = 1000  # a badge says "999+" rather than count every row
 ORDER = (Study.place.desc(), Study.received_at.desc(), Study.id.desc())
 
@@ -98,7 +96,7 @@ def fingerprint(session: Session) -> str:
 
 
 def _filters(window: Window) -> list[sa.ColumnElement[bool]]:
-    given: list[sa.ColumnElement[bool]] = [_contains(word) for word in _words(window.search)]
+    given: list[sa.ColumnElement[bool]] = [_contains(word) for word in search_words(window.search)]
     equal = {
         Study.outcome: window.outcome,
         Study.priority: window.priority,
@@ -114,11 +112,6 @@ def _filters(window: Window) -> list[sa.ColumnElement[bool]]:
         key = sa.tuple_(Study.place, Study.received_at, Study.id)
         given.append(key < sa.tuple_(*_typed(window.after)))
     return given
-
-
-def _words(search: str) -> list[str]:
-    # The page writes DOE^JANE as DOE, JANE: a reader may search for either.
-    return [word for word in re.split(r"[\s,^]+", search) if word][:MOST_WORDS]
 
 
 def _typed(after: Place) -> tuple[sa.ColumnElement[object], ...]:

@@ -18,6 +18,9 @@ JSON_ROWS = 1000
 MOST_ROWS = 5000
 RECENT = timedelta(hours=8)  # a shift: what was read in it is still on the list
 LATE = timedelta(seconds=900)  # nothing moved in a study for so long
+MOST_WORDS = 8  # of a search
+# The page writes DOE^JANE as DOE, JANE: a reader may search for either.
+SEPARATORS = re.compile(r"[\s,^]+")
 AGE = re.compile(r"(\d{1,6})\s*(s|m|min|h|d|w)")
 E = TypeVar("E", bound=StrEnum)
 UNITS_S = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -112,7 +115,7 @@ def read_window(given: Mapping[str, str], now: datetime, defaults: Window) -> Wi
     try:
         return Window(
             view=_view(asked, defaults.view),
-            search=asked.get("search", ""),
+            search=_search(asked.get("search", "")),
             outcome=_choice(Outcome, "outcome", asked),
             priority=_number(asked, "priority", 0, 4),
             state=_choice(StudyState, "state", asked),
@@ -145,6 +148,21 @@ def read_moment(text: str, now: datetime, name: str) -> datetime:
             f"{name}: {text!r} is neither a time (2026-03-01T08:00) nor an age (90min, 36h, 14d)"
         ) from error
     return moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)
+
+
+def search_words(search: str) -> list[str]:
+    """Take a search apart into the words that are looked for."""
+    return [word for word in SEPARATORS.split(search) if word]
+
+
+def _search(search: str) -> str:
+    """Refuse what would show everything, or more than was asked for, under the name of a search."""
+    words = search_words(search)
+    if search and not words:
+        raise WindowError(f"search: {search!r} has no letter or number that could be looked for")
+    if len(words) > MOST_WORDS:
+        raise WindowError(f"search: {len(words)} words; it looks for {MOST_WORDS} at most")
+    return search
 
 
 def _view(asked: Mapping[str, str], default: View) -> View:

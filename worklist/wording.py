@@ -17,7 +17,7 @@ from worklist.formatting import printable, without_details, without_repeats
 
 CAUTION = "Does not exclude hemorrhage."
 READ_NORMALLY = "Read in its normal place."
-AGAIN = "More images arrived; it is being analysed again."
+AGAIN = "It is being analysed again."
 ARRIVING = "More images are arriving."
 
 

@@ -6,6 +6,7 @@ open the file within `disable_value_validation`.
 
 import math
 import struct
+import unicodedata
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any, Final
@@ -14,6 +15,8 @@ from pydicom.dataelem import RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 from pydicom.tag import BaseTag, Tag
+
+from schema.letters import JOINERS
 
 TEXT_LIMIT: Final = 256
 REPEATED_BYTES: Final = 128  # longer values are rare, and the memory of what was decoded is bounded
@@ -56,10 +59,19 @@ def text(ds: Dataset, keyword: str) -> str:
 
 
 def one_line(written: str) -> str:
-    """Leave out what PostgreSQL refuses, such as NUL, or a log, such as a line's end."""
+    """Leave out what PostgreSQL refuses, such as NUL, or a log, such as a line's end.
+
+    A space is one in any script: left out, a Japanese family name would run into the given one.
+    """
     if not written.isprintable():
-        written = "".join(filter(str.isprintable, written))
+        written = "".join(map(_kept, written))
     return written.strip()[:TEXT_LIMIT]
+
+
+def _kept(sign: str) -> str:
+    if unicodedata.category(sign) == "Zs":
+        return " "
+    return sign if sign.isprintable() or sign in JOINERS else ""
 
 
 def numbers(ds: Dataset, keyword: str, count: int) -> tuple[float, ...]:

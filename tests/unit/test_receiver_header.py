@@ -53,6 +53,20 @@ def test_a_name_with_line_ends_is_one_line() -> None:
     assert header(SeriesDescription="Head\n\x00\x1b[2J").series_description == "Head[2J"
 
 
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("山田\u3000太郎", "山田 太郎"),
+        ("De\u00a0La\u2009Cruz^Ana", "De La Cruz^Ana"),
+        ("نیک\u200cپی", "نیک\u200cپی"),
+        ("क्\u200dष", "क्\u200dष"),
+        ("Doe\u202e^\u2066Jane", "Doe^Jane"),  # what would turn the rest of a line around
+    ],
+)
+def test_a_name_keeps_its_spaces_and_joiners_in_any_script(written: str, kept: str) -> None:
+    assert header(PatientName=written).patient_name == kept
+
+
 def test_an_image_type_has_nothing_that_a_database_refuses() -> None:
     image_type = header(ImageType=f"derived\\SECON\x00ARY\\{'A' * 300}").image_type
     assert image_type == ("DERIVED", "SECONARY", "A" * 256)

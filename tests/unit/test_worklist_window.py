@@ -48,11 +48,18 @@ def test_a_time_is_a_date_or_an_age(text: str, moment: datetime) -> None:
         ("until", "2026-13-01"),
         ("after", "nowhere"),
         ("after", "WzEsIDIsIDNd"),
+        ("search", "^"),
+        ("search", ", ^"),
+        ("search", "one two three four five six seven eight nine"),
     ],
 )
 def test_a_value_that_is_none_is_named(name: str, value: str) -> None:
     with pytest.raises(WindowError, match=name):
         read(**{name: value})
+
+
+def test_a_search_may_have_eight_words() -> None:
+    assert read(search="1 2 3, 4 5^6 7 8").search == "1 2 3, 4 5^6 7 8"
 
 
 def test_a_filter_that_is_none_is_named_and_not_passed_over() -> None:

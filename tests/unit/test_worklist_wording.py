@@ -90,6 +90,13 @@ def test_a_study_of_which_more_arrives_says_so(earlier: Outcome) -> None:
     assert "More images are arriving" in shown.note
 
 
+@pytest.mark.parametrize("state", [StudyState.READY, StudyState.RUNNING])
+def test_a_study_that_is_analysed_again_does_not_claim_more_images(state: StudyState) -> None:
+    # Perhaps its patient was corrected, or an operator asked: no image is new then.
+    shown = wording_of(replace(again(Outcome.POSITIVE), state=state))
+    assert shown.note == "It is being analysed again."
+
+
 def test_every_cause_has_words() -> None:
     assert set(CAUSES) == set(DisagreementCause)
 
