@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from schema.database import PROGRAM
+from schema.moments import OTHER_CLOCKS
 from schema.monitoring.open_studies import Reconciliation
 from schema.monitoring.signs import Model, Part, Running
 from schema.operation import OldestJob, Operation, host_of
@@ -24,6 +25,8 @@ def describe(operation: Operation) -> Iterator[tuple[str, str]]:
     """Say it in lines: what, and how it stands."""
 
     def ago(moment: datetime) -> str:
+        if moment > operation.read_at + OTHER_CLOCKS:
+            return f"{_round(moment - operation.read_at)} from now, by a clock that was set back"
         return f"{_round(operation.read_at - moment)} ago"
 
     yield from _describe_running(operation, ago)

@@ -22,6 +22,7 @@ from schema.tables import Job
 
 BY_URGENCY: Final = (Job.weight.desc(), Job.created_at, Job.id)
 BY_AGE: Final = (Job.created_at, Job.id)
+LONGEST_WAIT_S: Final = 600.0  # of a job that was put back
 
 
 @dataclass(frozen=True)

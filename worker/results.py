@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from schema.database import Database, read_clock
 from schema.errors import SourceFileMissingError, TransientError, WorkerError
+from schema.queue import LONGEST_WAIT_S
 from schema.settings import Settings
 from schema.states import JobState, Outcome, move
 from schema.studies import update_study
@@ -24,7 +25,6 @@ if TYPE_CHECKING:  # so that the pool's parent, which records nothing, need not 
 log = structlog.get_logger()
 
 LONGEST_PAUSE_S: Final = 30.0  # after an outage nobody waits longer than this
-LONGEST_WAIT_S: Final = 600.0
 PATIENT_FAULTS: Final = 3  # so many sick workers are no sign that the job makes them sick
 FILE_MISSING: Final = "a file of this series is missing from the storage; send the study again"
 

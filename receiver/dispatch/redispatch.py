@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from receiver.dispatch.set_back import free_set_back
 from schema.broker import count_waiting, ensure_broker
 from schema.database import Database, read_clock
 from schema.errors import BrokerUnavailableError
@@ -43,8 +44,9 @@ class Dispatcher:
         BrokerUnavailableError
             If the broker does not answer; the jobs stay due.
         """
+        free_set_back(self._database, self._settings)
         with self._database.reading() as session:
-            due, waiting = due_jobs(session, self._settings.redispatch_s)
+            due, waiting = due_jobs(session)
         if not due:
             return 0
         ensure_broker(self._settings)
@@ -77,19 +79,13 @@ def _later(session: Session, seconds: float) -> datetime:
     return read_clock(session) + timedelta(seconds=seconds)
 
 
-def due_jobs(session: Session, redispatch_s: float) -> tuple[list[int], int]:
+def due_jobs(session: Session) -> tuple[list[int], int]:
     """Give the ids of the jobs whose message is due, and how many wait in all.
 
     The most urgent first, for workers that take the job which a message names (release 0.1.0).
-
-    A job that no worker touched is due within `redispatch_s`; later than that, the clock was set
-    back since it was made, and nobody waits until it is there again.
     """
     now = read_clock(session)
     waits = is_waiting(now)
-    beyond = now + timedelta(seconds=redispatch_s)
-    set_back = and_(Job.attempts == 0, Job.waits_for.is_(None), Job.due_at > beyond)
-    is_due = or_(Job.due_at <= now, set_back)
-    due = session.scalars(select(Job.id).where(waits, is_due).order_by(*BY_URGENCY))
+    due = session.scalars(select(Job.id).where(waits, Job.due_at <= now).order_by(*BY_URGENCY))
     waiting = session.scalar(select(func.count()).select_from(Job).where(waits))
     return list(due), waiting or 0

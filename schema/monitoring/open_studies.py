@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from schema.database import read_clock
+from schema.moments import OTHER_CLOCKS
 from schema.states import ACTIVE, SeriesState, StudyState
 from schema.tables import Job, Series, Study
 
@@ -38,7 +39,8 @@ class Reconciliation:
 def reconcile(session: Session, late_s: float) -> Reconciliation:
     """Count the studies that were received and have not ended.
 
-    Late is one of which nothing has moved for so long: no image came, and no job was made.
+    Late is one of which nothing has moved for so long: no image came, and no job was made. So is
+    one that moved at a moment that is still to come: the clock was set back, and nobody knows when.
     """
     now = read_clock(session)
     waiting = sorted(_waiting(session), key=lambda study: study.open_since)
@@ -54,7 +56,8 @@ def find_late(session: Session, late_s: float) -> frozenset[str]:
 
 
 def _late(waiting: Sequence[OpenStudy], now: datetime, late_s: float) -> list[OpenStudy]:
-    return [study for study in waiting if now - study.open_since > timedelta(seconds=late_s)]
+    longest = timedelta(seconds=late_s)
+    return [study for study in waiting if not -OTHER_CLOCKS <= now - study.open_since <= longest]
 
 
 def _waiting(session: Session) -> Sequence[OpenStudy]:

@@ -8,8 +8,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -18,20 +19,22 @@ from receiver.catalogue.intake import BATCH, Catalogue
 from receiver.commitment.reporter import CommitmentReporter
 from receiver.commitment.result import CommitmentReport
 from receiver.dispatch.planner import Planner
-from receiver.dispatch.redispatch import due_jobs
+from receiver.dispatch.set_back import free_set_back
 from receiver.inbox import SENDER, AssociationFolder, Inbox
 from receiver.instance.columns import newest_headers
 from receiver.protocol.file_meta import encode_file_meta
 from schema.database import Database, read_clock
 from schema.peers import PeerAddress, parse_addresses
+from schema.queue import LONGEST_WAIT_S, may_be_taken
 from schema.settings import Settings
-from schema.states import SeriesState
+from schema.states import JobState, SeriesState
 from schema.tables import Commitment, Instance, Job, Series
 from tests.support.deadline import DEADLINE_S
 from tests.support.processes import wait_for
 from tests.support.receivers import acceptors
 from tests.support.rows import add_job, add_series, add_study
 from tests.support.scu import CT, EXPLICIT, Address, encode, image, request
+from worker.lease import claim, lock_job
 
 GIGABYTE = 10**9
 STRANGE = request(((CT, EXPLICIT),)).replace(b"CT1 ", b"CT\xc4 ")
@@ -215,15 +218,59 @@ def test_a_clock_set_back_after_the_last_image_keeps_no_series_waiting(
     assert wait_for("decision", decided)
 
 
+HOUR = timedelta(hours=1)
+SET_BACK: dict[str, dict[str, Any]] = {
+    "never touched": {},
+    "put back": {"waits_for": "StorageAwayError", "last_error": "storage: away"},
+    "one attempt spent": {"attempts": 1, "last_error": "worker died"},
+    "its host lost power": {"state": JobState.RUNNING, "attempts": 1, "owner": "gpu7:77:88:a-1"},
+}
+
+
+@pytest.mark.parametrize("columns", SET_BACK.values(), ids=SET_BACK.keys())
 def test_a_clock_set_back_after_a_job_was_made_keeps_no_worker_waiting(
-    settings: Settings, database: Database
+    settings: Settings, database: Database, columns: dict[str, Any]
 ) -> None:
     with database.transaction() as session:
         job = add_job(add_series(add_study(session), session), session)
-        job.due_at = datetime.now(UTC) + timedelta(hours=1)
+        until = read_clock(session) + HOUR
+        for name, value in ({"due_at": until, "lease_until": until} | columns).items():
+            setattr(job, name, value)
+    assert free_set_back(database, settings) == 1
+    assert free_set_back(database, settings) == 0
     with database.reading() as session:
-        due, _ = due_jobs(session, settings.redispatch_s)
-        assert due == list(session.scalars(sa.select(Job.id)))
+        over = read_clock(session) + timedelta(seconds=settings.lease_s)
+        assert session.scalars(
+            sa.select(Job.id).where(may_be_taken(over), Job.due_at <= over)
+        ).all()
+
+
+def test_a_worker_that_lives_keeps_its_job_when_the_clock_is_set_back(
+    settings: Settings, database: Database
+) -> None:
+    with database.transaction() as session:
+        job_id = add_job(add_series(add_study(session), session), session).id
+    lease = claim(database, job_id, settings)
+    assert lease is not None
+    with database.transaction() as session:
+        session.get_one(Job, job_id).lease_until = read_clock(session) + HOUR
+    assert free_set_back(database, settings) == 1
+    assert claim(database, job_id, settings) is None
+    with database.transaction() as session:
+        assert lock_job(session, lease).id == job_id
+
+
+def test_leases_and_pauses_of_a_clock_that_goes_on_are_left_alone(
+    settings: Settings, database: Database
+) -> None:
+    with database.transaction() as session:
+        now, study = read_clock(session), add_study(session)
+        running, waiting = (add_job(add_series(study, session), session) for _ in range(2))
+        running.state = JobState.RUNNING
+        running.lease_until = now + timedelta(seconds=settings.lease_s)
+        waiting.last_error = "device: full"
+        waiting.due_at = now + timedelta(seconds=LONGEST_WAIT_S)
+    assert free_set_back(database, settings) == 0
 
 
 def test_six_peers_that_hang_hold_up_no_answer_to_the_seventh(

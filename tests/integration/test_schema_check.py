@@ -185,6 +185,19 @@ def test_a_late_study_is_named_by_its_key_and_no_patient(database: Database) -> 
     assert study.patient_name not in str(lines)
 
 
+def test_a_study_that_moved_at_a_moment_to_come_is_late_and_the_clock_is_named(
+    database: Database,
+) -> None:
+    with database.transaction() as session:
+        study = add_study(session, "1.2.77")
+        study.received_at = read_clock(session) + timedelta(hours=1)
+        session.flush()
+        lines = said(session)
+    assert lines["open"] == ["1 received and not ended, 1 of them late"]
+    (late,) = lines["late"]
+    assert late.endswith(" from now, by a clock that was set back")
+
+
 def test_what_went_unanalysed_in_the_last_hour_is_counted_by_reason(database: Database) -> None:
     with database.transaction() as session:
         now = read_clock(session)

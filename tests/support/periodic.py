@@ -20,6 +20,7 @@ from receiver.completeness.evidence import read_known, receiving, smallest_first
 from receiver.completeness.find_counts import Counter
 from receiver.dispatch.redispatch import due_jobs
 from receiver.dispatch.second_choice import with_second_choice
+from receiver.dispatch.set_back import free_set_back
 from receiver.inbox import Inbox
 from receiver.metrics import read_waiting
 from schema.canaries import read_canaries
@@ -121,7 +122,8 @@ def _receiver(settings: Settings, database: Database, _folder: Path) -> dict[str
         "smallest of those first": reading(lambda session: smallest_first(session, waiting)),
         "evidence of those": reading(lambda session: read_known(session, waiting)),
         "second choices": reading(lambda session: with_second_choice(session, read_clock(session))),
-        "jobs that are due": reading(lambda session: due_jobs(session, settings.redispatch_s)),
+        "jobs that are due": reading(due_jobs),
+        "jobs of a clock that was set back": lambda: free_set_back(database, settings),
         "jobs of dead workers": lambda: release_orphans(database),
         "studies that contradict their jobs": Healer(database).heal,
         "store looked through until": reading(

@@ -12,7 +12,6 @@ from sqlalchemy import (
     ColumnElement,
     CursorResult,
     Select,
-    SQLColumnExpression,
     and_,
     case,
     not_,
@@ -24,6 +23,7 @@ from sqlalchemy.orm import Session, aliased
 
 from schema.database import Database, read_clock
 from schema.errors import PermanentError, StorageAwayError, TriageError
+from schema.moments import OTHER_CLOCKS, has_come
 from schema.states import DeliveryState, StudyState, move
 from schema.tables import Delivery, Destination, Study
 from worker.delivery.counts import DELIVERY_SECONDS
@@ -35,8 +35,6 @@ from worker.delivery.outbox import RESULT, tells_of_suspicion
 log = structlog.get_logger()
 
 LEASE: Final = timedelta(seconds=120)  # above every timeout of one object
-# A row may have been written after our transaction began, with a clock that is so much newer.
-OTHER_CLOCKS: Final = timedelta(seconds=60)
 LONGEST: Final = timedelta(minutes=10)  # until an archive that has not answered is asked again
 BEGINS_ANEW: Final = timedelta(seconds=10)  # by so much a message may seem older than it is
 BATCH: Final = 32  # objects of one study that share an association
@@ -96,13 +94,6 @@ def is_resting(session: Session, target: Target, now: datetime) -> bool:
     if row is None or row.held or row.open_until is None:
         return row is not None and row.held
     return now < row.open_until <= now + timedelta(seconds=target.probe_s) + OTHER_CLOCKS
-
-
-def has_come(
-    moment: SQLColumnExpression[Any], now: datetime, longest: timedelta
-) -> ColumnElement[bool]:
-    """Say that a moment is over, or further off than any is set: then the clock was set back."""
-    return or_(moment <= now, moment > now + longest + OTHER_CLOCKS)
 
 
 def urgency() -> ColumnElement[int]:

@@ -15,9 +15,10 @@ from sqlalchemy.orm import Session
 from schema.database import Database, read_clock
 from schema.dicom import DimseStatus
 from schema.errors import PermanentError, TriageError
+from schema.moments import has_come
 from schema.states import DeliveryState, move
 from schema.tables import Delivery
-from worker.delivery.claims import LONGEST, has_come, is_resting, urgency
+from worker.delivery.claims import LONGEST, is_resting, urgency
 from worker.delivery.destinations import DicomDestination
 
 log = structlog.get_logger()
