@@ -303,7 +303,6 @@ def _state(
         findings=findings,
         model=card.name,
         model_sha256=card.sha256,
-        claims={finding.subtype: finding.claim for finding in findings},
         coverage=seen.coverage.to_json() if seen.coverage else None,
         limits=(*tilted, *(f"gap: {gap}" for gap in source.volume.gaps), *said),
     )

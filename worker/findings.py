@@ -36,7 +36,7 @@ class Finding:
     probability: float
     volume_ml: float
     present: bool
-    claim: Claim = Claim.REPORTED
+    claim: Claim
 
     @property
     def is_told(self) -> bool:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pydicom import dcmread
 
 from tests.support.phantoms import Phantom
+from tests.support.statements import REPORTED
 from worker.objects.segmentation import Algorithm, write_segmentation
 from worker.slices import read_series
 
@@ -63,7 +64,9 @@ def make_dicom(
     positions = tuple((np.arange(len(labels)) * step_mm).tolist())
     paths = Phantom(positions, size=SIDE, **phantom).write(folder / "ct")
     source = read_series(paths)
-    written = write_segmentation(source, labels, Algorithm("made up", "ab" * 32), folder / "seg")
+    written = write_segmentation(
+        source, labels, Algorithm("made up", "ab" * 32, REPORTED), folder / "seg"
+    )
     if corrected:
         seg = dcmread(written.path)
         for segment in seg.SegmentSequence:

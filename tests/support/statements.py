@@ -1,5 +1,6 @@
 """Statements and objects of phantoms, for tests of what leaves the system."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from worker.slices import SourceSeries
 
 SHA256 = "ab" * 32
 EVERY_REPORT = Forms(unlocated_report=True)
+REPORTED = dict.fromkeys(KEYS, Claim.REPORTED)
 SCORES = dict.fromkeys((ANY, *KEYS), 0.75)
 
 
@@ -26,16 +28,19 @@ def bleed(series: SourceSeries) -> npt.NDArray[np.uint8]:
 
 
 def statement_of(
-    series: SourceSeries, labels: npt.NDArray[np.uint8], **values: object
+    series: SourceSeries,
+    labels: npt.NDArray[np.uint8],
+    claims: Mapping[str, Claim] = REPORTED,
+    **values: object,
 ) -> Statement:
-    """State what was measured."""
+    """State what was measured; types that no claim is given for are reported."""
     found = bool(labels.any())
     given = {
         "outcome": Outcome.POSITIVE if found else Outcome.NEGATIVE,
         "level": 1 if found else 4,
         "reason": "EDH 31 mL (critical at 30 mL or more)" if found else "no hemorrhage found",
         "rule_version": "2",
-        "findings": measure(series.volume, labels, SCORES, dict.fromkeys(KEYS, Claim.REPORTED)),
+        "findings": measure(series.volume, labels, SCORES, {**REPORTED, **claims}),
         "model": "threshold",
         "model_sha256": SHA256,
     }

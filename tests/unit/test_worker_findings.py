@@ -85,4 +85,4 @@ def test_a_missing_score_is_refused() -> None:
 @pytest.mark.parametrize("probability", [float("nan"), -0.1, 1.1])
 def test_a_score_that_is_no_probability_is_refused(probability: float) -> None:
     with pytest.raises(ValueError, match="is not in 0"):
-        Finding("EDH", probability, 0.0, False)
+        Finding("EDH", probability, 0.0, False, Claim.REPORTED)

@@ -439,3 +439,7 @@ def test_the_names_of_all_objects_are_made_durable_before_a_row_can_refer_to_the
     monkeypatch.setattr(durable, "sync_folder", lambda folder: synced.append(set(folder.iterdir())))
     written = write_all(series, tmp_path)
     assert synced == [{result.path for result in written.objects}]
+
+
+def test_a_type_nobody_looked_for_is_not_told_apart() -> None:
+    assert all(UNANALYSED.claim(subtype) is Claim.NOT_TOLD_APART for subtype in SUBTYPES)

@@ -8,6 +8,7 @@ from pydicom import Dataset, dcmread
 
 from schema.errors import GeometryError
 from tests.support.phantoms import FEW_MM, Phantom, ge_series, item, write
+from tests.support.statements import REPORTED
 from worker.objects.segmentation import Algorithm, write_segmentation
 from worker.slices import SourceSeries, read_series
 
@@ -35,7 +36,9 @@ def corners_mm(ds: Dataset, size: int) -> np.ndarray:
 def masks_off_mm(source: SourceSeries, folder: Path) -> float:
     """Write a mask on every slice; the largest distance of its corners from the slice's own."""
     labels = (source.volume.hu > 30).astype(np.uint8)
-    written = write_segmentation(source, labels, Algorithm("threshold", "ab" * 32), folder)
+    written = write_segmentation(
+        source, labels, Algorithm("threshold", "ab" * 32, REPORTED), folder
+    )
     assert written is not None
     seg = dcmread(written.path)
     shared = seg.SharedFunctionalGroupsSequence[0]
@@ -111,6 +114,8 @@ def test_a_multi_frame_object_with_an_orientation_in_each_frame_is_segmented(
     del shared.PlaneOrientationSequence, shared.PixelMeasuresSequence
     source = read_series(write([ds], tmp_path))
     labels = (source.volume.hu > 30).astype(np.uint8)
-    written = write_segmentation(source, labels, Algorithm("threshold", "ab" * 32), tmp_path)
+    written = write_segmentation(
+        source, labels, Algorithm("threshold", "ab" * 32, REPORTED), tmp_path
+    )
     assert written is not None
     assert len(dcmread(written.path).PerFrameFunctionalGroupsSequence) == labels.any((1, 2)).sum()

@@ -23,11 +23,12 @@ from tests.support.phantoms import (
     ge_series,
     write,
 )
+from tests.support.statements import REPORTED
 from worker.objects.author import WrittenObject
 from worker.objects.segmentation import Algorithm, write_segmentation
 from worker.slices import SourceSeries, read_series
 
-ALGORITHM = Algorithm("threshold", "ab" * 32)
+ALGORITHM = Algorithm("threshold", "ab" * 32, REPORTED)
 WITH_A_GAP_MM = [position for position in REGULAR_MM if position not in (0, 10)]
 PHANTOMS = [
     pytest.param(Phantom(), id="regular"),
@@ -181,7 +182,7 @@ def test_another_model_mask_or_source_makes_another_object(change: str, tmp_path
         labels[0, 0, 0] = 1
     if change == "source":
         source = read_series(Phantom(FEW_MM, study="1.2.4").write(tmp_path / "other"))
-    algorithm = Algorithm("threshold", "cd" * 32) if change == "model" else ALGORITHM
+    algorithm = Algorithm("threshold", "cd" * 32, REPORTED) if change == "model" else ALGORITHM
     second = write_segmentation(source, labels, algorithm, tmp_path / "out")
     assert second is not None
     assert second.sop_instance_uid != first.sop_instance_uid

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,16 +54,16 @@ class Algorithm:
     sha256
         Of the weights.
     claims
-        What the model may say of each type; a type that is missing is reported.
+        What the model may say of each type; one that is missing is not told apart.
     """
 
     name: str
     sha256: str
-    claims: Mapping[str, Claim] = field(default_factory=dict)
+    claims: Mapping[str, Claim]
 
     def claim(self, subtype: Subtype) -> Claim:
         """Say what may be said of a type."""
-        return self.claims.get(subtype.key, Claim.REPORTED)
+        return self.claims.get(subtype.key, Claim.NOT_TOLD_APART)
 
 
 def write_segmentation(

@@ -21,9 +21,8 @@ class Statement:
         The priority, the rule with the measured value that decided, and the rule file's version;
         None where no rule was applied.
     findings
-        `any` first, then the five types; empty where nothing was analysed.
-    claims
-        What the model may say of each type; a type that is missing is reported.
+        `any` first, then the five types, each with what the model may say of it; empty where
+        nothing was analysed.
     model, model_sha256
         What drew the masks; empty where nothing was analysed.
     coverage
@@ -37,7 +36,6 @@ class Statement:
     reason: str
     rule_version: str | None = None
     findings: tuple[Finding, ...] = ()
-    claims: Mapping[str, Claim] | None = None
     model: str = ""
     model_sha256: str = ""
     coverage: Mapping[str, Any] | None = None
@@ -54,8 +52,13 @@ class Statement:
         return next((finding for finding in self.findings if finding.subtype == ANY), None)
 
     def claim(self, subtype: Subtype) -> Claim:
-        """Say what may be said of a type."""
-        return (self.claims or {}).get(subtype.key, Claim.REPORTED)
+        """Say what may be said of a type; one that nobody looked for is not told apart."""
+        return self.claims.get(subtype.key, Claim.NOT_TOLD_APART)
+
+    @property
+    def claims(self) -> dict[str, Claim]:
+        """What may be said of everything that was looked for."""
+        return {finding.subtype: finding.claim for finding in self.findings}
 
     @property
     def told_apart(self) -> tuple[tuple[Subtype, Finding], ...]:

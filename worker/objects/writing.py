@@ -128,8 +128,7 @@ def _write_segmentations(
     folder: Path,
     forms: Forms,
 ) -> list[Dataset]:
-    claims = dict(statement.claims or {})
-    algorithm = Algorithm(statement.model, statement.model_sha256, claims)
+    algorithm = Algorithm(statement.model, statement.model_sha256, statement.claims)
 
     def test(ds: Dataset) -> None:
         check.check_segmentation(ds, series, labels, statement.findings)
