@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from schema.reason_words import is_ruled_out, may_be_a_head
-from schema.scans import ANOTHER_SCAN_S, adds, seconds_between
+from schema.reason_words import is_a_head_in_bone, is_ruled_out, may_be_a_head
+from schema.scans import ANOTHER_SCAN_S, adds, is_another_examination, seconds_between
 from schema.states import ENDED, Outcome, SeriesState, urgency
 from schema.tables import Job, Series
 
@@ -30,15 +30,25 @@ def shown_job(series: Sequence[Series]) -> Job | None:
 def refused_heads(series: Sequence[Series]) -> list[Series]:
     """List the series that the selection refused and that may be a head: they went unread.
 
-    One that was read before is a head, whatever it was refused for since more images came.
+    One that was read before is a head, whatever it was refused for since more images came; so is a
+    bone series of a time that no series which was read is of.
     """
     return [
         scanned
         for scanned in series
         if scanned.state == SeriesState.REJECTED
         and scanned.score is None  # else a better series shows the same
-        and (may_be_a_head(scanned.reason) or _was_read(scanned))
+        and (
+            may_be_a_head(scanned.reason) or _was_read(scanned) or _is_another_scan(scanned, series)
+        )
     ]
+
+
+def _is_another_scan(bone: Series, series: Sequence[Series]) -> bool:
+    read = [other.scanned_at or "" for other in series if _was_read(other)]
+    at = bone.scanned_at or ""
+    apart = bool(read) and all(is_another_examination(at, other) for other in read)
+    return apart and is_a_head_in_bone(bone.reason)
 
 
 def _was_read(series: Series) -> bool:

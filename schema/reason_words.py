@@ -30,6 +30,9 @@ MAY_BE_A_HEAD: Final = (
     "two patients in one series",
     "its patient is not the study's",
 )
+# Of a bone series; of a head, unless the names call it another part, a soft sibling shows the scan.
+SHARP_KERNEL: Final = "sharp kernel"
+ANOTHER_PART: Final = "of another part by its names"
 PART_SEEN: Final = "in the part seen"
 
 
@@ -37,6 +40,12 @@ def is_ruled_out(reason: str | None) -> bool:
     """Say whether a worker found no plain head; any other reason says nothing of what is shown."""
     said = reason or ""
     return said.endswith(ANOTHER_SERIES) and NO_HOUNSFIELD not in said
+
+
+def is_a_head_in_bone(reason: str | None) -> bool:
+    """Say whether a kernel alone refused images: another series may show the same scan."""
+    said = reason or ""
+    return said.startswith(SHARP_KERNEL) and ANOTHER_PART not in said
 
 
 def may_be_a_head(reason: str | None) -> bool:

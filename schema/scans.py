@@ -9,8 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-SAME_KIND_POINTS: Final = 7.0  # of the score: a bone or contrast series is further from a plain one
+SAME_KIND_POINTS: Final = 7.0  # of the score: a contrast series is further from a plain one
 ANOTHER_SCAN_S: Final = 30.0  # between the first slices; reconstructions of one scan share theirs
+# Phases of one examination follow each other within minutes. What was scanned long after is a scan
+# of its own, whatever is written on it, and the look decides: scanners stamp the agent of an
+# angiography into the control of that evening, and `post`, `delayed` or a lost kernel say little.
+ANOTHER_EXAMINATION_S: Final = 1800.0
+NOT_ELSEWHERE_POINTS: Final = 28.0  # a series that no name calls a head is further from one that is
+# The base of a head in two parts may be called after the petrous bone or the orbit.
+PART_OF_HEAD_POINTS: Final = 14.0
+WHOLE_HEAD_MM: Final = 120.0  # what is shorter may lack a part
 ANOTHER_PART_MM: Final = 25.0  # beyond the other's slices; scans of one head differ by less
 
 
@@ -33,19 +41,37 @@ class Scan:
     from_mm: float | None = None
     to_mm: float | None = None
 
+    @property
+    def extent_mm(self) -> float:
+        """From its lowest to its highest slice; 0 if not known."""
+        return (self.to_mm or 0.0) - (self.from_mm or 0.0)
+
 
 def adds(scan: Scan, other: Scan) -> str:
     """Say what a scan shows that another one of its kind does not; empty if nothing."""
-    if abs(scan.score - other.score) > SAME_KIND_POINTS:
-        return ""
-    between_s = seconds_between(other.scanned_at, scan.scanned_at)
-    if between_s is not None and abs(between_s) >= ANOTHER_SCAN_S:
+    apart = abs(scan.score - other.score)
+    between_s = seconds_between(other.scanned_at, scan.scanned_at) or 0.0
+    if abs(between_s) >= ANOTHER_SCAN_S and apart <= _points_between_scans(between_s):
         later = "later" if between_s > 0 else "earlier"
         return f"another scan, {_duration(abs(between_s))} {later}"
     beyond_mm = _beyond_mm(scan, other)
-    if beyond_mm >= ANOTHER_PART_MM:
+    if beyond_mm >= ANOTHER_PART_MM and apart <= _points_between_parts(scan, other):
         return f"another part, {beyond_mm:.0f} mm that the other does not show"
     return ""
+
+
+def _points_between_scans(between_s: float) -> float:
+    return NOT_ELSEWHERE_POINTS if abs(between_s) >= ANOTHER_EXAMINATION_S else SAME_KIND_POINTS
+
+
+def _points_between_parts(scan: Scan, other: Scan) -> float:
+    short = max(scan, other, key=lambda each: each.score).extent_mm < WHOLE_HEAD_MM
+    return PART_OF_HEAD_POINTS if short else SAME_KIND_POINTS
+
+
+def is_another_examination(scanned_at: str, other: str) -> bool:
+    """Say whether two scans are so far apart that they are no phases of one examination."""
+    return abs(seconds_between(scanned_at, other) or 0.0) >= ANOTHER_EXAMINATION_S
 
 
 def seconds_between(first: str, second: str) -> float | None:

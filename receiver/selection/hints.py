@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from receiver.instance.header import Header
-from receiver.selection.names import ROUTINE_KEV, Reading, agent_given, energy_kev, read
+from receiver.selection.names import (
+    ROUTINE_KEV,
+    Reading,
+    agent_given,
+    energy_kev,
+    names_one_tube,
+    read,
+)
 from receiver.selection.region import region_hint
 from receiver.selection.rules import HintWeights, SelectionRules
 from receiver.selection.words import Kind, Sharpness
@@ -98,7 +105,8 @@ def _mono_energetic(header: Header, own: Reading, weights: HintWeights) -> Found
         says = "virtual mono-energetic image" + (f" at {energy} keV" if energy else "")
         odd = energy is not None and energy not in ROUTINE_KEV
         return says, weights.other_energy if odd else weights.mono_energetic
-    if ONE_TUBE.intersection(header.image_type):
+    one_tube = ONE_TUBE.intersection(header.image_type)
+    if one_tube or names_one_tube(header.series_description):
         return "one of the two energies of a dual-energy scan", weights.other_energy
     if header.multi_energy.upper() == "YES" and "STANDARD" not in header.image_type:
         return "multi-energy, not marked as the standard image", weights.mono_energetic

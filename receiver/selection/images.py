@@ -72,7 +72,7 @@ def select_images(headers: Sequence[Header], rules: SelectionRules) -> Selection
     candidates = [_examine(stack, rules) for stack in stacks]
     eligible = [candidate.stack for candidate in candidates if candidate.reason is None]
     if not eligible:
-        return Selection(None, _rejection(candidates))
+        return Selection(None, _rejection(candidates), scanned_at=_scanned_at(headers))
     lost = sum(
         candidate.stack.images
         for candidate in candidates
@@ -190,15 +190,20 @@ def _accept(
         points["longer than a head"] = rules.score.longer_than_head
     score = round(sum(points.values()), 3)
     kept = [header for header in best.headers if header not in below]
-    moments = sorted(header.acquired[0] for header in kept if header.acquired[0])
+    scanned_at = _scanned_at(kept)
     return Selection(
         score,
-        _account(points, left_out, len(headers), moments[:1]),
+        _account(points, left_out, len(headers), scanned_at),
         left_out,
-        moments[0][:26] if moments else "",
+        scanned_at,
         best.slice_position_mm[0],
         best.slice_position_mm[-1],
     )
+
+
+def _scanned_at(headers: Sequence[Header]) -> str:
+    """Give the moment of the first image; empty where none says it."""
+    return min((header.acquired[0][:26] for header in headers if header.acquired[0]), default="")
 
 
 def _below_the_head(stack: Stack, rules: SelectionRules) -> list[Header]:
@@ -213,10 +218,10 @@ def _below_the_head(stack: Stack, rules: SelectionRules) -> list[Header]:
 
 
 def _account(
-    points: Mapping[str, float], left_out: Mapping[str, str], total: int, moments: Sequence[str]
+    points: Mapping[str, float], left_out: Mapping[str, str], total: int, scanned_at: str
 ) -> str:
-    scanned = "".join(f"; scanned at {at}" for moment in moments if (at := time_of_day(moment)))
-    text = f"eligible: {name_points(points)}{scanned}"
+    at = time_of_day(scanned_at)
+    text = f"eligible: {name_points(points)}" + (f"; scanned at {at}" if at else "")
     if not left_out:
         return text
     counts: dict[str, int] = {}

@@ -9,9 +9,11 @@ from typing import Final
 
 from receiver.instance.header import Header
 from receiver.selection.names import ROUTINE_KEV, energy_kev, read
+from receiver.selection.region import region_hint
 from receiver.selection.rules import SelectionRules
 from receiver.selection.words import Kind, Sharpness
 from schema.dicom import ANALYSED_CLASSES, MAP_RESCALE_TYPES, may_be_hounsfield
+from schema.reason_words import ANOTHER_PART, SHARP_KERNEL
 
 
 def is_image(header: Header) -> bool:
@@ -49,14 +51,21 @@ def not_axial_values(header: Header, rules: SelectionRules) -> str | None:
 
 
 def derived_by_name(header: Header, rules: SelectionRules) -> str | None:
-    """Refuse what says that it is derived, where its name says what it was made into."""
-    if header.image_type[:1] != ("DERIVED",):
-        return None
+    """Refuse what says that it is derived, where its name says what it was made into.
+
+    An average of slices and a plain head are none of that: a thick series of thin ones is derived,
+    often all that an archive keeps, and may name the `3D` or the perfusion of its examination.
+    """
     own = read(rules.words, header.series_description)
-    if word := own.word(Kind.RENDERING, Kind.REPORT, Kind.MAP, Kind.PERFUSION):
+    averages = any(value in header.image_type for value in rules.image_types.averaged)
+    plain = own.word(Kind.HEAD) and own.contrast.denied and not own.contrast.given
+    if header.image_type[:1] != ("DERIVED",) or averages or plain:
+        return None
+    energy = energy_kev(header.series_description) if own.word(Kind.MONO_ENERGETIC) else None
+    made = (Kind.RENDERING, Kind.REPORT, Kind.PERFUSION)
+    if word := own.word(*made, *(() if energy in ROUTINE_KEV else (Kind.MAP,))):
         return f"derived image, {word!r} by its name"
-    energy = energy_kev(header.series_description)
-    if own.word(Kind.MONO_ENERGETIC) and energy is not None and energy not in ROUTINE_KEV:
+    if energy is not None and energy not in ROUTINE_KEV:
         return f"derived image, a virtual energy of {energy} keV"
     return None
 
@@ -83,8 +92,11 @@ def not_hounsfield(header: Header, _rules: SelectionRules) -> str | None:
 
 def sharp_kernel(header: Header, rules: SelectionRules) -> str | None:
     """Refuse bone and edge kernels; one that no table knows only lacks the points of a soft one."""
-    sharp = rules.words.sharpness_of(header.kernel) is Sharpness.SHARP
-    return f"sharp kernel {header.kernel}" if sharp else None
+    if rules.words.sharpness_of(header.kernel) is not Sharpness.SHARP:
+        return None
+    region = region_hint(header, rules)
+    elsewhere = region is not None and region[1] < rules.hints.head_and_more
+    return f"{SHARP_KERNEL} {header.kernel}" + (f" {ANOTHER_PART}" if elsewhere else "")
 
 
 def _image_type(header: Header, unwanted: list[str]) -> str:

@@ -451,11 +451,49 @@ def test_two_scans_of_one_study_are_analysed_each_with_its_time(
     clinic: Clinic, order: tuple[str, str]
 ) -> None:
     for number, at in enumerate(order, 1):
-        times = {"AcquisitionDate": "20260101", "AcquisitionTime": at}
-        series = clinic.arrive(THICK | {"attributes": times}, number)
+        series = clinic.arrive(THICK | {"attributes": scanned(at)}, number)
         clinic.planner.plan()
         assert [job.state for job in clinic.series(series).jobs] == [JobState.READY]
         assert f"scanned at {at[:2]}:00:00" in (clinic.series(series).reason or "")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"agent": "OMNIPAQUE 350"},
+        {"desc": "Delayed head", "agent": "VISIPAQUE"},
+        {"desc": "Head post ICP monitoring"},
+        {"desc": "Portable head", "kernel": "", "type": "DERIVED\\PRIMARY\\AXIAL"},
+        {"desc": "AX HEAD 5MM 3D", "type": "DERIVED\\SECONDARY\\REFORMATTED\\AVERAGE"},
+    ],
+    ids=["agent stamped", "delayed", "monitoring", "re-sent by an archive", "an average, 3D"],
+)
+def test_no_word_keeps_the_control_of_that_evening_from_being_read(
+    clinic: Clinic, labels: dict[str, str]
+) -> None:
+    morning = clinic.arrive(THICK | {"attributes": scanned("080000")}, 1)
+    clinic.planner.plan()
+    clinic.end(morning, Outcome.NEGATIVE, 4)
+    control = clinic.arrive(THICK | labels | {"attributes": scanned("200000")}, 2)
+    clinic.planner.plan()
+    assert [job.state for job in clinic.series(control).jobs] == [JobState.READY]
+
+
+def test_a_control_in_bone_alone_leaves_no_study_negative(clinic: Clinic) -> None:
+    morning = clinic.arrive(THICK | {"attributes": scanned("080000")}, 1)
+    clinic.planner.plan()
+    clinic.end(morning, Outcome.NEGATIVE, 4)
+    clinic.arrive(BONE | {"attributes": scanned("080000")}, 2)
+    clinic.planner.plan()
+    assert clinic.study().outcome == Outcome.NEGATIVE
+    clinic.arrive(BONE | {"attributes": scanned("200000")}, 3)
+    clinic.planner.plan()
+    assert clinic.study().outcome == Outcome.NOT_ANALYSED
+    assert "sharp kernel" in (clinic.study().reason or "")
+
+
+def scanned(at: str) -> dict[str, str]:
+    return {"AcquisitionDate": "20260101", "AcquisitionTime": at}
 
 
 def test_a_worse_series_does_not_wait_for_a_better_one_that_still_comes(clinic: Clinic) -> None:

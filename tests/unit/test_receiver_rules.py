@@ -39,8 +39,8 @@ def test_a_file_of_ones_own_is_read(tmp_path: Path) -> None:
         ("max_extent_mm = 350.0", "max_extent_mm = nan", "stack.max_extent_mm"),
         ("head = 3.0", "", "hints.head"),
         ("[hints]", "[hint]", "hint"),
-        ('version = "3"', 'version = ""', "version"),
-        ('version = "3"', "version = 3", "version"),
+        ('version = "4"', 'version = ""', "version"),
+        ('version = "4"', "version = 3", "version"),
         ("{ up_to_mm = 0.9, points = 0.0 }", "{ up_to = 0.9, points = 0.0 }", "score.steps.0"),
     ],
 )

@@ -22,6 +22,7 @@ def table(name: str) -> list[dict[str, Any]]:
 
 TABLE = table("study_table.toml")
 BLIND = table("study_table_blind.toml")  # by somebody who had not seen the rules
+AGAINST = table("study_table_against.toml")  # by somebody who had, and looked for their gaps
 RULES = rules_without_veto()
 
 
@@ -55,7 +56,9 @@ def marked(study: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize(
-    "study", [marked(study) for study in [*TABLE, *BLIND]], ids=lambda study: study["name"]
+    "study",
+    [marked(study) for study in [*TABLE, *BLIND, *AGAINST]],
+    ids=lambda study: study["name"],
 )
 def test_of_a_study_the_series_of_the_table_are_analysed(study: dict[str, Any]) -> None:
     selections = judged(study)
@@ -82,16 +85,37 @@ def test_what_a_scan_adds_to_another_is_named() -> None:
     assert adds(Scan(69.0, "20260101080000", -50.0, 100.0), first).startswith("another part, 50 mm")
 
 
+def test_long_after_a_scan_no_word_makes_another_one_the_same() -> None:
+    morning = Scan(78.0, "20260101080000", 0.0, 155.0)
+    for score in (52.0, 68.0):  # `Delayed head` with an agent in it; an agent alone
+        assert adds(Scan(score, "20260101140000", 0.0, 155.0), morning)
+        assert not adds(Scan(score, "20260101080500", 0.0, 155.0), morning)  # a phase of the same
+
+
+def test_a_short_head_takes_a_part_that_is_named_after_the_petrous_bone() -> None:
+    cerebrum, base = Scan(77.0, "", 60.0, 165.0), Scan(64.0, "", 0.0, 60.0)
+    assert adds(base, cerebrum).startswith("another part, 60 mm")
+    assert not adds(base, Scan(77.0, "", 40.0, 195.0))
+
+
 @pytest.mark.parametrize(
     "other",
     [
         Scan(70.0, "20260101080001", 0.0, 155.0),
         Scan(70.0, "", 0.0, 170.0),
         Scan(70.0, "080900", 0.0, 155.0),
-        Scan(62.0, "20260101140000", -99.0, 155.0),
+        Scan(62.0, "20260101080500", -99.0, 155.0),
+        Scan(41.0, "20260101140000", -99.0, 155.0),
         Scan(70.0),
     ],
-    ids=["same scan", "slightly longer", "time without date", "of another kind", "unknown"],
+    ids=[
+        "same scan",
+        "slightly longer",
+        "time without date",
+        "of another kind",
+        "of the body",
+        "unknown",
+    ],
 )
 def test_what_shows_the_same_adds_nothing(other: Scan) -> None:
     assert not adds(other, Scan(70.0, "20260101080000", 0.0, 155.0))

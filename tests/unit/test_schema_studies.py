@@ -315,6 +315,26 @@ def test_a_scout_or_bone_series_that_is_refused_changes_nothing(session: Session
     assert shows(session, study) == (StudyState.DONE, Outcome.NEGATIVE, False)
 
 
+@pytest.mark.parametrize(
+    ("at", "reason", "outcome"),
+    [
+        ("20260101201500", "sharp kernel H70h", Outcome.NOT_ANALYSED),
+        ("20260101201500", "sharp kernel B70f of another part by its names", Outcome.NEGATIVE),
+        ("20260101081500", "sharp kernel H70h", Outcome.NEGATIVE),
+        ("", "sharp kernel H70h", Outcome.NEGATIVE),
+    ],
+    ids=["another time", "the lung", "the same examination", "time not known"],
+)
+def test_a_bone_series_speaks_where_nothing_else_of_its_time_was_read(
+    session: Session, at: str, reason: str, outcome: Outcome
+) -> None:
+    study = seen_study(session, done(Outcome.NEGATIVE, 4))
+    study.series[0].scanned_at = "20260101080000"
+    bone = add_series(study, session, state=SeriesState.RECEIVING, scanned_at=at)
+    refuse(bone, reason)
+    assert shows(session, study)[1] == outcome
+
+
 def test_late_images_of_a_series_with_contrast_that_are_refused_change_nothing(
     session: Session,
 ) -> None:
