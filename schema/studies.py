@@ -234,4 +234,4 @@ def _left_unanalysed(study: Study, shown: Job, ended: Sequence[Job]) -> list[str
 
 
 def _rejection(series: Series, reason: str | None) -> str:
-    return f"series {series.description or series.series_instance_uid!r}: {reason}"
+    return f"series {series.name}: {reason}"

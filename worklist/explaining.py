@@ -207,6 +207,7 @@ def _account_series(
         series_instance_uid=series.series_instance_uid,
         modality=series.modality,
         description=series.description,
+        series_number=series.series_number,
         state=series.state,
         completed_by=series.completed_by,
         cut_short=series.cut_short,

@@ -151,6 +151,7 @@ class SeriesAccount:
     series_instance_uid: str
     modality: str
     description: str
+    series_number: int | None
     state: SeriesState
     completed_by: str | None
     cut_short: bool

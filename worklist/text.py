@@ -116,7 +116,8 @@ def print_explanation(explanation: Explanation, zone: tzinfo = UTC) -> None:
     verdict = wording_of(entry)
     console.print(Text(f"{name_level(entry.priority)}: {verdict.words}", STYLES[verdict.key]))
     _print_fields(console, 2, _study_fields(explanation, zone))
-    for number, series in enumerate(explanation.series, 1):
+    for series in explanation.series:
+        number = series.series_number or "without number"
         described = printable(series.description) or "without description"
         console.print(Text(f"\nSeries {number}: {described}", "bold"))
         _print_fields(console, 2, _series_fields(series, zone))

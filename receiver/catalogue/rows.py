@@ -290,6 +290,7 @@ def _new_series(uid: str, study: Study, header: Header, now: datetime) -> Series
         study=study,
         modality=header.modality,
         description=header.series_description,
+        series_number=header.series_number or None,
         requested=header.requested.column(),
         first_instance_at=now,
         last_instance_at=now,

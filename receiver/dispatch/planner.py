@@ -22,7 +22,7 @@ from receiver.dispatch.order import Order, load_order
 from receiver.dispatch.second_choice import with_second_choice
 from receiver.instance.columns import newest_headers
 from receiver.instance.header import Header
-from receiver.selection.best_series import better_sibling, name_of, spare_worse_siblings
+from receiver.selection.best_series import better_sibling, spare_worse_siblings
 from receiver.selection.images import Selection, select_images
 from receiver.selection.rules import SelectionRules, load_rules
 from schema.cut_short import CUT_SHORT
@@ -238,7 +238,7 @@ def _apply(series: Series, selection: Selection, better: Series | None) -> bool:
     series.from_mm, series.to_mm = selection.from_mm, selection.to_mm
     if better is not None:
         series.reason = (
-            f"scored {series.score:g}, series {name_of(better)} {better.score:g}; {series.reason}"
+            f"scored {series.score:g}, series {better.name} {better.score:g}; {series.reason}"
         )
     if series.cut_short:
         series.reason = f"{series.reason}; {CUT_SHORT}"

@@ -11,7 +11,7 @@ from receiver.instance.header import Header
 from receiver.protocol.identity import Identity
 from schema.tables import Instance, Series
 
-OWN_COLUMNS: Final = ("identity", "transfer_syntax_uid", "requested")
+OWN_COLUMNS: Final = ("identity", "transfer_syntax_uid", "series_number", "requested")
 NAMES: Final = frozenset(field.name for field in fields(Header)) - frozenset(OWN_COLUMNS)
 
 

@@ -20,7 +20,8 @@ TAGS: Final = tuple(
         "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID",
         "PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientSex",
         "StudyTime", "StationName", "AccessionNumber", "StudyDate", "StudyDescription",
-        "Modality", "SeriesDescription", "ProtocolName", "BodyPartExamined", "ImageType",
+        "Modality", "SeriesDescription", "SeriesNumber", "ProtocolName", "BodyPartExamined",
+        "ImageType",
         "ConvolutionKernel", "ContrastBolusAgent", "ContrastBolusRoute", "ContrastBolusVolume",
         "ContrastBolusAgentSequence", "BurnedInAnnotation", "QualityControlImage",
         "MultienergyCTAcquisition", "ManufacturerModelName", "RescaleType", "KVP",
@@ -55,8 +56,9 @@ class Header:
         Image Position and Image Orientation (Patient), one pair for each frame (PS3.3 C.7.6.2).
     spacing_mm
         Pixel Spacing: row, column.
-    requested
-        How it was asked for and sent. It is no content: it is neither compared nor in the column.
+    series_number, requested
+        What its series' row keeps: neither compared nor in the column. The latter is how it was
+        asked for and sent.
     """
 
     identity: Identity
@@ -91,6 +93,7 @@ class Header:
     station_name: str = ""
     device: str = ""
     issuer_of_patient_id: str = ""
+    series_number: int = field(default=0, compare=False)
     requested: Requested = field(default=Requested(), compare=False)
 
 
@@ -164,6 +167,7 @@ def make_header(ds: Dataset) -> Header:
         orientations=tuple(numbers(frame, "ImageOrientationPatient", 6) for frame in frames),
         spacing_mm=numbers(first, "PixelSpacing", 2),
         slice_thickness_mm=number(first, "SliceThickness"),
+        series_number=integer(ds, "SeriesNumber"),
         requested=read_requested(ds),
     )  # fmt: skip
 

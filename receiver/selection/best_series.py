@@ -45,9 +45,4 @@ def spare_worse_siblings(series: Series) -> None:
         for job in other.jobs:
             if job.state == JobState.READY and job.attempts == 0:
                 job.state = move(job.state, JobState.SUPERSEDED)
-                other.reason = f"series {name_of(series)} scored {series.score:g}; {other.reason}"
-
-
-def name_of(series: Series) -> str:
-    """Give what people call a series."""
-    return repr(series.description or series.series_instance_uid)
+                other.reason = f"series {series.name} scored {series.score:g}; {other.reason}"

@@ -50,6 +50,7 @@ class Series(Base):
     series_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH))
     modality: Mapped[str]
     description: Mapped[str]
+    series_number: Mapped[int | None]
     first_instance_at: Mapped[datetime]
     last_instance_at: Mapped[datetime]
 
@@ -74,6 +75,11 @@ class Series(Base):
         back_populates="series", order_by="Instance.id"
     )
     jobs: Mapped[list["Job"]] = relationship(back_populates="series", order_by="Job.id")
+
+    @property
+    def name(self) -> str:
+        """What texts call it; they leave the system, and people write names into descriptions."""
+        return str(self.series_number or f"...{self.series_instance_uid[-12:]}")
 
     @property
     def scan(self) -> Scan:

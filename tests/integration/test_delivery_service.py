@@ -233,11 +233,11 @@ def test_a_head_that_was_refused_beside_one_without_a_bleed_is_stated(
     with database.transaction() as session:
         study = session.merge(series).study
         add_job(session.merge(series), session, **done(Outcome.NEGATIVE, 4))
-        add_series(study, session, None, description="control", **refused)
+        add_series(study, session, None, series_number=4, **refused)
         update_study(session, study)
     assert Unanalysed(database, settings.storage, NOWHERE).state_due() == 1
     report = (settings.storage / objects_of_studies(database)[0].path).read_bytes()
-    assert b"series 'control': several images at one position" in report
+    assert b"series 4: several images at one position" in report
 
 
 def failed(reason: str) -> dict[str, object]:

@@ -164,7 +164,7 @@ def test_a_study_that_a_reader_acknowledges_is_no_second_result(database: Databa
 @pytest.mark.parametrize(
     ("outcome", "reason", "cause"),
     [
-        (Outcome.NOT_ANALYSED, "series 'HEAD': a knee", "unsuitable pixels"),
+        (Outcome.NOT_ANALYSED, "series 2: a knee", "unsuitable pixels"),
         (Outcome.FAILED, "given up after 3 attempts: the worker died in it", "worker died"),
     ],
 )

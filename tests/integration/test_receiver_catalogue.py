@@ -73,6 +73,19 @@ def series(database: Database) -> Series:
         return session.scalars(sa.select(Series)).one()
 
 
+@pytest.mark.parametrize(("given", "kept"), [({"SeriesNumber": 4}, 4), ({}, None)])
+def test_a_series_keeps_its_number(
+    database: Database,
+    catalogue: Catalogue,
+    folder: AssociationFolder,
+    given: dict[str, object],
+    kept: int | None,
+) -> None:
+    keep(folder, "1.2.3", **given)
+    catalogue.take_in()
+    assert series(database).series_number == kept
+
+
 def test_an_object_gets_its_row_and_its_place(
     settings: Settings, database: Database, catalogue: Catalogue, folder: AssociationFolder
 ) -> None:

@@ -548,7 +548,7 @@ def test_none_found_does_not_stand_beside_a_control_with_images_of_another_patie
     clinic.arrive(control | {"attributes": FRIEDA}, 2, first=own)
     assert clinic.planner.plan() == 1
     assert clinic.study().outcome == Outcome.NOT_ANALYSED
-    assert "series 'control'" in str(clinic.study().reason)
+    assert "series ..." in str(clinic.study().reason)
 
 
 def test_another_patients_report_takes_none_found_from_nobody(clinic: Clinic) -> None:

@@ -42,7 +42,7 @@ def test_a_series_on_which_deciding_failed_is_a_fault_of_this_software() -> None
 
 
 def test_no_series_is_told_from_pixels_that_are_no_head_and_from_two_patients() -> None:
-    reason = "series 'KNEE': a knee"
+    reason = "series 2: a knee"
     given = {"outcome": Outcome.NOT_ANALYSED, "reason": reason}
     assert cause_of(**given, had_job=False, mixed=False) is Cause.NO_SERIES
     assert cause_of(**given, had_job=True, mixed=False) is Cause.PIXELS

@@ -35,14 +35,27 @@ def test_a_study_without_an_eligible_series_is_not_analysed_and_says_why_of_each
     session: Session,
 ) -> None:
     study = add_study(session)
-    for name, reason in (("Topogram", "image type LOCALIZER"), ("Dose", "not a CT image")):
+    for number, reason in ((1, "image type LOCALIZER"), (501, "not a CT image")):
         add_series(
-            study, session, None, state=SeriesState.REJECTED, description=name, reason=reason
+            study, session, None, state=SeriesState.REJECTED, series_number=number, reason=reason
         )
     update_study(session, study)
     assert (study.state, study.outcome) == (StudyState.DONE, Outcome.NOT_ANALYSED)
-    assert study.reason == "series 'Topogram': image type LOCALIZER; series 'Dose': not a CT image"
+    assert study.reason == "series 1: image type LOCALIZER; series 501: not a CT image"
     assert (study.priority, study.priority_reason) == (0, study.reason)
+
+
+@pytest.mark.parametrize(("number", "name"), [(4, "4"), (None, "...20260101.2.3")])
+def test_no_reason_has_a_description_into_which_somebody_may_write_a_name(
+    session: Session, number: int | None, name: str
+) -> None:
+    study = add_study(session)
+    uid, typed = "1.2.840.20260101.2.3", "MUSTERMANN ERIKA"
+    refused = {"state": SeriesState.REJECTED, "reason": "sharp kernel"}
+    named = {"description": typed, "series_number": number, "series_instance_uid": uid}
+    add_series(study, session, None, **refused, **named)
+    update_study(session, study)
+    assert study.reason == study.priority_reason == f"series {name}: sharp kernel"
 
 
 def test_a_study_that_still_arrives_has_no_outcome(session: Session) -> None:
@@ -127,12 +140,12 @@ def test_a_negative_second_choice_does_not_cover_up_one_that_could_not_be_read(
 
 def test_a_second_choice_decides_where_the_first_was_no_plain_head(session: Session) -> None:
     study = add_study(session)
-    knee = add_series(study, session, 20, description="HEAD")
+    knee = add_series(study, session, 20, series_number=2)
     add_job(knee, session, **unread("a body; send the head as its own series"))
     add_job(add_series(study, session, 10), session, **done(Outcome.NEGATIVE, 4))
     assert (study.outcome, study.priority) == (Outcome.NEGATIVE, 4)
     assert study.reason == (
-        "because NEGATIVE; not analysed: series 'HEAD': a body; send the head as its own series"
+        "because NEGATIVE; not analysed: series 2: a body; send the head as its own series"
     )
 
 
@@ -181,7 +194,7 @@ def with_control(session: Session, first_ml: float, control: dict[str, object]) 
     study = add_study(session)
     add_job(add_series(study, session, scanned_at="20260101080000"), session, **bleed(first_ml))
     study.acknowledged_at = LONG_AGO + MINUTE
-    scanned = add_series(study, session, scanned_at="20260101140000", description="control")
+    scanned = add_series(study, session, scanned_at="20260101140000", series_number=4)
     add_job(scanned, session, **control | {"finished_at": LATER})
     session.flush()
     session.refresh(study)
@@ -210,7 +223,7 @@ def test_of_two_equally_urgent_parts_of_one_scan_the_one_with_more_blood_speaks(
 def test_a_control_that_failed_is_named_and_makes_the_study_unread(session: Session) -> None:
     failed = done(Outcome.FAILED, 0, state=JobState.FAILED)
     study = with_control(session, 6.0, failed)
-    assert study.reason == "6.0 mL; analysis failed: series 'control': because FAILED"
+    assert study.reason == "6.0 mL; analysis failed: series 4: because FAILED"
     assert study.unread
 
 
@@ -287,25 +300,25 @@ def test_late_images_that_are_refused_leave_no_study_negative_nor_seen(
     reopen(series)
     refuse(series, reason)
     assert shows(session, study) == (StudyState.DONE, Outcome.NOT_ANALYSED, True)
-    assert study.reason == f"series {series.description!r}: {reason}"
+    assert study.reason == f"series {series.name}: {reason}"
     assert (study.priority, study.priority_reason) == (0, study.reason)
     assert (study.finished_at, study.model, shown_job(study.series)) == (LATER, None, None)
 
 
 def test_a_control_that_is_refused_leaves_no_study_negative_nor_seen(session: Session) -> None:
     study = seen_study(session, done(Outcome.NEGATIVE, 4))
-    control = add_series(study, session, state=SeriesState.RECEIVING, description="control")
+    control = add_series(study, session, state=SeriesState.RECEIVING, series_number=4)
     refuse(control, f"{DOUBLED}; {CUT_SHORT}")
     assert shows(session, study) == (StudyState.DONE, Outcome.NOT_ANALYSED, True)
-    assert study.reason == f"series 'control': {DOUBLED}; {CUT_SHORT}"
+    assert study.reason == f"series 4: {DOUBLED}; {CUT_SHORT}"
 
 
 def test_a_control_that_is_refused_is_named_beside_a_bleed_and_unread(session: Session) -> None:
     study = seen_study(session, bleed(6.0))
-    control = add_series(study, session, state=SeriesState.RECEIVING, description="control")
+    control = add_series(study, session, state=SeriesState.RECEIVING, series_number=4)
     refuse(control, DOUBLED)
     assert shows(session, study) == (StudyState.DONE, Outcome.POSITIVE, True)
-    assert study.reason == f"6.0 mL; not analysed: series 'control': {DOUBLED}"
+    assert study.reason == f"6.0 mL; not analysed: series 4: {DOUBLED}"
 
 
 def test_a_scout_or_bone_series_that_is_refused_changes_nothing(session: Session) -> None:
