@@ -23,7 +23,7 @@ from worker.delivery.destinations import DicomDestination
 from worker.delivery.listener import CommitmentListener
 from worker.delivery.service import Sender, make_sender
 from worker.delivery.standing import read_standings
-from worker.delivery.statuses import DestinationDownError, NotNowError
+from worker.delivery.statuses import ConnectionLostError, DestinationDownError, NotNowError
 
 # pynetdicom lets the collector close a socket that was refused.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -439,3 +439,58 @@ def test_a_replay_owes_nothing_to_a_destination_that_left_the_file(renamed: Outb
     command("drop", "PACS")
     assert "0 deliveries are due again" in command("replay", "--all")
     assert renamed.states() == {"SUPERSEDED"}
+
+
+def test_an_object_over_which_the_archive_hangs_up_holds_up_no_other(
+    settings: Settings, database: Database
+) -> None:
+    with committing_archive(*STUDIES[:2]) as archive:
+        box = outbox(settings, database, archive.port)
+        courier = box.courier("PACS")
+
+        def others_arrived() -> bool:
+            courier.deliver_due()
+            return bool(box.rows(DeliveryState.DELIVERED))
+
+        wait_for("the third study", others_arrived)
+    dropped, other, sent = box.rows()
+    assert (dropped.state, other.state) == (DeliveryState.WAITING, DeliveryState.WAITING)
+    assert dropped.attempts >= 1  # it may be its fault
+    assert "the association was lost" in str(dropped.last_error)
+    assert (sent.state, sent.attempts) == (DeliveryState.DELIVERED, 1)
+
+
+def test_a_destination_that_fails_is_called_with_what_was_tried_least(
+    settings: Settings, database: Database
+) -> None:
+    box = outbox(settings, database)
+    target, lost = archive_of(box), ConnectionLostError("hung up")
+    (first,) = claim(database, target)
+    Ledger(database, target).failed(first, lost)
+    make_due(database)
+    breaker.note_failure(database, target, lost)
+    with database.transaction() as session:
+        session.execute(update(Destination).values(open_until=None))
+    assert [row.study_instance_uid for row in claim(database, target)] == [STUDIES[1]]
+    breaker.note_success(database, target)
+    assert [row.study_instance_uid for row in claim(database, target)] == [STUDIES[0]]
+
+
+@pytest.mark.parametrize(("drops_all", "pause_s"), [(False, 3600), (True, 60)])
+def test_what_an_archive_drops_as_it_drops_all_waits_no_longer_than_that_rests(
+    settings: Settings, database: Database, drops_all: bool, pause_s: float
+) -> None:
+    box, lost = outbox(settings, database), ConnectionLostError("hung up")
+    pauses = {"first_pause_s": 5, "longest_pause_s": 3600, "probe_s": 60}
+    target = archive_of(box).model_copy(update=pauses)
+    with database.transaction() as session:
+        session.execute(update(Delivery).values(attempts=100))
+    (row,) = claim(database, target)
+    if drops_all:
+        breaker.note_failure(database, target, lost)
+    with database.reading() as session:
+        before = read_clock(session)
+    Ledger(database, target).failed(row, lost)
+    waited_s = (box.rows()[0].due_at - before).total_seconds()
+    assert pause_s <= waited_s < 2 * pause_s
+    assert box.rows()[0].state is DeliveryState.WAITING

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.listeners import trickling_listener
+from tests.support.listeners import hanging_up, trickling_listener
+from tests.support.processes import free_port
 from worker.delivery import mllp, web
 from worker.delivery.destinations import Hl7Destination, WebhookDestination
-from worker.delivery.statuses import DestinationDownError
+from worker.delivery.statuses import ConnectionLostError, DestinationDownError
 
 ACCEPTED = b"\x0bMSH|^~\\&|RIS||IHSNET||20260101||ACK^R01|1|P|2.5.1\rMSA|AA|\r\x1c\r"
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -30,7 +31,7 @@ def test_a_ris_that_acknowledges_byte_by_byte_keeps_nobody() -> None:
         ris = Hl7Destination(
             kind="hl7", name="RIS", host="127.0.0.1", port=port, timeout_s=TIMEOUT_S
         )
-        with pytest.raises(DestinationDownError, match=r"no acknowledgement .* timed out"):
+        with pytest.raises(ConnectionLostError, match=r"no acknowledgement .* timed out"):
             mllp.send(ris, "MSH|", "key")
 
 
@@ -41,6 +42,22 @@ def test_a_server_that_answers_byte_by_byte_keeps_nobody(tmp_path: Path) -> None
         pytest.raises(DestinationDownError, match=r"no answer in 0\.5 s"),
     ):
         web.post(webhook(port, tmp_path, TIMEOUT_S), "key", b"{}")
+
+
+def test_a_message_over_which_a_server_hangs_up_may_be_at_fault(tmp_path: Path) -> None:
+    with hanging_up() as port, pytest.raises(ConnectionLostError, match="did not answer"):
+        web.post(webhook(port, tmp_path, timeout_s=20), "key", b"{}")
+
+
+def test_no_message_is_at_fault_where_no_connection_came_about(tmp_path: Path) -> None:
+    with trickling_listener(b"") as port:  # it says nothing, not even of TLS
+        silent = webhook(port, tmp_path, TIMEOUT_S)
+        silent = silent.model_copy(update={"url": silent.url.replace("http:", "https:")})
+        with pytest.raises(DestinationDownError, match="not reachable") as no_tls:
+            web.post(silent, "key", b"{}")
+    with pytest.raises(DestinationDownError, match="not reachable") as refused:
+        web.post(webhook(free_port(), tmp_path, TIMEOUT_S), "key", b"{}")
+    assert no_tls.type is refused.type is DestinationDownError
 
 
 def test_the_body_of_an_answer_is_not_waited_for(tmp_path: Path) -> None:

@@ -112,6 +112,13 @@ class Archive:
 
     port: int = 0
     requests: list[Dataset] = field(default_factory=list)
+    hangs_up_over: tuple[str, ...] = ()  # the studies whose objects end an association
+
+    def store(self, event: Any) -> int:
+        """Take an object, or hang up over it."""
+        if event.dataset.StudyInstanceUID in self.hangs_up_over:
+            event.assoc.abort()
+        return 0x0000
 
     def take(self, event: Any) -> tuple[int, None]:
         """Note a request for commitment."""
@@ -132,14 +139,14 @@ class Archive:
 
 
 @contextmanager
-def committing_archive() -> Iterator[Archive]:
+def committing_archive(*hangs_up_over: str) -> Iterator[Archive]:
     """Run one on a free port."""
-    archive = Archive()
+    archive = Archive(hangs_up_over=hangs_up_over)
     ae = AE("PACS")
     for context in AllStoragePresentationContexts:
         ae.add_supported_context(context.abstract_syntax)
     ae.add_supported_context(StorageCommitmentPushModel)
-    handlers = [(evt.EVT_C_STORE, lambda _: 0x0000), (evt.EVT_N_ACTION, archive.take)]
+    handlers = [(evt.EVT_C_STORE, archive.store), (evt.EVT_N_ACTION, archive.take)]
     server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
     archive.port = server.server_address[1]
     try:

@@ -121,6 +121,18 @@ def trickling_listener(answer: bytes, pause_s: float = 0.02) -> Iterator[int]:
 
 
 @contextmanager
+def hanging_up() -> Iterator[int]:
+    """Take a connection and what is sent, and end it without a word; give the port."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+
+    with _serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)) as port:
+        yield port
+
+
+@contextmanager
 def _serving(server: socketserver.TCPServer) -> Iterator[int]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

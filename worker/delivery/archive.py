@@ -118,7 +118,8 @@ class Archive:
         RefusedError
             The archive takes no such object; or this one never.
         TransientError
-            Not now; `DestinationDownError` when the association is gone.
+            Not now; `ConnectionLostError` when the association went over it, its parent when it was
+            gone before.
         """
         try:
             answer = assoc.send_c_store(ds)

@@ -12,6 +12,7 @@ from sqlalchemy import (
     ColumnElement,
     CursorResult,
     Select,
+    SQLColumnExpression,
     and_,
     case,
     not_,
@@ -31,6 +32,7 @@ from worker.delivery.destinations import Destination as Target
 from worker.delivery.destinations import DicomDestination
 from worker.delivery.needless import still_owed
 from worker.delivery.outbox import RESULT, tells_of_suspicion
+from worker.delivery.statuses import ConnectionLostError
 
 log = structlog.get_logger()
 
@@ -66,8 +68,9 @@ def claim(database: Database, target: Target, limit: int = BATCH) -> tuple[Claim
         _begin_later(session, target, now)
         _take_for_granted(session, target)
         _give_up(session, target, now)
-        while (first := session.scalars(_due(target, now).limit(1)).first()) is not None:
-            same = _due(target, now).where(Delivery.study_id == first.study_id).limit(limit)
+        due = _due(target, now).order_by(*_order(session, target))
+        while (first := session.scalars(due.limit(1)).first()) is not None:
+            same = due.where(Delivery.study_id == first.study_id).limit(limit)
             if owed := still_owed(session, session.scalars(same).all()):
                 return tuple(_take(row, now) for row in owed)
         return ()
@@ -101,6 +104,21 @@ def urgency() -> ColumnElement[int]:
     return case((Delivery.priority.in_((1, 2, 3)), Delivery.priority), else_=4)
 
 
+def _order(session: Session, target: Target) -> Iterator[SQLColumnExpression[Any]]:
+    """Put the most urgent first; where the last call failed, before that what was tried least.
+
+    Else the few that a destination hangs up over would keep it from all the others.
+    """
+    if _is_failing(session, target):
+        yield Delivery.attempts
+    yield from (urgency(), Delivery.created_at, Delivery.id)
+
+
+def _is_failing(session: Session, target: Target) -> bool:
+    place = session.get(Destination, target.name)
+    return place is not None and place.failures > 0
+
+
 def _due(target: Target, now: datetime) -> Select[Delivery]:
     longest = timedelta(seconds=max(target.longest_pause_s, target.first_pause_s))
     waits = and_(Delivery.state == DeliveryState.WAITING, has_come(Delivery.due_at, now, longest))
@@ -116,7 +134,6 @@ def _due(target: Target, now: datetime) -> Select[Delivery]:
             Delivery.study_id.not_in(_spoken_of(target, now)),
             may_go(),
         )
-        .order_by(urgency(), Delivery.created_at, Delivery.id)
         .with_for_update(skip_locked=True)  # SQLite writes one at a time anyway
     )
 
@@ -253,8 +270,8 @@ class Ledger:
         """Note a failure of this row alone: for good, or until later."""
         is_final = isinstance(error, PermanentError)
         state = DeliveryState.FAILED if is_final else DeliveryState.WAITING
-        pause_s = pause(self._target, row.attempts, self._target.longest_pause_s)
         with self._database.transaction() as session:
+            pause_s = pause(self._target, row.attempts, self._longest_pause_s(session, error))
             due_at = read_clock(session) + timedelta(seconds=pause_s)
             self._write(session, row, state=state, due_at=due_at, last_error=str(error))
         log.warning(
@@ -264,6 +281,13 @@ class Ledger:
             is_final=is_final,
             reason=str(error),
         )
+
+    def _longest_pause_s(self, session: Session, error: TriageError) -> float:
+        """Give the most that a row waits; where others are dropped too, no more than they rest."""
+        longest_s = self._target.longest_pause_s
+        if isinstance(error, ConnectionLostError) and _is_failing(session, self._target):
+            return min(longest_s, self._target.probe_s)
+        return longest_s
 
     def release(self, rows: Sequence[Claimed], error: TriageError, pause_s: float = 0) -> None:
         """Give back what something else kept from being sent, as if it had not been tried.

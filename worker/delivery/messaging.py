@@ -10,7 +10,7 @@ from worker.delivery import hl7_message, mllp, web
 from worker.delivery.claims import Claimed, Ledger
 from worker.delivery.destinations import FhirDestination, Hl7Destination, MessageDestination
 from worker.delivery.message import Message, StudyOpenError, read_message
-from worker.delivery.statuses import DestinationDownError
+from worker.delivery.statuses import ConnectionLostError, DestinationDownError
 
 Send = Callable[[Message], None]
 
@@ -46,6 +46,9 @@ class MessageSender:
             return False
         try:
             self._send(read_message(self._database, row.id))
+        except ConnectionLostError as error:
+            ledger.failed(row, error)
+            raise
         except (DestinationDownError, SettingsError):
             raise
         except StudyOpenError as error:

@@ -27,7 +27,7 @@ from worker.delivery.archive import (
 from worker.delivery.claims import Claimed, Ledger
 from worker.delivery.confirming import Unconfirmed
 from worker.delivery.destinations import DicomDestination
-from worker.delivery.statuses import DestinationDownError, RefusedError
+from worker.delivery.statuses import ConnectionLostError, DestinationDownError, RefusedError
 from worker.uids import stable_uid
 
 Named = tuple[Unconfirmed, Reference]
@@ -84,6 +84,9 @@ class PacsSender:
             return
         try:
             self._archive.store(assoc, self._read(row.path or "", row.sha256))
+        except ConnectionLostError as error:
+            ledger.failed(row, error)
+            raise
         except (DestinationDownError, StorageAwayError):
             raise
         except TriageError as error:

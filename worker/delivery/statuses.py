@@ -10,6 +10,10 @@ class DestinationDownError(TransientError):
     """The destination as a whole does not answer; nothing of what waits for it is at fault."""
 
 
+class ConnectionLostError(DestinationDownError):
+    """It answered, then hung up or fell silent over this one: either may be at fault."""
+
+
 class NotNowError(TransientError):
     """The destination refused this one for now; it is sent again later."""
 
@@ -54,13 +58,13 @@ def check_store(status: int | None) -> None:
 
     Raises
     ------
-    DestinationDownError
+    ConnectionLostError
         There was no answer.
     NotNowError, RefusedError
         This object was not accepted, for now or for good.
     """
     if status is None:
-        raise DestinationDownError("no answer to C-STORE; the association was lost or timed out")
+        raise ConnectionLostError("no answer to C-STORE; the association was lost or timed out")
     if status in ACCEPTED:
         return
     said = f"C-STORE was answered with 0x{status:04X}"

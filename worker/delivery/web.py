@@ -11,10 +11,16 @@ import httpx
 from worker.delivery import fhir, webhook
 from worker.delivery.destinations import FhirDestination, WebhookDestination
 from worker.delivery.message import Message
-from worker.delivery.statuses import DestinationDownError, RefusedError, check_http
+from worker.delivery.statuses import (
+    ConnectionLostError,
+    DestinationDownError,
+    RefusedError,
+    check_http,
+)
 from worker.delivery.transport import client_context, read_secret
 
 FHIR_JSON = "application/fhir+json"
+BEGUN = "http11.send_request_headers.started"  # httpcore's name for what follows the connection
 
 
 @dataclass(frozen=True)
@@ -54,16 +60,31 @@ def request(
     Raises
     ------
     DestinationDownError
-        There was no answer in the time that it has from the connection on.
+        It is not reachable; `ConnectionLostError` where it was, and gave no answer in the time that
+        it has from the connection on.
     """
+    steps: list[str] = []
+
+    async def note(step: str, _: object) -> None:
+        steps.append(step)
+
+    given["extensions"] = {"trace": note}
     try:
         return asyncio.run(_exchange(target, method, url, most_bytes, given))
-    except TimeoutError as error:
+    except (TimeoutError, httpx.HTTPError) as error:
+        was_connected = BEGUN in steps
+        raise _why_not(target, error, was_connected) from error
+
+
+def _why_not(
+    target: FhirDestination | WebhookDestination, error: Exception, was_connected: bool
+) -> DestinationDownError:
+    reason = str(error) or type(error).__name__
+    if isinstance(error, TimeoutError):
         reason = f"no answer in {target.timeout_s:g} s"
-        raise DestinationDownError(f"{target.url}: {reason}") from error
-    except httpx.HTTPError as error:
-        reason = str(error) or type(error).__name__
-        raise DestinationDownError(f"{target.url} is not reachable: {reason}") from error
+    if was_connected:
+        return ConnectionLostError(f"{target.url} did not answer: {reason}")
+    return DestinationDownError(f"{target.url} is not reachable: {reason}")
 
 
 async def _exchange(
