@@ -19,13 +19,13 @@ from schema.settings import Settings
 from schema.states import DeliveryState, JobState, Outcome, SeriesState
 from schema.studies import update_study
 from schema.tables import Delivery, Finding, Job, Series, Study
-from tests.support.listeners import http_listener, mllp_listener
+from tests.support.listeners import http_listener, mllp_listener, trickling_listener
 from tests.support.outbox import Outbox
 from tests.support.processes import free_port, wait_for
 from tests.support.rows import add_job, add_series, add_study, done
-from worker.delivery import fhir, hl7_message, listing
+from worker.delivery import fhir, hl7_message, listing, mllp
 from worker.delivery.claims import Ledger, claim
-from worker.delivery.destinations import FhirDestination
+from worker.delivery.destinations import FhirDestination, Hl7Destination
 from worker.delivery.events import queue_events
 from worker.delivery.message import read_message
 from worker.delivery.outbox import enqueue_job, enqueue_study
@@ -61,6 +61,35 @@ url = "{url}"
 secret_file = "secret"
 first_pause_s = 0.01
 """
+
+
+# What is R in HL7 v2.5.1, chapters 2 (MSH, NTE), 3 (PID), 4 (OBR, TQ1) and 7 (OBX), and of OBR and
+# OBX also what a result has to have.
+REQUIRED = {
+    "MSH": (1, 2, 7, 9, 10, 11, 12),
+    "PID": (3, 5),
+    "OBR": (4, 7, 22, 25),
+    "TQ1": (),
+    "OBX": (2, 3, 5, 11),
+    "NTE": (),
+}
+
+
+def framed(end: bytes, *segments: bytes, before: bytes = b"", after: bytes = b"\x1c\r") -> bytes:
+    """Make an acknowledgement whose segments end so."""
+    head = b"MSH|^~\\&|RIS||IHSNET||20260101||ACK^R01|1|P|2.5.1"
+    return b"\x0b" + before + b"".join(line + end for line in (head, *segments)) + after
+
+
+ACKNOWLEDGEMENTS = {
+    "CR LF": framed(b"\r\n", b"MSA|AA|KEY"),
+    "LF": framed(b"\n", b"MSA|AA|KEY"),
+    "BOM": framed(b"\r", b"MSA|AA|KEY", before=b"\xef\xbb\xbf"),
+    "1C alone": framed(b"\r", b"MSA|AA|KEY", after=b"\x1c"),
+    "1C CR LF": framed(b"\r", b"MSA|AA|KEY", after=b"\x1c\r\n"),
+    "without MSA-2": framed(b"\r", b"MSA|AA"),
+    "spaces": framed(b"\r", b"MSA|AA |KEY "),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -140,6 +169,18 @@ def test_a_listener_that_goes_silent_gets_the_message_when_it_is_back(
     assert box.states() == {"DELIVERED"}
 
 
+def test_a_message_over_which_a_ris_hangs_up_lets_the_others_go_first(
+    settings: Settings, database: Database
+) -> None:
+    with mllp_listener("nothing", "AA") as heard:
+        box = with_result(settings, database, RIS.format(port=heard.port), uid="1.2.840.1")
+        box.add("1.2.840.2", kinds=())
+        deliver(box, "RIS")
+    studies = ["1.2.840.2" if "1.2.840.2" in text else "1.2.840.1" for text in heard.messages]
+    assert studies == ["1.2.840.1", "1.2.840.2", "1.2.840.1"]
+    assert [row.attempts for row in box.rows()] == [2, 1]
+
+
 def test_the_message_says_what_was_found_and_moves_the_order(
     settings: Settings, database: Database
 ) -> None:
@@ -189,6 +230,46 @@ def test_a_second_result_of_a_lower_level_does_not_lower_the_order(
         if str(obx[3][0][0]) == "LEVEL"
     ]
     assert levels == ["1", "1"]
+
+
+@pytest.mark.parametrize("event", ["RESULT", "UNREAD_CRITICAL"])
+def test_each_segment_has_the_fields_that_the_standard_requires(
+    settings: Settings, database: Database, event: str
+) -> None:
+    box = with_result(settings, database, RIS.format(port=1))
+    target = box.places.named("RIS")
+    assert isinstance(target, Hl7Destination)
+    message = replace(read_message(database, box.rows()[0].id), event=event)
+    segments = hl7.parse(hl7_message.render(target, message, database.now()))
+    assert {str(segment[0]) for segment in segments} <= REQUIRED.keys()
+    missing = [
+        f"{segment[0]}-{number}"
+        for segment in segments
+        for number in REQUIRED[str(segment[0])]
+        if number >= len(segment) or not str(segment[number])
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("acknowledgement", ACKNOWLEDGEMENTS.values(), ids=ACKNOWLEDGEMENTS)
+def test_an_acknowledgement_is_believed_however_loosely_it_is_framed(
+    acknowledgement: bytes,
+) -> None:
+    with trickling_listener(acknowledgement, pause_s=0) as port:
+        mllp.send(ris(port), "MSH|", "KEY")
+
+
+def test_an_acknowledgement_of_another_message_is_not_ours() -> None:
+    answer = framed(b"\r", b"MSA|AA|OTHER")
+    with (
+        trickling_listener(answer, pause_s=0) as port,
+        pytest.raises(NotNowError, match="of another message"),
+    ):
+        mllp.send(ris(port), "MSH|", "KEY")
+
+
+def ris(port: int) -> Hl7Destination:
+    return Hl7Destination(kind="hl7", name="RIS", host="127.0.0.1", port=port)
 
 
 def test_separators_in_a_value_break_no_field(settings: Settings, database: Database) -> None:
@@ -293,12 +374,12 @@ def test_a_message_says_what_the_other_series_of_a_study_that_is_done_add(
 ) -> None:
     box = with_result(settings, database, RIS.format(port=free_port()))
     with database.transaction() as session:
-        series = add_series(session.scalars(select(Study)).one(), session, description="S1")
+        series = add_series(session.scalars(select(Study)).one(), session, series_number=7)
         reason = "its pixels cannot be decoded"
         left = {"state": JobState.FAILED, "outcome": Outcome.NOT_ANALYSED, "reason": reason}
         add_job(series, session, **left)
     message = read_message(database, box.rows()[0].id)
-    assert "not analysed: series 'S1': its pixels cannot be decoded" in message.reason
+    assert "not analysed: series 7: its pixels cannot be decoded" in message.reason
     with database.transaction() as session:
         add_job(add_series(session.scalars(select(Study)).one(), session), session)
     assert read_message(database, box.rows()[0].id).reason == "rule 1"
@@ -495,13 +576,13 @@ def refuse_what_arrives(database: Database, reason: str) -> None:
 def test_not_analysed_is_said_once_the_study_has_ended_and_with_its_reason(
     settings: Settings, database: Database
 ) -> None:
-    box = with_clean_head(settings, database, REFUSED | {"description": "control"}, ARRIVING)
+    box = with_clean_head(settings, database, REFUSED | {"series_number": 4}, ARRIVING)
     assert not is_due(box)
     refuse_what_arrives(database, "image type LOCALIZER")
     assert is_due(box)
     message = read_message(database, box.rows()[0].id)
     assert message.outcome is Outcome.NOT_ANALYSED
-    assert message.reason == "series 'control': several images at one position"
+    assert message.reason == "series 4: several images at one position"
 
 
 @pytest.mark.parametrize(
