@@ -39,7 +39,11 @@ class Actions:
         """Say which address changes what."""
         posts = (self.acknowledge, self.take_back, self.verdict)
         return [
-            Route(f"{root}/study/{{uid}}/{post.__name__.replace('_', '-')}", post, methods=["POST"])
+            Route(
+                f"{root}/study/{{uid:path}}/{post.__name__.replace('_', '-')}",
+                post,
+                methods=["POST"],
+            )
             for root in ("", "/api")
             for post in posts
         ]

@@ -100,11 +100,12 @@ class Views:
         return [
             Route("/", self.worklist),
             Route("/wall", self.wall),
-            Route("/study/{uid}", self.study),
+            # An accession number may have slashes; %2F is one before any route is looked for.
+            Route("/study/{uid:path}", self.study),
             Route("/model", self.model),
             Route("/performance", needing(Role.READER, self.performance)),
             Route("/api/worklist", self.api_worklist),
-            Route("/api/study/{uid}", self.api_study),
+            Route("/api/study/{uid:path}", self.api_study),
             Route("/api/verdicts", needing(Role.OPERATOR, self.api_verdicts)),
             Route("/metrics", needing(Role.OPERATOR, self.metrics)),
             Route("/health", self.health),
@@ -199,7 +200,7 @@ class Views:
             self.trail.write(Act(What.LISTED, who, where, query=query))
 
     def _explanation(self, request: Request) -> Explanation:
-        uid = request.path_params["uid"]
+        uid = request.path_params["uid"].rstrip("/")
         found = explaining.read_explanation(
             self.database, self.settings.storage, uid, timedelta(seconds=self.settings.study_late_s)
         )

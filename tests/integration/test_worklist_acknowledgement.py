@@ -72,6 +72,21 @@ def test_seen_can_be_taken_back(page: Browser) -> None:
     assert unread(page)
 
 
+@pytest.mark.parametrize("name", ["25%2F1807", "25/1807", "25%2f1807"])
+def test_an_accession_number_may_have_a_slash(page: Browser, database: Database, name: str) -> None:
+    with database.transaction() as session:
+        session.scalars(sa.select(Study)).one().accession_number = "25/1807"
+    for root in ("", "/api"):
+        assert page.get(f"{root}/study/{name}").status_code == 200
+    assert page.post(f"/study/{name}/acknowledge", {}).status_code == 303
+    assert not unread(page)
+    assert page.post(f"/api/study/{name}/take-back", {}).status_code == 200
+    assert unread(page)
+    answer = page.post(f"/api/study/{name}/verdict", {"agrees": "yes"})
+    assert answer.json() == {"done": "agreed"}
+    assert page.get(f"/api/study/{name}/acknowledge").status_code == 404
+
+
 def test_a_study_without_result_cannot_be_seen(database: Database) -> None:
     with database.transaction() as session:
         waiting = add_study(session, "1.9")
