@@ -67,6 +67,7 @@ def update_study(session: Session, study: Study) -> None:
     session.flush()
     lock_study(session, study.id)
     ended = [job for series in study.series if (job := newest_ended(series)) is not None]
+    study.patient_name = study.patient_name  # folds for the search what an older receiver wrote
     study.state = move(study.state, _state(study, ended))
     study.revision = max((series.revision for series in study.series), default=1)
     jobs = [job for series in study.series for job in series.jobs]

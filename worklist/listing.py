@@ -125,5 +125,6 @@ def _typed(after: Place) -> tuple[sa.ColumnElement[object], ...]:
 def _contains(word: str) -> sa.ColumnElement[bool]:
     # A name is FAMILY^GIVEN: every word of the search may stand anywhere in any of the three.
     plain = word.replace("/", "//").replace("%", "/%").replace("_", "/_")
-    # The database's own idea of a small letter, as in the column.
-    return Study.search_text.like(sa.func.lower(f"%{plain}%"), escape="/")
+    # Not one or the other: a receiver of an older release writes the first of them alone.
+    columns = (Study.search_text, Study.search_folded)
+    return sa.or_(*(column.like(f"%{plain}%", escape="/") for column in columns))

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from schema.errors import PermanentError
+from schema.letters import fold
 from schema.states import Outcome, StudyState
 
 PAGE_ROWS = 50
@@ -151,8 +152,8 @@ def read_moment(text: str, now: datetime, name: str) -> datetime:
 
 
 def search_words(search: str) -> list[str]:
-    """Take a search apart into the words that are looked for."""
-    return [word for word in SEPARATORS.split(search) if word]
+    """Take a search apart into the words that are looked for, folded as what they stand in."""
+    return [word for word in SEPARATORS.split(fold(search)) if word]
 
 
 def _search(search: str) -> str:

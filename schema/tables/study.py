@@ -10,9 +10,10 @@ from sqlalchemy import (
     String,
     func,
 )
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from schema.identity import IdentityChange
+from schema.letters import fold_beyond_ascii
 from schema.states import Outcome, StudyState
 from schema.tables.base import UID_LENGTH, Base, partial_index
 
@@ -28,6 +29,8 @@ PLACE = f"CASE WHEN NOT ({UNREAD}) THEN -1 WHEN priority IN (1, 2, 3) THEN 4 - p
 
 
 # What a search looks through, beside the place in one index; cut, for an index takes 2.7 kB.
+# Letters beyond ASCII the program folds into `search_folded`: databases know them or not.
+SEARCHED = ("patient_id", "accession_number", "patient_name")
 SEARCH_TEXT = (
     "lower(substr(patient_name, 1, 200) || ' ' || substr(patient_id, 1, 64)"
     " || ' ' || substr(accession_number, 1, 64))"
@@ -56,7 +59,7 @@ class Study(Base):
     __tablename__ = "study"
     # In the order of the worklist, read backwards; one index for each filter that may be rare.
     __table_args__ = (
-        Index(None, "place", "received_at", "id", "search_text"),
+        Index(None, "place", "received_at", "id", "search_text", "search_folded"),
         Index(None, "outcome", "place", "received_at", "id"),
         Index(None, "priority", "place", "received_at", "id"),
         Index(None, "state", "place", "received_at", "id"),
@@ -112,6 +115,8 @@ class Study(Base):
     unread: Mapped[bool] = mapped_column(Computed(UNREAD, persisted=True))
     place: Mapped[int] = mapped_column(Computed(PLACE, persisted=True))
     search_text: Mapped[str] = mapped_column(Computed(SEARCH_TEXT, persisted=True))
+    # NULL where all of it is ASCII, and in what a program of before 0011 wrote.
+    search_folded: Mapped[str | None]
     changed_at: Mapped[datetime] = mapped_column(
         default=_now, onupdate=_now, server_default=func.now(), index=True
     )
@@ -119,6 +124,13 @@ class Study(Base):
     # Of a study that was not analysed; what was analysed has its objects with the job.
     objects: Mapped[list["ResultObject"]] = relationship(order_by="ResultObject.id")
     series: Mapped[list["Series"]] = relationship(back_populates="study", order_by="Series.id")
+
+    @validates(*SEARCHED)
+    def _fold(self, changed: str, value: str) -> str:
+        """Fold what is searched whenever a part of it is set."""
+        said = {name: getattr(self, name) or "" for name in SEARCHED} | {changed: value}
+        self.search_folded = fold_beyond_ascii(*said.values())
+        return value
 
 
 class IdentityEvent(Base):

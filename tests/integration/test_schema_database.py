@@ -24,7 +24,7 @@ from schema.database import (
 from schema.errors import DatabaseUnavailableError
 from schema.settings import Settings
 from schema.tables import Base, Compatibility, Instance, Study
-from tests.support.rows import LONG_AGO, add_series, add_study
+from tests.support.rows import LONG_AGO, add_job, add_series, add_study, study_row
 
 
 def test_the_migrations_make_exactly_the_tables(database: Database) -> None:
@@ -66,6 +66,51 @@ def test_rows_that_others_point_to_survive_the_newest_upgrade_and_the_way_back(
     upgrade(settings)
     with database.reading() as session:
         assert session.scalars(sa.select(Instance)).one().series.study.patient_id == "P1"
+
+
+def test_names_of_before_are_folded_for_the_search_in_batches(
+    settings: Settings, database: Database
+) -> None:
+    names = ["MÜLLER^EVA", "DOE^JANE", "ИВАНОВ^ПЁТР"]
+    with database.transaction() as session:
+        for number in range(1002):
+            name = names[number % 3]
+            session.add(study_row(study_instance_uid=f"1.2.{number}", patient_name=name))
+    config = alembic_config()
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0010")
+    upgrade(settings)
+    with database.reading() as session:
+        found = session.execute(
+            sa.select(Study.search_folded, sa.func.count()).group_by(Study.search_folded)
+        )
+        counted = {row[0]: row[1] for row in found}
+    assert counted == {"p1 a1 müller^eva": 334, None: 334, "p1 a1 иванов^пётр": 334}
+
+
+def test_an_older_program_writes_and_searches_beside_the_folded_letters(
+    database: Database,
+) -> None:
+    with database.transaction() as session:
+        add_study(session)
+        # What 0.1.0 knows of a name: it sets the column, and reads the text that is computed.
+        session.execute(sa.text("UPDATE study SET patient_name = 'ROE^JANE'"))
+        query = sa.text("SELECT search_text, search_folded FROM study")
+        assert session.execute(query).one() == ("roe^jane p1 a1", None)
+
+
+def test_what_an_older_receiver_wrote_is_folded_when_its_study_is_next_derived(
+    database: Database,
+) -> None:
+    with database.transaction() as session:
+        series = add_series(add_study(session), session)
+        session.execute(sa.text("UPDATE study SET patient_name = 'MÜLLER^EVA'"))
+        session.expire_all()
+        add_job(series, session)  # which derives the study
+        session.flush()
+        query = sa.text("SELECT search_folded FROM study")
+        assert session.execute(query).scalar_one() == "p1 a1 müller^eva"
 
 
 def test_an_upgrade_names_the_database_without_its_password_and_what_comes_next(

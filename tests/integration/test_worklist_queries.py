@@ -188,6 +188,40 @@ def test_a_search_finds_parts_of_name_id_and_accession(database: Database, word:
     assert uids(database, search=word) == ["1.1"]
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("MÜLLER^JÜRGEN", ("müller", "Müller", "JÜRGEN müller", "Mu\u0308ller")),
+        ("Weiß^Eva", ("WEISS", "weiß")),
+        ("ИВАНОВ^ПЁТР", ("Иванов", "пётр")),
+        ("Łukasz^Żaneta", ("ŁUKASZ", "żaneta")),
+        ("山田\u3000太郎=ﾔﾏﾀﾞ", ("山田", "山田\u3000太郎", "ヤマダ")),
+        ("नेहा^क्\u200dष", ("नेहा क्ष",)),
+        ("DOE^JANE", ("\uff44\uff4f\uff45", "\uff10\uff14\uff19")),
+        # Four bytes each that do not compress, as many as a name may have.
+        ("".join(chr(0x20000 + number * 7919 % 40000) for number in range(256)), ("\U00020000",)),
+    ],
+)  # fmt: skip
+@both
+def test_a_search_finds_letters_of_any_script(
+    database: Database, name: str, words: tuple[str, ...]
+) -> None:
+    listed(
+        database,
+        make_study("1.1", patient_name=name),
+        make_study("1.2", patient_name="ROE", patient_id="7"),
+    )
+    assert [uids(database, search=word, outcome=None) for word in words] == [["1.1"]] * len(words)
+
+
+def test_a_name_that_is_put_right_is_found_by_what_it_is_now(database: Database) -> None:
+    study = make_study("1.1", patient_name="MÜLLER^EVA")
+    listed(database, study)
+    with database.transaction() as session:
+        session.get_one(Study, study.id).patient_name = "JÄGER^EVA"
+    assert (uids(database, search="jäger"), uids(database, search="müller")) == (["1.1"], [])
+
+
 @pytest.mark.parametrize("word", ["%", "_", "roe", "doe roe"])
 def test_a_search_finds_nothing_else(database: Database, word: str) -> None:
     listed(database, make_study("1.1"))
