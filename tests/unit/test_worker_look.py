@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -106,6 +107,13 @@ def test_calcium_on_both_sides_of_a_few_slices_is_no_contrast_agent(head: Volume
     for column in (220, 290):
         hu[22:25, 250:262, column : column + 10] = 180  # choroid plexus
     assert look(replace(head, hu=hu)).contrast is Contrast.PLAIN
+
+
+def test_the_noise_of_a_very_low_dose_is_no_contrast_agent(head: Volume) -> None:
+    noise = np.random.default_rng(2).normal(size=head.hu.shape).astype(np.float32)
+    soft = np.stack([cv2.GaussianBlur(each, (0, 0), 2.5) for each in noise])
+    noisy = replace(head, hu=head.hu + soft * (30 / soft.std()))
+    assert look(noisy, THICK_MM).contrast is Contrast.PLAIN
 
 
 def test_a_doubt_about_contrast_is_said_and_refuses_nothing(head: Volume) -> None:

@@ -11,10 +11,13 @@ from typing import Final
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from worker.look.section import GRID_MM, Mask, Section, cm2, vault_of
 
 VESSEL_HU: Final = 100.0  # above clotted blood
+NOISE_SDS: Final = 4.0
+MAD_TO_SD: Final = 1.4826  # of a normal distribution; vessels are too few to move a median
 METAL_HU: Final = 1200.0  # a spot that holds more is bone or metal
 RIM_MM: Final = 9  # next to the skull its partial volume is bright
 SPOTS_CM2: Final = 0.15
@@ -46,13 +49,22 @@ def shows_vessels(section: Section) -> bool:
     """Tell whether there are bright spots on both sides of the brain, and no bright mass."""
     deep = deep_brain(section.brain, RIM_MM)
     smooth = cv2.blur(section.hu, (3, 3))  # the noise of a thin slice is no vessel
-    spots = deep & (smooth > VESSEL_HU) & ~_near_metal(section)
+    spots = deep & (smooth > _above_noise(smooth[deep])) & ~_near_metal(section)
     area = cm2(spots)
     if not SPOTS_CM2 <= area <= LARGEST_SHARE * section.brain_cm2:
         return False
     middle = np.nonzero(section.brain)[1].mean()
     left = cm2(spots & (np.arange(spots.shape[1]) < middle))
     return min(left, area - left) >= SIDE_CM2
+
+
+def _above_noise(brain_hu: npt.NDArray[np.floating]) -> float:
+    """Give the HU that a vessel has and the noise of a scan of low dose does not reach."""
+    if not brain_hu.size:
+        return VESSEL_HU
+    middle = np.median(brain_hu)
+    deviation = MAD_TO_SD * np.median(np.abs(brain_hu - middle))
+    return max(VESSEL_HU, float(middle + NOISE_SDS * deviation))
 
 
 def deep_brain(brain: Mask, rim_mm: float) -> Mask:
