@@ -58,7 +58,7 @@ def shows_vessels(section: Section) -> bool:
     return min(left, area - left) >= SIDE_CM2
 
 
-def _above_noise(brain_hu: npt.NDArray[np.floating]) -> float:
+def _above_noise(brain_hu: npt.NDArray[np.integer | np.floating]) -> float:
     """Give the HU that a vessel has and the noise of a scan of low dose does not reach."""
     if not brain_hu.size:
         return VESSEL_HU
