@@ -21,6 +21,7 @@ from worker.look.unlikeness import Unlikeness, measured, unlikeness
 from worker.munet.card import Card
 from worker.munet.inference import Predictor
 from worker.objects.author import WrittenObject
+from worker.objects.revision import FIRST, Revision
 from worker.objects.statement import Statement
 from worker.objects.writing import Written, write_objects
 from worker.priority import Priority, prioritise
@@ -126,7 +127,7 @@ def analyse(
     rules: Rules,
     folder: Path,
     decoder: Decoder | None = None,
-    previous: Path | None = None,
+    revision: Revision = FIRST,
     forms: Forms = FOR_THE_PAGE,
     ahead: Ahead | None = None,
     *,
@@ -146,8 +147,8 @@ def analyse(
         Where result objects go; the same for every run of this series.
     decoder
         What turns a file into frames, see `read_series`.
-    previous
-        The report of the revision before, which the new one replaces.
+    revision
+        Which result of the series it is, and what it replaces.
     forms
         Which forms of the result are written.
     ahead
@@ -175,7 +176,7 @@ def analyse(
         ahead.begin()
 
     def write(labels: npt.NDArray[np.uint8], statement: Statement) -> Written:
-        return write_objects(source, labels, statement, folder, previous, forms)
+        return write_objects(source, labels, statement, folder, revision, forms)
 
     return _analyse_head(source, seen, predictor, rules, write, watch, cut_short=cut_short)
 

@@ -24,6 +24,7 @@ from worker.delivery.destinations import load_destinations
 from worker.durable import RESULTS
 from worker.munet.errors import CheckpointError, DeviceError
 from worker.munet.inference import Predictor
+from worker.objects.revision import FIRST, Revision
 from worker.prefetch import NextPaths, Prefetch
 from worker.rules import load_rules
 from worker.self_tests import Memory
@@ -57,7 +58,7 @@ class Engine:
     def analyse(
         self,
         paths: Sequence[Path],
-        previous: Path | None = None,
+        revision: Revision = FIRST,
         next_paths: NextPaths | None = None,
         cut_short: bool = False,
     ) -> Analysis:
@@ -65,7 +66,7 @@ class Engine:
 
         Parameters
         ----------
-        paths, previous, cut_short
+        paths, revision, cut_short
             See `worker.analysis.analyse`.
         next_paths
             Guesses the files of the series after it, which are read meanwhile; None: not this time.
@@ -85,7 +86,7 @@ class Engine:
                 self._rules,
                 results,
                 self._decoders,
-                previous,
+                revision,
                 self._forms,
                 Ahead(self._prefetch.take, partial(self._prefetch.begin, next_paths)),
                 cut_short=cut_short,

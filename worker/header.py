@@ -166,6 +166,15 @@ def length_mm(ds: Dataset, keyword: str) -> float | None:
     return value if 0 < value < LARGEST else None
 
 
+def number(ds: Dataset, keyword: str) -> int | None:
+    """Return an IS (PS3.5 6.2) that may be missing; None also for what is no such number."""
+    try:
+        value = int(ds[keyword].value)
+    except MALFORMED:
+        return None
+    return value if -(2**31) <= value < 2**31 else None
+
+
 def completed(ds: Dataset) -> Dataset:
     """Return the header as highdicom needs it to make an object of the same patient and study.
 

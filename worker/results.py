@@ -17,7 +17,8 @@ from schema.tables import Finding, Job, KeyPicture, ResultObject
 from worker.delivery.destinations import NOWHERE, Destinations
 from worker.delivery.outbox import enqueue_job
 from worker.lease import Lease, keys, lock_job
-from worker.objects.newest_report import newest_report
+from worker.objects.newest_report import newest_reports
+from worker.objects.revision import Revision
 
 if TYPE_CHECKING:  # so that the pool's parent, which records nothing, need not load it
     from worker.analysis import Analysis
@@ -64,11 +65,11 @@ def record(
         enqueue_job(session, job, places)
 
 
-def previous_report(job: Job, storage: Path) -> Path | None:
-    """Find what the new report replaces: of the revision before, or that nothing was analysed."""
+def revision_of(job: Job, storage: Path) -> Revision:
+    """Find what the new result replaces: the revision before, or that nothing was analysed."""
     earlier = (other for other in job.series.jobs if other.revision < job.revision)
     written = [*job.series.study.objects, *(each for other in earlier for each in other.objects)]
-    return newest_report(written, storage)
+    return Revision(job.revision, bool(written), newest_reports(written, storage))
 
 
 def _look(analysis: "Analysis") -> dict[str, Any]:

@@ -32,12 +32,13 @@ from schema.tables import Job
 from worker.celery import app, places, settings
 from worker.fitness import Fitness
 from worker.lease import Heartbeat, Lease, keys
+from worker.objects.revision import Revision
 from worker.results import (
-    previous_report,
     record,
     record_failure,
     requeue,
     return_untouched,
+    revision_of,
     spend_attempt,
 )
 from worker.self_tests import report_verdict
@@ -63,7 +64,7 @@ class Input:
     """What a job is about."""
 
     paths: tuple[Path, ...]
-    previous: Path | None  # the report of the revision before
+    revision: Revision
     cut_short: bool  # by an aborted association
 
 
@@ -130,7 +131,7 @@ def _work(engine: "Engine", lease: Lease) -> None:
     with Heartbeat(database, lease, settings):
         # A job that ended its worker is begun again alone: perhaps the next one's files did it.
         next_paths = _next_paths if lease.attempt == 1 else None
-        analysis = engine.analyse(job.paths, job.previous, next_paths, job.cut_short)
+        analysis = engine.analyse(job.paths, job.revision, next_paths, job.cut_short)
         _tell(lambda: record(database, lease, analysis, settings.storage, places))
     log.info(
         "study analysed",
@@ -143,8 +144,8 @@ def _work(engine: "Engine", lease: Lease) -> None:
 def _read_input(database: Database, lease: Lease) -> Input:
     with database.reading() as session:
         job = session.get_one(Job, lease.job_id)
-        previous = previous_report(job, settings.storage)
-        return Input(_paths(job), previous, job.series.cut_short)
+        revision = revision_of(job, settings.storage)
+        return Input(_paths(job), revision, job.series.cut_short)
 
 
 def _next_paths() -> tuple[Path, ...]:

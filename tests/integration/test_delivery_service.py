@@ -33,7 +33,7 @@ from worker.delivery.metrics import OutboxCollector
 from worker.delivery.statuses import NotNowError
 from worker.delivery.unanalysed import Unanalysed
 from worker.objects.writing import Written, write_unanalysed
-from worker.results import previous_report
+from worker.results import revision_of
 
 pytestmark = pytest.mark.slow  # kills and restarts services
 
@@ -368,7 +368,9 @@ def test_a_report_names_the_statement_that_it_replaces(
     with database.transaction() as session:
         head = add_series(session.merge(series).study, session)
         job = add_job(head, session)
-        assert previous_report(job, settings.storage) == settings.storage / stated.path
+        revision = revision_of(job, settings.storage)
+        assert revision.replaces
+        assert revision.report_for("full") == settings.storage / stated.path
 
 
 def test_a_study_whose_files_are_gone_stops_nobody(settings: Settings, database: Database) -> None:

@@ -10,6 +10,7 @@ from schema.hemorrhage_subtypes import ANY, KEYS, Claim
 from schema.states import Outcome
 from worker.findings import measure
 from worker.forms import Forms
+from worker.objects.revision import FIRST, Revision
 from worker.objects.statement import Statement
 from worker.objects.writing import Written, write_objects
 from worker.slices import SourceSeries
@@ -51,9 +52,10 @@ def write_all(
     series: SourceSeries,
     folder: Path,
     forms: Forms = EVERY_REPORT,
+    revision: Revision = FIRST,
     **values: object,
 ) -> Written:
     """Write every object of a phantom with a bleed."""
     labels = bleed(series)
     statement = statement_of(series, labels, **values)
-    return write_objects(series, labels, statement, folder, forms=forms)
+    return write_objects(series, labels, statement, folder, revision, forms)

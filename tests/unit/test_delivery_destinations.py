@@ -93,10 +93,12 @@ def test_an_archive_that_asks_for_label_maps_gets_no_binary_masks(tmp_path: Path
     text = f"[destinations.P]\n{archive}[destinations.O]\n{archive}segmentation='LABELMAP'\n"
     loaded = load(tmp_path, text)
     binary, labelled = loaded.destinations
-    assert loaded.forms == Forms(("BINARY", "LABELMAP"))
+    assert loaded.forms == Forms(("BINARY", "LABELMAP"), unlocated_report=True)
     assert [binary.takes("SEG", kind) for kind in ("full", "labelmap")] == [True, False]
     assert [labelled.takes("SEG", kind) for kind in ("full", "labelmap")] == [False, True]
-    assert labelled.takes("SR", "full")
+    assert [binary.takes("SR", kind) for kind in ("full", "triage")] == [True, False]
+    assert [labelled.takes("SR", kind) for kind in ("full", "triage")] == [False, True]
+    assert labelled.takes("SC", "full")
     assert stored_classes(labelled)["SEG"] == LABEL_MAP
 
 
@@ -110,5 +112,10 @@ def test_a_report_without_places_is_written_only_where_one_is_sent(tmp_path: Pat
     archive = "[destinations.P]\nkind='dicom'\nhost='x'\nport=104\nae_title='PACS'\n"
     assert not load(tmp_path, archive).forms.unlocated_report
     assert load(tmp_path, f"{archive}profile='triage-only'\n").forms.unlocated_report
+    without_masks = load(tmp_path, f"{archive}objects=['SR', 'SC']\n")
+    assert without_masks.forms.unlocated_report
+    (target,) = without_masks.destinations
+    assert [target.takes("SR", kind) for kind in ("all", "full", "triage")] == [True, False, True]
+    assert target.takes("SC", "full")
     keys_alone = f"{archive}profile='triage-only'\nobjects=['SC']\n"
     assert not load(tmp_path, keys_alone).forms.unlocated_report

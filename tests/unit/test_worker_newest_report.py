@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from schema.tables import ResultObject
-from worker.objects.newest_report import newest_report
+from worker.objects.newest_report import newest_reports
 
 
 def written(number: int, storage: Path, kind: str = "SR", audience: str = "all") -> ResultObject:
@@ -21,14 +21,21 @@ def written(number: int, storage: Path, kind: str = "SR", audience: str = "all")
 
 def test_the_newest_report_is_found_in_any_order(tmp_path: Path) -> None:
     objects = [written(number, tmp_path) for number in (2, 3, 1)]
-    assert newest_report(objects, tmp_path) == tmp_path / "3.dcm"
+    newest = dict.fromkeys(("full", "triage"), tmp_path / "3.dcm")
+    assert newest_reports(objects, tmp_path) == newest
 
 
-@pytest.mark.parametrize(("kind", "audience"), [("SC", "all"), ("SEG", "full"), ("SR", "triage")])
+@pytest.mark.parametrize(("kind", "audience"), [("SC", "all"), ("SEG", "full")])
 def test_another_object_is_no_predecessor(tmp_path: Path, kind: str, audience: str) -> None:
     report, newer = written(1, tmp_path, audience="full"), written(2, tmp_path, kind, audience)
-    assert newest_report([report, newer], tmp_path) == tmp_path / "1.dcm"
-    assert newest_report([newer], tmp_path) is None
+    assert newest_reports([report, newer], tmp_path) == {"full": tmp_path / "1.dcm"}
+    assert newest_reports([newer], tmp_path) == {}
+
+
+def test_each_audience_has_the_newest_that_it_was_sent(tmp_path: Path) -> None:
+    reports = [written(number, tmp_path, "SR", who) for number, who in enumerate(("all", "full"))]
+    newest = {"triage": tmp_path / "0.dcm", "full": tmp_path / "1.dcm"}
+    assert newest_reports(reports, tmp_path) == newest
 
 
 def damage(path: Path) -> None:
@@ -45,5 +52,5 @@ def test_a_report_whose_file_is_gone_or_damaged_is_none_and_the_log_names_it(
     report = written(1, tmp_path)
     spoil(tmp_path / report.path)
     with capture_logs() as logged:
-        assert newest_report([report], tmp_path) is None
+        assert newest_reports([report], tmp_path) == {}
     assert [(line["file"], line["reason"]) for line in logged] == [("1.dcm", reason)]

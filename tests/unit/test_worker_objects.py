@@ -2,6 +2,7 @@
 
 import errno
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import highdicom as hd
@@ -16,17 +17,22 @@ from tests.support.phantoms import FEW_MM, Phantom, item
 from tests.support.statements import bleed, statement_of, write_all
 from tests.support.validators import object_errors
 from worker import durable
+from worker.delivery.destinations import Destinations, DicomDestination
 from worker.forms import Forms
 from worker.objects import check
 from worker.objects.author import Source, WrittenObject
 from worker.objects.check import masks_by_slice
-from worker.objects.drawing import Place, draw_slice, draw_summary, outline
+from worker.objects.drawing import Origin, Place, draw_slice, draw_summary, outline
 from worker.objects.pages import worst_slices
+from worker.objects.revision import FIRST, Revision
 from worker.objects.segmentation import tracking_uid
 from worker.objects.statement import Statement, describe_coverage
 from worker.objects.writing import Written, write_objects, write_unanalysed
 from worker.slices import SourceSeries, read_series
 
+NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
+ORIGIN = Origin(3, FIRST, NOON)
+Drawn = tuple[str, int | None]  # what is said of the slice; the Series Number
 UNANALYSED = Statement(Outcome.NOT_ANALYSED, 0, "no eligible series: 'Schädel': 3 slices")
 
 
@@ -51,6 +57,10 @@ def of(written: Written, kind: str, audience: str) -> list[WrittenObject]:
 def report(written: Written, audience: str = "full") -> hd.sr.Comprehensive3DSR:
     (one,) = of(written, "SR", audience)
     return hd.sr.Comprehensive3DSR.from_dataset(dcmread(one.path))
+
+
+def replacing(path: Path) -> Revision:
+    return Revision(2, True, {"full": path})
 
 
 def encoded(written: Written, kind: str, audience: str) -> str:
@@ -180,13 +190,132 @@ def test_a_label_map_holds_the_same_masks_and_is_for_who_asked_for_it(
     assert object_errors(label_map.path) == []
 
 
+@pytest.mark.parametrize(
+    "more", [{"segmentation": "LABELMAP"}, {"objects": ("SR", "SC")}, {"profile": "triage-only"}]
+)
+def test_a_report_refers_to_no_masks_that_its_archive_does_not_get(
+    series: SourceSeries, tmp_path: Path, more: dict[str, object]
+) -> None:
+    there = {"name": "P", "kind": "dicom", "host": "x", "port": 104, "ae_title": "X"}
+    archive = DicomDestination(**there, **more)
+    written = write_all(series, tmp_path, Destinations(destinations=(archive,)).forms)
+    masks = {seg.sop_instance_uid for seg in written.objects if seg.kind == "SEG"}
+    sent = [each for each in written.objects if archive.takes(each.kind, each.audience)]
+    (sr,) = (each for each in sent if each.kind == "SR")
+    said = sr.path.read_bytes().decode("latin-1")
+    assert not any(uid in said for uid in masks)
+
+
+def test_a_report_without_masks_names_the_earlier_one_without_them(
+    series: SourceSeries, tmp_path: Path
+) -> None:
+    first = write_all(series, tmp_path)
+    reports = {sr.audience: sr for sr in first.objects if sr.kind == "SR"}
+    revision = Revision(2, True, {who: sr.path for who, sr in reports.items()})
+    second = write_all(series, tmp_path, revision=revision)
+    assert reports.keys() == {"full", "triage"}
+    for audience, earlier in reports.items():
+        (replaced,) = report(second, audience).PredecessorDocumentsSequence
+        image = replaced.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+        assert image.ReferencedSOPInstanceUID == earlier.sop_instance_uid
+
+
+def test_pages_of_a_revision_lie_beside_those_before(series: SourceSeries, tmp_path: Path) -> None:
+    pages = [
+        dcmread(page.path)
+        for revision in (FIRST, Revision(2, replaces=True))
+        for page in write_all(series, tmp_path, revision=revision).objects
+        if page.kind == "SC"
+    ]
+    assert len({page.SOPInstanceUID for page in pages}) == 10
+    places = sorted((page.SeriesNumber, page.InstanceNumber) for page in pages)
+    assert places == [(9003, 1), (9003, 2), *((9004, number) for number in range(1, 9))]
+    assert len({page.SeriesInstanceUID for page in pages}) == 2
+
+
+def test_objects_of_two_series_of_a_study_lie_in_series_of_their_own(
+    series: SourceSeries, written: Written, tmp_path: Path
+) -> None:
+    other = Phantom(FEW_MM, changes={"SeriesInstanceUID": "1.2.3.2"}).write(tmp_path / "in")
+    beside = write_all(read_series(other), tmp_path / "out")
+    ours, theirs = (
+        {dcmread(each.path).SeriesInstanceUID for each in result.objects}
+        for result in (written, beside)
+    )
+    assert len(ours) == len(theirs) == 5
+    assert ours.isdisjoint(theirs)
+
+
+def test_a_page_says_of_which_series_revision_and_moment_it_is() -> None:
+    later = Origin(None, Revision(2, replaces=True), NOON)
+    assert ORIGIN.lines == ["Series 3, revision 1, 2026-01-02 12:00 UTC"]
+    assert later.lines == ["Revision 2, 2026-01-02 12:00 UTC", "Replaces what was said before"]
+    said = Statement(Outcome.NOT_ANALYSED, 0, "because")
+    assert not np.array_equal(draw_summary(said, ORIGIN), draw_summary(said, later))
+    air, none = np.full((64, 64), -1000, np.float32), np.zeros((64, 64), np.uint8)
+    place = Place(1, 2, dict.fromkeys(("left", "right", "top", "bottom"), "A"))
+    pages = [draw_slice(air, none, (1, 1), said, place, origin) for origin in (ORIGIN, later)]
+    assert not np.array_equal(*pages)
+
+
+def drawn(series: SourceSeries, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Drawn]:
+    """Write all objects and say what the pages of slices were drawn with."""
+    drawings: list[Drawn] = []
+
+    def draw(*given: object) -> np.ndarray:
+        drawings.append((str(given[-2]), given[-1].series))
+        return np.zeros((512, 512, 3), np.uint8)
+
+    monkeypatch.setattr("worker.objects.pages.draw_slice", draw)
+    write_all(series, folder)
+    return drawings
+
+
+def test_a_page_of_a_slice_names_the_image_and_its_series(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = Phantom(FEW_MM, reversed=True, changes={"SeriesNumber": 4}).write(tmp_path / "in")
+    said = drawn(read_series(sent), tmp_path / "out", monkeypatch)
+    count = len(FEW_MM)
+    assert len(said) == 4
+    for words, number in said:
+        place = int(words.split()[1])
+        assert words == f"slice {place} of {count} from below (Im {count + 1 - place})"
+        assert number == 4
+
+
+def test_what_is_no_number_is_on_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = dict.fromkeys(("SeriesNumber", "InstanceNumber"), "10000000000")  # larger than an IS
+    sent = Phantom(FEW_MM, changes=names).write(tmp_path / "in")
+    said = drawn(read_series(sent), tmp_path / "out", monkeypatch)
+    assert {number for _, number in said} == {None}
+    assert all(words.endswith("from below") for words, _ in said)
+
+
+@pytest.mark.parametrize("enhanced", [False, True])
+def test_a_page_of_a_slice_refers_to_its_image(enhanced: bool, tmp_path: Path) -> None:
+    phantom = Phantom(FEW_MM, reversed=True)
+    sent = (phantom.write_enhanced if enhanced else phantom.write)(tmp_path / "in")
+    series = read_series(sent)
+    pages = of(write_all(series, tmp_path / "out"), "SC", "full")
+    images = [dcmread(page.path).SourceImageSequence[0] for page in pages]
+    found = [
+        (image.ReferencedSOPInstanceUID, image.get("ReferencedFrameNumber")) for image in images
+    ]
+    volume = series.volume
+    frames = volume.frame_numbers if enhanced else [None] * len(FEW_MM)
+    expected = list(zip(volume.sop_instance_uids, frames, strict=True))
+    assert found == [expected[index] for index in worst_slices(bleed(series))]
+    assert [error for page in pages for error in object_errors(page.path)] == []
+
+
 def test_a_new_revision_names_the_report_that_it_replaces(
     series: SourceSeries, written: Written, tmp_path: Path
 ) -> None:
     (old,) = of(written, "SR", "full")
     labels = bleed(series)
     statement = statement_of(series, labels, reason="EDH 32 mL (critical at 30 mL or more)")
-    new = write_objects(series, labels, statement, tmp_path, previous=old.path)
+    new = write_objects(series, labels, statement, tmp_path, replacing(old.path))
     (replaced,) = report(new).PredecessorDocumentsSequence
     item = replaced.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
     assert item.ReferencedSOPInstanceUID == old.sop_instance_uid
@@ -198,7 +327,8 @@ def test_a_damaged_earlier_report_costs_the_new_one_its_predecessor_alone(
     earlier = tmp_path / "earlier.dcm"
     earlier.write_bytes(b"an object that a disk has lost")
     labels = bleed(series)
-    new = write_objects(series, labels, statement_of(series, labels), tmp_path, previous=earlier)
+    statement = statement_of(series, labels)
+    new = write_objects(series, labels, statement, tmp_path, replacing(earlier))
     assert new.refused == []
     assert "PredecessorDocumentsSequence" not in report(new)
 
@@ -253,8 +383,9 @@ def test_letters_stand_at_the_sides_that_they_name() -> None:
     air, none = np.full((64, 64), -1000, np.float32), np.zeros((64, 64), np.uint8)
     said = Statement(Outcome.POSITIVE, 1, "because")
     usual = {"left": "R", "right": "L", "top": "A", "bottom": "P"}
-    page = draw_slice(air, none, (1, 1), said, Place(1, 2, usual))
-    other = draw_slice(air, none, (1, 1), said, Place(1, 2, usual | {"left": "L", "right": "R"}))
+    turned = usual | {"left": "L", "right": "R"}
+    page = draw_slice(air, none, (1, 1), said, Place(1, 2, usual), ORIGIN)
+    other = draw_slice(air, none, (1, 1), said, Place(1, 2, turned), ORIGIN)
     left, right = slice(4, 28), slice(484, 508)
     assert page[244:268, left].any()
     assert np.array_equal(other[244:268, left], page[244:268, right])
@@ -262,7 +393,10 @@ def test_letters_stand_at_the_sides_that_they_name() -> None:
     assert not np.array_equal(page[244:268, left], page[244:268, right])
 
 
-def test_the_patient_changes_no_pixel_of_a_page(tmp_path: Path) -> None:
+def test_the_patient_changes_no_pixel_of_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.objects.pages.now", lambda: NOON)
     pictures = []
     for name in ("Water^Phantom", "Other^Name"):
         sent = Phantom(FEW_MM, changes={"PatientName": name, "PatientID": name})
@@ -299,8 +433,8 @@ def test_three_of_many_gaps_are_named() -> None:
 def test_a_long_text_ends_with_where_the_rest_is() -> None:
     short = Statement(Outcome.FAILED, 0, "because")
     long = replace(short, reason="because " * 400)
-    assert draw_summary(long).shape == draw_summary(short).shape == (512, 512, 3)
-    assert not np.array_equal(draw_summary(long), draw_summary(short))
+    assert draw_summary(long, ORIGIN).shape == draw_summary(short, ORIGIN).shape == (512, 512, 3)
+    assert not np.array_equal(draw_summary(long, ORIGIN), draw_summary(short, ORIGIN))
 
 
 def test_a_study_that_was_not_analysed_says_so(series: SourceSeries, tmp_path: Path) -> None:

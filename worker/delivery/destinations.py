@@ -24,8 +24,6 @@ ObjectKind = Literal["SEG", "SR", "SC", "KO"]
 LONGEST_S: Final = 90.0
 MLLP_TIMES: Final = 3
 
-AUDIENCES: Final = {"full": ("all", "full"), "triage-only": ("all", "triage")}
-
 
 class _Table(BaseModel):
     """A table of the file: a key that it doesn't know is an error, not a typo without effect."""
@@ -79,8 +77,15 @@ class DicomDestination(_Tls):
         return kind in self.objects and audience in self._audiences(kind)
 
     def _audiences(self, kind: str) -> tuple[str, ...]:
-        wants_label_maps = (self.profile, self.segmentation) == ("full", "LABELMAP")
-        return ("labelmap",) if kind == "SEG" and wants_label_maps else AUDIENCES[self.profile]
+        """Say whose objects it gets; its report refers to no masks but those that it is sent.
+
+        Nor to a label map: DCMTK 3.6.7 and dciodvfy refuse a report on a segment of one.
+        """
+        label_map = self.segmentation == "LABELMAP"
+        masks_named = "SEG" in self.objects and not label_map
+        if self.profile == "triage-only" or (kind == "SR" and not masks_named):
+            return ("all", "triage")
+        return ("labelmap",) if kind == "SEG" and label_map else ("all", "full")
 
 
 class _Message(_Destination):

@@ -26,8 +26,9 @@ from worker.delivery.unstated import is_unstated, note, unstated
 from worker.durable import RESULTS
 from worker.header import MALFORMED, completed, uid
 from worker.objects.author import Source
-from worker.objects.newest_report import newest_report
+from worker.objects.newest_report import newest_reports
 from worker.objects.pages import summary_uid
+from worker.objects.revision import Revision
 from worker.objects.statement import Statement
 from worker.objects.writing import Written, write_unanalysed
 from worker.pixels import READABLE
@@ -68,16 +69,18 @@ class Unanalysed:
             study = session.get_one(Study, study_id)
             ended_at, statement = study.finished_at, _statement(study)
             paths = [self._storage / path for path in _paths(session, study)]
-            earlier = newest_report(study.objects, self._storage)  # the statement before
+            reports = newest_reports(study.objects, self._storage)  # the statement before
+            ours = Revision(revision, bool(study.objects), reports)
             newest = _newest_object(session, study_id)
         header = first_header(paths)
         if header is None or statement is None:
             self._postpone(study_id, "no file of it can be read")
             return False
         same = and_(Study.revision == revision, Study.finished_at == ended_at)
-        if newest == summary_uid(Source((header,)), statement):
+        source, numbers = Source((header,)), range(1, revision + 1)
+        if newest in (summary_uid(source, statement, number) for number in numbers):
             return self._let_stand(study_id, revision, same)
-        written = write_unanalysed([header], statement, self._storage / RESULTS, earlier)
+        written = write_unanalysed([header], statement, self._storage / RESULTS, ours)
         return self._record(study_id, revision, same, written)
 
     def _postpone(self, study_id: int, why: str) -> None:

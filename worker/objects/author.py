@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal
+from typing import Any, BinaryIO, Final
 
 import highdicom as hd
 from pydicom import dcmwrite
@@ -14,6 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from schema.hemorrhage_subtypes import Code
 from worker.durable import write_once
+from worker.forms import Audience
 from worker.header import restore_name, without_name
 from worker.uids import software_version, stable_uid
 from worker.unvalidated import unvalidated
@@ -22,11 +23,6 @@ MANUFACTURER: Final = "IHSNet"
 MODEL_NAME: Final = "IHSNet Triage"
 SCHEME: Final = "99IHSNET"
 SCHEME_UID: Final = stable_uid("coding scheme", SCHEME)
-
-
-# Whom an object may be sent to: everybody; who takes overlays; of these, who asked for label maps
-# instead of binary masks; who takes no overlay.
-Audience = Literal["all", "full", "labelmap", "triage"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +48,11 @@ class Source:
         return str(self.headers[0].StudyInstanceUID)
 
     @property
+    def series(self) -> str:
+        """The series of the first of them."""
+        return str(self.headers[0].SeriesInstanceUID)
+
+    @property
     def identity(self) -> tuple[str, ...]:
         """What tells these images from others."""
         return (self.study, *sorted(str(header.SOPInstanceUID) for header in self.headers))
@@ -74,6 +75,8 @@ class Label:
         What its series holds: tells series of one kind apart.
     audience
         Whom it may be sent to.
+    instance
+        Its Instance Number: tells revisions and pages of a series apart.
     """
 
     kind: str
@@ -81,6 +84,11 @@ class Label:
     number: int
     description: str
     audience: Audience = "all"
+    instance: int = 1
+
+    def numbered(self, instance: int) -> "Label":
+        """Give the same label with another Instance Number."""
+        return replace(self, instance=instance)
 
     def to(self, audience: Audience) -> "Label":
         """Give the same label for another audience."""
@@ -92,10 +100,12 @@ def authorship(
 ) -> dict[str, Any]:
     """Give the arguments that every class of highdicom takes."""
     return {
-        "series_instance_uid": stable_uid(f"{label.series} series", source.study, model_sha256),
+        "series_instance_uid": stable_uid(
+            f"{label.series} series", source.study, source.series, model_sha256
+        ),
         "series_number": label.number,
         "sop_instance_uid": sop_instance_uid,
-        "instance_number": 1,
+        "instance_number": label.instance,
         "manufacturer": MANUFACTURER,
         "manufacturer_model_name": MODEL_NAME,
         "software_versions": software_version(),

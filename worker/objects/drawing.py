@@ -6,6 +6,7 @@ Nothing of a patient is drawn: values, words and pixels of the slice alone.
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from schema.hemorrhage_subtypes import BLOOD_RGB, SUBTYPES, Claim
+from worker.objects.revision import Revision
 from worker.objects.statement import Statement, ascii_only
 from worker.wording import LEVEL_WORDS, NOT_FOR_DIAGNOSIS, OUTCOME_WORDS, SCORE
 
@@ -32,17 +34,54 @@ Rgb = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Place:
-    """Which slice a page shows: its number from below, of how many, and what lies at its sides."""
+    """Which slice a page shows.
+
+    Attributes
+    ----------
+    number, of
+        From below, of how many.
+    sides
+        What lies at each.
+    source
+        What its source calls it: the Instance Number or the frame; empty where it has none.
+    """
 
     number: int
     of: int
     sides: Mapping[str, str]
+    source: str = ""
+
+    def __str__(self) -> str:
+        named = f" ({self.source})" if self.source else ""
+        return f"slice {self.number} of {self.of} from below{named}"
 
 
-def draw_summary(statement: Statement) -> npt.NDArray[np.uint8]:
+@dataclass(frozen=True)
+class Origin:
+    """What tells a page from those of other series and revisions.
+
+    Attributes
+    ----------
+    series
+        Series Number of the source; None where it has none, and of a study that was not analysed.
+    """
+
+    series: int | None
+    revision: Revision
+    made_at: datetime
+
+    @property
+    def lines(self) -> list[str]:
+        """Say it in lines of a page."""
+        series = "Revision" if self.series is None else f"Series {self.series}, revision"
+        said = f"{series} {self.revision.number}, {self.made_at:%Y-%m-%d %H:%M %Z}"
+        return [said, *(["Replaces what was said before"] if self.revision.replaces else [])]
+
+
+def draw_summary(statement: Statement, origin: Origin) -> npt.NDArray[np.uint8]:
     """Draw the page of text, (row, column, 3)."""
     image = Image.new("RGB", (SIDE, SIDE))
-    lines = [line for text in _summary(statement) for line in _wrapped(text)]
+    lines = [line for text in _summary(statement, origin) for line in _wrapped(text)]
     room = (SIDE - 2 * MARGIN) // LINE_PX
     if len(lines) > room:
         lines = [*lines[: room - 1], "... more in the report"]
@@ -50,8 +89,8 @@ def draw_summary(statement: Statement) -> npt.NDArray[np.uint8]:
     return np.asarray(image)
 
 
-def _summary(statement: Statement) -> list[str]:
-    lines = [NOT_FOR_DIAGNOSIS.upper(), "", OUTCOME_WORDS[statement.outcome], ""]
+def _summary(statement: Statement, origin: Origin) -> list[str]:
+    lines = [NOT_FOR_DIAGNOSIS.upper(), *origin.lines, "", OUTCOME_WORDS[statement.outcome], ""]
     if statement.is_analysed:
         lines.append(f"Priority {statement.level} ({LEVEL_WORDS[statement.level]})")
     lines.append(statement.reason)
@@ -81,6 +120,7 @@ def draw_slice(
     spacing_mm: tuple[float, float],
     statement: Statement,
     place: Place,
+    origin: Origin,
 ) -> npt.NDArray[np.uint8]:
     """Draw one slice in the brain window with the contours of its masks, (row, column, 3).
 
@@ -97,9 +137,10 @@ def draw_slice(
     top, left = (SIDE - rows) // 2, (SIDE - columns) // 2
     canvas[top : top + rows, left : left + columns] = picture
     image = Image.fromarray(canvas)
-    _write(image, [f"{NOT_FOR_DIAGNOSIS} - slice {place.number} of {place.of}"], 2)
+    lines = [NOT_FOR_DIAGNOSIS, str(place), *origin.lines]
+    _write(image, lines, 2)
     _legend(image, statement, labels)
-    _letters(image, place.sides)
+    _letters(image, place.sides, len(lines))
     return np.asarray(image)
 
 
@@ -200,14 +241,14 @@ def _legend(image: Image.Image, statement: Statement, labels: npt.NDArray[np.uin
         _write(image, [name], height, _colour(statement, key))
 
 
-def _letters(image: Image.Image, sides: Mapping[str, str]) -> None:
-    """Write what lies at each side, within the edges: the top below the line of words."""
+def _letters(image: Image.Image, sides: Mapping[str, str], lines: int) -> None:
+    """Write what lies at each side, within the edges: the top below so many lines of words."""
     font, draw = ImageFont.load_default(18), ImageDraw.Draw(image)
     middle, far = SIDE // 2, SIDE - MARGIN
     at = {
         "left": (MARGIN, middle),
         "right": (far, middle),
-        "top": (middle, 2 * LINE_PX),
+        "top": (middle, (lines + 1) * LINE_PX),
         "bottom": (middle, far),
     }
     for side, place in at.items():

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from worker.objects.author import Label, Source, WrittenObject, authorship, write_object
+from worker.objects.revision import FIRST, Revision
 from worker.slices import SourceSeries
 from worker.uids import stable_uid
 from worker.wording import NOT_FOR_DIAGNOSIS
@@ -21,7 +22,11 @@ DESCRIPTION: Final = f"Slices with suspected hemorrhage. {NOT_FOR_DIAGNOSIS}."
 
 
 def write_keys(
-    series: SourceSeries, labels: npt.NDArray[np.uint8], model_sha256: str, folder: Path
+    series: SourceSeries,
+    labels: npt.NDArray[np.uint8],
+    model_sha256: str,
+    folder: Path,
+    revision: Revision = FIRST,
 ) -> WrittenObject:
     """Select the slices that have a mask."""
     source = Source(series.headers)
@@ -35,7 +40,7 @@ def write_keys(
             referenced_objects=chosen,
             description=DESCRIPTION,
         )
-        given = authorship(LABEL, source, model_sha256, uid)
+        given = authorship(LABEL.numbered(revision.number), source, model_sha256, uid)
         return hd.ko.KeyObjectSelectionDocument(
             evidence=Source(tuple(chosen)).lent, content=content, **given
         )

@@ -3,29 +3,44 @@
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 import structlog
 
 from schema.tables import ResultObject
+from worker.forms import Audience
 
 log = structlog.get_logger()
 
+REPORTED: Final[tuple[Audience, ...]] = ("full", "triage")
 
-def newest_report(written: Iterable[ResultObject], storage: Path) -> Path | None:
-    """Find the file of the newest report among these objects; None where there is none.
 
-    Nor is one that is missing or damaged: a report without a predecessor is better than none. The
-    one without masks' places, for `triage-only`, stands beside another and is no predecessor.
+def newest_reports(written: Iterable[ResultObject], storage: Path) -> dict[Audience, Path]:
+    """Find the files of the newest report among these objects, by whom they are for.
+
+    One that is missing or damaged is left out: a report without a predecessor is better than none.
     """
-    reports = [each for each in written if each.kind == "SR" and each.audience != "triage"]
-    newest = max(reports, key=lambda report: report.id, default=None)
-    if newest is None:
-        return None
-    path = storage / newest.path
-    fault = _fault(path, newest.sha256)
+    reports = sorted((each for each in written if each.kind == "SR"), key=lambda each: each.id)
+    newest = {
+        audience: report
+        for report in reports
+        for audience in REPORTED
+        if report.audience in ("all", audience)
+    }
+    readable = {report.id for report in set(newest.values()) if _can_be_read(report, storage)}
+    return {
+        audience: storage / report.path
+        for audience, report in newest.items()
+        if report.id in readable
+    }
+
+
+def _can_be_read(report: ResultObject, storage: Path) -> bool:
+    path = storage / report.path
+    fault = _fault(path, report.sha256)
     if fault is not None:
         log.warning("earlier report is not named as replaced", file=path.name, reason=fault)
-    return path if fault is None else None
+    return fault is None
 
 
 def _fault(path: Path, sha256: str) -> str | None:

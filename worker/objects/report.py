@@ -76,7 +76,7 @@ def write_report(
         The report that this one replaces.
     """
     refers_to = [str(report.SOPInstanceUID) for report in (seg, previous) if report is not None]
-    identity = (*source.identity, fingerprint(statement), *refers_to)
+    identity = (*source.identity, label.audience, fingerprint(statement), *refers_to)
     uid = stable_uid(label.series, *identity)
 
     def make() -> hd.base.SOPClass:

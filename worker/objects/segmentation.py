@@ -33,6 +33,7 @@ from worker.objects.author import (
     coded,
     write_object,
 )
+from worker.objects.revision import FIRST, Revision
 from worker.orientation import with_shared_orientation
 from worker.slices import SourceSeries
 from worker.uids import software_version, stable_uid
@@ -72,6 +73,7 @@ def write_segmentation(
     algorithm: Algorithm,
     folder: Path,
     form: SegmentationType = "BINARY",
+    revision: Revision = FIRST,
 ) -> WrittenObject | None:
     """Write one Segmentation, or none for a study without a mask.
 
@@ -95,6 +97,8 @@ def write_segmentation(
     folder
         Where to write; made when missing. The file is named by a hash, by nothing that a sender
         chose.
+    revision
+        The first that has these masks gives the Instance Number.
 
     Returns
     -------
@@ -112,7 +116,7 @@ def write_segmentation(
         raise ValueError(f"labels {labels.shape} are not on the source {source.volume.hu.shape}")
     if not labels.any():
         return None
-    label = BINARY if form == "BINARY" else BINARY.to("labelmap")
+    label = (BINARY if form == "BINARY" else BINARY.to("labelmap")).numbered(revision.number)
     uid = stable_uid("SEG", form, *_identity(source, labels, algorithm))
     who = authorship(label, Source(source.headers), algorithm.sha256, uid)
     who["series_instance_uid"] = stable_uid(

@@ -13,13 +13,14 @@ from pydicom.dataset import Dataset
 
 from schema.errors import TransientError
 from worker.durable import sync_names
-from worker.forms import FOR_THE_PAGE, Forms
+from worker.forms import FOR_THE_PAGE, Audience, Forms
 from worker.header import MALFORMED
 from worker.objects import check
 from worker.objects.author import Source, WrittenObject
 from worker.objects.keys import keys_of, write_keys
 from worker.objects.pages import write_slices, write_summary
 from worker.objects.report import LABEL, write_report
+from worker.objects.revision import FIRST, Revision
 from worker.objects.segmentation import Algorithm, write_segmentation
 from worker.objects.statement import Statement
 from worker.slices import FRAME_OF_REFERENCE, SourceSeries
@@ -66,7 +67,7 @@ def write_objects(
     labels: npt.NDArray[np.uint8],
     statement: Statement,
     folder: Path,
-    previous: Path | None = None,
+    revision: Revision = FIRST,
     forms: Forms = FOR_THE_PAGE,
 ) -> Written:
     """Write the objects of a series that was analysed.
@@ -75,8 +76,8 @@ def write_objects(
     ----------
     labels
         (slice, row, column) Segment Number of each subtype, in the order of the volume.
-    previous
-        The report of the revision before, which the new one replaces.
+    revision
+        Which result of the series it is, and the reports that its own replace.
     forms
         Which forms are written.
 
@@ -86,26 +87,24 @@ def write_objects(
         The storage is full or does not answer.
     """
     written, source = Written(), Source(series.headers)
-    segs = _write_segmentations(written, series, labels, statement, folder, forms)
-    seg = next(iter(segs), None)
-    _write_reports(written, source, statement, seg, folder, previous, forms)
-    with written.trying("SC"):
-        written.add(write_summary(source, statement, folder), source, _nothing)
+    seg = _write_segmentations(written, series, labels, statement, folder, revision, forms)
+    _write_reports(written, source, statement, seg, folder, revision, forms)
+    _write_page(written, source, statement, folder, revision)
     if labels.any():
-        _write_located(written, series, labels, statement, folder)
+        _write_located(written, series, labels, statement, folder, revision)
     sync_names(folder)
     return written
 
 
 def write_unanalysed(
-    headers: Sequence[Dataset], statement: Statement, folder: Path, previous: Path | None = None
+    headers: Sequence[Dataset], statement: Statement, folder: Path, revision: Revision = FIRST
 ) -> Written:
     """Write report and page of a study that was not analysed; `headers` are completed ones.
 
     Parameters
     ----------
-    previous
-        The statement before, which the new one replaces.
+    revision
+        Which one of the study it is, and the statement that it replaces.
 
     Raises
     ------
@@ -113,9 +112,8 @@ def write_unanalysed(
         The storage is full or does not answer.
     """
     written, source = Written(), Source(tuple(headers))
-    _write_reports(written, source, statement, None, folder, previous, FOR_THE_PAGE)
-    with written.trying("SC"):
-        written.add(write_summary(source, statement, folder), source, _nothing)
+    _write_reports(written, source, statement, None, folder, revision, FOR_THE_PAGE)
+    _write_page(written, source, statement, folder, revision)
     sync_names(folder)
     return written
 
@@ -126,21 +124,24 @@ def _write_segmentations(
     labels: npt.NDArray[np.uint8],
     statement: Statement,
     folder: Path,
+    revision: Revision,
     forms: Forms,
-) -> list[Dataset]:
+) -> Dataset | None:
+    """Write the masks in each form; return the binary ones, which the report refers to."""
     algorithm = Algorithm(statement.model, statement.model_sha256, statement.claims)
 
     def test(ds: Dataset) -> None:
         check.check_segmentation(ds, series, labels, statement.findings)
 
-    segs = []
+    binary = None
     for form in forms.segmentations:
         with written.trying("SEG"):
             _require_frame_of_reference(series, labels)
-            seg = write_segmentation(series, labels, algorithm, folder, form)
+            seg = write_segmentation(series, labels, algorithm, folder, form, revision)
             if seg is not None:
-                segs.append(written.add(seg, Source(series.headers), test))
-    return segs
+                ds = written.add(seg, Source(series.headers), test)
+                binary = ds if form == "BINARY" else binary
+    return binary
 
 
 def _require_frame_of_reference(series: SourceSeries, labels: npt.NDArray[np.uint8]) -> None:
@@ -157,19 +158,20 @@ def _write_reports(
     statement: Statement,
     seg: Dataset | None,
     folder: Path,
-    previous: Path | None,
+    revision: Revision,
     forms: Forms,
 ) -> None:
     """Write the report; with masks, where it is wanted, a second one without them."""
-    replaced = None if previous is None else _read(previous)
-    labels = [LABEL] if seg is None else [LABEL.to("full")]
+    audiences: list[Audience] = ["all"] if seg is None else ["full"]
     if seg is not None and forms.unlocated_report:
-        labels.append(LABEL.to("triage"))
-    for label in labels:
+        audiences.append("triage")
+    for audience in audiences:
         with written.trying("SR"):
-            located = None if label.audience == "triage" else seg
-            earlier = None if label.audience == "triage" else replaced
-            sr = write_report(source, statement, located, folder, label, earlier)
+            located = None if audience == "triage" else seg
+            earlier = revision.report_for(audience)
+            replaced = None if earlier is None else _read(earlier)
+            label = LABEL.to(audience).numbered(revision.number)
+            sr = write_report(source, statement, located, folder, label, replaced)
             written.add(sr, source, lambda ds: check.check_report(ds, statement))
 
 
@@ -181,20 +183,28 @@ def _read(previous: Path) -> Dataset | None:
         return None
 
 
+def _write_page(
+    written: Written, source: Source, statement: Statement, folder: Path, revision: Revision
+) -> None:
+    with written.trying("SC"):
+        written.add(write_summary(source, statement, folder, revision), source, _nothing)
+
+
 def _write_located(
     written: Written,
     series: SourceSeries,
     labels: npt.NDArray[np.uint8],
     statement: Statement,
     folder: Path,
+    revision: Revision,
 ) -> None:
     source = Source(series.headers)
     with written.trying("SC"):
-        for page in write_slices(series, labels, statement, folder):
+        for page in write_slices(series, labels, statement, folder, revision):
             written.add(page, source, _nothing)
     with written.trying("KO"):
         expected = {str(header.SOPInstanceUID) for header in keys_of(series, labels)}
-        ko = write_keys(series, labels, statement.model_sha256, folder)
+        ko = write_keys(series, labels, statement.model_sha256, folder, revision)
         written.add(ko, source, lambda ds: check.check_references(ds, expected))
 
 
