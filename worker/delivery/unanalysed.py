@@ -78,7 +78,7 @@ class Unanalysed:
             return False
         same = and_(Study.revision == revision, Study.finished_at == ended_at)
         source, numbers = Source((header,)), range(1, revision + 1)
-        if newest in (summary_uid(source, statement, number) for number in numbers):
+        if any(newest == summary_uid(source, statement, number) for number in numbers):
             return self._let_stand(study_id, revision, same)
         written = write_unanalysed([header], statement, self._storage / RESULTS, ours)
         return self._record(study_id, revision, same, written)

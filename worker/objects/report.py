@@ -92,7 +92,7 @@ def _document(
     uid: str,
     label: Label,
     previous: Dataset | None,
-) -> Dataset:
+) -> hd.base.SOPClass:
     report = hd.sr.MeasurementReport(
         observation_context=hd.sr.ObservationContext(observer_device_context=_device(statement)),
         procedure_reported=PROCEDURE,

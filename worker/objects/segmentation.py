@@ -157,7 +157,7 @@ def _segmentation(
     algorithm: Algorithm,
     form: SegmentationType,
     who: Mapping[str, Any],
-) -> Dataset:
+) -> hd.base.SOPClass:
     study = source.study_instance_uid
     return hd.seg.Segmentation(
         source_images=_lent(source),
