@@ -115,7 +115,7 @@ class Study(Base):
     unread: Mapped[bool] = mapped_column(Computed(UNREAD, persisted=True))
     place: Mapped[int] = mapped_column(Computed(PLACE, persisted=True))
     search_text: Mapped[str] = mapped_column(Computed(SEARCH_TEXT, persisted=True))
-    # NULL where all of it is ASCII, and in what a program of before 0011 wrote.
+    # NULL where all of it is ASCII, and in what a program of before 0012 wrote.
     search_folded: Mapped[str | None]
     changed_at: Mapped[datetime] = mapped_column(
         default=_now, onupdate=_now, server_default=func.now(), index=True

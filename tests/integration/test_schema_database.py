@@ -79,7 +79,7 @@ def test_names_of_before_are_folded_for_the_search_in_batches(
     config = alembic_config()
     with database.engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.downgrade(config, "0010")
+        command.downgrade(config, "0011")
     upgrade(settings)
     with database.reading() as session:
         found = session.execute(
