@@ -21,7 +21,7 @@ from receiver.catalogue.intake import QUARANTINE
 from receiver.counts import counts_folder
 from receiver.inbox import waiting_since
 from schema.canaries import CanaryStanding, read_canaries
-from schema.database import Database, read_clock
+from schema.database import Database, read_clock, require_writable
 from schema.errors import DatabaseUnavailableError
 from schema.identity import IdentityChange
 from schema.monitoring.disk import StorageCollector, sees_storage, storage_missing
@@ -33,6 +33,8 @@ from schema.monitoring.site import SiteCollector
 from schema.settings import Settings
 from schema.states import ACTIVE, SeriesState
 from schema.tables import Commitment, IdentityEvent, Job, Series, Study
+
+DATABASE_UP = "Whether the database answers and takes writes"
 
 
 def receiver_life(settings: Settings, database: Database, acceptors: Callable[[], int]) -> Life:
@@ -120,12 +122,13 @@ class StandingCollector(Collector):
                 left.total_seconds(),
             )
         try:
+            require_writable(self._database)
             with self._database.reading() as session:
                 waiting, canaries = read_waiting(session), read_canaries(session)
         except DatabaseUnavailableError:
-            yield _gauge("database_up", "Whether the database answers", 0)
+            yield _gauge("database_up", DATABASE_UP, 0)
             return
-        yield _gauge("database_up", "Whether the database answers", 1)
+        yield _gauge("database_up", DATABASE_UP, 1)
         yield from _describe(waiting)
         # One that nobody follows up would keep its alert for a month.
         if canaries is not None and self._has_canaries:

@@ -15,7 +15,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from filelock import FileLock
-from psycopg.errors import UndefinedTable
+from psycopg.errors import ReadOnlySqlTransaction, UndefinedTable
 from sqlalchemy.orm import ORMExecuteState, Session
 
 from schema.errors import DatabaseUnavailableError, SettingsError
@@ -41,6 +41,9 @@ SQLITE = "sqlite"
 PROGRAM = 2
 UPGRADE_LOCK = 0x1_5B_11  # of PostgreSQL's advisory locks: ours for migrations
 READ_ONLY = {"triage_read_only": True}
+TAKES_NO_WRITES = (
+    "read-only, as a standby is: connect to the primary, or end default_transaction_read_only"
+)
 DISCREET = {"hide_parameters": True}  # errors are logged, and a statement's values name patients
 
 
@@ -90,10 +93,8 @@ class Database:
                 if self._before_each is not None:
                     sa.event.listen(session, "do_orm_execute", self._before_each)
                 yield session
-        except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
-            raise DatabaseUnavailableError(f"database: {error.orig}") from error
-        except sa.exc.ProgrammingError as error:
-            if not isinstance(error.orig, UndefinedTable):  # a mistake of ours, and no outage
+        except sa.exc.DBAPIError as error:
+            if not _is_outage(error):  # a mistake of ours
                 raise
             raise DatabaseUnavailableError(f"database: {error.orig}") from error
 
@@ -101,6 +102,13 @@ class Database:
         """Read the database's clock, the one that every host shares."""
         with self.reading() as session:
             return read_clock(session)
+
+
+def _is_outage(error: sa.exc.DBAPIError) -> bool:
+    """Say whether a statement failed since the database is away, lacks a table or is read-only."""
+    if isinstance(error, (sa.exc.OperationalError, sa.exc.InterfaceError)):
+        return True
+    return isinstance(error.orig, (UndefinedTable, ReadOnlySqlTransaction))
 
 
 def read_clock(session: Session) -> datetime:
@@ -230,7 +238,9 @@ def _upgrade(settings: Settings) -> Upgrade:
             elif found is Standing.TOO_NEW:
                 raise DatabaseUnavailableError(f"database: {found.value}")
             return Upgrade(before, _revision(connection))
-    except sa.exc.OperationalError as error:
+    except sa.exc.DBAPIError as error:
+        if not _is_outage(error):
+            raise
         reason = why_locked(database.engine, error) or error.orig
         raise DatabaseUnavailableError(f"database: {reason}") from error
     finally:
@@ -287,6 +297,21 @@ def require_fit(database: Database) -> None:
     found = standing(database)
     if found not in (Standing.CURRENT, Standing.NEWER):
         raise DatabaseUnavailableError(f"database: {found.value}")
+
+
+def require_writable(database: Database) -> None:
+    """Refuse a database that answers and takes no writes, such as a standby after a failover.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        If its transactions are read-only, or it does not answer.
+    """
+    with database.reading() as session:
+        if session.get_bind().dialect.name == SQLITE:
+            return
+        if session.scalar(sa.text("SHOW transaction_read_only")) == "on":
+            raise DatabaseUnavailableError(f"database: {TAKES_NO_WRITES}")
 
 
 def is_current(database: Database) -> bool:

@@ -122,11 +122,12 @@ def consumes(worker: Any, queue: str) -> bool:
 def worker_life(worker: Any, workforce: Workforce, database: Database) -> Life:
     """Make what looks after a worker: it is ready when the next study would be analysed."""
     settings: Settings = worker.app.triage
-    checks: dict[str, Check] = {"storage": lambda: storage_missing(settings.storage)}
+    checks: dict[str, Check] = {
+        "storage": lambda: storage_missing(settings.storage),
+        "database": lambda: database_missing(database),
+    }
     if workforce.analyses:
         checks |= {"model": workforce.model_missing, "consumer": workforce.consumer_missing}
-    if consumes(worker, DELIVER_QUEUE):
-        checks |= {"database": lambda: database_missing(database)}
     part = Part.TRIAGE if workforce.analyses else Part.DELIVER
     return Life(part, database, checks, workforce.model, instance=worker.hostname)
 

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from schema.database import Database
+from schema.database import Database, require_fit, require_writable
 from schema.errors import TransientError, describe
 from schema.monitoring.signs import SIGN_S, Model, Part, Sign, give_sign
 from schema.states import ProcessState
@@ -24,9 +24,10 @@ Check = Callable[[], str | None]
 
 
 def database_missing(database: Database) -> str | None:
-    """Say why the database cannot be read, or nothing."""
+    """Say why the database cannot be worked with, or nothing."""
     try:
-        database.now()
+        require_fit(database)
+        require_writable(database)
     except TransientError as error:
         return str(error)
     return None

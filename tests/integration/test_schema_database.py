@@ -10,6 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from receiver.metrics import StandingCollector
 from schema import lock_waits
 from schema.database import (
     PROGRAM,
@@ -22,6 +23,7 @@ from schema.database import (
     upgrade,
 )
 from schema.errors import DatabaseUnavailableError
+from schema.monitoring.life import database_missing
 from schema.settings import Settings
 from schema.tables import Base, Compatibility, Instance, Study
 from tests.support.rows import LONG_AGO, add_job, add_series, add_study, study_row
@@ -165,6 +167,26 @@ def test_a_database_that_is_away_is_a_transient_error_in_one_line(tmp_path: Path
     settings = Settings(_env_file=None, home=tmp_path, database_url=url)
     with pytest.raises(DatabaseUnavailableError, match="database: connection"):
         open_database(settings)
+
+
+@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
+def test_a_database_that_became_read_only_is_away_and_says_so(
+    settings: Settings, database: Database
+) -> None:
+    assert database_missing(database) is None
+    name = sa.make_url(settings.database).database
+    with database.engine.begin() as connection:
+        words = f"ALTER DATABASE {name} SET default_transaction_read_only = on"
+        connection.execute(sa.text(words))
+    database.engine.dispose()
+    with (
+        pytest.raises(DatabaseUnavailableError, match="read-only transaction"),
+        database.transaction() as session,
+    ):
+        add_study(session)
+    assert (database_missing(database) or "").startswith("database: read-only, as a standby is: ")
+    (up,) = StandingCollector(settings, database).collect()
+    assert (up.name, up.samples[0].value) == ("triage_database_up", 0)
 
 
 def test_a_database_without_migrations_is_refused_with_what_to_do(

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
+from alembic import command
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from schema.database import Database
+from schema.database import Database, alembic_config
 from schema.messages import DELIVER_QUEUE, TRIAGE_QUEUE
 from schema.monitoring.life import Life
 from schema.monitoring.signs import Part
@@ -74,6 +75,18 @@ def test_a_triage_worker_without_model_and_broker_names_both(
     assert [line.partition(":")[0] for line in lines] == ["model", "consumer"]
     assert "triage_remote_control_enabled 0.0" in metrics
     assert "# TYPE triage_deliveries gauge" not in metrics
+
+
+def test_a_triage_worker_before_the_upgrade_says_that_migrations_are_behind(
+    settings: Settings, database: Database
+) -> None:
+    with database.engine.begin() as connection:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "-1")
+    with pages(settings, database, TRIAGE_QUEUE) as (life, _):
+        life.look()
+    assert life.missing["database"].endswith("run python -m schema upgrade")
 
 
 def test_the_port_in_the_file_of_destinations_is_passed_over_beside_the_workers_own_page(
