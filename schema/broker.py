@@ -1,4 +1,4 @@
-"""The broker: whether it answers, how many messages wait, and the private Redis of the default."""
+"""The broker: whether it works, how many messages wait, and the private Redis of the default."""
 
 import signal
 import subprocess
@@ -15,6 +15,8 @@ from schema.settings import Settings, make_home
 
 TIMEOUT_S: Final = 5
 START_DEADLINE_S: Final = 10
+PROBE: Final = "ihsnet-triage:probe"  # a key of ours that is written to see whether it can be
+PROBE_S: Final = 60
 
 
 def client(settings: Settings) -> redis.Redis:
@@ -24,16 +26,18 @@ def client(settings: Settings) -> redis.Redis:
 
 
 def ping(settings: Settings) -> None:
-    """Ask the broker for a sign of life.
+    """Ask the broker for a sign of life: it answers, and it takes what is written.
+
+    A replica after a failover, or one whose memory is full, answers and takes nothing.
 
     Raises
     ------
     BrokerUnavailableError
-        If it does not answer.
+        If it does not.
     """
     try:
         with client(settings) as connection:
-            connection.ping()
+            connection.set(PROBE, "", ex=PROBE_S)
     except redis.RedisError as error:
         raise BrokerUnavailableError(f"broker: {error}") from error
 

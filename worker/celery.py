@@ -57,6 +57,8 @@ app.conf.update(
     broker_transport_options={"visibility_timeout": VISIBILITY_TIMEOUT_S},
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,  # a night without Redis must not end the worker
+    broker_channel_error_retry=True,  # nor must a night with one that takes no writes
+    worker_consumer="worker.consumer:PatientConsumer",
     worker_cancel_long_running_tasks_on_connection_loss=False,  # the lease decides, not the broker
 )
 app.triage = settings

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis import RedisError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -60,7 +61,7 @@ class Dispatcher:
             self._celery.send_task(
                 message.task, args=[message.job_id], queue=message.queue, retry=False
             )
-        except (OperationalError, OSError) as error:
+        except (OperationalError, RedisError, OSError) as error:
             raise BrokerUnavailableError(f"broker: {error}") from error
         self._postpone(message.job_id)
 

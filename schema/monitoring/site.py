@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from schema.broker import count_waiting
+from schema.broker import count_waiting, ping
 from schema.canaries import without_canaries
 from schema.database import Database, read_clock
 from schema.errors import BrokerUnavailableError, DatabaseUnavailableError
@@ -78,8 +78,9 @@ class SiteCollector(Collector):
 
 
 def _describe_broker(settings: Settings) -> Iterator[GaugeMetricFamily]:
-    up = "Whether the broker answers"
+    up = "Whether the broker answers and takes writes"
     try:
+        ping(settings)
         waiting = count_waiting(settings, TRIAGE_QUEUE)
     except BrokerUnavailableError:
         yield GaugeMetricFamily("triage_broker_up", up, 0)

@@ -16,6 +16,7 @@ from kombu.exceptions import OperationalError
 
 from schema.broker import client, ensure_broker, ping
 from schema.errors import BrokerUnavailableError
+from schema.monitoring.site import _describe_broker
 from schema.settings import Settings
 from tests.support.deadline import DEADLINE_S
 from tests.support.tls import tls_front
@@ -103,3 +104,44 @@ def test_the_program_of_the_private_redis_leaves_a_sites_own_alone(foreign: Sett
         assert connection.get("theirs") == b"kept"
         assert connection.info("server")["run_id"] == before
     assert not foreign.broker_socket.exists()
+
+
+REFUSING = {
+    "read only replica": (("replicaof", "127.0.0.1", "1"), ("replicaof", "no", "one")),
+    "maxmemory": (("config", "set", "maxmemory", "1"), ("config", "set", "maxmemory", "0")),
+}
+
+
+@pytest.mark.parametrize("words", REFUSING)
+def test_a_broker_that_answers_and_takes_no_writes_is_away_in_its_own_words(
+    foreign: Settings, words: str
+) -> None:
+    begin, end = REFUSING[words]
+    with client(foreign) as connection:
+        connection.execute_command(*begin)
+        with pytest.raises(BrokerUnavailableError, match=words):
+            ping(foreign)
+        assert [f.samples[0].value for f in _describe_broker(foreign)] == [0]
+        connection.execute_command(*end)
+    ping(foreign)
+
+
+@pytest.mark.parametrize("words", REFUSING)
+def test_a_worker_waits_for_a_broker_that_takes_no_writes(foreign: Settings, words: str) -> None:
+    begin, end = REFUSING[words]
+    given = {"TRIAGE_BROKER_URL": str(foreign.broker_url), "TRIAGE_HOME": str(foreign.home)}
+    with client(foreign) as connection:
+        connection.execute_command(*begin)
+        with subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "worker", "worker", "-Psolo", "-Qdeliver"],
+            env=os.environ | given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        ) as program:  # fmt: skip
+            assert program.stdout is not None
+            said = iter(program.stdout)
+            try:
+                assert words in next(line for line in said if "takes no messages" in line)
+                connection.execute_command(*end)
+                assert next(line for line in said if "takes messages again" in line)
+                assert next(line for line in said if " ready." in line)
+            finally:
+                program.kill()
