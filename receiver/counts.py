@@ -49,6 +49,9 @@ OBJECTS: Final = Counter(
     "Objects by how they came and the status they were answered",
     ["way", "status"],
 )
+# From zero: of a counter that begins above it, Prometheus sees no increase.
+for _way in (DIMSE, STOW):
+    OBJECTS.labels(_way, f"0x{DimseStatus.OUT_OF_RESOURCES:04X}")
 OBJECT_BYTES: Final = Counter("triage_object_bytes", "Bytes of datasets that were stored")
 
 

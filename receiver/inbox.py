@@ -25,6 +25,7 @@ from receiver.protocol.file_meta import DIGEST_BYTES, digest_matches
 from schema.dicom import DimsePriority
 from schema.errors import StorageFullError
 from schema.files import make_private, sync_folder
+from schema.space import read_space
 
 FOLDER: Final = "inbox"
 CLOSED: Final = "closed"
@@ -209,10 +210,10 @@ class Inbox:
         Raises
         ------
         StorageFullError
-            If less than the watermark TRIAGE_MIN_FREE_MB is free.
+            If less than the watermark TRIAGE_MIN_FREE_MB is free, or hardly an inode.
         """
-        if shutil.disk_usage(self.path).free < self._min_free_bytes:
-            raise StorageFullError("storage: less than TRIAGE_MIN_FREE_MB free")
+        if lack := read_space(self.path).lack(self._min_free_bytes):
+            raise StorageFullError(f"storage: {lack}")
 
     def close_abandoned(self, acceptor: str) -> None:
         """Mark what a killed acceptor left open: its associations are over, its objects are not."""

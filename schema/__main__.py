@@ -11,11 +11,13 @@ from sqlalchemy import make_url
 
 from schema import broker, database
 from schema.canaries import describe_canary, read_canaries, without_canaries
-from schema.errors import StorageAwayError, TriageError
+from schema.errors import StorageAwayError, StorageFullError, TriageError
+from schema.files import MEGABYTE
 from schema.monitoring.signs import forget_host
 from schema.operation import read_operation
 from schema.operation_lines import describe, describe_lack
 from schema.settings import Settings, make_home, settings_or_exit, stop
+from schema.space import read_space
 from schema.storage import why_away
 
 NO_WORKER: Final = 3  # the exit status of a check: nothing is broken, and nothing is analysed
@@ -51,7 +53,7 @@ def check(
 ) -> None:
     """Say whether database, broker and storage answer, who works and what waits.
 
-    Exit 1 if one of the three does not answer.
+    Exit 1 if one of the three does not answer, or takes nothing.
     """
     settings = settings_or_exit()
     console = Console(highlight=False, markup=False)
@@ -102,6 +104,7 @@ def _describe_upgrade(done: database.Upgrade) -> str:
 def _probe_database(settings: Settings) -> str:
     opened = database.connect_to_read(settings)
     database.require_fit(opened)
+    database.require_writable(opened)
     found = database.standing(opened)
     return "ok" if found is database.Standing.CURRENT else f"ok ({found.value})"
 
@@ -132,6 +135,8 @@ def _probe_storage(settings: Settings) -> str:
     probe = settings.storage / f".probe-{os.getpid()}"
     probe.write_bytes(b"")
     probe.unlink()
+    if lack := read_space(settings.storage).lack(settings.min_free_mb * MEGABYTE):
+        raise StorageFullError(f"storage {settings.storage} on {gethostname()}: {lack}")
     return f"ok ({settings.storage}) as seen from {gethostname()}"
 
 

@@ -1,6 +1,5 @@
 """The shared storage, as one host sees it."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from prometheus_client.registry import Collector
 from schema.files import MEGABYTE
 from schema.monitoring.life import Life
 from schema.settings import Settings
+from schema.space import MIN_FREE_INODES, Space, read_space
 from schema.storage import why_away
 
 
@@ -41,16 +41,27 @@ class StorageCollector(Collector):
 
     def _measure(self) -> Iterator[GaugeMetricFamily]:
         try:
-            usage = shutil.disk_usage(self._storage)
+            space = read_space(self._storage)
         except OSError:  # it went away since
             return
-        yield GaugeMetricFamily("triage_storage_free_bytes", "Free space of it", usage.free)
-        yield GaugeMetricFamily("triage_storage_size_bytes", "Size of it", usage.total)
+        yield GaugeMetricFamily("triage_storage_free_bytes", "Free space of it", space.free_bytes)
+        yield GaugeMetricFamily("triage_storage_size_bytes", "Size of it", space.size_bytes)
         yield GaugeMetricFamily(
             "triage_storage_reserve_bytes",
             "Free space below which images are refused (TRIAGE_MIN_FREE_MB)",
             self._reserve_bytes,
         )
+        if space.size_inodes:
+            yield from _measure_inodes(space)
+
+
+def _measure_inodes(space: Space) -> Iterator[GaugeMetricFamily]:
+    for name, what, inodes in (
+        ("free", "Inodes that are left, each for a file", space.free_inodes),
+        ("size", "Inodes that it has", space.size_inodes),
+        ("reserve", "Inodes below which images are refused", MIN_FREE_INODES),
+    ):
+        yield GaugeMetricFamily(f"triage_storage_{name}_inodes", what, inodes)
 
 
 def sees_storage(life: Life) -> bool | None:

@@ -20,6 +20,7 @@ from receiver.inbox import (
 from receiver.protocol.file_meta import digest_matches, encode_file_meta
 from schema.dicom import DimsePriority
 from schema.errors import StorageFullError
+from schema.space import Space
 from tests.support.scu import CT, EXPLICIT, encode, image
 
 META = encode_file_meta(CT, "1.2.3", EXPLICIT)
@@ -123,6 +124,16 @@ def test_an_object_above_the_limit_is_refused_while_it_comes(folder: Association
 def test_below_the_watermark_space_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StorageFullError):
         Inbox(tmp_path, 10**18).require_space()
+
+
+def test_without_inodes_space_is_refused_however_much_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("receiver.inbox.read_space", lambda _: Space(10**12, 10**12, 4, 65536))
+    with pytest.raises(StorageFullError, match=r"4 of 65536 inodes left"):
+        Inbox(tmp_path, 0).require_space()
+    monkeypatch.setattr("receiver.inbox.read_space", lambda _: Space(10**12, 10**12, 0, 0))
+    Inbox(tmp_path, 0).require_space()  # as btrfs, which has no such limit
 
 
 def test_what_another_acceptor_still_receives_is_left_alone(tmp_path: Path) -> None:
