@@ -258,6 +258,14 @@ def test_a_page_says_of_which_series_revision_and_moment_it_is() -> None:
     assert not np.array_equal(*pages)
 
 
+def test_words_can_be_read_on_bone() -> None:
+    bone, none = np.full((64, 64), 1000, np.float32), np.zeros((64, 64), np.uint8)
+    place = Place(1, 2, dict.fromkeys(("left", "right", "top", "bottom"), "A"))
+    said = Statement(Outcome.POSITIVE, 1, "because")
+    page = draw_slice(bone, none, (1, 1), said, place, ORIGIN)
+    assert (page[:60, 16:200].min(axis=(1, 2)) == 0).any()
+
+
 def drawn(series: SourceSeries, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Drawn]:
     """Write all objects and say what the pages of slices were drawn with."""
     drawings: list[Drawn] = []

@@ -259,7 +259,8 @@ def _write(image: Image.Image, lines: Sequence[str], top: int, colour: Rgb = WHI
     font = ImageFont.load_default(15)
     draw = ImageDraw.Draw(image)
     for number, line in enumerate(lines):
-        draw.text((MARGIN, top + number * LINE_PX), line, colour, font)
+        place = (MARGIN, top + number * LINE_PX)
+        draw.text(place, line, colour, font, stroke_width=2, stroke_fill=BLACK)
 
 
 def _wrapped(text: str) -> list[str]:
