@@ -18,10 +18,17 @@ from schema.settings import Settings
 from schema.states import Outcome
 from schema.tables import LoginSession, User
 from tests.support.pages import Browser
-from tests.support.rows import add_job, add_series, add_study, done
+from tests.support.rows import LONG_AGO, add_job, add_series, add_study, done
 from worklist.access.attempts import MOST_OF_A_NAME, WITHIN_S, Attempts
 from worklist.access.guard import Gate, reader_of
-from worklist.access.users import UserError, add_user, hasher, remove_user
+from worklist.access.sessions import Reader
+from worklist.access.users import (
+    UserError,
+    add_user,
+    find_by_proxys_name,
+    hasher,
+    remove_user,
+)
 from worklist.page import make_app
 
 PASSWORD = "correct horse battery"
@@ -251,6 +258,52 @@ def test_a_name_that_nobody_added_needs_a_role_to_come_in_by_single_sign_on(
     assert single.get("/", {"x-remote-user": "anna"}).status_code == 303
 
 
+def named_by_proxy(database: Database, home: Path, name: bytes) -> Reader | None:
+    gate = Gate(database, Settings(home=home, sso_header="X-User", sso_proxies="10.1.0.7"))
+    scope = {"type": "http", "path": "/", "headers": [(b"x-user", name)], "client": ("10.1.0.7", 1)}
+    return gate.identify(Request(scope))
+
+
+@pytest.mark.parametrize(
+    ("added", "named"),
+    [
+        ("HOSPITAL\\anna", b"HOSPITAL\\anna"),
+        ("HOSPITAL\\anna", b"hospital\\Anna"),
+        ("jürgen", "JÜRGEN".encode()),
+        ("jürgen", "Ju\u0308rgen".encode()),
+        ("jürgen", "jürgen".encode("latin-1")),
+        ("иванов@example.org", "Иванов@EXAMPLE.org".encode()),
+        ("नेहा", "नेहा".encode()),
+    ],
+)
+def test_a_directorys_name_has_its_role_by_single_sign_on(
+    database: Database, home: Path, added: str, named: bytes
+) -> None:
+    with database.transaction() as session:
+        add_user(session, added, Role.ADMIN, None)
+    assert named_by_proxy(database, home, named) == Reader(added, Role.ADMIN, "", "single sign-on")
+
+
+@pytest.mark.parametrize("named", ["\N{KELVIN SIGN}arl", "karl2", "HOSPITAL\\karl"])
+def test_another_name_has_no_role_by_single_sign_on(
+    database: Database, home: Path, named: str
+) -> None:
+    with database.transaction() as session:
+        add_user(session, "karl", Role.ADMIN, None)
+    assert named_by_proxy(database, home, named.encode()) is None
+
+
+def test_of_two_users_of_before_who_differ_in_case_each_comes_in_by_its_own_name(
+    database: Database,
+) -> None:
+    with database.transaction() as session:
+        for name, role in (("Anna", Role.ADMIN), ("anna", Role.READER)):
+            session.add(User(name=name, role=role, created_at=LONG_AGO))
+        session.flush()
+        found = [find_by_proxys_name(session, name) for name in ("Anna", "anna", "ANNA")]
+    assert [user.role if user else None for user in found] == [Role.ADMIN, Role.READER, None]
+
+
 def test_the_trail_names_who_did_what_to_which_study(reader: Browser, home: Path) -> None:
     reader.get("/study/1.2.3")
     reader.post("/study/1.2.3/acknowledge", {"csrf": reader.token()})
@@ -292,6 +345,29 @@ def test_the_trail_is_for_its_owner_alone(reader: Browser, home: Path) -> None:
 def test_a_failed_login_is_on_the_trail_as_failed(stranger: Browser, home: Path) -> None:
     stranger.log_in("reader", "wrong horse battery")
     assert 'EventOutcomeIndicator="4"' in (home / "audit.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "password"),
+    [
+        ("ANNA", None),  # to single sign-on the same as the one that is there
+        ("ANNA", PASSWORD),
+        ("jürgen", PASSWORD),
+        ("HOSPITAL\\otto", PASSWORD),
+        ("\\otto", None),
+        ("<b>", None),
+        ("otto\u202e", None),
+        ("o" * 65, None),
+        ("", None),
+    ],
+)
+def test_a_name_that_is_none_or_somebodys_in_other_capitals_is_refused(
+    database: Database, name: str, password: str | None
+) -> None:
+    with database.transaction() as session:
+        add_user(session, "anna", Role.READER, None)
+        with pytest.raises(UserError, match="user "):
+            add_user(session, name, Role.ADMIN, password)
 
 
 def test_a_short_password_is_refused(database: Database) -> None:

@@ -23,7 +23,12 @@ from schema.settings import Network, Settings
 from schema.tables import User
 from worklist.access.attempts import Attempts
 from worklist.access.sessions import COOKIE, Reader, find_session
-from worklist.access.users import anybody, check_password
+from worklist.access.users import (
+    LONGEST_NAME,
+    anybody,
+    check_password,
+    find_by_proxys_name,
+)
 
 LOCAL = Reader("local", Role.ADMIN, came_by="loopback")
 PUBLIC = ("/login", "/static/", "/health", "/healthz", "/ready")
@@ -93,13 +98,14 @@ class Gate:
         return user
 
     def _named_by_proxy(self, request: Request) -> Reader | None:
-        name = request.headers.get(self.settings.sso_header or "", "").strip()
+        name = _in_utf8(request.headers.get(self.settings.sso_header or "", "")).strip()
         if not name or not _within(peer_of(request), self.settings.sso_proxies or ()):
             return None
         with self.database.reading() as session:
-            role = session.scalar(sa.select(User.role).where(User.name == name))
-        role = role or self.settings.sso_role
-        return Reader(name[:64], role, came_by="single sign-on") if role else None
+            user = find_by_proxys_name(session, name)
+        role = user.role if user else self.settings.sso_role
+        named = user.name if user else name[:LONGEST_NAME]
+        return Reader(named, role, came_by="single sign-on") if role else None
 
     def _basic(self, request: Request) -> Reader | None:
         scheme, _, coded = request.headers.get("authorization", "").partition(" ")
@@ -210,6 +216,14 @@ def own_path(text: str) -> str:
     """Give a path of this site to go on to; the list for anything else."""
     is_ours = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable()
     return text if is_ours else "/"
+
+
+def _in_utf8(header: str) -> str:
+    """Read a header as UTF-8, as directories write names, or else as the Latin-1 that it is."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return header
 
 
 def _is_address(text: str) -> bool:

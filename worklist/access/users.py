@@ -1,6 +1,7 @@
 """Users and their passwords, as the database keeps them."""
 
 import re
+import unicodedata
 
 import sqlalchemy as sa
 from argon2 import PasswordHasher
@@ -13,6 +14,8 @@ from schema.readers import Role
 from schema.tables import LoginSession, User
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+SIGNS = frozenset("._@-\\")  # beside letters and digits in a directory's name: DOMAIN\name
+LONGEST_NAME = 64
 SHORTEST_PASSWORD = 12
 LONGEST_PASSWORD = 1000  # a hash of a megabyte would be a way to keep the page busy
 hasher = PasswordHasher()  # argon2id with RFC 9106's second recommendation, 64 MiB
@@ -35,14 +38,21 @@ def add_user(session: Session, name: str, role: Role, password: str | None) -> U
     UserError
         If the name or the password is none.
     """
-    if not NAME.fullmatch(name):
-        raise UserError(f"user {name!r}: a name is up to 64 letters, digits and any of . _ @ -")
+    if password is None and not _is_of_directory(name):
+        raise UserError(f"user {name!r}: a name is up to 64 letters, digits and any of . _ @ - \\")
+    if password is not None and not NAME.fullmatch(name):
+        raise UserError(
+            f"user {name!r}: a name with a password is up to 64 letters from A to Z, digits and any"
+            " of . _ @ -; with --no-password letters of any script and \\, too"
+        )
     if password is not None and not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
         raise UserError(f"user {name}: a password has {SHORTEST_PASSWORD} characters or more")
     # Locked before its sessions end, so that none begins by the old password behind that.
     named = sa.select(User).where(User.name == name).with_for_update()
     user = session.scalars(named).one_or_none()
     if user is None:
+        if (same := find_by_proxys_name(session, name)) is not None:
+            raise UserError(f"user {name!r}: there is {same.name!r}, the same for single sign-on")
         user = User(name=name, created_at=read_clock(session))
         session.add(user)
     else:
@@ -51,6 +61,31 @@ def add_user(session: Session, name: str, role: Role, password: str | None) -> U
     user.password_hash = None if password is None else hasher.hash(password)
     session.flush()
     return user
+
+
+def find_by_proxys_name(session: Session, name: str) -> User | None:
+    """Give the user whom a proxy names: directories tell no capital letter from a small one.
+
+    None where two are named so, as before names were told apart without regard to case.
+    """
+    users = session.scalars(sa.select(User)).all()
+    found = [user for user in users if user.name == name]
+    found = found or [user for user in users if _is_same(user.name, name)]
+    return found[0] if len(found) == 1 else None
+
+
+def _is_same(first: str, second: str) -> bool:
+    # Some letters beyond ASCII fold into it, such as the sign of Kelvin: never into its admin.
+    return first.isascii() == second.isascii() and _folded(first) == _folded(second)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _is_of_directory(name: str) -> bool:
+    letters = all(sign in SIGNS or unicodedata.category(sign)[0] in "LMN" for sign in name)
+    return letters and len(name) <= LONGEST_NAME and name[:1].isalnum()
 
 
 def remove_user(session: Session, name: str) -> None:
