@@ -24,9 +24,10 @@ from schema.monitoring.pages import Pages, open_pages
 from schema.monitoring.signs import Model, Part
 from schema.settings import Settings
 from worker.delivery.destinations import load_destinations
-from worker.self_tests import Verdict, read_verdicts
+from worker.self_tests import Verdict, newest_beat, read_verdicts
 
 IN_PROCESS: Final = ("solo", "thread")  # pools that have no children
+LEAST_SILENCE_S: Final = 30.0  # a busy host may keep a child from its beats for seconds
 RENEWAL_S: Final = 300.0  # a child's successor may load torch and a model from a slow disk
 
 
@@ -47,6 +48,7 @@ class Workforce:
         self.was_attached = False
         self._last: list[Verdict] = []
         self._heard_at = 0.0
+        self._beats: dict[int, tuple[int, float]] = {}  # of each child the newest, and since when
 
     @property
     def analyses(self) -> bool:
@@ -105,6 +107,30 @@ class Workforce:
             self._last = []
         return self._last
 
+    def children_missing(self) -> str | None:
+        """Say which child hangs, and what to do, or nothing."""
+        if self.has_no_children or self._folder is None:
+            return None
+        longest_s = max(self._worker.app.triage.lease_s, LEAST_SILENCE_S)
+        for process_id in self.process_ids():
+            silent_s = self._silence_s(self._folder, process_id)
+            if silent_s > longest_s:
+                return (
+                    f"process {process_id} hangs, it says nothing for {silent_s:.0f} s:"
+                    f" kill -KILL {process_id}, and the worker starts another"
+                )
+        return None
+
+    def _silence_s(self, folder: Path, process_id: int) -> float:
+        """Say for how long a child gave no beat; none is expected before its first verdict."""
+        beat, now = newest_beat(folder, process_id), time.monotonic()
+        if beat is None:
+            return 0.0
+        known, since = self._beats.get(process_id, (None, now))
+        if beat != known:
+            self._beats[process_id], since = (beat, now), now
+        return now - since
+
     def consumer_missing(self) -> str | None:
         """Say why no message comes, or nothing."""
         try:
@@ -127,7 +153,11 @@ def worker_life(worker: Any, workforce: Workforce, database: Database) -> Life:
         "database": lambda: database_missing(database),
     }
     if workforce.analyses:
-        checks |= {"model": workforce.model_missing, "consumer": workforce.consumer_missing}
+        checks |= {
+            "model": workforce.model_missing,
+            "processes": workforce.children_missing,
+            "consumer": workforce.consumer_missing,
+        }
     part = Part.TRIAGE if workforce.analyses else Part.DELIVER
     return Life(part, database, checks, workforce.model, instance=worker.hostname)
 

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -78,6 +80,28 @@ def report_verdict(test: Callable[[], Tested]) -> None:
         part = folder / f".{os.getpid()}"
         part.write_text(json.dumps(asdict(verdict)), "utf-8")
         part.rename(folder / str(os.getpid()))
+
+
+def begin_beats(interval_s: float) -> None:
+    """Touch this child's verdict over and over, which one that hangs as a whole does not."""
+    if FOLDER in os.environ:
+        path = Path(os.environ[FOLDER]) / str(os.getpid())
+        threading.Thread(target=_beat, args=(path, interval_s), name="beats", daemon=True).start()
+
+
+def _beat(path: Path, interval_s: float) -> None:
+    with suppress(FileNotFoundError):  # its parent is gone
+        while True:
+            os.utime(path)
+            time.sleep(interval_s)
+
+
+def newest_beat(folder: Path, process_id: int) -> int | None:
+    """Give what changes with each beat of a process; None before its first verdict."""
+    try:
+        return (folder / str(process_id)).stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 def read_verdicts(folder: Path, process_ids: Collection[int]) -> list[Verdict]:

@@ -31,7 +31,7 @@ from schema.storage import is_there, require_same, wait_until_there
 from schema.tables import Job
 from worker.celery import app, places, settings
 from worker.fitness import Fitness
-from worker.lease import Heartbeat, Lease, keys
+from worker.lease import BEATS_PER_LEASE, Heartbeat, Lease, keys
 from worker.objects.revision import Revision
 from worker.results import (
     record,
@@ -41,7 +41,7 @@ from worker.results import (
     revision_of,
     spend_attempt,
 )
-from worker.self_tests import report_verdict
+from worker.self_tests import begin_beats, report_verdict
 from worker.turns import Turns
 
 if TYPE_CHECKING:
@@ -209,3 +209,4 @@ def _database() -> Database:
 def _warm_up(**_: object) -> None:
     """Load and try the engine when the child starts, not when the first bleed waits for it."""
     report_verdict(fitness.engine)
+    begin_beats(settings.lease_s / BEATS_PER_LEASE)

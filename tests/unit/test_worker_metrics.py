@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,8 @@ import pytest
 
 from schema.errors import DeviceUnavailableError
 from schema.owners import this_process
+from tests.support.deadline import DEADLINE_S
+from tests.support.processes import wait_for
 from tests.support.workers import solo_worker
 from worker.metrics import RENEWAL_S, WorkerCollector, Workforce
 from worker.self_tests import (
@@ -19,6 +22,8 @@ from worker.self_tests import (
     PREFIX,
     Memory,
     Verdict,
+    begin_beats,
+    newest_beat,
     open_folder,
     read_verdicts,
     report_verdict,
@@ -111,6 +116,38 @@ def test_a_worker_whose_child_is_renewed_lacks_nothing_until_that_takes_too_long
     clock.now += 1
     assert workforce.model_missing() == "no process has loaded the model and analysed a slice yet"
     assert workforce.model() is None
+
+
+def test_a_child_that_gives_no_beat_for_longer_than_a_lease_is_named_with_what_to_do(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, child, worker = Clock(), os.getpid(), solo_worker()
+    monkeypatch.setattr("worker.metrics.time", clock)
+    worker.pool_cls = SimpleNamespace(__module__="celery.concurrency.prefork")
+    worker.pool = SimpleNamespace(
+        _pool=SimpleNamespace(_pool=[SimpleNamespace(pid=child, exitcode=None)])
+    )
+    worker.app.triage = SimpleNamespace(lease_s=60)
+    workforce = Workforce(worker, folder)
+    assert workforce.children_missing() is None  # its model is being loaded
+    report_verdict(lambda: ENGINE)
+    assert workforce.children_missing() is None
+    clock.now += 61
+    said = f"process {child} hangs, it says nothing for 61 s: kill -KILL {child}, "
+    assert (workforce.children_missing() or "").startswith(said)
+    os.utime(folder / str(child), ns=(0, 1))  # a beat, whatever the clock says
+    assert workforce.children_missing() is None
+
+
+def test_a_child_beats_until_its_parent_is_gone(folder: Path) -> None:
+    report_verdict(lambda: ENGINE)
+    before = newest_beat(folder, os.getpid())
+    begin_beats(0.01)
+    (thread,) = (thread for thread in threading.enumerate() if thread.name == "beats")
+    assert wait_for("beat", lambda: newest_beat(folder, os.getpid()) != before)
+    (folder / str(os.getpid())).unlink()
+    thread.join(DEADLINE_S)
+    assert not thread.is_alive()
 
 
 def test_a_fault_of_a_child_is_what_its_worker_lacks(folder: Path) -> None:
