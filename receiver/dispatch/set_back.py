@@ -36,7 +36,12 @@ def _free(database: Database, job_id: int, settings: Settings) -> None:
         until = case((_lease_is_too_long(now, settings), now + lease), else_=Job.lease_until)
         of_job = update(Job).where(Job.id == job_id, Job.state.in_(ACTIVE))
         session.execute(of_job.values(due_at=now, lease_until=until))
-    log.warning("the database's clock was set back, a job that waited for it is free", job=job_id)
+        study = session.get_one(Job, job_id).series.study.study_instance_uid
+    log.warning(
+        "the database's clock was set back, a job that waited for it is free",
+        job=job_id,
+        study=study,
+    )
 
 
 def _lease_is_too_long(now: datetime, settings: Settings) -> ColumnElement[bool]:

@@ -123,7 +123,7 @@ def test_the_verb_names_what_is_wrong_with_the_rules(
     monkeypatch.setenv("TRIAGE_SELECTION", str(tmp_path / "mine.toml"))
     result = CliRunner().invoke(app, ["dry-run", str(folder)])
     assert result.exit_code == 2
-    assert "mine.toml: image_types: Field required" in result.stderr
+    assert "mine.toml: image_types: is missing" in result.stderr
 
 
 def test_force_names_a_study_that_never_came(home: Path) -> None:
