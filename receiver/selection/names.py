@@ -11,7 +11,7 @@ from receiver.selection.words import Kind, Mark, Words
 NEAR: Final = 2  # tokens between a denial and what it denies: `without any iv contrast`
 ALONE: Final = ("w", "w /", "with", "mit", "avec", "c /")  # at the end of a name: with contrast
 ROUTINE_KEV: Final = range(60, 81)  # about the contrast of an ordinary 120 kV image
-ONE_TUBE: Final = re.compile(r"(?:^|[\W_])[AB]_?(?:Sn)?\d{2,3}\s?kV\b", re.IGNORECASE)
+NAME_OF_ONE_TUBE: Final = re.compile(r"(?:^|[\W_])[AB]_?(?:Sn)?\d{2,3}\s?kV\b", re.IGNORECASE)
 ENERGY: Final = re.compile(
     r"(\d{2,3})\s*k\s?e\s?v\b|(?:mono|vmi)\w*[\W_]*(?:plus[\W_]*)?(\d{2,3})\b", re.IGNORECASE
 )
@@ -70,7 +70,7 @@ def agent_given(words: Words, value: str) -> bool:
 
 def names_one_tube(name: str) -> bool:
     """Say whether a name is that of one energy of a dual-source scan: `A_80kV`, `B_Sn140kV`."""
-    return ONE_TUBE.search(name) is not None
+    return NAME_OF_ONE_TUBE.search(name) is not None
 
 
 def energy_kev(name: str) -> int | None:

@@ -121,7 +121,7 @@ def _reference(series: SourceSeries, index: int) -> Dataset:
     image = Dataset()
     image.ReferencedSOPClassUID = series.headers[0].SOPClassUID  # the same in all
     image.ReferencedSOPInstanceUID = series.volume.sop_instance_uids[index]
-    if len(series.headers) < len(series.volume.frame_numbers):
+    if series.is_multi_frame:
         image.ReferencedFrameNumber = series.volume.frame_numbers[index]
     image.PurposeOfReferenceCodeSequence = [hd.sr.CodedConcept.from_code(SOURCE_IMAGE)]
     return image
