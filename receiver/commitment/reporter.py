@@ -21,6 +21,7 @@ from receiver.commitment.scp import FOLDER, SUFFIX
 from receiver.inbox import waiting_since
 from schema.database import Database, read_clock
 from schema.errors import TransientError, TriageError, describe
+from schema.moments import has_come
 from schema.peers import PeerAddress
 from schema.settings import Settings
 from schema.storage import Storage
@@ -206,7 +207,8 @@ def _title(request: Pending) -> str:
 
 def due_requests(session: Session, now: datetime, storage: Storage) -> list[Pending]:
     """List the requests of a storage to be answered now, the one that waited longest first."""
-    due = select(Commitment).where(Commitment.due_at <= now).order_by(Commitment.due_at)
+    is_due = has_come(Commitment.due_at, now, timedelta(seconds=LONGEST_PAUSE_S))
+    due = select(Commitment).where(is_due).order_by(Commitment.due_at)
     return [_pending(row) for row in session.scalars(due) if storage.holds(row.storage)]
 
 

@@ -331,12 +331,13 @@ def test_what_ends_as_before_an_analysis_is_stated_anew(
     assert unanalysed.state_due() == 1
 
 
+@pytest.mark.parametrize("over_min", [11, -120], ids=["later", "after a clock was set back"])
 def test_a_topogram_is_not_stated_before_the_head_had_time_to_come(
-    settings: Settings, database: Database
+    settings: Settings, database: Database, over_min: int
 ) -> None:
     topogram = received(settings, database, state=SeriesState.REJECTED, score=None, reason="few")
     unanalysed = Unanalysed(database, settings.storage, NOWHERE)
-    for ago_min, stated in ((9, 0), (11, 1)):
+    for ago_min, stated in ((9, 0), (over_min, 1)):
         with database.transaction() as session:
             series = session.merge(topogram)
             series.last_instance_at = read_clock(session) - timedelta(minutes=ago_min)
@@ -428,10 +429,25 @@ def test_a_study_without_a_readable_file_is_told_and_holds_up_no_other(
     assert told(box) == expected  # once
 
 
-def try_again(database: Database) -> None:
-    """Do what five minutes do."""
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(hours=2)], ids=["over", "set back"])
+def test_a_study_whose_file_is_back_is_stated_once_its_pause_is_over(
+    settings: Settings, database: Database, ahead: timedelta
+) -> None:
+    box = two_failed(settings, database)
+    folder = settings.storage / "1.2.3"
+    folder.rename(away := settings.home / "away")
+    unanalysed = Unanalysed(database, settings.storage, box.places)
+    assert unanalysed.state_due() == 1
+    away.rename(folder)
+    assert unanalysed.state_due() == 0
+    try_again(database, ahead)
+    assert unanalysed.state_due() == 1
+
+
+def try_again(database: Database, ahead: timedelta = timedelta(0)) -> None:
+    """Do what five minutes do, or a clock that is set back by hours."""
     with database.transaction() as session:
-        session.execute(update(Study).values(statement_due_at=read_clock(session)))
+        session.execute(update(Study).values(statement_due_at=read_clock(session) + ahead))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -188,8 +189,13 @@ def test_an_object_whose_file_is_gone_is_not_committed(
     assert reported(scanner)[1].FailedSOPSequence[0].FailureReason == 0x0112
 
 
+@pytest.mark.parametrize(
+    "moved",
+    [timedelta(0), timedelta(hours=2)],
+    ids=["its pause is over", "the clock was set back amid its pause"],
+)
 def test_a_report_that_fails_is_sent_again_until_it_is_heard(
-    settings: Settings, database: Database, port: Address, scanner: Scanner
+    settings: Settings, database: Database, port: Address, scanner: Scanner, moved: timedelta
 ) -> None:
     scanner.status = 0x0110
     scanner.ask(port, ["1.2.3.404"])
@@ -201,7 +207,7 @@ def test_a_report_that_fails_is_sent_again_until_it_is_heard(
         row = session.scalars(select(Commitment)).one()
         assert "0x0110" in (row.last_error or "")
         assert row.due_at is not None
-        row.due_at = row.requested_at  # its pause is over
+        row.due_at = row.requested_at + moved
     scanner.status = 0x0000
     assert reporter.deliver_due() == 1
     reported(scanner)

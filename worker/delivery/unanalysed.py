@@ -5,7 +5,6 @@ never reaches one; so it is here that each of them gets a report and a page that
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +21,7 @@ from schema.errors import DatabaseUnavailableError, TriageError, describe
 from schema.tables import Instance, Job, ResultObject, Series, Study
 from worker.delivery.destinations import Destinations
 from worker.delivery.outbox import enqueue_study
-from worker.delivery.unstated import is_unstated, note, unstated
+from worker.delivery.unstated import AGAIN, is_unstated, note, unstated
 from worker.durable import RESULTS
 from worker.header import MALFORMED, completed, uid
 from worker.objects.author import Source
@@ -36,7 +35,6 @@ from worker.unvalidated import unvalidated
 
 log = structlog.get_logger()
 
-AGAIN: Final = timedelta(minutes=5)  # for one that could not be stated
 MOST_FILES: Final = 20  # that are tried
 NEEDED: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
 

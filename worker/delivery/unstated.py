@@ -8,17 +8,20 @@ from sqlalchemy import ColumnElement, CursorResult, Update, and_, or_, select, t
 from sqlalchemy.orm import Session
 
 from schema.canaries import is_shown
+from schema.moments import has_come
 from schema.tables import UNSTATED, Study
 
 AT_ONCE: Final = 20
+AGAIN: Final = timedelta(minutes=5)  # for one that could not be stated
 GRACE: Final = timedelta(minutes=10)  # after the last image, for the head behind its topogram
 
 
 def unstated(session: Session, now: datetime) -> Sequence[tuple[int, int]]:
     """List studies that ended without an analysis and have no object of this revision."""
-    due = or_(Study.statement_due_at.is_(None), Study.statement_due_at <= now)
+    due = or_(Study.statement_due_at.is_(None), has_come(Study.statement_due_at, now, AGAIN))
     # No job was made yet; what an analysis ended with is stated at once.
-    over = or_(Study.ready_at.is_not(None), Study.finished_at <= now - GRACE)
+    graced = has_come(Study.finished_at, now - GRACE, GRACE)
+    over = or_(Study.ready_at.is_not(None), graced)
     query = select(Study.id, Study.revision).where(is_unstated(), due, over, is_shown())
     query = query.order_by(Study.id)
     return [(study_id, revision) for study_id, revision in session.execute(query.limit(AT_ONCE))]
