@@ -13,6 +13,7 @@ import numpy.typing as npt
 from schema.cut_short import CUT_SHORT
 from schema.errors import PermanentError, UnsuitableSeriesError
 from schema.hemorrhage_subtypes import SUBTYPES, Claim
+from worker.face_up import turned, turns_up
 from worker.findings import Finding, measure
 from worker.forms import FOR_THE_PAGE, Forms
 from worker.look.marks import marks, refusal
@@ -193,10 +194,11 @@ def _analyse_head(
 ) -> Analysis:
     """Do what follows once the images were seen to be a head."""
     with watch.step("predict"):
-        hu = squared(source.volume.hu, source.volume.spacing_mm)
+        turns = turns_up(source.sides)
+        hu = turned(squared(source.volume.hu, source.volume.spacing_mm), turns)
         prediction = predictor.predict(hu, source.volume.slice_position_mm)
     with watch.step("measure"):
-        labels = put_back(prediction.labels, source.volume.hu.shape[1:])
+        labels = put_back(turned(prediction.labels, -turns), source.volume.hu.shape[1:])
         labels = without_uncertain(labels, _claims(predictor.card))
         findings = _measure(source, labels, prediction.probabilities, predictor.card)
     with watch.step("prioritise"):

@@ -15,6 +15,7 @@ from worker.slices import read_series
 
 SIDE = 64
 BLOOD = np.s_[10:30, 20:40]  # rows, columns
+STAYS = np.eye(4)
 LEFT, RIGHT = np.s_[10:30, 20:30], np.s_[10:30, 30:40]
 
 
@@ -35,11 +36,16 @@ def head(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
 
 
 def save(
-    path: Path, seen: npt.NDArray[np.generic], step_mm: float = 5.0, axes: str = "LAS"
+    path: Path,
+    seen: npt.NDArray[np.generic],
+    step_mm: float = 5.0,
+    axes: str = "LAS",
+    moved: npt.NDArray[np.float64] = STAYS,
 ) -> None:
     """Write (plane from the lowest up, row from the front, column from the right) as NIfTI."""
     volume = np.ascontiguousarray(seen.transpose(2, 1, 0))
-    image = nibabel.Nifti1Image(volume, np.diag([-0.49, -0.49, step_mm, 1.0]))  # L, P, S
+    lies = moved @ np.diag([-0.49, -0.49, step_mm, 1.0])  # L, P, S
+    image = nibabel.Nifti1Image(volume, lies)
     start = nibabel.io_orientation(image.affine)
     stored = nibabel.orientations.ornt_transform(start, nibabel.orientations.axcodes2ornt(axes))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -59,6 +59,18 @@ def test_verdicts_are_read_from_a_table_and_from_json(tmp_path):
     assert read_verdicts(listed) == [Verdict(0.5, bleeds=True)]
 
 
+def test_a_table_with_semicolons_and_decimal_commas_is_read(tmp_path):
+    (tmp_path / "v.csv").write_text("\ufeffprobability;bleeds\n0,5;1\n0,25;0\n", "utf-8")
+    read = read_verdicts(tmp_path / "v.csv")
+    assert read == [Verdict(0.5, bleeds=True), Verdict(0.25, bleeds=False)]
+
+
+def test_a_file_that_is_no_array_is_named(tmp_path):
+    (tmp_path / "v.json").write_text("5")
+    with pytest.raises(ConfigError, match=r"v\.json: is no array"):
+        read_verdicts(tmp_path / "v.json")
+
+
 @pytest.mark.parametrize("row", ["2,1", "0.5,perhaps", "x,1", ",1"])
 def test_a_row_that_is_no_verdict_is_named(tmp_path, row):
     (tmp_path / "v.csv").write_text(f"probability,bleeds\n0.5,1\n{row}\n")

@@ -1,5 +1,6 @@
 """Scans with a type for each voxel, of each layout, come out as slices that the trainer knows."""
 
+import nibabel
 import numpy as np
 import pytest
 from pydicom import dcmread
@@ -272,17 +273,125 @@ def test_a_scan_without_labels_is_left_out_by_name_or_healthy_when_told(tmp_path
     assert len(read_release(tmp_path).patients) == 2
 
 
-def test_a_label_map_on_another_grid_is_refused_by_name(tmp_path):
+def moved(degrees=0.0, **mm):
+    """Turn about the axis from right to left, and move by mm along x, y and z."""
+    turned = np.eye(4)
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    turned[1:3, 1:3] = [[cos, -sin], [sin, cos]]
+    turned[:3, 3] = [mm.get(axis, 0.0) for axis in "xyz"]
+    return turned
+
+
+ELSEWHERE = {
+    "a plane more": lambda path: save(path, kinds(4)),
+    "thicker planes": lambda path: save(path, kinds(3), step_mm=6.0),
+    "two planes up": lambda path: save(path, kinds(3), moved=moved(z=10)),
+    "to the side": lambda path: save(path, kinds(3), moved=moved(x=-9, y=9)),
+    "turned": lambda path: save(path, kinds(3), moved=moved(20)),
+    "mirrored": lambda path: save(path, kinds(3), moved=np.diag([-1.0, 1, 1, 1])),
+}
+
+
+@pytest.mark.parametrize("wrong", ELSEWHERE.values(), ids=ELSEWHERE.keys())
+def test_a_label_map_that_lies_elsewhere_is_left_out_by_name_with_its_scan(tmp_path, wrong):
     ours(tmp_path, kinds(3))
-    save(tmp_path / "truth" / "ann-1_seg.nii", kinds(4))
+    wrong(tmp_path / "truth" / "ann-1_seg.nii")
     with pytest.raises(DataError, match=r"ann-1_seg\.nii: has another grid.*resample"):
+        read_release(tmp_path)
+    save(tmp_path / "ct" / "ben-1.nii", head(kinds(3)))
+    save(tmp_path / "truth" / "ben-1_seg.nii", kinds(3))
+    release = read_release(tmp_path)
+    assert release.patients == (person_number("Ours", "ben"),)
+    assert "ann-1_seg.nii: has another grid" in release.problems[0]
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LPI", "PRS"])
+def test_a_label_map_in_another_order_is_laid_where_it_says(tmp_path, axes):
+    ours(tmp_path, mixed(), TOML.replace("ignore = [9]", "ignore = [5]"))
+    save(tmp_path / "truth" / "ann-1_seg.nii", mixed(), axes=axes)
+    labels = np.stack([np.asarray(read_kinds(s)) for s in read_release(tmp_path).slices])
+    assert np.array_equal(labels, np.where(mixed() == 1, 1, 0))
+
+
+def test_a_header_that_does_not_say_how_it_lies_is_named(tmp_path):
+    ours(tmp_path, mixed(), TOML.replace("ignore = [9]", "ignore = [5]"))
+    for path in (tmp_path / "ct" / "ann-1.nii", tmp_path / "truth" / "ann-1_seg.nii"):
+        content = bytearray(path.read_bytes())
+        content[252:256] = bytes(4)  # qform_code, sform_code
+        path.write_bytes(content)
+    assert [problem.split(": ")[1][:23] for problem in read_release(tmp_path).problems] == [
+        "its header does not say",
+        "its header does not say",
+    ]
+
+
+@pytest.mark.parametrize("value", [0.5, np.nan])
+def test_a_label_map_that_was_interpolated_is_refused_by_name(tmp_path, value):
+    labels = kinds(3) * 1.0
+    labels[1][LEFT] = value
+    with pytest.raises(DataError, match=r"ann-1_seg\.nii: has values between labels"):
+        read_release(ours(tmp_path, labels))
+
+
+def test_all_that_is_wrong_is_told_at_once(tmp_path):
+    ours(tmp_path, kinds(3, a=(slice(0, 1), 6)))
+    save(tmp_path / "ct" / "ben-1.nii", head(kinds(3)))
+    save(tmp_path / "truth" / "ben-1_seg.nii", kinds(3, a=(slice(0, 1), 8)))
+    with pytest.raises(DataError, match=r"(?s)ann-1_seg.*\[6\].*\n.*ben-1_seg.*\[8\]"):
         read_release(tmp_path)
 
 
-def test_a_damaged_volume_is_named(tmp_path):
+def test_a_fourth_axis_of_one_volume_is_left_off(tmp_path):
+    ours(tmp_path, kinds(3, a=(slice(1, 2), 1)))
+    for path in (tmp_path / "ct" / "ann-1.nii", tmp_path / "truth" / "ann-1_seg.nii"):
+        image = nibabel.load(path)
+        voxels = image.get_fdata()[..., None].copy()
+        nibabel.save(nibabel.Nifti1Image(voxels, image.affine), path)
+    assert [s.positive for s in read_release(tmp_path).slices] == [False, True, False]
+
+
+def test_planes_of_a_tilted_gantry_are_as_far_apart_as_they_are(tmp_path):
+    sheared = np.eye(4)
+    sheared[1, 2] = np.tan(np.radians(20))  # each plane further back than the one below
+    ours(tmp_path, kinds(3))
+    for path in ("ct/ann-1.nii", "truth/ann-1_seg.nii"):
+        save(tmp_path / path, head(kinds(3)) if "ct" in path else kinds(3), moved=sheared)
+    assert read_release(tmp_path).slices[1].slice_position_mm == pytest.approx(5.0)
+
+
+def test_another_name_for_a_label_makes_another_cache(tmp_path):
+    both = kinds(3, a=(slice(1, 2), 1))
+    both[1][RIGHT] = 7
+    found = []
+    for toml in (TOML, TOML.replace("[1, 7]", "1").replace("ignore = [9]", "ignore = [7]")):
+        release = read_release(ours(tmp_path, both, toml))
+        found.append(prepare(release, PLAIN, tmp_path / "cache").masks.sum())
+    assert found[0] > found[1] > 0
+
+
+def test_a_cache_that_is_there_is_read_where_nobody_can_write(tmp_path):
+    release = read_release(make_bhsd(tmp_path, {FIRST: mixed()}))
+    made = prepare(release, PLAIN, tmp_path / "cache")
+    (lock,) = (tmp_path / "cache").glob("*.lock")
+    lock.unlink()
+    assert np.array_equal(prepare(release, PLAIN, tmp_path / "cache").pictures, made.pictures)
+    assert not lock.exists()
+
+
+def cut_short(content):
+    return content[: len(content) // 2]
+
+
+def spoilt(content):
+    return content[:40] + bytes(byte ^ 0xFF for byte in content[40:80]) + content[80:]
+
+
+@pytest.mark.parametrize("damage", [cut_short, spoilt])
+@pytest.mark.parametrize("where", ["images", "ground truths"])
+def test_a_damaged_volume_is_named(tmp_path, damage, where):
     make_bhsd(tmp_path, {FIRST: mixed()})
-    path = tmp_path / "label_192" / "images" / f"{FIRST}.nii.gz"
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    path = tmp_path / "label_192" / where / f"{FIRST}.nii.gz"
+    path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(DataError, match=rf"{FIRST}.*copy the file again"):
         read_series(read_release(tmp_path).slices)
 
@@ -466,3 +575,19 @@ def test_a_patient_who_is_not_there_can_not_be_held_out(three, tmp_path):
 def test_a_folder_in_brackets_keeps_its_name(tmp_path):
     done = CliRunner().invoke(app, ["prepare", "--data", str(tmp_path / "heads [bold]")])
     assert "heads [bold]" in done.output
+
+
+def test_what_was_left_out_is_said_by_whoever_learns_from_the_rest(tmp_path):
+    make_bhsd(tmp_path, dict.fromkeys([FIRST, OTHER], mixed()))
+    save(tmp_path / "label_192" / "ground truths" / f"{OTHER}.nii.gz", kinds(4))
+    command = ["fit", "--run", str(tmp_path / "run"), "--data", str(tmp_path)]
+    done = CliRunner().invoke(app, [*command, "--held-out", "BHSD/ID_1"])
+    assert "of these data 1 things are wrong or left out" in done.output
+
+
+def test_a_folder_that_can_not_be_made_is_told_in_a_line(tmp_path):
+    make_bhsd(tmp_path, {FIRST: mixed()})
+    (tmp_path / "file").touch()
+    where = ["--data", str(tmp_path), "--cache", str(tmp_path / "file" / "cache")]
+    done = CliRunner().invoke(app, ["prepare", *where])
+    assert (done.exit_code, "Not a directory" in done.output) == (2, True)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
@@ -131,6 +132,48 @@ def test_the_model_gets_square_pixels_and_its_masks_lie_on_those_that_came(
     assert analysis.findings[0].volume_ml == pytest.approx(SPHERE_ML, rel=0.1)  # and a skull's edge
     assert any(mark.startswith("pixels not square: ") for mark in analysis.marks)
     assert analysis.refused == ()
+
+
+def lying(datasets: list[Dataset], turns: int) -> list[Dataset]:
+    """Turn the pictures by quarters, counter-clockwise, and say so in their orientation."""
+    for ds in datasets:
+        row, column = np.array(ds.ImageOrientationPatient, float).reshape(2, 3)
+        step_mm = np.array(ds.PixelSpacing, float)
+        first = np.array(ds.ImagePositionPatient, float)
+        for _ in range(turns):
+            first = first + row * step_mm[1] * (ds.Columns - 1)
+            row, column = column, -row
+        ds.PixelData = np.ascontiguousarray(np.rot90(ds.pixel_array, turns)).tobytes()
+        ds.ImageOrientationPatient = [*row, *column]
+        ds.ImagePositionPatient = [round(float(value), 3) for value in first]
+    return datasets
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3], ids=["supine", "left", "prone", "right"])
+def test_the_model_gets_the_face_up_and_its_masks_lie_where_the_blood_is(
+    turns: int, tmp_path: Path
+) -> None:
+    seen = {}
+
+    class Recorder(ThresholdPredictor):
+        def predict(self, hu: np.ndarray, slice_position_mm: np.ndarray) -> SimpleNamespace:
+            seen["blood"] = np.argwhere((hu >= 60) & (hu <= 80)).mean(axis=0)[1:]
+            return super().predict(hu, slice_position_mm)
+
+    scanned = Phantom(HEAD_MM, skull=True, sphere_hu=BRAIN_HU).datasets
+    for ds in scanned[6:8]:
+        pixels = ds.pixel_array.copy()
+        pixels[14:24, 28:36] = 70 + 1024  # towards the face, in the middle
+        ds.PixelData = pixels.tobytes()
+    sent = lying(scanned, turns)
+    analysis = analyse(write(sent, tmp_path), Recorder(), RULES, tmp_path / "out")
+    assert seen["blood"].tolist() == pytest.approx([18.5, 31.5], abs=0.6)
+    (seg,) = (dcmread(made.path) for made in analysis.objects if made.kind == "SEG")
+    outlined = seg.pixel_array.any(axis=0) if seg.pixel_array.ndim == 3 else seg.pixel_array
+    blood = np.zeros((64, 64), bool)
+    blood[14:24, 28:36] = True
+    assert (outlined & np.rot90(blood, turns)).sum() == blood.sum()
+    assert analysis.findings[0].volume_ml > 0
 
 
 @pytest.mark.parametrize("spacing_mm", [(0.4, 0.8), (0.8, 0.4)])

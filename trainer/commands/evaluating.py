@@ -22,11 +22,11 @@ from trainer.commands.options import (
     how,
     left_out,
     numbers,
+    release_of,
     told,
 )
 from trainer.config import ConfigError, load_config
 from trainer.datasets.cache import prepare as prepare_release
-from trainer.datasets.sources import read_release
 from trainer.datasets.splits import evaluated_patients, held_split
 from trainer.evaluation.clinical import PREVALENCES
 from trainer.evaluation.evaluate import evaluate as figures_of
@@ -63,7 +63,7 @@ def evaluate(
 ) -> None:
     """Evaluate a checkpoint on patients, by the paper's protocol and by the clinical one."""
     with told():
-        release = read_release(data)
+        release = release_of(data)
         chosen = evaluated_patients(release.patients, numbers(patients), split)
         predictor = Predictor(model, device)
         card, gallery = predictor.card, Gallery(predictor.card.preprocessing)
@@ -115,7 +115,7 @@ def crossval(
         config = load_config(preset)
         if with_baseline and others:
             raise ConfigError("--baseline stands beside one recipe, --with makes a mean of several")
-        release = read_release(data)
+        release = release_of(data)
         gone = left_out(release, without)
         release = release.without(gone)
         prepared = prepare_release(release, config.preprocessing, cache)
@@ -151,7 +151,7 @@ def ablate(
     with told():
         config = load_config(preset)
         config = config.shortened(epochs) if epochs else config
-        release = read_release(data)
+        release = release_of(data)
         prepared = prepare_release(release, config.preprocessing, cache)
         parts = held_split(prepared, numbers(held_out), split, config.seed)
         chosen = ablation.named_rows(ablation.variants(config), rows)
@@ -182,7 +182,7 @@ def leak(
     console.print(leak_report.WARNING, style="red", soft_wrap=True)
     with told():
         config = load_config(preset)
-        release = read_release(data)
+        release = release_of(data)
         gone = left_out(release, without)
         prepared = prepare_release(release.without(gone), config.preprocessing, cache)
         which = folds_of.Which(run, count, numbers(folds), cut=cut, without=gone)

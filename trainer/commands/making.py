@@ -24,6 +24,7 @@ from trainer.commands.options import (
     how,
     left_out,
     numbers,
+    release_of,
     told,
 )
 from trainer.config import RunConfig, load_config
@@ -119,7 +120,7 @@ def export(
     """Write a finished run as a checkpoint, thresholds and figures from its validation patients."""
     with told():
         runs = [exporting.finished(folder) for folder in run]
-        card = exporting.export(runs, read_release(data), out, note)
+        card = exporting.export(runs, release_of(data), out, note)
         console.print_json(json.dumps(card.metrics))
 
 
@@ -137,7 +138,7 @@ def ship(
 ) -> None:
     """Average the folds of a cross-validation; thresholds from whom each never saw."""
     with told():
-        release = read_release(data)
+        release = release_of(data)
         release = release.without(left_out(release, without))
         read = how(reading, described(run[0] / "fold-0")[0].preprocessing, changed)
         card = shipping.ship(run, release, read, members, out)
@@ -167,7 +168,7 @@ def prepared_split(
 ) -> tuple[RunConfig, Prepared, Split]:
     """Read a preset and a release, and keep the named patients out of training."""
     config = load_config(preset)
-    release = read_release(data)
+    release = release_of(data)
     held = held_here(release.patients, numbers(held_out), split)
     parts = hold_out(release.patients, held)
     return config, prepare_release(release, config.preprocessing, cache), parts

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 from rich.progress import track
 
-from trainer.commands.options import Data, Model, console, told
+from trainer.commands.options import Data, Model, console, release_of, told
 from trainer.config import ConfigError
-from trainer.datasets.sources import Release, read_release
+from trainer.datasets.sources import Release
 from trainer.evaluation.likeness import (
     LEAST,
     Values,
@@ -33,7 +33,7 @@ def measure(
     """Measure a checkpoint's training patients, so that workers mark series unlike them."""
     with told():
         network, card = checkpoint.read(model)
-        release = read_release(data)
+        release = release_of(data)
         scans = _measured(release, own_patients(card), "Measuring")
         training = summed_up(scans)
         if training is None:

@@ -1,6 +1,6 @@
 """What the commands of the command line share: options, and how an error is told."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,7 @@ from rich.console import Console
 
 from trainer.config import ConfigError, load_config
 from trainer.datasets.people import person_number
-from trainer.datasets.sources import DataError, Release
+from trainer.datasets.sources import DataError, Release, read_release
 from trainer.datasets.splits import SplitError, held_here
 from trainer.evaluation.perturb import CHANGES
 from trainer.experiments.unseen import Reading
@@ -55,6 +55,15 @@ Without = Annotated[
 CACHE = Path("var/cache")
 
 
+def release_of(data: Sequence[Path]) -> Release:
+    """Read what --data names; that something was left out is said, `prepare` says what."""
+    release = read_release(data)
+    if release.problems:
+        found = f"of these data {len(release.problems)} things are wrong or left out"
+        console.print(f"{found}: see python -m trainer prepare", style="yellow", soft_wrap=True)
+    return release
+
+
 def left_out(release: Release, text: str) -> tuple[int, ...]:
     """Return the scans that --without names, by number, as SOURCE/NAME, or as paper-test.
 
@@ -97,7 +106,7 @@ def told() -> Iterator[None]:
     """Turn what a person can put right into one line and an exit code."""
     try:
         yield
-    except (ConfigError, DataError, SplitError, CheckpointError, DeviceError) as error:
+    except (ConfigError, DataError, SplitError, CheckpointError, DeviceError, OSError) as error:
         console.print(str(error), style="red", soft_wrap=True)
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:

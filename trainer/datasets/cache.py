@@ -77,10 +77,11 @@ def prepare(release: Release, preprocessing: Preprocessing, folder: Path) -> Pre
         Where caches live. The file's name depends on everything that decides its content.
     """
     path = folder / f"ctich-{fingerprint(release.slices, preprocessing)}.npz"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):  # several processes of one run may want it at once
-        if not path.exists():
-            _write(path, release, preprocessing)
+    if not path.exists():  # one that is finished may lie where nobody can write
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):  # several processes of one run may want it
+            if not path.exists():
+                _write(path, release, preprocessing)
     with np.load(path) as stored:
         return Prepared(
             stored["patients"],
@@ -110,7 +111,8 @@ def fingerprint(slices: Sequence[Slice], preprocessing: Preprocessing) -> str:
             ct_slice.number,
             ct_slice.types,
             [path and (masks.get(path) or _stamp(path)) for path in ct_slice.files],
-            ct_slice.slab and (ct_slice.slab.planes, ct_slice.slab.weights),
+            ct_slice.slab
+            and (ct_slice.slab.planes, ct_slice.slab.weights, ct_slice.slab.volume.naming),
         )
         for ct_slice in slices
     ]

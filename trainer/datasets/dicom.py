@@ -52,6 +52,11 @@ class DicomVolume:
         """All files that it is read from."""
         return (*self.paths, self.segmentation) if self.segmentation else self.paths
 
+    @property
+    def naming(self) -> tuple[tuple[int, int], ...]:
+        """Nothing: a segment says of itself what it is."""
+        return ()
+
     def hu(self, plane: int) -> npt.NDArray[np.float32]:
         """HU of a plane, (row, column)."""
         frame: npt.NDArray[np.float32] = _hu(self.paths)[plane]

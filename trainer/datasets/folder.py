@@ -10,11 +10,13 @@ import numpy.typing as npt
 
 from trainer.datasets import description
 from trainer.datasets.description import BHSD, Description
-from trainer.datasets.nifti import Grid, grid, opened
-from trainer.datasets.slices import DataError
+from trainer.datasets.nifti import UNREADABLE, Grid, grid, opened, says_where
+from trainer.datasets.slices import DataError, each
 from trainer.datasets.volumes import Scan, kind_table, pattern
 
 BHSD_FOLDERS = ("images", "ground truths")
+UNSAID = "its header does not say how it lies (sform_code, qform_code); it is taken for LAS"
+ROUNDING = 0.01  # of labels that were scaled and stored as floats
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class NiftiVolume:
 
     scan: Path
     labels: Path | None
-    types: tuple[tuple[int, int], ...]  # label and type
+    naming: tuple[tuple[int, int], ...]  # label and type
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -40,14 +42,20 @@ class NiftiVolume:
         Raises
         ------
         DataError
-            The label map has a label that nobody named.
+            The label map has a label that nobody named, or what is no label.
         """
         if self.labels is None:
             return np.zeros(self.hu(plane).shape, np.uint8)
-        labels = np.rint(frame(self.labels, plane)).astype(np.int64)
-        table = kind_table(dict(self.types), int(labels.max()))
+        stored = frame(self.labels, plane)
+        if not (np.abs(stored - np.rint(stored)) <= ROUNDING).all():
+            raise DataError(
+                f"{self.labels}: has values between labels, as a map has that was interpolated;"
+                " resample it to the nearest label"
+            )
+        labels = np.rint(stored).astype(np.int64)
+        table = kind_table(dict(self.naming), int(labels.max()))
         if labels.min() < 0 or (table[labels] < 0).any():
-            unknown = sorted(set(np.unique(labels).tolist()) - {label for label, _ in self.types})
+            unknown = sorted(set(np.unique(labels).tolist()) - {label for label, _ in self.naming})
             raise DataError(
                 f"{self.labels}: has the labels {unknown}, which are not named; add them to [types]"
                 f" or to ignore in {description.FILE}"
@@ -66,7 +74,7 @@ def frame(path: Path, plane: int) -> npt.NDArray[np.float32]:
 def _whole(path: Path) -> npt.NDArray[np.float32]:
     try:
         return np.asarray(opened(path).dataobj, np.float32)
-    except (OSError, ValueError, EOFError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path}: is cut short or damaged; copy the file again") from error
 
 
@@ -94,7 +102,7 @@ def read_folder(folder: Path, described: Description) -> tuple[list[Scan], list[
     Raises
     ------
     DataError
-        No scan is here, or scan and label map do not lie on each other.
+        No scan is here, or volumes can't be read; all of them are named.
     """
     if not described.types:
         raise DataError(f"{folder / description.FILE}: [types] names no label, as EDH = 1")
@@ -105,18 +113,17 @@ def read_folder(folder: Path, described: Description) -> tuple[list[Scan], list[
             f"{folder / description.FILE}: images = {described.images!r} is no pattern below its"
             " folder; write one, as images/*.nii.gz"
         ) from error
-    scans, problems = [], []
-    for path in paths:
-        found = _scan(folder, path, described)
-        if isinstance(found, str):
-            problems.append(found)
-        else:
-            scans.append(found)
+    found = each(paths, lambda path: _scan(folder, path, described))
+    scans = [scan for scan in found if isinstance(scan, Scan)]
+    problems = [problem for problem in found if isinstance(problem, str)]
     if not scans:
-        raise DataError(
+        none = (
             f"{folder}: none of {len(paths)} files named {described.images} has a label map"
-            f" {described.labels}; is the archive unpacked whole?"
+            f" {described.labels} on its own grid; is the archive unpacked whole?"
         )
+        raise DataError("\n".join((none, *problems)))
+    files = (path for scan in scans for path in scan.volume.files)
+    problems += [f"{path}: {UNSAID}" for path in files if not says_where(path)]
     return scans, problems
 
 
@@ -133,9 +140,10 @@ def _scan(folder: Path, path: Path, described: Description) -> Scan | str:
         labels = None
     geometry = grid(path)
     if labels and not grid(labels).alike(geometry):
-        raise DataError(
-            f"{labels}: has another grid ({_words(grid(labels))}) than its scan"
-            f" ({_words(geometry)}); resample the label map to the scan, or leave both out"
+        return (
+            f"{labels}: has another grid than its scan ({_words(grid(labels))}, the scan"
+            f" {_words(geometry)}; corners {grid(labels).off_mm(geometry):.1f} mm apart), both left"
+            " out; resample the label map to the scan"
         )
     return Scan(
         described.source,
@@ -149,7 +157,7 @@ def _scan(folder: Path, path: Path, described: Description) -> Scan | str:
 
 def _words(geometry: Grid) -> str:
     steps = (*geometry.spacing_mm, geometry.interval_mm)
-    return f"{geometry.shape}, {' x '.join(f'{step:.3f}' for step in steps)} mm"
+    return f"{' x '.join(map(str, geometry.frames))} of {' x '.join(f'{s:.3f}' for s in steps)} mm"
 
 
 def _pairs(kinds: Mapping[int, int]) -> tuple[tuple[int, int], ...]:

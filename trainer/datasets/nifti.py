@@ -5,8 +5,9 @@ the storage order: rows from front to back, columns from the patient's right to 
 rise to the head. All of that is read from the affine matrix, nothing is guessed from the name.
 """
 
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from trainer.datasets.slices import DataError, Release, Slice, rows_of, types_of
 
 TABLE = "hemorrhage_diagnosis_raw_ct.csv"
+UNREADABLE = (OSError, ValueError, EOFError, zlib.error)  # what a damaged volume raises
 
 
 def is_layout(data: Path) -> bool:
@@ -24,7 +26,7 @@ def is_layout(data: Path) -> bool:
     return (data / TABLE).exists() or (data / "ct_scans").is_dir()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Grid:
     """Geometry of a volume."""
 
@@ -35,16 +37,25 @@ class Grid:
     rightward: bool  # the column axis rises to the patient's right
     forward: bool  # the row axis rises to the front
     upward: bool  # planes rise to the head
+    corners_mm: npt.NDArray[np.float64]  # (4, 3), of what comes out: the first and along each axis
 
     def z_mm(self, plane: int) -> float:
         """Position of a plane along the normal, 0 for the lowest."""
         return (plane if self.upward else self.shape[2] - 1 - plane) * self.interval_mm
 
+    @property
+    def frames(self) -> tuple[int, int, int]:
+        """Rows, columns and planes that come out."""
+        rows, columns = self.shape[:2] if self.swapped else self.shape[1::-1]
+        return rows, columns, self.shape[2]
+
+    def off_mm(self, other: "Grid") -> float:
+        """How far a corner lies from where the other has it."""
+        return float(np.linalg.norm(self.corners_mm - other.corners_mm, axis=1).max())
+
     def alike(self, other: "Grid") -> bool:
-        """Whether two volumes lie pixel on pixel; spacing may differ by rounding."""
-        steps = (*self.spacing_mm, self.interval_mm), (*other.spacing_mm, other.interval_mm)
-        rounded = replace(self, spacing_mm=other.spacing_mm, interval_mm=other.interval_mm)
-        return rounded == other and np.allclose(*steps, rtol=1e-3)
+        """Whether what comes out lies pixel on pixel, however either is stored."""
+        return self.frames == other.frames and self.off_mm(other) < min(self.spacing_mm) / 2
 
     def frame(self, stored: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Turn a stored plane into (row, column)."""
@@ -72,19 +83,47 @@ def grid(path: Path) -> Grid:
     return Grid(
         image.shape,
         (float(steps[row]), float(steps[column])),
-        float(steps[2]),
+        _interval_mm(image.affine),
         swapped,
         rightward=bool(signs[column] > 0),
         forward=bool(signs[row] > 0),
         upward=bool(signs[2] > 0),
+        corners_mm=_corners_mm(image),
     )
 
 
+def says_where(path: Path) -> bool:
+    """Whether a header says how its volume lies; nibabel takes one that does not for LAS."""
+    header = opened(path).header
+    return bool(header["sform_code"] or header["qform_code"])
+
+
+def _interval_mm(affine: npt.NDArray[np.float64]) -> float:
+    """Distance of two planes along their normal; stacks of a tilted gantry are sheared."""
+    first, second, step = affine[:3, :3].T
+    normal = np.cross(first, second)
+    return float(abs(step @ normal) / np.linalg.norm(normal))
+
+
+def _corners_mm(image: nibabel.Nifti1Image) -> npt.NDArray[np.float64]:
+    """Where the first voxel of what comes out lies, and the last along each of its axes."""
+    stored = nibabel.io_orientation(image.affine)  # type: ignore[no-untyped-call]
+    seen = nibabel.orientations.axcodes2ornt("PLS")  # type: ignore[no-untyped-call]
+    turn = nibabel.orientations.ornt_transform(stored, seen)  # type: ignore[no-untyped-call]
+    turned = nibabel.orientations.inv_ornt_aff(turn, image.shape)  # type: ignore[no-untyped-call]
+    last = np.abs(np.linalg.inv(turned)[:3, :3]) @ (np.array(image.shape) - 1)
+    voxels = np.vstack((np.zeros(3), np.diag(last)))
+    seen_mm = nibabel.affines.apply_affine(image.affine @ turned, voxels)  # type: ignore[no-untyped-call]
+    return np.asarray(seen_mm)
+
+
 def opened(path: Path) -> nibabel.Nifti1Image:
-    """Open a volume without reading its voxels."""
+    """Open a volume without reading its voxels; a fourth axis of one volume is left off."""
     try:
         image = nibabel.load(path)
-    except (OSError, nibabel.filebasedimages.ImageFileError) as error:
+        if isinstance(image, nibabel.Nifti1Image) and len(image.shape) > 3:
+            image = nibabel.squeeze_image(image)  # type: ignore[no-untyped-call]
+    except (*UNREADABLE, nibabel.filebasedimages.ImageFileError) as error:
         raise DataError(f"{path}: is no readable NIfTI volume; copy the file again") from error
     if not isinstance(image, nibabel.Nifti1Image):
         raise DataError(f"{path}: is no NIfTI volume")
@@ -129,7 +168,7 @@ def _patient(
     geometry, problems = grid(scan), []
     if mask is None and any(any(types_of(row)) for row in rows):
         problems.append(f"masks/{name}: missing, yet the table says hemorrhage")
-    if mask and not grid(mask).alike(geometry):
+    if mask and not _is_plane_on_plane(grid(mask), geometry):
         problems.append(f"masks/{mask.name}: has another grid than the scan, left out")
         mask = None
     problems += _rows(name, geometry.shape[2], rows)
@@ -151,6 +190,23 @@ def _patient(
         if 1 <= number <= geometry.shape[2]
     ]
     return slices, problems
+
+
+def _is_plane_on_plane(mask: Grid, scan: Grid) -> bool:
+    """Whether plane n is plane n: the table counts them as stored, and so the data set says."""
+    return (
+        mask.shape == scan.shape
+        and _stored(mask) == _stored(scan)
+        and np.allclose(_steps_mm(mask), _steps_mm(scan), rtol=1e-3)
+    )
+
+
+def _stored(found: Grid) -> tuple[bool, bool, bool, bool]:
+    return found.swapped, found.rightward, found.forward, found.upward
+
+
+def _steps_mm(found: Grid) -> tuple[float, float, float]:
+    return *found.spacing_mm, found.interval_mm
 
 
 def _rows(name: str, depth: int, rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
@@ -181,6 +237,6 @@ def read_mask(ct_slice: Slice) -> npt.NDArray[np.bool_]:
 def _plane(path: Path, ct_slice: Slice) -> npt.NDArray[np.float32]:
     try:
         stored = np.asarray(opened(path).dataobj[:, :, ct_slice.plane], np.float32)
-    except (OSError, ValueError, EOFError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path}: is cut short or damaged; copy the file again") from error
     return grid(path).frame(stored)

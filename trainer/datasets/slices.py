@@ -1,16 +1,18 @@
 """What a release of head CTs holds, whichever source and layout it came from."""
 
 import csv
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from worker.munet.card import CLASSES
 
+T = TypeVar("T")
+U = TypeVar("U")
 PUBLISHED_SPACING_MM = 0.33
 SLICE_INTERVAL_MM = 5.0
 COLUMNS = {
@@ -24,6 +26,25 @@ COLUMNS = {
 
 class DataError(ValueError):
     """The folder is no data set that is known, or a file that is needed can't be read."""
+
+
+def each(things: Iterable[T], read: Callable[[T], U]) -> list[U]:
+    """Read one after the other, and tell at once what is wrong with all of them.
+
+    Raises
+    ------
+    DataError
+        What was raised for any of them, a line each.
+    """
+    found, wrong = [], []
+    for thing in things:
+        try:
+            found.append(read(thing))
+        except DataError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise DataError("\n".join(wrong))
+    return found
 
 
 @dataclass(frozen=True)
@@ -50,6 +71,10 @@ class Volume(Protocol):
     @property
     def files(self) -> tuple[Path, ...]:
         """All files that it is read from."""
+
+    @property
+    def naming(self) -> tuple[tuple[int, int], ...]:
+        """Which label is which type; nothing where the files say so themselves."""
 
     def hu(self, plane: int) -> npt.NDArray[np.float32]:
         """HU of a plane, (row, column)."""

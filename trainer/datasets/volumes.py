@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from trainer.datasets.slices import (
     Slice,
     Source,
     Volume,
+    each,
 )
 from worker.munet.card import CLASSES
 from worker.munet.resampled import scanned
@@ -42,9 +43,9 @@ def slices_of(scans: Sequence[Scan]) -> list[Slice]:
     Raises
     ------
     DataError
-        A scan is given twice, or two patients would get one number.
+        A scan is given twice, two patients would get one number, or scans can't be read.
     """
-    found: list[Slice] = []
+    numbered: list[tuple[Scan, int]] = []
     owners: dict[int, tuple[str, str]] = {}
     ordered = sorted(scans, key=_owner_and_name)
     for (source, person), own in groupby(ordered, key=_owner):
@@ -57,9 +58,8 @@ def slices_of(scans: Sequence[Scan]) -> list[Slice]:
                 f"{several[0].volume.files[0]}: its patient's scans are given twice, or are more"
                 f" than {SCANS}; give each folder once"
             )
-        for index, scan in enumerate(several):
-            found += laid_out(scan, number + index)
-    return found
+        numbered += [(scan, number + index) for index, scan in enumerate(several)]
+    return list(chain.from_iterable(each(numbered, lambda one: laid_out(*one))))
 
 
 def _owner(scan: Scan) -> tuple[str, str]:

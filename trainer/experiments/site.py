@@ -40,8 +40,7 @@ def read_verdicts(path: Path, model_sha256: str = "") -> list[Verdict]:
         The file can't be read, or a row lacks a value; the row is named.
     """
     try:
-        text = path.read_text("utf-8-sig")
-        rows = json.loads(text) if path.suffix == ".json" else csv.DictReader(text.splitlines())
+        rows = _rows(path, path.read_text("utf-8-sig"))
         newest = {_study(number, row): (number, row) for number, row in enumerate(rows, 1)}
         return [
             _verdict(path, number, row)
@@ -53,6 +52,18 @@ def read_verdicts(path: Path, model_sha256: str = "") -> list[Verdict]:
         raise ConfigError(f"{path}, line {line}: is no UTF-8; save the file as UTF-8") from error
     except (OSError, json.JSONDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _rows(path: Path, text: str) -> list[Any]:
+    """Read the rows; where a comma is the decimal point, a spreadsheet writes semicolons."""
+    if path.suffix != ".json":
+        lines = text.splitlines()
+        delimiter = ";" if lines and ";" in lines[0] else ","
+        return list(csv.DictReader(lines, delimiter=delimiter))
+    rows = json.loads(text)
+    if not isinstance(rows, list):
+        raise ConfigError(f"{path}: is no array of studies")
+    return rows
 
 
 def _study(number: int, row: Any) -> str | int:
@@ -70,7 +81,7 @@ def _says_nothing(row: Any, model_sha256: str) -> bool:
 def _verdict(path: Path, number: int, row: Mapping[str, Any]) -> Verdict:
     words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
     try:
-        probability = float(row["probability"])
+        probability = float(str(row["probability"]).replace(",", "."))
         bleeds = words[str(row["bleeds"]).strip().lower()]
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(
