@@ -10,6 +10,7 @@ from pydicom import dcmread
 
 from tests.support.phantoms import Phantom
 from tests.support.statements import REPORTED
+from worker.forms import SegmentationType
 from worker.objects.segmentation import Algorithm, write_segmentation
 from worker.slices import read_series
 
@@ -25,6 +26,13 @@ def kinds(planes: int, **blood: tuple[slice, int]) -> npt.NDArray[np.uint8]:
     for where, label in blood.values():
         made[where, BLOOD[0], BLOOD[1]] = label
     return made
+
+
+def mixed() -> npt.NDArray[np.uint8]:
+    """Make a label map with two types in the middle one of three planes."""
+    labels = kinds(3)
+    labels[1][LEFT], labels[1][RIGHT] = 1, 5
+    return labels
 
 
 def head(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
@@ -63,15 +71,21 @@ def make_bhsd(
 
 
 def make_dicom(
-    folder: Path, labels: npt.NDArray[np.uint8], corrected: bool = True, **phantom: object
+    folder: Path,
+    labels: npt.NDArray[np.uint8],
+    corrected: bool = True,
+    enhanced: bool = False,
+    form: SegmentationType = "BINARY",
+    **phantom: object,
 ) -> Path:
     """Write a phantom's series and this system's own Segmentation of it, corrected by somebody."""
     step_mm = float(phantom.pop("step_mm", 5.0))
     positions = tuple((np.arange(len(labels)) * step_mm).tolist())
-    paths = Phantom(positions, size=SIDE, **phantom).write(folder / "ct")
+    scanned = Phantom(positions, size=SIDE, **phantom)
+    paths = (scanned.write_enhanced if enhanced else scanned.write)(folder / "ct")
     source = read_series(paths)
     written = write_segmentation(
-        source, labels, Algorithm("made up", "ab" * 32, REPORTED), folder / "seg"
+        source, labels, Algorithm("made up", "ab" * 32, REPORTED), folder / "seg", form
     )
     if corrected:
         seg = dcmread(written.path)

@@ -3,19 +3,16 @@
 import nibabel
 import numpy as np
 import pytest
-from pydicom import dcmread
-from pydicom.uid import generate_uid
 from typer.testing import CliRunner
 
 from tests.support.ctich import TINY, make
-from tests.support.labelled import BLOOD, LEFT, RIGHT, head, kinds, make_bhsd, make_dicom, save
+from tests.support.labelled import LEFT, RIGHT, head, kinds, make_bhsd, make_dicom, mixed, save
 from tests.support.phantoms import Phantom
 from trainer.cli import app
 from trainer.datasets.cache import prepare
 from trainer.datasets.people import person, person_number
 from trainer.datasets.sources import (
     DataError,
-    read_hu,
     read_kinds,
     read_mask,
     read_release,
@@ -43,13 +40,6 @@ FIRST, AGAIN, OTHER = (
     "ID_11111111_ID_2222222222",
 )
 PLAIN = Preprocessing(crop="frame", size=64, clip_limit=0.0)
-
-
-def mixed():
-    """Two types in the middle one of three planes."""
-    labels = kinds(3)
-    labels[1][LEFT], labels[1][RIGHT] = 1, 5
-    return labels
 
 
 def test_masks_of_a_slice_with_several_types_are_measured_by_each_where_pixels_are_told(tmp_path):
@@ -403,111 +393,6 @@ def test_pictures_that_are_no_hu_are_named(tmp_path):
         app, ["prepare", "--data", str(tmp_path), "--cache", str(tmp_path / "cache")]
     )
     assert "holds no air" in done.output
-
-
-def test_the_systems_own_segmentation_is_read_back(tmp_path):
-    labels = mixed()
-    slices = read_release(make_dicom(tmp_path, labels)).slices
-    assert np.array_equal(np.stack([np.asarray(read_kinds(s)) for s in slices]), labels)
-    assert read_hu(slices[0]).min() < -900
-    assert read_mask(slices[1]).sum() == labels[1].astype(bool).sum()
-
-
-def test_a_segmentation_lies_on_thin_tilted_reversed_slices(tmp_path):
-    labels = kinds(12, blood=(slice(4, 8), 4))
-    make_dicom(tmp_path, labels, step_mm=1.25, tilt_degrees=15.0, reversed=True)
-    slices = read_release(tmp_path).slices
-    assert [s.positive for s in slices] == [False, True, False]
-    assert read_kinds(slices[1])[BLOOD].all()
-
-
-def test_a_mask_that_nobody_corrected_is_no_truth(tmp_path):
-    with pytest.raises(DataError, match="AUTOMATIC"):
-        read_release(make_dicom(tmp_path, mixed(), corrected=False))
-    (tmp_path / "dataset.toml").write_text('name = "Ours"\nautomatic = true\n')
-    assert len(read_release(tmp_path).patients) == 1
-
-
-HEALTHY = 'name = "Ours"\nwithout_labels = "healthy"\n'
-
-
-def again(path, folder, **attributes):
-    """Save a DICOM object another time, under a name of its own and with other attributes."""
-    ds = dcmread(path)
-    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-    for name, value in attributes.items():
-        setattr(ds, name, value)
-    folder.mkdir(exist_ok=True)
-    ds.save_as(folder / path.name)
-    return folder / path.name
-
-
-def second_series(folder, **attributes):
-    uid = generate_uid()
-    for path in sorted((folder / "ct").glob("*.dcm")):
-        again(path, folder / "bone", SeriesInstanceUID=uid, **attributes)
-
-
-def test_a_second_series_of_a_bleeding_patient_is_not_healthy(tmp_path):
-    make_dicom(tmp_path, mixed())
-    (tmp_path / "dataset.toml").write_text(HEALTHY)
-    second_series(tmp_path)
-    release = read_release(tmp_path)
-    assert len(release.patients) == 1
-    assert [s.positive for s in release.slices] == [False, True, False]
-    assert "bone" in release.problems[0]
-    assert "another series of its patient has" in release.problems[0]
-
-
-def test_a_series_of_a_patient_whom_nobody_outlined_is_healthy_when_told(tmp_path):
-    make_dicom(tmp_path, mixed())
-    (tmp_path / "dataset.toml").write_text(HEALTHY)
-    second_series(tmp_path, PatientID="somebody else")
-    assert len(read_release(tmp_path).patients) == 2
-
-
-def test_a_segmentation_that_is_passed_over_is_named_with_the_one_that_counts(tmp_path):
-    make_dicom(tmp_path, mixed())
-    (first,) = (tmp_path / "seg").glob("*.dcm")
-    newer = again(first, tmp_path / "newer", ContentDate="29990101")
-    (problem,) = read_release(tmp_path).problems
-    assert problem.startswith(f"{first}: passed over")
-    assert str(newer) in problem
-
-
-def relabelled(folder, label, region=None):
-    """Rewrite the Segmentation as another viewer would, its first segment named anew."""
-    (path,) = (folder / "seg").glob("*.dcm")
-    seg = dcmread(path)
-    first = seg.SegmentSequence[0]
-    first.SegmentLabel = label
-    if region:
-        first.AnatomicRegionSequence[0].CodeValue = region
-    seg.save_as(path)
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("label", "region", "kind"),
-    [("Acute subdural", None, 5), ("ivh", None, 3), ("Segment 1", "35951006", 4)],
-)
-def test_a_segments_label_or_region_tells_its_type(tmp_path, label, region, kind):
-    make_dicom(tmp_path, kinds(3, blood=(slice(1, 2), 1)))
-    slices = read_release(relabelled(tmp_path, label, region)).slices
-    assert slices[1].types.index(True) + 1 == kind
-
-
-def test_a_segment_of_no_type_is_named_with_its_file(tmp_path):
-    make_dicom(tmp_path, kinds(3, blood=(slice(1, 2), 1)))
-    with pytest.raises(DataError, match=r"segment 1 \('Segment 1'\).*label it with one of"):
-        read_release(relabelled(tmp_path, "Segment 1"))
-
-
-def test_a_segmentation_without_its_slices_is_named(tmp_path):
-    make_dicom(tmp_path, mixed())
-    sorted((tmp_path / "ct").glob("*.dcm"))[0].unlink()
-    with pytest.raises(DataError, match="refers to 1 slices that are not here"):
-        read_release(tmp_path)
 
 
 def test_an_unknown_folder_is_told_what_is_known(tmp_path):
