@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from filelock import FileLock, Timeout
 from PIL import Image
 from torch import nn
 
@@ -48,6 +49,18 @@ def blacken(path):
 
 def test_answers_are_kept_by_patient(ask):
     assert [ask(5), ask(57), ask(5), ask(57)] == [2, 2, 0, 0]
+
+
+def test_two_commands_side_by_side_do_not_ask_about_a_patient_at_once(data, tmp_path, monkeypatch):
+    def answer(*_: object) -> Maps:
+        with pytest.raises(Timeout), FileLock(tmp_path / "5.lock", timeout=0):
+            pass
+        return Maps(np.arange(3) * 5.0, *(np.zeros((3, 6), np.float32) for _ in range(3)))
+
+    monkeypatch.setattr(unseen, "ask", answer)
+    asked(nn.Identity(), read_release(data), 5, READING, tmp_path)
+    with FileLock(tmp_path / "5.lock", timeout=0):
+        pass
 
 
 def test_a_patient_whose_pictures_changed_is_asked_about_anew_and_nobody_else(ask, data):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock
 from torch import nn
 
 from trainer.config import ConfigError, RunConfig
@@ -152,16 +153,21 @@ def answers(fold: Fold, release: Release, reading: Reading) -> Iterator[Unseen]:
 def asked(
     network: nn.Module, release: Release, patient: int, reading: Reading, folder: Path
 ) -> Unseen:
-    """Ask a network about one patient, or read what it answered before."""
+    """Ask a network about one patient, or read what it answered before.
+
+    Commands that train folds side by side ask about the patients of all that have finished, so one
+    waits for the other's answer.
+    """
     slices, preprocessing = release.of(patient), reading.preprocessing
     head, path = read_head(slices), folder / f"{patient}.npz"
-    _forget_others(path, head, _is_of(path, preprocessing.slabs(*head).slice_position_mm))
-    maps = _kept(path, network, preprocessing, head)
-    seen = beside(slices, head, preprocessing, maps)
-    copies = {}
-    for name in reading.changes:
-        path = folder / f"{patient}-{name.replace(' ', '-')}.npz"
-        copies[name] = seen.copy(_kept(path, network, preprocessing, head, name))
+    with FileLock(path.with_suffix(".lock")):
+        _forget_others(path, head, _is_of(path, preprocessing.slabs(*head).slice_position_mm))
+        maps = _kept(path, network, preprocessing, head)
+        seen = beside(slices, head, preprocessing, maps)
+        copies = {}
+        for name in reading.changes:
+            path = folder / f"{patient}-{name.replace(' ', '-')}.npz"
+            copies[name] = seen.copy(_kept(path, network, preprocessing, head, name))
     return Unseen(patient, seen, copies)
 
 
