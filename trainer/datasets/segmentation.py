@@ -35,9 +35,8 @@ HALF_PIXEL: Final = 0.5
 ORIENTATION: Final = ("PlaneOrientationSequence", "ImageOrientationPatient")
 MEASURES: Final = ("PixelMeasuresSequence", "PixelSpacing")
 POSITION: Final = ("PlanePositionSequence", "ImagePositionPatient")
-Turn = tuple[
-    int, int
-]  # step through the rows, through the columns: -1 where they run the other way
+# Step through the rows and through the columns: -1 where they run the other way.
+Turn = tuple[int, int]
 UNTURNED: Final = (1, 1)
 
 
