@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom import dcmread
 
-from tests.support.phantoms import Phantom
+from tests.support.phantoms import Phantom, lying, write
 from tests.support.statements import REPORTED
 from worker.forms import SegmentationType
 from worker.objects.segmentation import Algorithm, write_segmentation
@@ -76,16 +76,21 @@ def make_dicom(
     corrected: bool = True,
     enhanced: bool = False,
     form: SegmentationType = "BINARY",
+    turns: int = 0,
     **phantom: object,
 ) -> Path:
-    """Write a phantom's series and this system's own Segmentation of it, corrected by somebody."""
+    """Write a phantom's series and this system's own Segmentation of it, corrected by somebody.
+
+    `turns` lays the head on a side or on its face; `labels` have the face up.
+    """
     step_mm = float(phantom.pop("step_mm", 5.0))
     positions = tuple((np.arange(len(labels)) * step_mm).tolist())
     scanned = Phantom(positions, size=SIDE, **phantom)
-    paths = (scanned.write_enhanced if enhanced else scanned.write)(folder / "ct")
-    source = read_series(paths)
+    datasets = [scanned.enhanced] if enhanced else lying(scanned.datasets, turns)
+    source = read_series(write(datasets, folder / "ct"))
+    seen = np.ascontiguousarray(np.rot90(labels, turns, axes=(1, 2)))
     written = write_segmentation(
-        source, labels, Algorithm("made up", "ab" * 32, REPORTED), folder / "seg", form
+        source, seen, Algorithm("made up", "ab" * 32, REPORTED), folder / "seg", form
     )
     if corrected:
         seg = dcmread(written.path)

@@ -265,6 +265,21 @@ def write(datasets: Sequence[Dataset], folder: Path) -> list[Path]:
     return paths
 
 
+def lying(datasets: list[Dataset], turns: int) -> list[Dataset]:
+    """Turn the pictures by quarters, counter-clockwise, and say so in their orientation."""
+    for ds in datasets:
+        row, column = np.array(ds.ImageOrientationPatient, float).reshape(2, 3)
+        step_mm = np.array(ds.PixelSpacing, float)
+        first = np.array(ds.ImagePositionPatient, float)
+        for _ in range(turns):
+            first = first + row * step_mm[1] * (ds.Columns - 1)
+            row, column = column, -row
+        ds.PixelData = np.ascontiguousarray(np.rot90(ds.pixel_array, turns)).tobytes()
+        ds.ImageOrientationPatient = [*row, *column]
+        ds.ImagePositionPatient = [round(float(value), 3) for value in first]
+    return datasets
+
+
 def ge_series() -> list[Path]:
     """Find the real GE head series with tilt and uneven steps, or skip the test."""
     default = Path(__file__).parents[3] / "shared" / "data"

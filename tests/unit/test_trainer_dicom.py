@@ -10,7 +10,14 @@ from pydicom.uid import generate_uid
 
 from tests.support.labelled import BLOOD, kinds, make_dicom, mixed
 from tests.support.phantoms import SPACING_MM
-from trainer.datasets.sources import DataError, read_hu, read_kinds, read_mask, read_release
+from trainer.datasets.sources import (
+    DataError,
+    read_hu,
+    read_kinds,
+    read_mask,
+    read_release,
+    read_series,
+)
 
 
 def own_seg(folder):
@@ -44,6 +51,15 @@ def slanted():
     labels = kinds(3)
     labels[1, 10:30, 20:24], labels[2, 10:14, 20:40] = 1, 5
     return labels
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3], ids=["left", "prone", "right"])
+def test_a_head_on_its_face_or_side_is_read_with_the_face_up(tmp_path, turns):
+    make_dicom(tmp_path / "up", slanted(), skull=True)
+    make_dicom(tmp_path / "down", slanted(), turns=turns, skull=True)
+    up, down = (read_release(tmp_path / name).slices for name in ("up", "down"))
+    assert np.array_equal(read_labels(tmp_path / "down"), slanted())
+    assert np.array_equal(read_series(down)[0], read_series(up)[0])
 
 
 @pytest.mark.parametrize("enhanced", [False, True])

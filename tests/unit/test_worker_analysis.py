@@ -21,6 +21,7 @@ from tests.support.phantoms import (
     SPHERE_ML,
     Phantom,
     ThresholdPredictor,
+    lying,
     write,
 )
 from tests.support.wording import is_plain
@@ -132,21 +133,6 @@ def test_the_model_gets_square_pixels_and_its_masks_lie_on_those_that_came(
     assert analysis.findings[0].volume_ml == pytest.approx(SPHERE_ML, rel=0.1)  # and a skull's edge
     assert any(mark.startswith("pixels not square: ") for mark in analysis.marks)
     assert analysis.refused == ()
-
-
-def lying(datasets: list[Dataset], turns: int) -> list[Dataset]:
-    """Turn the pictures by quarters, counter-clockwise, and say so in their orientation."""
-    for ds in datasets:
-        row, column = np.array(ds.ImageOrientationPatient, float).reshape(2, 3)
-        step_mm = np.array(ds.PixelSpacing, float)
-        first = np.array(ds.ImagePositionPatient, float)
-        for _ in range(turns):
-            first = first + row * step_mm[1] * (ds.Columns - 1)
-            row, column = column, -row
-        ds.PixelData = np.ascontiguousarray(np.rot90(ds.pixel_array, turns)).tobytes()
-        ds.ImageOrientationPatient = [*row, *column]
-        ds.ImagePositionPatient = [round(float(value), 3) for value in first]
-    return datasets
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3], ids=["supine", "left", "prone", "right"])

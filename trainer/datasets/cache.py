@@ -22,7 +22,7 @@ from trainer.datasets.sources import (
 from worker.munet.preprocessing import Channels, Preprocessing, Series
 from worker.munet.resize import Box, resize
 
-MAKING = 5  # raised when the same settings come to give another file
+MAKING = 6  # raised when the same settings come to give another file
 PIXEL_MM = 0.75  # about what a head cut out of its frame has
 
 

@@ -20,6 +20,8 @@ from trainer.datasets.segmentation import kinds_of_series
 from trainer.datasets.slices import DataError, Source
 from trainer.datasets.truth import Found, remarks, truth, untold
 from trainer.datasets.volumes import Scan
+from worker.face_up import turned, turns_up
+from worker.orientation import sides
 from worker.slices import read_series, read_stack
 
 # Segmentation and Label Map Segmentation Storage (PS3.4 annex B.5).
@@ -28,10 +30,14 @@ SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 
 @dataclass(frozen=True)
 class DicomVolume:
-    """A CT series in the order of its stack, and the Segmentation of it that counts."""
+    """A CT series in the order of its stack, and the Segmentation of it that counts.
+
+    Its planes come out with the face up, as the worker gives them to the network.
+    """
 
     paths: tuple[Path, ...]
     segmentation: Path | None
+    turns: int = 0  # by quarters, counter-clockwise
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -45,13 +51,14 @@ class DicomVolume:
 
     def hu(self, plane: int) -> npt.NDArray[np.float32]:
         """HU of a plane, (row, column)."""
-        frame: npt.NDArray[np.float32] = _hu(self.paths)[plane]
-        return frame
+        (frame,) = turned(_hu(self.paths)[plane : plane + 1], self.turns)
+        return np.asarray(frame)
 
     def kinds(self, plane: int) -> npt.NDArray[np.uint8]:
         """Type of each pixel of a plane, (row, column)."""
-        frame: npt.NDArray[np.uint8] = kinds_of_series(self.paths, self.segmentation)[plane]
-        return frame
+        kinds = kinds_of_series(self.paths, self.segmentation)
+        (frame,) = turned(kinds[plane : plane + 1], self.turns)
+        return np.asarray(frame)
 
 
 def is_dicom(data: Path) -> bool:
@@ -143,13 +150,15 @@ def _scan(
         return f"{first.path}: its series is no stack, left out: {error}"
     if why := unsuited([found.header for found in files], stack, chosen is not None):
         return f"{first.path}: {why}, its series is left out"
+    turns = turns_up(sides(stack.frames[0].orientation))
+    rows_mm, columns_mm = stack.frames[0].spacing_mm
     return Scan(
         _source(described, first.header),
         str(first.header.PatientID),
         str(first.header.SeriesInstanceUID),
-        DicomVolume(paths, chosen),
+        DicomVolume(paths, chosen, turns),
         tuple(stack.slice_position_mm.tolist()),
-        stack.frames[0].spacing_mm,
+        (columns_mm, rows_mm) if turns % 2 else (rows_mm, columns_mm),
     )
 
 
