@@ -467,7 +467,7 @@ def test_what_was_left_out_is_said_by_whoever_learns_from_the_rest(tmp_path):
     save(tmp_path / "label_192" / "ground truths" / f"{OTHER}.nii.gz", kinds(4))
     command = ["fit", "--run", str(tmp_path / "run"), "--data", str(tmp_path)]
     done = CliRunner().invoke(app, [*command, "--held-out", "BHSD/ID_1"])
-    assert "of these data 1 things are wrong or left out" in done.output
+    assert "problems with these data: 1;" in done.output
 
 
 def test_a_folder_that_can_not_be_made_is_told_in_a_line(tmp_path):

@@ -59,8 +59,8 @@ def release_of(data: Sequence[Path]) -> Release:
     """Read what --data names; that something was left out is said, `prepare` says what."""
     release = read_release(data)
     if release.problems:
-        found = f"of these data {len(release.problems)} things are wrong or left out"
-        console.print(f"{found}: see python -m trainer prepare", style="yellow", soft_wrap=True)
+        words = f"problems with these data: {len(release.problems)}; prepare names them"
+        console.print(words, style="yellow", soft_wrap=True)
     return release
 
 
