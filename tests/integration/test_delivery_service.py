@@ -143,6 +143,7 @@ def test_what_waits_for_an_hour_that_a_clock_jumped_forward_and_back_is_due_at_o
     box.add("1.2.840.1", kinds=("KO",))
     pacs, ris = box.places.named("PACS"), box.places.named("RIS")
     assert isinstance(pacs, DicomDestination)
+    pacs = pacs.model_copy(update={"confirm_s": 600.0})
     (sent,), (sending,) = claim(database, pacs), claim(database, ris)
     Ledger(database, pacs).done(sent, DeliveryState.SENT)
     assert claim(database, ris) == ()
