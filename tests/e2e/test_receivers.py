@@ -151,15 +151,16 @@ def test_a_receiver_that_starts_and_one_that_ends_leave_the_others_associations_
             wait_for("row", lambda: rows(database))
             for number in (3, 4):
                 second.start()
+                store(scu, f"1.2.{number}.1", series="1.2")  # a silent peer is let go after IDLE_S
                 send(second, f"1.{number}.1", series=f"1.{number}")
                 wait_for("decision", lambda series=f"1.{number}": is_decided(database, series))  # type: ignore[misc]
+                store(scu, f"1.2.{number}.2", series="1.2")
                 second.kill()
             assert state(database, "1.2") == SeriesState.RECEIVING
             assert open_associations(database) == 1
-            store(scu, "1.2.2", series="1.2")
             scu.release()
         wait_for("decision", lambda: is_decided(database, "1.2"))
-        assert len(rows(database)) == 4
+        assert len(rows(database)) == 7
 
 
 def test_a_row_says_on_which_storage_its_file_lies(
