@@ -8,6 +8,7 @@ from trainer.evaluation.clinical import (
     by_volume,
     calibration,
     clinical_figures,
+    error_by_chance,
     false_alarms,
     predictive,
     volume_error,
@@ -60,6 +61,21 @@ def test_brier_and_calibration_error_by_hand():
     assert figures["ece"] == pytest.approx(0.5 * abs(0.5 - 0.2) + 0.5 * abs(1 - 0.9))
     assert [point["count"] for point in figures["curve"]] == [2, 2]
     assert [point["observed"] for point in figures["curve"]] == [0.5, 1]
+
+
+def test_true_probabilities_of_few_patients_are_off_by_chance():
+    rng = np.random.default_rng(1)
+    few, many = rng.random(60), rng.random(6000)
+    low, high = error_by_chance(few)
+    assert 0 < error_by_chance(many)[1] < low
+    truth = rng.random(60) < few
+    assert low <= calibration(truth, few)["ece"] <= high
+    assert calibration(truth, 1 - few)["ece"] > high
+
+
+def test_certain_probabilities_are_off_by_nothing_and_nobody_by_nothing_known():
+    assert error_by_chance(np.array([0.0, 1.0])) == [0, 0]
+    assert error_by_chance(np.array([])) == []
 
 
 def test_false_alarms_are_counted_per_healthy_study():

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torchmetrics.functional.classification import binary_calibration_error
 
-from trainer.evaluation.intervals import bootstrap, exact, shares
+from trainer.evaluation.intervals import RESAMPLES, bootstrap, exact, shares
 from trainer.evaluation.metrics import ratio, sensitivity, specificity
 from trainer.evaluation.studies import Study, by_slice, by_study, patients_of
 
@@ -34,7 +34,8 @@ def clinical_figures(
         "volume_error_ml": volume_error(studies),
         "calibration": {
             "slice": calibration(slices.truth, slices.score),
-            "study": calibration(bleeds, whole.score),
+            "study": calibration(bleeds, whole.score)
+            | {"ece_by_chance": error_by_chance(whole.score)},
         },
         "healthy": false_alarms(studies),
         "predictive": [
@@ -86,7 +87,7 @@ def calibration(
     truth: npt.NDArray[np.bool_], probability: npt.NDArray[np.floating]
 ) -> dict[str, Any]:
     """Brier score, expected calibration error over ten even bins, and the reliability curve."""
-    bins = np.minimum((probability * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    bins = bins_of(probability)
     error = binary_calibration_error(
         torch.from_numpy(probability.astype(np.float64)),
         torch.from_numpy(truth.astype(np.int64)),
@@ -104,6 +105,25 @@ def calibration(
             for index in np.unique(bins)
         ],
     }
+
+
+def bins_of(probability: npt.NDArray[np.floating]) -> npt.NDArray[np.intp]:
+    """Which of ten even bins each probability falls into."""
+    return np.minimum((probability * CALIBRATION_BINS).astype(np.intp), CALIBRATION_BINS - 1)
+
+
+def error_by_chance(probability: npt.NDArray[np.floating]) -> list[float]:
+    """Calibration error that exactly true probabilities of so few patients have, its middle 95 %.
+
+    Bins of few patients are off by chance alone, so 0 is out of reach.
+    """
+    if not len(probability):
+        return []
+    rng = np.random.default_rng(0)
+    truth = rng.random((RESAMPLES, len(probability))) < probability
+    inside = np.eye(CALIBRATION_BINS)[bins_of(probability)]  # (study, bin)
+    errors = np.abs((truth - probability) @ inside).sum(axis=1) / len(probability)
+    return np.asarray(np.quantile(errors, [0.025, 0.975])).tolist()  # type: ignore[no-any-return]
 
 
 def false_alarms(studies: Sequence[Study]) -> dict[str, Any]:

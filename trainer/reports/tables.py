@@ -147,6 +147,9 @@ def any_bleed(report: Report) -> Table:
     for key, words in (("brier", "Brier score"), ("ece", "expected calibration error")):
         rows.append((words, *(shown(report["clinical"]["calibration"][level][key], digits=3)
                               for level in ("slice", "study"))))  # fmt: skip
+    by_chance = report["clinical"]["calibration"]["study"]["ece_by_chance"]
+    ends = " to ".join(f"{end:.3f}" for end in by_chance) or UNKNOWN
+    rows.append(("the same, were the probabilities exactly true", "", ends))
     mask = report["segmentation"]["any"]
     rows.append(("Dice pooled over all voxels", shown(mask["dice"]), ""))
     rows.append(("mean Dice over positive slices", shown(mask["mean_dice"]), ""))
