@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from schema.hemorrhage_subtypes import Claim
 from schema.shares import WHOLE
 from schema.states import Outcome
 
@@ -18,6 +19,13 @@ OUTCOME_WORDS: Final[Mapping[Outcome, str]] = {
 }
 LEVEL_WORDS: Final = ("not analysed", "critical", "high", "review", "none found")
 MOST_GAPS: Final = 3  # that are named one by one
+
+
+def type_words(name: str, claim: Claim, present: bool) -> str:
+    """Name a type as far as the model may: a hint of what was not outlined is a hint of nothing."""
+    if claim is not Claim.HINTED:
+        return name
+    return f"{name} (a hint)" if present else f"{name} (none outlined, not excluded)"
 
 
 def may_exclude(outcome: Outcome, coverage: Mapping[str, Any] | None) -> bool:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,14 @@ def test_a_network_that_answers_otherwise_is_not_taken_whatever_it_says_of_itsel
     claimed = checkpoint.read_card(copy).sha256
     onnx_path(copy).write_bytes(data.replace(card.sha256.encode(), claimed.encode()))
     assert "from those of the weights" in refused(copy)
+
+
+def test_a_network_that_gives_no_answer_is_not_taken(copy: Path) -> None:
+    network, card = checkpoint.read(copy)
+    smaller = replace(card, preprocessing=replace(card.preprocessing, size=32))
+    assert smaller.preprocessing != card.preprocessing
+    checkpoint.write(copy, network.state_dict(), smaller)
+    assert "gives no answer" in refused(copy)
 
 
 def test_the_command_says_what_it_lacks_in_one_line(copy: Path) -> None:

@@ -22,7 +22,7 @@ from worker.forms import Forms
 from worker.objects import check
 from worker.objects.author import Source, WrittenObject
 from worker.objects.check import masks_by_slice
-from worker.objects.drawing import Origin, Place, draw_slice, draw_summary, outline
+from worker.objects.drawing import Origin, Place, draw_slice, draw_summary, outline, summary_lines
 from worker.objects.pages import worst_slices
 from worker.objects.revision import FIRST, Revision
 from worker.objects.segmentation import tracking_uid
@@ -436,6 +436,26 @@ def test_three_of_many_gaps_are_named() -> None:
         "not seen: 30 to 45 mm",
         "not seen: 2 more gaps",
     )
+
+
+def test_the_page_of_text_names_a_hint_where_it_is_outlined_and_gives_it_no_volume(
+    series: SourceSeries,
+) -> None:
+    labels, every = bleed(series), dict.fromkeys((each.key for each in SUBTYPES), Claim.HINTED)
+    said = summary_lines(statement_of(series, labels, claims=every), ORIGIN)
+    assert "Intraventricular" not in "".join(said)
+    (hint,) = (line for line in said if line.startswith("Epidural hemorrhage (a hint): score"))
+    assert "mL" not in hint
+
+
+def test_a_report_gives_no_hint_of_what_was_not_outlined(
+    series: SourceSeries, tmp_path: Path
+) -> None:
+    labels = np.zeros(series.volume.hu.shape, np.uint8)
+    statement = statement_of(series, labels, claims={"EDH": Claim.HINTED})
+    sr = encoded(write_objects(series, labels, statement, tmp_path), "SR", "all")
+    assert "Epidural hemorrhage (none outlined, not excluded)" in sr
+    assert "(a hint)" not in sr
 
 
 def test_a_long_text_ends_with_where_the_rest_is() -> None:

@@ -17,6 +17,7 @@ from schema.states import DeliveryState, Level, Outcome, urgency
 from schema.tables import Delivery, Finding, Job, Study
 from worker.delivery.claims import may_go
 from worker.delivery.outbox import has_ended
+from worker.wording import type_words
 
 NAMES: Final = {ANY: "Any intracranial hemorrhage"} | {
     subtype.key: subtype.name for subtype in SUBTYPES
@@ -41,7 +42,7 @@ class Found:
     @property
     def said(self) -> str:
         """Its name, as a hint where the model can say no more."""
-        return f"{self.name} (a hint)" if self.claim is Claim.HINTED else self.name
+        return type_words(self.name, self.claim, self.present)
 
 
 @dataclass(frozen=True)

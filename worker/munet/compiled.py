@@ -53,7 +53,14 @@ def compiled(network: nn.Module, path: Path, sha256: str, shape: tuple[int, int,
     found = Compiled(_session(onnx_path(path), sha256))
     noise = torch.rand((TRIED, *shape), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        apart = _apart(network(noise), found(noise))
+        expected = network(noise)
+        try:
+            apart = _apart(expected, found(noise))
+        except Exception as error:
+            # The edge: as where it is loaded; of another size, or of names of another release.
+            raise BackendError(
+                f"{onnx_path(path)}: gives no answer ({type(error).__name__}); export it again"
+            ) from error
     if not apart <= TOLERANCE:  # NaN is not <= either
         raise BackendError(
             f"{onnx_path(path)}: its probabilities are up to {apart:.2g} from those of the weights;"

@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from schema.hemorrhage_subtypes import BLOOD_RGB, SUBTYPES, Claim
+from schema.hemorrhage_subtypes import BLOOD_RGB, SUBTYPES, Claim, Subtype
+from worker.findings import Finding
 from worker.objects.revision import Revision
 from worker.objects.statement import Statement, ascii_only
-from worker.wording import LEVEL_WORDS, NOT_FOR_DIAGNOSIS, OUTCOME_WORDS, SCORE
+from worker.wording import LEVEL_WORDS, NOT_FOR_DIAGNOSIS, OUTCOME_WORDS, SCORE, type_words
 
 SIDE: Final = 512
 MARGIN: Final = 16
@@ -81,7 +82,7 @@ class Origin:
 def draw_summary(statement: Statement, origin: Origin) -> npt.NDArray[np.uint8]:
     """Draw the page of text, (row, column, 3)."""
     image = Image.new("RGB", (SIDE, SIDE))
-    lines = [line for text in _summary(statement, origin) for line in _wrapped(text)]
+    lines = [line for text in summary_lines(statement, origin) for line in _wrapped(text)]
     room = (SIDE - 2 * MARGIN) // LINE_PX
     if len(lines) > room:
         lines = [*lines[: room - 1], "... more in the report"]
@@ -89,7 +90,8 @@ def draw_summary(statement: Statement, origin: Origin) -> npt.NDArray[np.uint8]:
     return np.asarray(image)
 
 
-def _summary(statement: Statement, origin: Origin) -> list[str]:
+def summary_lines(statement: Statement, origin: Origin) -> list[str]:
+    """Say all that the page of text says, a paragraph a line."""
     lines = [NOT_FOR_DIAGNOSIS.upper(), *origin.lines, "", OUTCOME_WORDS[statement.outcome], ""]
     if statement.is_analysed:
         lines.append(f"Priority {statement.level} ({LEVEL_WORDS[statement.level]})")
@@ -100,14 +102,21 @@ def _summary(statement: Statement, origin: Origin) -> list[str]:
             f"Any hemorrhage: {_shown(statement.any.probability, statement.any.volume_ml)}",
         ]
     for subtype, finding in statement.told_apart:
-        hint = " (a hint)" if statement.claim(subtype) is Claim.HINTED else ""
-        lines.append(f"{subtype.name}{hint}: {_shown(finding.probability, finding.volume_ml)}")
+        lines += _of_type(subtype, finding, statement.claim(subtype))
     lines += ["", *statement.caveats]
     if statement.is_analysed:
         lines += ["", f"{SCORE}; preliminary, verified by nobody"]
         lines.append(f"Model {statement.model} {statement.model_sha256[:12]}")
         lines.append(f"Rule version {statement.rule_version}")
     return lines
+
+
+def _of_type(subtype: Subtype, finding: Finding, claim: Claim) -> list[str]:
+    """Say what the list says: of a hint no volume, and nothing where none was outlined."""
+    if claim is Claim.REPORTED:
+        return [f"{subtype.name}: {_shown(finding.probability, finding.volume_ml)}"]
+    name = type_words(subtype.name, claim, finding.present)
+    return [f"{name}: score {finding.probability:.2f}"] if finding.present else []
 
 
 def _shown(probability: float, volume_ml: float) -> str:

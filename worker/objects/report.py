@@ -27,7 +27,7 @@ from worker.objects.author import (
 from worker.objects.segmentation import tracking_uid
 from worker.objects.statement import Statement, ascii_only
 from worker.uids import software_version, stable_uid
-from worker.wording import LEVEL_WORDS, NOT_FOR_DIAGNOSIS, OUTCOME_WORDS, SCORE
+from worker.wording import LEVEL_WORDS, NOT_FOR_DIAGNOSIS, OUTCOME_WORDS, SCORE, type_words
 
 LABEL: Final = Label("SR", "SR", 9002, "AI hemorrhage report, research, not for diagnosis")
 PRESENCE: Final = SRCode("705057003", "SCT", "Presence")
@@ -181,8 +181,7 @@ def _any(
 def _type(
     source: Source, statement: Statement, subtype: Subtype, finding: Finding, seg: Dataset | None
 ) -> Group:
-    hinted = statement.claim(subtype) is Claim.HINTED
-    name = f"{subtype.name} (a hint)" if hinted else subtype.name
+    name = type_words(subtype.name, statement.claim(subtype), finding.present)
     shared: dict[str, Any] = {
         "tracking_identifier": _tracking(name, tracking_uid(source.study, subtype)),
         "finding_type": coded(subtype.finding),
