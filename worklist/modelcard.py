@@ -40,6 +40,8 @@ class ModelCard:
     ----------
     with_blood, without_blood
         What to expect at the operating point in force; None where the card doesn't say.
+    members
+        How many networks it is the average of.
     measured
         What it was measured on and how it did, as the card has it.
     """
@@ -48,6 +50,7 @@ class ModelCard:
     sha256: str
     training_data: str
     training_patients: int
+    members: int
     claims: tuple[TypeClaim, ...]
     with_blood: Expected | None
     without_blood: Expected | None
@@ -66,6 +69,7 @@ def read_card(settings: Settings) -> ModelCard | None:
             sha256=str(card.get("sha256", "")),
             training_data=str(training.get("data", "")),
             training_patients=len(training.get("patients", ())),
+            members=int(card.get("members", 1)),
             claims=_claims(card.get("claims", {})),
             with_blood=_expected(card, point, "sensitivity"),
             without_blood=_expected(card, point, "specificity"),

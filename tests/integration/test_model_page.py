@@ -67,3 +67,11 @@ def test_thresholds_of_a_site_are_not_promised_what_the_card_measured_at_others(
 
 def test_a_card_that_does_not_know_promises_nothing(tmp_path: Path) -> None:
     assert "does not say how many of the next patients it calls right" in page(tmp_path, {})
+
+
+def test_an_average_of_networks_is_not_promised_what_each_of_them_was_measured_at(
+    tmp_path: Path, expected: dict[str, Any]
+) -> None:
+    said = "the average of 4 such networks"
+    assert said in page(tmp_path, expected, members=4)
+    assert said.replace("4", "1") not in page(tmp_path, expected, members=1)
