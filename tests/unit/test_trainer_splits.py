@@ -11,7 +11,9 @@ from trainer.datasets.splits import (
     LeakingSplit,
     Split,
     SplitError,
+    evaluated_patients,
     folds,
+    held_here,
     held_patients,
     held_split,
     hold_out,
@@ -67,9 +69,9 @@ def test_a_seed_gives_the_same_folds_again():
     assert folds(prepared, 3, 7) == folds(prepared, 3, 7)
 
 
-def test_paper_test_holds_table_3s_patients_out_and_names_go_before():
+def test_paper_test_holds_table_3s_patients_out_beside_those_who_are_named():
     assert held_patients((), "paper-test") == PAPER_TEST
-    assert held_patients((7,), "paper-test") == (7,)
+    assert held_patients((7, 49), "paper-test") == (7, *PAPER_TEST)
     assert held_patients((), "") == ()
     with pytest.raises(SplitError, match="unknown"):
         held_patients((), "other")
@@ -82,6 +84,14 @@ def test_a_fifth_with_most_types_is_held_out_when_nobody_is_named():
     assert held in folds(prepared, 5, 0)
     assert prepared.types[prepared.where(held.validation)].any(axis=0).sum() == 2
     assert held_split(prepared, (3,), "", 0).validation == (3,)
+
+
+def test_whoever_is_named_by_a_list_or_a_split_is_trained_on_by_nobody():
+    prepared = heads({49: [0], 52: [], 53: [1], 79: []})
+    assert held_split(prepared, (53,), "paper-test", 0) == Split((52,), (49, 53, 79))
+    assert evaluated_patients({49, 52, 53}, (53,), "paper-test") == (49, 53)
+    with pytest.raises(SplitError, match=r"\[49, 50, .*are not in these data"):
+        held_here({52, 53}, (53,), "paper-test")  # a split without anybody is no split
 
 
 def test_a_share_kept_back_comes_from_the_training_patients_alone():

@@ -9,6 +9,7 @@ from rich.progress import track
 
 from trainer.commands.options import (
     CACHE,
+    HELD_SPLIT,
     Cache,
     Changed,
     Cut,
@@ -48,7 +49,9 @@ def evaluate(
     data: Data,
     model: Model = SHIPPED,
     patients: Patients = "",
-    split: Annotated[str, typer.Option(help="paper-test: table 3's test patients.")] = "",
+    split: Annotated[
+        str, typer.Option(help="paper-test: table 3's test patients, beside those who are named.")
+    ] = "",
     json_file: Annotated[Path | None, typer.Option("--json", help="Where the figures go.")] = None,
     html_file: Annotated[
         Path | None, typer.Option("--html", help="A report; its PNG files come beside it.")
@@ -140,7 +143,7 @@ def ablate(
     run: Annotated[Path, typer.Option(help="A folder for the runs; goes on where they stand.")],
     preset: Preset = "best",
     held_out: Annotated[str, typer.Option(help="Patients held out; a fifth by default.")] = "",
-    split: Annotated[str, typer.Option(help="paper-test: table 3's test patients.")] = "",
+    split: Annotated[str, typer.Option(help=HELD_SPLIT)] = "",
     epochs: Annotated[int, typer.Option(min=0, help="Epochs a row; 0 is the preset's.")] = 0,
     rows: Annotated[str, typer.Option(help="Which rows, as smote,fpn; all by default.")] = "",
     json_file: Annotated[Path | None, typer.Option("--json", help="RUN/ablate.json")] = None,

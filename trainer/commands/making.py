@@ -12,6 +12,7 @@ from rich.progress import track
 
 from trainer.commands.options import (
     CACHE,
+    HELD_SPLIT,
     Cache,
     Changed,
     Data,
@@ -72,7 +73,7 @@ def smote(
     data: Data,
     preset: Preset = "paper",
     held_out: Patients = "",
-    split: Annotated[str, typer.Option(help="paper-test: hold table 3's test patients out.")] = "",
+    split: Annotated[str, typer.Option(help=HELD_SPLIT)] = "",
     out: Annotated[Path, typer.Option(help="The contact sheet, PNG.")] = Path("var/smote.png"),
     cache: Cache = CACHE,
 ) -> None:
@@ -93,7 +94,7 @@ def fit(
     run: Annotated[Path, typer.Option(help="The run's folder; goes on where it stands.")],
     preset: Preset = "best",
     held_out: Patients = "",
-    split: Annotated[str, typer.Option(help="paper-test: hold table 3's test patients out.")] = "",
+    split: Annotated[str, typer.Option(help=HELD_SPLIT)] = "",
     begin: Annotated[
         Path | None, typer.Option("--from", help="A checkpoint whose weights it begins with.")
     ] = None,

@@ -52,6 +52,7 @@ Without = Annotated[
         help="Patients neither learned from nor evaluated, as 55,60; paper-test: table 3's too."
     ),
 ]
+HELD_SPLIT = "paper-test: hold table 3's test patients out, beside those who are named."
 CACHE = Path("var/cache")
 
 
@@ -75,8 +76,7 @@ def left_out(release: Release, text: str) -> tuple[int, ...]:
     names = [name.strip() for name in text.split(",")]
     named = numbers(",".join(name for name in names if name != "paper-test"))
     split = "paper-test" if "paper-test" in names else ""
-    found = held_here(release.patients, named, ""), held_here(release.patients, (), split)
-    return tuple(sorted({*found[0], *found[1]}))
+    return held_here(release.patients, named, split)
 
 
 def numbers(text: str) -> tuple[int, ...]:

@@ -108,7 +108,7 @@ def hold_out(present: Collection[int], held: Collection[int]) -> Split:
 
 
 def held_patients(named: Collection[int], split: str) -> tuple[int, ...]:
-    """Return the named patients, or else those that a split holds out; present or not.
+    """Return the named patients and those that a split holds out; present or not.
 
     Raises
     ------
@@ -121,13 +121,13 @@ def held_patients(named: Collection[int], split: str) -> tuple[int, ...]:
         )
     if split not in ("", "paper-test"):
         raise SplitError(f"split {split!r} is unknown; paper-test is the one with a name")
-    return tuple(named) or (PAPER_TEST if split else ())
+    return tuple(sorted({*named, *(PAPER_TEST if split else ())}))
 
 
 def evaluated_patients(
     present: Collection[int], named: Collection[int], split: str
 ) -> tuple[int, ...]:
-    """Whom to evaluate: the named, a split's, or everybody.
+    """Whom to evaluate: the named and a split's, or everybody where neither is given.
 
     Raises
     ------
@@ -138,24 +138,24 @@ def evaluated_patients(
 
 
 def held_here(present: Collection[int], named: Collection[int], split: str) -> tuple[int, ...]:
-    """Return all scans of the named, or of a split's patients; of nobody where neither is given.
+    """Return all scans of the named and of a split's patients; of nobody where neither is given.
 
     Raises
     ------
     SplitError
         One who is named is not here, or nobody of the split, or it is unknown.
     """
-    wanted = held_patients(named, split)
+    of_split = held_patients((), split)
     absent = sorted(people(named) - people(present))
-    if absent or (wanted and not scans_of(present, wanted)):
+    if absent or (of_split and not scans_of(present, of_split)):
         raise SplitError(
-            f"patients {absent or sorted(wanted)} are not in these data; name some who are"
+            f"patients {absent or list(of_split)} are not in these data; name some who are"
         )
-    return scans_of(present, wanted)
+    return scans_of(present, held_patients(named, split))
 
 
 def held_split(prepared: Prepared, named: Collection[int], split: str, seed: int) -> Split:
-    """Hold out the named patients, a split's, or a fifth: the fold that holds most types.
+    """Hold out the named patients and a split's, or a fifth: the fold that holds most types.
 
     Raises
     ------
