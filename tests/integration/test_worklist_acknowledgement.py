@@ -21,8 +21,8 @@ from tests.support.pages import Browser
 from tests.support.postgresql import waits_for_a_lock
 from tests.support.processes import wait_for
 from tests.support.rows import LONG_AGO, add_job, add_series, add_study, done
-from trainer.experiments.site import Verdict as TrainersVerdict
-from trainer.experiments.site import read_verdicts
+from trainer.experiments.verdicts import Verdict as TrainersVerdict
+from trainer.experiments.verdicts import read_verdicts
 from worklist.acknowledgement import UNREAD_CRITICAL, ReadingError, acknowledge, escalate
 from worklist.export import as_csv, read_all
 from worklist.formatting import iso

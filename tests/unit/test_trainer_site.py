@@ -5,7 +5,8 @@ import pytest
 
 from trainer.config import ConfigError
 from trainer.evaluation.operating import POINTS
-from trainer.experiments.site import Verdict, calibrated, read_verdicts
+from trainer.experiments.site import calibrated
+from trainer.experiments.verdicts import Verdict, read_verdicts
 from worker.munet.card import Card, OperatingPoint, Scoring
 from worker.munet.network import NetworkConfig
 from worker.munet.preprocessing import Preprocessing
@@ -87,12 +88,48 @@ def test_a_table_that_is_no_utf_8_is_named_with_its_line(tmp_path):
 EXPORTED = "study_instance_uid,model_sha256,probability,bleeds\n"
 
 
-def test_the_newest_verdict_of_a_study_of_the_worklists_export_counts(tmp_path):
-    (tmp_path / "v.csv").write_text(
-        f"{EXPORTED}1.2,a,0.5,True\n1.3,a,0.25,False\n1.2,a,0.5,False\n"
-    )
-    read = read_verdicts(tmp_path / "v.csv", "a")
-    assert read == [Verdict(0.5, bleeds=False), Verdict(0.25, bleeds=False)]
+OLD, NEW = "2026-02-01T08:00:00.000Z", "2026-02-01T03:30:00.000-05:00"
+
+
+def exported(folder, *rows):
+    """Write rows of an export with the time each was given at."""
+    path = folder / "v.csv"
+    path.write_text(f"{EXPORTED[:-1]},given_at\n" + "".join(f"{row}\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["as exported", "sorted newest first"])
+def test_the_newest_verdict_of_a_study_counts_wherever_it_stands(tmp_path, order):
+    rows = [f"1.2,a,0.5,True,{OLD}", f"1.3,a,0.25,False,{OLD}", f"1.2,a,0.5,False,{NEW}"]
+    read = read_verdicts(exported(tmp_path, *rows[::order]), "a")
+    assert sorted(read, key=lambda v: v.probability) == [
+        Verdict(0.25, bleeds=False),
+        Verdict(0.5, bleeds=False),
+    ]
+
+
+def test_a_verdict_on_another_models_score_takes_none_of_this_ones_back(tmp_path):
+    rows = (f"1.2,a,0.5,True,{OLD}", f"1.2,b,0.9,False,{NEW}", f"1.2,a,,False,{NEW}")
+    assert read_verdicts(exported(tmp_path, *rows), "a") == [Verdict(0.5, bleeds=True)]
+
+
+def test_a_verdict_that_was_left_open_later_counts_no_more(tmp_path):
+    rows = (f"1.2,a,0.5,,{NEW}", f"1.2,a,0.5,True,{OLD}")
+    assert read_verdicts(exported(tmp_path, *rows), "a") == []
+
+
+@pytest.mark.parametrize(
+    ("given_at", "words"), [("1.2.26 9:30", "no time"), ("", "no time"), (OLD, "verdict 1 was")]
+)
+def test_a_row_is_named_where_the_newest_verdict_can_not_be_told(tmp_path, given_at, words):
+    rows = (f"1.2,a,0.5,True,{OLD}", f"1.2,a,0.5,False,{given_at}")
+    with pytest.raises(ConfigError, match=rf"v\.csv, verdict 2 of study 1\.2: .*{words}"):
+        read_verdicts(exported(tmp_path, *rows), "a")
+
+
+def test_a_studys_only_verdict_needs_no_time(tmp_path):
+    path = exported(tmp_path, "1.2,a,0.5,True,yesterday", f"1.2,b,0.5,True,{OLD}")
+    assert read_verdicts(path, "a") == [Verdict(0.5, bleeds=True)]
 
 
 @pytest.mark.parametrize("row", ["1.2,a,,True", "1.2,a,0.5,", "1.2,b,0.5,True"])

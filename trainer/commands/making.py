@@ -38,6 +38,7 @@ from trainer.experiments import export as exporting
 from trainer.experiments import ship as shipping
 from trainer.experiments import site
 from trainer.experiments.begin import beginning
+from trainer.experiments.verdicts import read_verdicts
 from trainer.reports.contact import contact_sheet, table_4
 from trainer.reports.contents import by_source, summary
 from trainer.reports.curves import Curves, Scalars
@@ -159,7 +160,7 @@ def calibrate(
     """Choose the study thresholds on a site's own agreed studies; nothing else changes."""
     with told():
         network, card = checkpoint.read(model)
-        made = site.calibrated(card, site.read_verdicts(verdicts, card.sha256))
+        made = site.calibrated(card, read_verdicts(verdicts, card.sha256))
         checkpoint.write(out, halved(network.state_dict()), made)
         console.print_json(json.dumps(made.training["site"]))
 
