@@ -4,13 +4,19 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field
 
 from worker.munet.network import NetworkConfig
 from worker.munet.preprocessing import Preprocessing
 from worker.munet.strictly import read_values
 
 T = TypeVar("T")
+Share = Annotated[float, Field(ge=0, le=1)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+Size = Annotated[int, Field(ge=32, multiple_of=32)]  # the networks halve it five times
 PRESETS = Path(__file__).with_name("presets")
 # Settings that are gone, as runs had them that did not use them.
 GONE: Mapping[str, Mapping[str, object]] = {
@@ -31,14 +37,14 @@ class Loss:
     maps of so few patients never leave zero. 0 is the paper's loss.
     """
 
-    gamma: float = 2.0
-    alpha: float = 0.25
-    lambda_masks: float = 1.0
-    cross_entropy: float = 0.0
-    positive_weight: float = 1.0
-    any_weight: float = 1.0  # of the "any" map against one type's
-    volume: float = 0.0  # weight of the volume that the "any" map is off by
-    branches: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)  # X2 ... X5
+    gamma: Amount = 2.0
+    alpha: Share = 0.25
+    lambda_masks: Amount = 1.0
+    cross_entropy: Amount = 0.0
+    positive_weight: Amount = 1.0
+    any_weight: Amount = 1.0  # of the "any" map against one type's
+    volume: Amount = 0.0  # weight of the volume that the "any" map is off by
+    branches: tuple[Amount, ...] = (1.0, 1.0, 1.0, 1.0)  # X2 ... X5
 
 
 @dataclass(frozen=True)
@@ -46,16 +52,16 @@ class Augment:
     """How far a training picture may differ from its slice. All zero is none."""
 
     mirror: bool = False
-    rotate_deg: float = 0.0
-    scale: float = 0.0
-    shift: float = 0.0  # of the side
-    shear: float = 0.0
-    contrast: float = 0.0
-    noise: float = 0.0
-    dim: float = 0.0  # most of its contrast to brain that blood loses
-    mix: float = 0.0  # most of a slice's thickness that its neighbour takes over
-    paste: float = 0.0  # share of healthy slices that get the blood of another patient
-    synthetic: float = 0.0  # share of slices that get bleeds drawn after their anatomy
+    rotate_deg: Amount = 0.0
+    scale: Amount = 0.0
+    shift: Amount = 0.0  # of the side
+    shear: Amount = 0.0
+    contrast: Amount = 0.0
+    noise: Amount = 0.0
+    dim: Share = 0.0  # most of its contrast to brain that blood loses
+    mix: Share = 0.0  # most of a slice's thickness that its neighbour takes over
+    paste: Share = 0.0  # share of healthy slices that get the blood of another patient
+    synthetic: Share = 0.0  # share of slices that get bleeds drawn after their anatomy
 
 
 @dataclass(frozen=True)
@@ -66,9 +72,9 @@ class Sampling:
     with a weight that grows with the network's last score for them, so that hard ones come often.
     """
 
-    slices: int = 0  # a epoch; 0 takes every slice once
-    positive_share: float = 0.5
-    hard_healthy: float = 1.0
+    slices: Count = 0  # a epoch; 0 takes every slice once
+    positive_share: Share = 0.5
+    hard_healthy: Amount = 1.0
     healthy: bool = True  # whether slices without blood are learned from; the paper has none
 
 
@@ -76,24 +82,26 @@ class Sampling:
 class Smote:
     """How many slices of each type training shall have (table 4); 0 leaves a type as it is."""
 
-    EDH: int = 0
-    IPH: int = 0
-    IVH: int = 0
-    SAH: int = 0
-    SDH: int = 0
-    neighbours: int = 5
+    EDH: Count = 0
+    IPH: Count = 0
+    IVH: Count = 0
+    SAH: Count = 0
+    SDH: Count = 0
+    neighbours: Annotated[int, Field(ge=1)] = 5
 
 
 @dataclass(frozen=True)
 class Optimiser:
     """Adam and its learning rate."""
 
-    rate: float = 1e-4
-    weight_decay: float = 0.0
+    rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-4
+    weight_decay: Amount = 0.0
     schedule: Literal["plateau", "cosine"] = "plateau"
-    patience: int = 4  # epochs without a better validation loss before the rate halves
-    stop: int = 0  # epochs without a better validation loss after which a stage ends; 0 is never
-    average: float = 0.0  # decay of the exponential moving average of the weights a step; 0 is none
+    patience: Annotated[int, Field(ge=1)] = (
+        4  # epochs without a better validation loss before the rate halves
+    )
+    stop: Count = 0  # epochs without a better validation loss after which a stage ends; 0 is never
+    average: Share = 0.0  # decay of the exponential moving average of the weights a step; 0 is none
 
     @property
     def watches(self) -> bool:
@@ -105,9 +113,9 @@ class Optimiser:
 class Stage:
     """Some epochs at one picture size."""
 
-    size: int = 256
-    epochs: int = 60
-    batch: int = 32
+    size: Size = 256
+    epochs: Annotated[int, Field(ge=1)] = 60
+    batch: Annotated[int, Field(ge=2)] = 32  # one slice alone has no batch statistics
     heads_only: bool = False  # all but the output layers are frozen (the end of Algorithm 1)
 
 
@@ -138,11 +146,11 @@ class RunConfig:
     """A whole run."""
 
     name: str
-    seed: int = 0
+    seed: Count = 0
     architecture: Literal["munet", "unet"] = "munet"  # unet is the baseline, never shipped
     begin: str = ""  # sha256 of the checkpoint whose weights it starts from; empty starts afresh
     lineage: Lineage = field(default_factory=Lineage)  # of those weights
-    stages: tuple[Stage, ...] = (Stage(),)
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = (Stage(),)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     loss: Loss = field(default_factory=Loss)
@@ -161,6 +169,8 @@ class RunConfig:
             raise ConfigError('healthy = false shows each slice alone; set channels = "gray"')
         if not self.sampling.healthy and self.augment.synthetic:
             raise ConfigError("bleeds are drawn into whole heads; set synthetic = 0")
+        if len(self.loss.branches) != (1 if self.architecture == "unet" else 4):
+            raise ConfigError(f"branches: MUNet has four, unet one; not {len(self.loss.branches)}")
         if self.network.in_channels != self.preprocessing.planes:
             raise ConfigError(
                 f"channels {self.preprocessing.channels} are {self.preprocessing.planes}:"

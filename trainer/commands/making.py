@@ -100,7 +100,7 @@ def fit(
         Path | None, typer.Option("--from", help="A checkpoint whose weights it begins with.")
     ] = None,
     curves: Annotated[bool, typer.Option(help="TensorBoard and figures 7 and 8.")] = True,
-    seed: Annotated[int, typer.Option(help="Another run of the same preset.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Another run of the same preset.")] = 0,
     cache: Cache = CACHE,
 ) -> None:
     """Train a network, keeping the named patients for validation."""

@@ -62,7 +62,8 @@ def finished(folder: Path) -> Finished:
     stored = averaged(config, folder)
     if stored.epoch < config.epochs:
         raise ConfigError(
-            f"{folder}: has trained {stored.epoch} of {config.epochs} epochs; let `fit` go on"
+            f"{folder}: has trained {stored.epoch} of {config.epochs} epochs; let `fit` or"
+            " `crossval` go on"
         )
     return Finished(config, split, stored.network, stored.history)
 

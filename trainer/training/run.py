@@ -222,10 +222,18 @@ class Stored(NamedTuple):
 
 
 def averaged(config: RunConfig, folder: Path) -> Stored:
-    """Read a run's averaged network; a fresh one where none is stored."""
-    network = make_network(config).eval()
+    """Read a run's averaged network.
+
+    Raises
+    ------
+    ConfigError
+        It has trained nothing yet, and a fresh network is no result.
+    """
     if not (folder / STATE).exists():
-        return Stored(network, [], 0)
+        raise ConfigError(
+            f"{folder}: has trained 0 of {config.epochs} epochs; let `fit` or `crossval` go on"
+        )
+    network = make_network(config).eval()
     stored = torch.load(folder / STATE, map_location="cpu", weights_only=True)
     network.load_state_dict(stored["average"])
     return Stored(network, stored["history"], stored["epoch"])
