@@ -47,7 +47,7 @@ def compared(head: Volume) -> Unlikeness:
 
 def changed(name: str, head: Volume) -> Volume:
     """Change a head as `python -m trainer evaluate --perturb` does."""
-    hu, slice_position_mm, _ = CHANGES[name](Head(head.hu, head.slice_position_mm))
+    hu, slice_position_mm, _ = CHANGES[name](Head(head.hu, head.slice_position_mm)).series
     return replace(
         head, hu=hu, slice_position_mm=slice_position_mm, sop_instance_uids=(), frame_numbers=()
     )

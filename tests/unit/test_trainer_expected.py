@@ -1,7 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from tests.support.studies import study
+from trainer.datasets.people import person_number
 from trainer.evaluation.expected import expected, next_hundred
+from trainer.experiments.crossval import Judged, Network
 
 
 def test_of_the_next_hundred_as_many_are_expected_as_of_those_that_were_seen():
@@ -32,3 +37,12 @@ def test_sensitivity_and_specificity_count_their_own_kind():
     )
     assert (found["p"]["sensitivity"].right, found["p"]["sensitivity"].cases) == (1, 2)
     assert (found["p"]["specificity"].right, found["p"]["specificity"].cases) == (2, 3)
+
+
+def test_scans_of_one_person_are_one_case():
+    bleeding, first = study(1, ["EDH"], [9], [9], [9], [0.9]), person_number("BHSD", "A")
+    scans = [replace(bleeding, patient=first + number) for number in range(20)]
+    other = study(2, ["EDH"], [9], [0], [0], [0.1])
+    judged = Judged([*scans, other], [], {"balanced": [True] * 20 + [False]})
+    found = Network("munet", {0: judged}).expected["balanced"]["sensitivity"]
+    assert (found.right, found.cases) == (1, 2)

@@ -85,4 +85,35 @@ def test_outcomes_that_turn_are_counted_by_their_direction():
         Outcomes(3, True, loud, {"x": loud}),
     ]
     assert list(flips(asked)) == [("x", 1, 1, pytest.approx(0.7))]
-    assert section(asked).tables[0].rows == (("x", "2", "1", "1", "0.70"),)
+    assert section(asked).tables[0].rows == (("x", "2", "", "1", "1", "0.70"),)
+
+
+@pytest.mark.parametrize(("name", "allowed"), [("2.5 mm slices", "1"), ("sharp kernel", "3")])
+def test_the_table_says_how_many_may_turn(name, allowed):
+    one = Answer(0.1, called=False)
+    asked = [Outcomes(number, False, one, {name: one}) for number in range(35)]
+    assert section(asked).tables[0].rows[0][:3] == (name, "0", allowed)
+
+
+@pytest.mark.parametrize("pixel_mm", [0.33, 0.49])
+def test_a_tilt_and_a_slide_are_of_millimetres(pixel_mm):
+    hu = np.full((11, 200, 200), -1000, np.float32)
+    hu[:, 100, 100] = 1e6
+    head = Head(hu, np.arange(11) * 5.0, spacing_mm=(pixel_mm, pixel_mm))
+    rows = CHANGES["gantry tilted by 15 degrees"](head).hu.max(axis=2).argmax(axis=1)
+    slope = (rows[-1] - rows[0]) * pixel_mm / 50
+    assert np.rad2deg(np.arctan(slope)) == pytest.approx(15, abs=1)
+    (lit,) = np.nonzero(CHANGES["moving by 3 mm"](head).hu[0].max(axis=0) > 0)
+    assert (lit[-1] - lit[0]) * pixel_mm == pytest.approx(3, abs=2 * pixel_mm)
+
+
+@pytest.mark.parametrize(("step_mm", "laid_mm"), [(5.0, 10.0), (1.25, 10.0), (7.0, 7.0)])
+def test_slices_are_averaged_to_about_10_mm_whatever_they_were(step_mm, laid_mm):
+    head = Head(np.zeros((24, 8, 8), np.float32), np.arange(24) * step_mm)
+    assert np.diff(CHANGES["10 mm slices"](head).slice_position_mm)[0] == laid_mm
+
+
+def test_the_other_order_holds_the_same_slices_from_the_other_end(head):
+    made = CHANGES["slices in the other order"](head)
+    assert np.array_equal(made.hu, head.hu[::-1])
+    assert made.slice_position_mm.tolist() == (-head.slice_position_mm[::-1]).tolist()

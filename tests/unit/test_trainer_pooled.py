@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,9 +56,24 @@ def test_the_bootstrap_draws_patients_never_slices():
     measured([EDH, SDH, HEALTHY], lambda drawn: {"n": float({id(s) for s in drawn} <= whole)})
 
 
+def of_people(kind, first, count):
+    """So many people whose scans look like this one."""
+    return [replace(kind, patient=number) for number in range(first, first + count)]
+
+
 def test_an_interval_holds_its_figure():
-    dice = measured([EDH, SDH, HEALTHY], clinical)["any_dice"]
+    dice = measured([*of_people(EDH, 10, 3), *of_people(SDH, 20, 2), HEALTHY], clinical)["any_dice"]
     assert dice.ci95[0] <= dice.value <= dice.ci95[1]
+
+
+@pytest.mark.parametrize(("bleeding", "healthy"), [(1, 6), (4, 6), (6, 1), (6, 6)])
+def test_few_people_of_a_kind_tell_nothing_of_the_next(bleeding, healthy):
+    other = replace(SDH, slice_probabilities=SDH.slice_probabilities / 2)
+    some = [other, *of_people(EDH, 10, bleeding - 1), *of_people(HEALTHY, 30, healthy)]
+    figures = measured(some, clinical)
+    assert bool(figures["any_dice_by_slice"].ci95) == (bleeding > 4)
+    assert bool(figures["slice_auc"].ci95) == (bleeding > 4)
+    assert figures["study_sensitivity"].ci95  # exact
 
 
 def test_a_type_of_one_patient_has_no_interval():

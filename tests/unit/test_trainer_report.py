@@ -50,6 +50,7 @@ def test_what_can_not_be_measured_is_said_never_zero():
 def test_a_figure_stands_with_its_interval():
     assert shown(0.614, (0.52, 0.7)) == "0.61 (0.52 to 0.70)"
     assert shown(0.614) == "0.61"
+    assert shown(1.0, (0.997, 1.0)) == "1.00"  # nothing is certain because it is rounded
     assert shown(-0.001) == "0.00"
 
 

@@ -152,7 +152,7 @@ def thin_then_thick(tmp_path):
 def test_what_is_laid_out_is_fed_as_the_worker_feeds_the_series(thin_then_thick):
     slices = thin_then_thick.slices
     stored, ours = read_stored(slices), read_head(slices)
-    fed, expected = PLAIN(*ours)[0], PLAIN(stored.hu, stored.slice_position_mm)[0]
+    fed, expected = PLAIN(*ours.series)[0], PLAIN(stored.hu, stored.slice_position_mm)[0]
     assert np.array_equal(fed.slice_position_mm, expected.slice_position_mm)
     assert np.array_equal(fed.pictures, expected.pictures)
     assert len(PLAIN.slabs(*ours[:2]).hu) != len(slices)  # laid out twice it is another series

@@ -1,15 +1,25 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.support.studies import study
+from trainer.datasets.people import person_number
 from trainer.evaluation.evaluate import evaluate
 from trainer.evaluation.gallery import Example, Gallery
 from trainer.reports import published
 from trainer.reports.document import Text, html
 from trainer.reports.evaluation_report import sections
-from trainer.reports.tables import any_bleed, table_7, table_9, table_10, table_11
+from trainer.reports.tables import (
+    any_bleed,
+    by_volume,
+    predictive,
+    table_7,
+    table_9,
+    table_10,
+    table_11,
+)
 from worker.munet.preprocessing import Preprocessing
 from worker.munet.resize import Box
 
@@ -55,7 +65,18 @@ def test_the_papers_means_are_those_of_its_types():
 
 
 def test_any_bleed_has_intervals_by_patient(report):
-    assert re.fullmatch(r"\d\.\d\d \(\d\.\d\d to \d\.\d\d\)", row(any_bleed(report), "AUC")[1])
+    interval = r"\d\.\d\d \(\d\.\d\d to \d\.\d\d\)"
+    assert re.fullmatch(interval, row(any_bleed(report), "specificity")[1])
+    assert row(any_bleed(report), "AUC")[1] == "0.89"  # of two people with blood: no interval
+
+
+def test_scans_of_one_person_are_no_independent_patients():
+    first = person_number("BHSD", "A")
+    scans = [replace(STUDIES[1], patient=first + number) for number in range(20)]
+    report = evaluate([*scans, STUDIES[2]], "tiny", "0" * 64)
+    assert row(by_volume(report), "< 1 mL")[1:] == ("20", "1.00")
+    assert "2 patients (21 scans)" in any_bleed(report).footnote
+    assert all("(" not in cell for line in predictive(report).rows for cell in line[1:])
 
 
 @pytest.fixture(scope="module")

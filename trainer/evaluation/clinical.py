@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torchmetrics.functional.classification import binary_calibration_error
 
+from trainer.datasets.people import people
 from trainer.evaluation.intervals import RESAMPLES, bootstrap, exact, shares
 from trainer.evaluation.metrics import ratio, sensitivity, specificity
 from trainer.evaluation.studies import Study, by_slice, by_study, patients_of
@@ -27,19 +28,18 @@ def clinical_figures(
 ) -> dict[str, Any]:
     """Put all of them together, at each study's own operating point."""
     slices, whole = by_slice(studies), by_study(studies)
-    bleeds, called = whole.truth, whole.called
-    right = sensitivity(bleeds, called), specificity(bleeds, called)
+    right = sensitivity(whole.truth, whole.called), specificity(whole.truth, whole.called)
     return {
         "sensitivity_by_volume": by_volume(studies),
         "volume_error_ml": volume_error(studies),
         "calibration": {
             "slice": calibration(slices.truth, slices.score),
-            "study": calibration(bleeds, whole.score)
+            "study": calibration(whole.truth, whole.score)
             | {"ece_by_chance": error_by_chance(whole.score)},
         },
         "healthy": false_alarms(studies),
         "predictive": [
-            predictive(*right, prevalence) | _ends(shares(bleeds, called), prevalence)
+            predictive(*right, prevalence) | _ends(exact_shares(studies), prevalence)
             for prevalence in prevalences
         ],
     }
@@ -53,9 +53,24 @@ def by_volume(studies: Sequence[Study]) -> list[dict[str, Any]]:
         called = np.array([s.called for s in inside], np.bool_)
         row = {"from_ml": low, "to_ml": high if math.isfinite(high) else None}
         hits, cases = int(called.sum()), len(inside)
-        figures = {"sensitivity": ratio(hits, cases), "ci95": exact(hits, cases)}
+        are_people = len(people(patients_of(inside))) == cases
+        figures = {
+            "sensitivity": ratio(hits, cases),
+            "ci95": exact(hits, cases) if are_people else [],
+        }
         rows.append({**row, "studies": cases, **figures})
     return rows
+
+
+def exact_shares(studies: Sequence[Study]) -> dict[str, list[float]]:
+    """Exact intervals of sensitivity and specificity by study.
+
+    None where somebody has several scans: they are no independent cases, and are drawn together.
+    """
+    if len(people(patients_of(studies))) < len(studies):
+        return {}
+    whole = by_study(studies)
+    return shares(whole.truth, whole.called)
 
 
 def volume_error(studies: Sequence[Study]) -> dict[str, Any]:
@@ -141,7 +156,8 @@ def false_alarms(studies: Sequence[Study]) -> dict[str, Any]:
 
 def _ends(intervals: Mapping[str, Sequence[float]], prevalence: float) -> dict[str, list[float]]:
     """PPV and NPV with sensitivity and specificity both at the ends of their exact intervals."""
-    ends = list(zip(intervals["sensitivity"], intervals["specificity"], strict=False))
+    right, healthy_right = (intervals.get(name, ()) for name in ("sensitivity", "specificity"))
+    ends = zip(right, healthy_right, strict=False)
     found = [predictive(*pair, prevalence) for pair in ends]
     return {f"{name}_range": [figures[name] for figures in found] for name in ("ppv", "npv")}
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from sklearn.metrics import confusion_matrix
 
 from trainer.datasets.people import people
-from trainer.evaluation.clinical import PREVALENCES, clinical_figures
-from trainer.evaluation.intervals import bootstrap, shares
+from trainer.evaluation.clinical import PREVALENCES, clinical_figures, exact_shares
+from trainer.evaluation.intervals import FEWEST, bootstrap, without
 from trainer.evaluation.metrics import (
     CalledTypes,
     PixelCounts,
@@ -29,7 +29,7 @@ from trainer.evaluation.metrics import (
     specificity,
 )
 from trainer.evaluation.outlined import outlined
-from trainer.evaluation.studies import Study, by_slice, by_study, patients_of
+from trainer.evaluation.studies import Study, by_slice, by_study, kinds_of_people, patients_of
 from worker.munet.card import CLASSES
 
 
@@ -147,7 +147,9 @@ def slice_any(studies: Sequence[Study]) -> dict[str, Any]:
     def again(rows: npt.NDArray[np.intp]) -> dict[str, float]:
         return yes_or_no(*by_slice([studies[row] for row in rows]))
 
-    return yes_or_no(*by_slice(studies)) | {"ci95": bootstrap(patients_of(studies), again)}
+    drawn = bootstrap(patients_of(studies), again)
+    unsure = ("auc", "sensitivity") if kinds_of_people(studies)[0] < FEWEST else ()
+    return yes_or_no(*by_slice(studies)) | {"ci95": without(drawn, unsure)}
 
 
 def study_any(studies: Sequence[Study]) -> dict[str, Any]:
@@ -157,19 +159,9 @@ def study_any(studies: Sequence[Study]) -> dict[str, Any]:
     def again(rows: npt.NDArray[np.intp]) -> dict[str, float]:
         return yes_or_no(whole.truth[rows], whole.score[rows], whole.called[rows])
 
-    intervals = bootstrap(patients_of(studies), again) | exact_shares(studies)
-    return yes_or_no(*whole) | {"ci95": intervals}
-
-
-def exact_shares(studies: Sequence[Study]) -> dict[str, list[float]]:
-    """Exact intervals of sensitivity and specificity by study.
-
-    None where somebody has several scans: they are no independent cases, and are drawn together.
-    """
-    if len(people(patients_of(studies))) < len(studies):
-        return {}
-    whole = by_study(studies)
-    return shares(whole.truth, whole.called)
+    drawn = bootstrap(patients_of(studies), again)
+    unsure = drawn if min(kinds_of_people(studies)) < FEWEST else ()
+    return yes_or_no(*whole) | {"ci95": without(drawn, unsure) | exact_shares(studies)}
 
 
 def yes_or_no(

@@ -1,7 +1,7 @@
 """Keep the few slices that the figures show while a checkpoint is evaluated."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +25,17 @@ class Example:
     truth: npt.NDArray[np.bool_]  # (row, column)
     found: npt.NDArray[np.bool_]  # (row, column), any label
     box: Box
+    rank: int = 0  # of its study: missed, then a false alarm, then the others
 
     @property
     def wrong_px(self) -> int:
         """Pixels missed or falsely found."""
         return int((self.truth != self.found).sum())
+
+    @property
+    def loss(self) -> tuple[int, int]:
+        """How bad it is: a bleed that nobody is told of first."""
+        return self.rank, self.wrong_px
 
 
 @dataclass
@@ -38,7 +44,7 @@ class Gallery:
 
     The first are chosen by what is there, not by what was found; slices with several types are
     passed over, since their mask belongs to none of them alone. Of the second each patient gives
-    one at most.
+    one at most, whose studies were missed before all others.
     """
 
     preprocessing: Preprocessing
@@ -50,9 +56,10 @@ class Gallery:
         self._keep_largest(slices, hu, found)
         truth = np.stack([read_mask(ct_slice) for ct_slice in slices])
         index = int((truth != (found.labels > 0)).sum(axis=(1, 2)).argmax())
-        seen = [*self.worst, self._example(slices[index], hu, index, truth[index], found)]
-        wrong = [example for example in seen if example.wrong_px]
-        self.worst = sorted(wrong, key=lambda example: -example.wrong_px)[:WORST]
+        example = self._example(slices[index], hu, index, truth[index], found)
+        example = replace(example, rank=_rank(slices, found))
+        wrong = [each for each in (*self.worst, example) if each.wrong_px]
+        self.worst = sorted(wrong, key=lambda each: each.loss, reverse=True)[:WORST]
 
     def _keep_largest(
         self, slices: Sequence[Slice], hu: npt.NDArray[np.float32], found: Prediction
@@ -78,3 +85,9 @@ class Gallery:
         return Example(
             ct_slice.patient, ct_slice.number, shown, truth, found.labels[index] > 0, box
         )
+
+
+def _rank(slices: Sequence[Slice], found: Prediction) -> int:
+    bleeds = any(ct_slice.positive for ct_slice in slices)
+    called = found.probabilities["any"] >= found.alarm
+    return 2 if bleeds and not called else 1 if called and not bleeds else 0

@@ -4,7 +4,7 @@ Shares of people have the exact interval of Clopper and Pearson. Everything else
 from the people; where every draw gives the same, it has no interval: it tells nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from scipy.stats import beta
 from trainer.datasets.people import rows_of_people
 
 RESAMPLES = 2000
+FEWEST = 5  # people of a kind: draws of fewer tell little of the next one
 
 
 def bootstrap(
@@ -42,6 +43,11 @@ def bootstrap(
         values = values[~np.isnan(values)]
         found[name] = _ends(values)
     return found
+
+
+def without(intervals: Mapping[str, list[float]], names: Iterable[str]) -> dict[str, list[float]]:
+    """Return intervals in which these figures have none."""
+    return dict(intervals) | {name: [] for name in intervals.keys() & set(names)}
 
 
 def _ends(values: npt.NDArray[np.float64]) -> list[float]:

@@ -12,12 +12,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from trainer.datasets.slices import PUBLISHED_SPACING_MM
 from trainer.datasets.sources import Release, Slice, read_series
 from worker.munet.inference import Prediction, Predictor
 from worker.munet.slab import extents
 
 AIR_HU = -1000.0
-MM_PER_PIXEL = 0.33  # of CT-ICH's pictures, close enough to tilt and to move a head by
+THICK_MM = 10.0
 MOMENTS = 5  # positions of a head that moves, averaged
 
 
@@ -27,11 +28,18 @@ class Head(NamedTuple):
     hu: npt.NDArray[np.float32]  # (slice, row, column)
     slice_position_mm: npt.NDArray[np.floating]  # (slice,) rising
     laid_out: bool = False  # its slices are the network's slabs already
+    spacing_mm: tuple[float, float] = (PUBLISHED_SPACING_MM, PUBLISHED_SPACING_MM)  # row, column
+
+    @property
+    def series(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.floating], bool]:
+        """What a network is given of it."""
+        return self.hu, self.slice_position_mm, self.laid_out
 
 
 def read_head(slices: Sequence[Slice]) -> Head:
     """Read one scan; where types are known by voxel, its reader has laid it out."""
-    return Head(*read_series(slices), slices[0].slab is not None)
+    first = slices[0]
+    return Head(*read_series(slices), first.slab is not None, first.spacing_mm)
 
 
 Change = Callable[[Head], Head]
@@ -67,9 +75,16 @@ def thickness(step_mm: float, shift_mm: float = 0.0) -> Change:
         edges = extents(head.slice_position_mm)
         laid = np.arange(edges[0, 0] + step_mm / 2, edges[-1, 1] - step_mm / 2 + 1e-6, step_mm)
         laid = laid + shift_mm
-        return Head(interpolated(head, laid), laid)
+        return resliced(head, interpolated(head, laid), laid)
 
     return change
+
+
+def resliced(
+    head: Head, hu: npt.NDArray[np.float32], slice_position_mm: npt.NDArray[np.floating]
+) -> Head:
+    """Return a head in other slices, which nobody has laid out."""
+    return head._replace(hu=hu, slice_position_mm=slice_position_mm, laid_out=False)
 
 
 def interpolated(head: Head, laid_mm: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
@@ -85,15 +100,22 @@ def overlapping(head: Head) -> Head:
     """Put a slice between each two, as thick as they are."""
     between = (head.slice_position_mm[1:] + head.slice_position_mm[:-1]) / 2
     laid = np.sort(np.concatenate((head.slice_position_mm, between)))
-    return Head(interpolated(head, laid), laid)
+    return resliced(head, interpolated(head, laid), laid)
 
 
 def doubled(head: Head) -> Head:
-    """Average each two slices to one of 10 mm."""
-    count = len(head.hu) // 2 * 2
+    """Average slices to ones of about 10 mm, of 5 mm each two; thicker than 6.7 mm they stay."""
+    step_mm = float(np.median(np.diff(head.slice_position_mm)))
+    of = max(1, round(THICK_MM / step_mm))
+    count = len(head.hu) // of * of
     hu, positions = head.hu[:count], head.slice_position_mm[:count]
-    pairs = hu.reshape(-1, 2, *hu.shape[1:]).mean(axis=1, dtype=np.float32)
-    return Head(pairs, positions.reshape(-1, 2).mean(axis=1))
+    means = hu.reshape(-1, of, *hu.shape[1:]).mean(axis=1, dtype=np.float32)
+    return resliced(head, means, positions.reshape(-1, of).mean(axis=1))
+
+
+def reversed_order(head: Head) -> Head:
+    """Stack the slices from the other end, as where their normal points down."""
+    return head._replace(hu=head.hu[::-1].copy(), slice_position_mm=-head.slice_position_mm[::-1])
 
 
 def rotated(angle_deg: float) -> Change:
@@ -116,7 +138,7 @@ def tilted(angle_deg: float) -> Change:
         )
         frames = [
             warped(frame, np.array([[1, 0, 0], [0, 1, shift]]))
-            for frame, shift in zip(head.hu, away / MM_PER_PIXEL, strict=True)
+            for frame, shift in zip(head.hu, away / head.spacing_mm[0], strict=True)
         ]
         return head._replace(hu=np.stack(frames))
 
@@ -125,13 +147,17 @@ def tilted(angle_deg: float) -> Change:
 
 def moving(distance_mm: float) -> Change:
     """Blur every frame as a head does that slides sideways while it is scanned."""
-    shifts = np.linspace(-0.5, 0.5, MOMENTS) * distance_mm / MM_PER_PIXEL
 
-    def blur(frame: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        moments = [warped(frame, np.array([[1, 0, shift], [0, 1, 0]])) for shift in shifts]
-        return np.asarray(np.mean(moments, axis=0), np.float32)
+    def change(head: Head) -> Head:
+        shifts = np.linspace(-0.5, 0.5, MOMENTS) * distance_mm / head.spacing_mm[1]
 
-    return each(blur)
+        def blur(frame: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            moments = [warped(frame, np.array([[1, 0, shift], [0, 1, 0]])) for shift in shifts]
+            return np.asarray(np.mean(moments, axis=0), np.float32)
+
+        return each(blur)(head)
+
+    return change
 
 
 def wider(share: float) -> Change:
@@ -196,6 +222,7 @@ CHANGES: Mapping[str, Change] = {
     "half a slice further up": thickness(5.0, 2.5),
     "overlapping slices": overlapping,
     "10 mm slices": doubled,
+    "slices in the other order": reversed_order,
     "rotated by 10 degrees": rotated(10),
     "rotated by 20 degrees": rotated(20),
     "rotated by 45 degrees": rotated(45),
@@ -208,6 +235,25 @@ CHANGES: Mapping[str, Change] = {
     "5 HU more": offset(5),
     "5 HU less": offset(-5),
     "noise of 10 HU": noisy(10),
+}
+
+
+# Of how many heads one may turn; of the other changes nothing is asked.
+OF_SLICES, OF_SHADES = 30, 10
+ALLOWED: Mapping[str, int] = {
+    "2.5 mm slices": OF_SLICES,
+    "1.25 mm slices": OF_SLICES,
+    "0.625 mm slices": OF_SLICES,
+    "half a slice further up": OF_SLICES,
+    "overlapping slices": OF_SLICES,
+    "10 mm slices": OF_SLICES,
+    "slices in the other order": OF_SLICES,
+    "rotated by 10 degrees": OF_SLICES,
+    "rotated by 20 degrees": OF_SLICES,
+    "sharp kernel": OF_SHADES,
+    "smooth kernel": OF_SHADES,
+    "5 HU more": OF_SHADES,
+    "5 HU less": OF_SHADES,
 }
 
 
@@ -239,7 +285,7 @@ def perturbed(
 
 def answer(predict: Predict, head: Head) -> Answer:
     """Ask a network about one series."""
-    found = predict(*head)
+    found = predict(*head.series)
     return Answer(found.probabilities["any"], found.probabilities["any"] >= found.alarm)
 
 

@@ -7,14 +7,16 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.datasets.people import rows_of_people
-from trainer.evaluation.evaluate import exact_shares, pixel_counts
-from trainer.evaluation.intervals import bootstrap
+from trainer.evaluation.clinical import exact_shares
+from trainer.evaluation.evaluate import pixel_counts
+from trainer.evaluation.intervals import FEWEST, bootstrap, without
 from trainer.evaluation.metrics import CalledTypes, auc, mean, one_type, sensitivity, specificity
 from trainer.evaluation.outlined import shown_types
-from trainer.evaluation.studies import Study, by_slice, by_study, patients_of
+from trainer.evaluation.studies import Study, by_slice, by_study, kinds_of_people, patients_of
 from worker.munet.card import CLASSES
 
 Figures = Callable[[Sequence[Study]], dict[str, float]]
+OF_BLOOD = ("any_dice", "any_dice_by_slice", "slice_auc", "slice_sensitivity", "study_auc")
 Kinds = npt.NDArray[np.bool_]  # (patient, 5)
 
 
@@ -70,6 +72,9 @@ def measured(studies: Sequence[Study], figures: Figures) -> dict[str, Measured]:
     """
     values = figures(studies)
     intervals = _drawn(studies, lambda rows: figures([studies[row] for row in rows]))
+    bleeding, healthy = kinds_of_people(studies)
+    unsure = OF_BLOOD if bleeding < FEWEST else ("study_auc",) if healthy < FEWEST else ()
+    intervals = without(intervals, unsure)
     if "study_sensitivity" in intervals:
         intervals |= {f"study_{name}": ends for name, ends in exact_shares(studies).items()}
     return _together(values, intervals)

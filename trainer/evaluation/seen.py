@@ -51,12 +51,12 @@ class Seen:
 def ask(network: nn.Module, preprocessing: Preprocessing, scoring: Scoring, head: Head) -> Maps:
     """Ask a network about one series."""
     device = resolve("auto")
-    return run(network.to(device), preprocessing(*head)[0], scoring, device)
+    return run(network.to(device), preprocessing(*head.series)[0], scoring, device)
 
 
 def beside(slices: Sequence[Slice], head: Head, preprocessing: Preprocessing, maps: Maps) -> Seen:
     """Set an answer beside what is there, on the network's grid."""
-    laid = preprocessing.slabs(*head)
+    laid = preprocessing.slabs(*head.series)
     box = preprocessing.box(laid.hu)
     truth = [read_mask(ct_slice) for ct_slice in slices]
     masks = [small_mask(mask, box, preprocessing.size) for mask in truth]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from trainer.datasets.people import people
 from trainer.datasets.sources import (
     PUBLISHED_SPACING_MM,
     SLICE_INTERVAL_MM,
@@ -74,6 +75,13 @@ def patients_of(studies: Sequence[Study]) -> list[int]:
     return [study.patient for study in studies]
 
 
+def kinds_of_people(studies: Sequence[Study]) -> tuple[int, int]:
+    """How many people have blood in a scan, and how many have a scan without."""
+    with_blood = people([study.patient for study in studies if study.bleeds])
+    without = people([study.patient for study in studies if not study.bleeds])
+    return len(with_blood), len(without)
+
+
 class Pixels(NamedTuple):
     """How many pixels of some slices are what, as a `Study` has them."""
 
@@ -119,7 +127,7 @@ def predict_studies(
     for patient in patients:
         slices = release.of(patient)
         head = read_head(slices)
-        found = predictor.predict(*head)
+        found = predictor.predict(*head.series)
         see(slices, head.hu, found)
         yield study_of(slices, found, predictor.card.operating_point)
 

@@ -17,13 +17,14 @@ from rich.console import Console
 
 from trainer.config import RunConfig
 from trainer.datasets.cache import Prepared
+from trainer.datasets.people import rows_of_people
 from trainer.datasets.sources import Release
 from trainer.datasets.splits import Split, SplitError, folds, inner
 from trainer.evaluation.expected import Expected, next_hundred
 from trainer.evaluation.operating import POINTS
 from trainer.evaluation.perturb import Answer, Outcomes, read_head
 from trainer.evaluation.seen import Copy
-from trainer.evaluation.studies import See, Study, look_away, study_of
+from trainer.evaluation.studies import See, Study, look_away, patients_of, study_of
 from trainer.experiments.begin import going_on
 from trainer.experiments.recipes import folds_in, together
 from trainer.experiments.unseen import FIXED, Choice, Fold, Reading, Unseen, answers, chosen
@@ -68,14 +69,13 @@ class Network:
     def expected(self) -> dict[str, dict[str, Expected]]:
         """What each operating point lets expect of the next patients."""
         parts = list(self.folds.values())
-        bleeds = [study.bleeds for part in parts for study in part.studies]
-        names = set.intersection(*(set(part.called) for part in parts))
-        called = {
-            name: [c for part in parts for c in part.called[name]]
-            for name in POINTS
-            if name in names
-        }
-        return next_hundred(bleeds, called)
+        studies = [study for part in parts for study in part.studies]
+        # Scans of one person are no independent cases: the first speaks for them.
+        first = [rows[0] for rows in rows_of_people(patients_of(studies))]
+        names = [name for name in POINTS if all(name in part.called for part in parts)]
+        every = {name: [c for part in parts for c in part.called[name]] for name in names}
+        called = {name: [calls[row] for row in first] for name, calls in every.items()}
+        return next_hundred([studies[row].bleeds for row in first], called)
 
     @property
     def compared(self) -> list[Outcomes]:
@@ -253,7 +253,7 @@ def studied(
     """Set what is read from one patient's answer against what is there."""
     slices, preprocessing = release.of(patient.patient), reading.preprocessing
     head = read_head(slices)
-    laid = preprocessing.slabs(*head)
+    laid = preprocessing.slabs(*head.series)
     rows, columns = head.hu.shape[1:]
     back = Projection(preprocessing.box(laid.hu), laid.nearest, (rows, columns))
     point, tell = choice.points["balanced"], teller(choice.types, patient.seen.pictures)

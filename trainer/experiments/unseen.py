@@ -161,7 +161,9 @@ def asked(
     slices, preprocessing = release.of(patient), reading.preprocessing
     head, path = read_head(slices), folder / f"{patient}.npz"
     with FileLock(path.with_suffix(".lock")):
-        _forget_others(path, head, _is_of(path, preprocessing.slabs(*head).slice_position_mm))
+        _forget_others(
+            path, head, _is_of(path, preprocessing.slabs(*head.series).slice_position_mm)
+        )
         maps = _kept(path, network, preprocessing, head)
         seen = beside(slices, head, preprocessing, maps)
         copies = {}

@@ -178,6 +178,7 @@ def shown(value: float, interval: Sequence[float] = (), digits: int = 2) -> str:
         return UNKNOWN
     text = f"{value:.{digits}f}"
     text = text.removeprefix("-") if float(text) == 0 else text
-    if len(interval) == 2:
-        text += f" ({interval[0]:.{digits}f} to {interval[1]:.{digits}f})"
+    ends = [f"{end:.{digits}f}" for end in interval]
+    if len(set(ends)) == 2:  # one that is a point as it is written tells nothing
+        text += f" ({ends[0]} to {ends[1]})"
     return text

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from trainer.datasets.people import people
 from trainer.evaluation.metrics import ANSWERS, ratio
 from trainer.evaluation.studies import Study
 from trainer.reports import published
@@ -154,11 +155,18 @@ def any_bleed(report: Report) -> Table:
     rows.append(("Dice pooled over all voxels", shown(mask["dice"]), ""))
     rows.append(("mean Dice over positive slices", shown(mask["mean_dice"]), ""))
     note = (
-        f"Every slice of {len(report['patients'])} patients, {report['slices']} slices, at the"
+        f"Every slice of {counted(report['patients'])}, {report['slices']} slices, at the"
         " operating point. 95 % intervals: exact for shares of studies, else by bootstrap over"
         " patients."
     )
     return Table("Any hemorrhage", ("", "by slice", "by study"), tuple(rows), note)
+
+
+def counted(patients: Sequence[int]) -> str:
+    """Say how many patients there are, and of how many scans."""
+    number = len(people(patients))
+    scans = f" ({len(patients)} scans)" if number < len(patients) else ""
+    return f"{number} patients{scans}"
 
 
 def by_volume(report: Report) -> Table:
