@@ -8,6 +8,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from tests.support.ctich import TINY, make
+from tests.support.studies import study
 from trainer.cli import app
 from trainer.config import ConfigError, load_config
 from trainer.datasets.cache import prepare
@@ -15,8 +16,8 @@ from trainer.datasets.sources import read_release
 from trainer.datasets.splits import LeakError, SplitError
 from trainer.evaluation.gallery import Gallery
 from trainer.experiments import crossval as crossval_module
-from trainer.experiments.crossval import Which, crossval, learning, plan
-from trainer.experiments.crossval_report import outcome, sections, to_json
+from trainer.experiments.crossval import Judged, Network, Which, crossval, learning, plan
+from trainer.experiments.crossval_report import hundred_more, outcome, sections, to_json
 from trainer.experiments.unseen import Reading
 from trainer.training.run import averaged, baseline, describe, described
 
@@ -181,6 +182,22 @@ def test_every_patient_of_the_first_network_has_a_line(made, gallery):
     names = [figure.name for figure in patients.figures]
     assert "worst-cases" in names
     assert "figure-14" in names  # EDH, of patient 1 or 3
+
+
+def test_what_stands_behind_the_clinical_figures_is_named(made, gallery):
+    note = sections(made, gallery)[0].tables[0].note
+    assert "MUNet: 6 patients, 18 slices, finished folds 0, 1." in note
+    assert "plain U-Net of the same budget: 6 patients, 18 slices" in note
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(1, "fixed beforehand"), (2, "thresholds chosen on the others")]
+)
+def test_the_next_hundred_says_where_its_thresholds_come_from(count, words):
+    judged = Judged([study(1, ["EDH"], [9], [9], [9], [0.9])], [], {"balanced": [True]})
+    note = hundred_more(Network("munet", dict.fromkeys(range(count), judged))).note
+    assert words in note
+    assert ("chosen" in note) == (count > 1)
 
 
 def test_no_table_mixes_the_protocols(made, gallery):

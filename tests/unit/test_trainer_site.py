@@ -7,6 +7,7 @@ from trainer.config import ConfigError
 from trainer.evaluation.operating import POINTS
 from trainer.experiments.site import calibrated
 from trainer.experiments.verdicts import Verdict, read_verdicts
+from trainer.reports.evaluation_report import heading, known
 from worker.munet.card import Card, OperatingPoint, Scoring
 from worker.munet.network import NetworkConfig
 from worker.munet.preprocessing import Preprocessing
@@ -45,6 +46,12 @@ def test_no_point_of_a_site_that_is_named_for_sensitivity_calls_less_than_anothe
     apart = [Verdict(p / 100, bleeds=p >= 60) for p in (*range(5, 41), *range(60, 100, 2))]
     limits = [p.study_any for p in calibrated(every, apart).operating_points.values()]
     assert limits == sorted(limits)
+
+
+def test_a_report_tells_a_sites_checkpoint_from_the_one_that_shipped(card):
+    shipped, sites = (heading(c, known(c, [1])).text for c in (card, calibrated(card, verdicts())))
+    assert "Operating point balanced, study threshold 0.360." in shipped
+    assert "study threshold 0.750, thresholds of a site, 22 studies." in sites
 
 
 def test_few_studies_choose_no_threshold(card):

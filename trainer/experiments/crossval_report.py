@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from trainer.config import RunConfig
+from trainer.datasets.people import people
 from trainer.evaluation.clinical import clinical_figures
 from trainer.evaluation.evaluate import evaluate
 from trainer.evaluation.expected import NEXT
@@ -12,7 +13,7 @@ from trainer.evaluation.gallery import Gallery
 from trainer.evaluation.outlined import outlined, with_type
 from trainer.evaluation.perturb import to_json as perturbed
 from trainer.evaluation.pooled import Measured, clinical, gain, measured, paper
-from trainer.evaluation.studies import Study
+from trainer.evaluation.studies import Study, patients_of
 from trainer.experiments.crossval import Network
 from trainer.reports import figures, robustness
 from trainer.reports.document import Section, Table, shown
@@ -43,9 +44,11 @@ OPERATING = (
     " fold come from the other folds' patients, never from those it is measured on; with one fold"
     " finished they are fixed beforehand. How scores are combined was chosen once on all patients."
 )
+FIXED_NOTE = "One fold alone has finished: its patients at thresholds fixed beforehand"
+CHOSEN_NOTE = "Each fold's patients at thresholds chosen on the others"
 NEXT_NOTE = (
-    "Each fold's patients at thresholds chosen on the others; 95 % prediction interval of the"
-    " beta-binomial distribution. It holds for patients and scanners like these alone."
+    "; 95 % prediction interval of the beta-binomial distribution. It holds for patients and"
+    " scanners like these alone."
 )
 PROTOCOLS = {
     "clinical": "Clinical protocol: every slice of every patient. ",
@@ -137,7 +140,7 @@ def sections(made: Outcome, gallery: Gallery) -> list[Section]:
     first = made.networks[0]
     by_fold = Section("Fold by fold", tables=tuple(_by_fold(n) for n in made.networks))
     changed = [robustness.section(first.compared)] if first.compared[0].changed else []
-    hundred = Section("The next hundred", tables=(_next(first),))
+    hundred = Section("The next hundred", tables=(hundred_more(first),))
     return [*pooled, told, hundred, *changed, by_fold, _patients(made, gallery)]
 
 
@@ -155,7 +158,17 @@ def _patients(made: Outcome, gallery: Gallery) -> Section:
     return Section("Patient by patient", tables=(by_patient(studies),), figures=tuple(shown))
 
 
-def behind(made: Outcome) -> str:
+def behind(networks: Sequence[Network]) -> str:
+    """Say how much stands behind the figures of each network."""
+    return "".join(
+        f" {NAMES[network.architecture]}: {len(people(patients_of(network.studies)))} patients,"
+        f" {sum(len(study.types) for study in network.studies)} slices,"
+        f" finished folds {', '.join(map(str, network.folds))}."
+        for network in networks
+    )
+
+
+def behind_types(made: Outcome) -> str:
     """Say how many patients stand behind each type."""
     counts = ((name, with_type(made.networks[0].studies, i)) for i, name in enumerate(CLASSES))
     return " Patients: " + ", ".join(f"{name} {count}" for name, count in counts) + "."
@@ -172,7 +185,8 @@ def _pooled(
         (label, *(_cell(column, name) for column in columns.values()))
         for name, label in words.items()
     ]
-    note = PROTOCOLS[protocol] + INTERVALS + (behind(made) if protocol == "paper" else "")
+    stand = behind_types(made) if protocol == "paper" else behind(made.networks)
+    note = PROTOCOLS[protocol] + INTERVALS + stand
     return Table("All finished folds together", ("figure", *heads), tuple(rows), note)
 
 
@@ -182,7 +196,8 @@ def _cell(column: Mapping[str, Measured], name: str) -> str:
     return shown(column[name].value, column[name].ci95)
 
 
-def _next(network: Network) -> Table:
+def hundred_more(network: Network) -> Table:
+    """Set out what each operating point lets expect, and where its thresholds come from."""
     rows = [
         (name, kind, f"{found.right} of {found.cases}", f"{found.median} ({low} to {high})")
         for name, kinds in network.expected.items()
@@ -190,7 +205,8 @@ def _next(network: Network) -> Table:
         for low, high in [found.ci95]
     ]
     head = ("operating point", "by study", "here", f"of the next {NEXT}")
-    return Table("What to expect of patients like these", head, tuple(rows), NEXT_NOTE)
+    note = (CHOSEN_NOTE if len(network.folds) > 1 else FIXED_NOTE) + NEXT_NOTE
+    return Table("What to expect of patients like these", head, tuple(rows), note)
 
 
 def _by_fold(network: Network) -> Table:

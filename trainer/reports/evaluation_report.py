@@ -36,12 +36,19 @@ def known(card: Card, patients: Sequence[int]) -> Known:
 
 def heading(card: Card, met: Known) -> Text:
     """Title of a report, with a warning where its figures flatter the model."""
-    text = f"Weights {card.sha256}."
+    text = f"Weights {card.sha256}. {_point(card)}"
     if met.trained_on:
         text += f" Not a test: the weights were trained on patients {_names(met.trained_on)}."
     if met.chosen_on:
         text += f" Thresholds and calibration were chosen on patients {_names(met.chosen_on)}."
     return Text(f"Evaluation of {card.name}", text)
+
+
+def _point(card: Card) -> str:
+    """Say where studies are called: a site's checkpoint has the weights that were shipped."""
+    called = f"Operating point {card.chosen}, study threshold {card.operating_point.study_any:.3f}"
+    site = card.training.get("site")
+    return f"{called}, thresholds of a site, {site['studies']} studies." if site else f"{called}."
 
 
 def _names(patients: Sequence[int]) -> str:
