@@ -5,7 +5,7 @@ import pytest
 
 from trainer.config import ConfigError
 from trainer.evaluation.operating import POINTS
-from trainer.experiments.site import calibrated
+from trainer.experiments.site import calibrated, told
 from trainer.experiments.verdicts import Verdict, read_verdicts
 from trainer.reports.evaluation_report import heading, known
 from worker.munet.card import Card, OperatingPoint, Scoring
@@ -52,6 +52,21 @@ def test_a_report_tells_a_sites_checkpoint_from_the_one_that_shipped(card):
     shipped, sites = (heading(c, known(c, [1])).text for c in (card, calibrated(card, verdicts())))
     assert "Operating point balanced, study threshold 0.360." in shipped
     assert "study threshold 0.750, thresholds of a site, 22 studies." in sites
+
+
+def test_each_point_says_how_many_studies_it_called_right_and_warns_where_few_were(card):
+    every = replace(card, operating_points=dict.fromkeys(POINTS, card.operating_point))
+    mixed = [*[Verdict(0.9, bleeds=False)] * 2, *verdicts(), *[Verdict(0.1, bleeds=True)] * 12]
+    said = {
+        line.partition(":")[0]: line for line in told(calibrated(every, mixed).training["site"])
+    }
+    assert set(said) == set(POINTS)
+    assert (
+        "sensitivity 22 of 22, specificity 0 of 14. Its specificity is below one half"
+        in (said["high-sensitivity"])
+    )
+    good = list(told(calibrated(card, verdicts()).training["site"]))
+    assert good == ["balanced: sensitivity 10 of 10, specificity 12 of 12"]
 
 
 def test_few_studies_choose_no_threshold(card):

@@ -9,6 +9,7 @@ from rich.progress import track
 
 from trainer.commands.options import (
     CACHE,
+    EPOCHS,
     HELD_SPLIT,
     Cache,
     Changed,
@@ -114,7 +115,7 @@ def crossval(
     cache: Cache = CACHE,
 ) -> None:
     """Evaluate a preset on every patient, each by a network that never saw them."""
-    with told():
+    with told(EPOCHS):
         config = load_config(preset)
         if with_baseline and others:
             raise ConfigError("--baseline stands beside one recipe, --with makes a mean of several")
@@ -151,7 +152,7 @@ def ablate(
     cache: Cache = CACHE,
 ) -> None:
     """Print table 8: SMOTE and FPN on and off, gray against neighbours, CLAHE on and off."""
-    with told():
+    with told(EPOCHS):
         config = load_config(preset)
         config = config.shortened(epochs) if epochs else config
         release = release_of(data)
@@ -183,7 +184,7 @@ def leak(
 ) -> None:
     """LEAKING on purpose: split by slice beside the same by patient, to show what it feigns."""
     console.print(leak_report.WARNING, style="red", soft_wrap=True)
-    with told():
+    with told(EPOCHS):
         config = load_config(preset)
         release = release_of(data)
         gone = left_out(release, without)

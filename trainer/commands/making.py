@@ -11,7 +11,9 @@ import typer
 from rich.progress import track
 
 from trainer.commands.options import (
+    ANSWERS,
     CACHE,
+    EPOCHS,
     HELD_SPLIT,
     Cache,
     Changed,
@@ -38,6 +40,7 @@ from trainer.experiments import export as exporting
 from trainer.experiments import ship as shipping
 from trainer.experiments import site
 from trainer.experiments.begin import beginning
+from trainer.experiments.recipes import folds_in
 from trainer.experiments.verdicts import read_verdicts
 from trainer.reports.contact import contact_sheet, table_4
 from trainer.reports.contents import by_source, summary
@@ -45,7 +48,6 @@ from trainer.reports.curves import Curves, Scalars
 from trainer.reports.document import write_bytes
 from trainer.training.fit import Observer
 from trainer.training.fit import fit as fit_run
-from trainer.training.run import described
 from trainer.training.smote import oversample
 from worker.munet import checkpoint
 from worker.munet.checkpoint import SHIPPED
@@ -104,7 +106,7 @@ def fit(
     cache: Cache = CACHE,
 ) -> None:
     """Train a network, keeping the named patients for validation."""
-    with told():
+    with told(EPOCHS):
         config, prepared, parts = prepared_split(data, preset, held_out, split, cache)
         config, weights = beginning(replace(config, seed=seed or config.seed), parts, begin)
         watch: tuple[Observer, ...] = ()
@@ -139,10 +141,10 @@ def ship(
     without: Without = "",
 ) -> None:
     """Average the folds of a cross-validation; thresholds from whom each never saw."""
-    with told():
+    with told(ANSWERS):
         release = release_of(data)
         release = release.without(left_out(release, without))
-        read = how(reading, described(run[0] / "fold-0")[0].preprocessing, changed)
+        read = how(reading, folds_in(run[0])[0].config.preprocessing, changed)
         card = shipping.ship(run, release, read, members, out)
         console.print_json(json.dumps(card.metrics))
 
@@ -163,6 +165,8 @@ def calibrate(
         made = site.calibrated(card, read_verdicts(verdicts, card.sha256))
         checkpoint.write(out, halved(network.state_dict()), made)
         console.print_json(json.dumps(made.training["site"]))
+        for line in site.told(made.training["site"]):
+            console.print(line, soft_wrap=True)
 
 
 def prepared_split(

@@ -52,6 +52,8 @@ Without = Annotated[
         help="Patients neither learned from nor evaluated, as 55,60; paper-test: table 3's too."
     ),
 ]
+EPOCHS = "The same command goes on from the last finished epoch."
+ANSWERS = "The same command goes on: what was answered is kept beside the folds."
 HELD_SPLIT = "paper-test: hold table 3's test patients out, beside those who are named."
 CACHE = Path("var/cache")
 
@@ -102,13 +104,19 @@ def _number(text: str) -> int:
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Turn what a person can put right into one line and an exit code."""
+def told(kept: str = "Nothing is kept.") -> Iterator[None]:
+    """Turn what a person can put right into one line and an exit code.
+
+    Parameters
+    ----------
+    kept
+        What a command that is stopped leaves behind.
+    """
     try:
         yield
     except (ConfigError, DataError, SplitError, CheckpointError, DeviceError, OSError) as error:
         console.print(str(error), style="red", soft_wrap=True)
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
-        console.print("Stopped. The same command goes on from the last finished epoch.")
+        console.print(f"Stopped. {kept}", soft_wrap=True)
         raise typer.Exit(130) from error

@@ -4,16 +4,20 @@ Only the study's threshold and its gate change, in every operating point: weight
 masks and slices stay, so a site can go back by taking the old card.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from trainer.config import ConfigError
 from trainer.evaluation.intervals import shares
 from trainer.evaluation.operating import LEAST, POINTS
 from trainer.experiments.verdicts import Verdict
 from worker.munet.card import Card
+
+Kinds = npt.NDArray[np.bool_]  # (study,)
 
 
 def calibrated(card: Card, verdicts: Sequence[Verdict]) -> Card:
@@ -44,7 +48,27 @@ def calibrated(card: Card, verdicts: Sequence[Verdict]) -> Card:
         "studies": len(verdicts),
         "with_blood": int(truth.sum()),
         "thresholds": limits,
+        "counts": {name: counts(truth, score >= limit) for name, limit in limits.items()},
         "on_these_studies": {name: shares(truth, score >= limit) for name, limit in limits.items()},
         "note": "thresholds were chosen on these studies, so their intervals flatter",
     }
     return replace(card, operating_points=points, training={**card.training, "site": record})
+
+
+def counts(truth: Kinds, called: Kinds) -> dict[str, tuple[int, int]]:
+    """Count how many of each kind were called right, and how many there are."""
+    return {
+        "sensitivity": (int((truth & called).sum()), int(truth.sum())),
+        "specificity": (int((~truth & ~called).sum()), int((~truth).sum())),
+    }
+
+
+def told(record: Mapping[str, Any]) -> Iterator[str]:
+    """Say of each point in `training["site"]` how many it called right, and warn of a poor one."""
+    for name, kinds in record["counts"].items():
+        shares = (f"{kind} {right} of {cases}" for kind, (right, cases) in kinds.items())
+        poor = [kind for kind, (right, cases) in kinds.items() if 2 * right < cases]
+        warning = (
+            f". Its {' and '.join(poor)} is below one half: choose another point" if poor else ""
+        )
+        yield f"{name}: {', '.join(shares)}{warning}"
