@@ -81,6 +81,7 @@ def test_one_command_trains_the_rows_and_prints_them_beside_the_papers(tmp_path)
     page = (tmp_path / "run" / "ablate.html").read_text()
     assert "Difference to the proposed method" in page
     assert "0.92" in page  # the paper's SAH
+    assert "those with several where each pixel&#39;s type is known" in page
     before = (tmp_path / "run" / "fpn" / "state.pt").stat().st_mtime_ns
     alone = CliRunner().invoke(app, [*command, "--rows", "fpn"])
     assert alone.exit_code == 0, alone.output

@@ -83,7 +83,10 @@ def table_8(rows: Sequence[Row]) -> Table:
                 mean_cell = f"{theirs['mean']:.2f}" if "mean" in theirs else "-"
                 lines.append(("", f"{word}, paper", *numbers, mean_cell))
     head = ("method", "", *published.ORDER, "mean")
-    note = "Means over slices with exactly one type; 95 % intervals over patients."
+    note = (
+        "Means over slices with exactly one type, and over those with several where each pixel's"
+        " type is known; the last column is the mean over types. 95 % intervals over patients."
+    )
     return Table("Table 8. Ablation", head, tuple(lines), note)
 
 
