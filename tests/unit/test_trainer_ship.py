@@ -16,11 +16,11 @@ from trainer.datasets.cache import prepare
 from trainer.datasets.sources import read_release
 from trainer.datasets.splits import LeakError
 from trainer.experiments import unseen
-from trainer.experiments.crossval import Which, crossval, plan
+from trainer.experiments.crossval import Which, crossval, learning, plan
 from trainer.experiments.recipes import folds_in, together
 from trainer.experiments.ship import ship
 from trainer.experiments.unseen import Reading, answers
-from trainer.training.run import averaged, described
+from trainer.training.run import averaged, describe, described
 from worker.munet import checkpoint
 from worker.munet.ensemble import Ensemble
 from worker.munet.inference import Predictor
@@ -247,10 +247,22 @@ def test_a_fold_that_is_not_at_its_end_is_named(home, release, config, prepared,
         ship([tmp_path / "run"], release, reading, 2, tmp_path / "x.safetensors")
 
 
-def test_a_fold_that_is_missing_is_told(run, config, tmp_path):
-    shutil.copytree(run / "fold-0", tmp_path / "fold-0")
-    with pytest.raises(ConfigError, match="holds no cross-validation"):
-        folds_in(tmp_path)
+@pytest.mark.parametrize("fold", [0, 1])
+def test_of_a_half_finished_cross_validation_is_told_what_is_missing(home, run, tmp_path, fold):
+    shutil.copytree(run / f"fold-{fold}", tmp_path / "run" / f"fold-{fold}")
+    command = ["ship", "--data", str(home / "data"), "--run", str(tmp_path / "run")]
+    done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "x.safetensors")])
+    assert done.exit_code == 2, done.output
+    assert "folds at their ends: 1 of about 2, which hold 3 of 6 patients out" in done.output
+    assert "goes on with the same --count, --preset and --data" in done.output
+
+
+def test_a_fold_that_still_trains_is_none_that_is_at_its_end(run, config, prepared, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    for fold in plan(config, prepared, Which(tmp_path / "run", 2)):
+        describe(fold.place, fold.config, learning(fold, prepared))
+    with pytest.raises(ConfigError, match="folds at their ends: 0, which hold 0 of 6 patients"):
+        folds_in(tmp_path / "run")
 
 
 def test_a_patient_in_two_folds_is_refused(run, tmp_path):

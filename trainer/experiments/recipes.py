@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from trainer.config import ConfigError, Lineage, RunConfig
-from trainer.datasets.splits import LeakError
+from trainer.datasets.splits import LeakError, Split
 from trainer.experiments.export import finished
 from trainer.experiments.unseen import Fold
 from trainer.training.run import described
@@ -18,24 +18,43 @@ def folds_in(folder: Path) -> list[Fold]:
     Raises
     ------
     ConfigError
-        None is here, a patient has two folds or none, or their settings differ.
+        None is here, one is not at its end, a patient has two folds, or their settings differ.
     """
     places = sorted(folder.glob("fold-*"))
-    if len(places) < 2:
+    if not places:
         raise ConfigError(
             f"{folder}: holds no cross-validation; `crossval --run {folder}` makes one"
         )
     described_there = [described(place) for place in places]
     if any(recipe(config) != recipe(described_there[0][0]) for config, _ in described_there):
         raise ConfigError(f"{folder}: its folds are of different settings; only one's are averaged")
-    held = [patient for _, split in described_there for patient in split.validation]
-    everybody = {*held, *(patient for _, split in described_there for patient in split.train)}
-    if len(held) != len(set(held)) or set(held) != everybody:
-        raise ConfigError(f"{folder}: each patient must be held out by one fold; is one missing?")
+    check_whole(folder, [split for _, split in described_there])
     return [
         Fold(number, split, config, place)
         for number, (place, (config, split)) in enumerate(zip(places, described_there, strict=True))
     ]
+
+
+def check_whole(folder: Path, splits: Sequence[Split]) -> None:
+    """Refuse folds that do not hold each patient out once.
+
+    Raises
+    ------
+    ConfigError
+        Somebody is held out twice, or by nobody: a fold notes whom it holds out at its end alone.
+    """
+    held = [patient for split in splits for patient in split.validation]
+    everybody = {*held, *(patient for split in splits for patient in split.train)}
+    if len(held) != len(set(held)):
+        raise ConfigError(f"{folder}: each patient must be held out by one fold, some are by two")
+    if set(held) != everybody:
+        done = sum(bool(split.validation) for split in splits)
+        about = f" of about {round(done * len(everybody) / len(held))}" if held else ""
+        raise ConfigError(
+            f"{folder}: folds at their ends: {done}{about}, which hold {len(held)} of"
+            f" {len(everybody)} patients out; `crossval --run {folder}` goes on with the same"
+            " --count, --preset and --data"
+        )
 
 
 def recipe(config: RunConfig) -> RunConfig:
