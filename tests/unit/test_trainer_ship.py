@@ -216,16 +216,14 @@ def test_recipes_that_differ_in_dropout_alone_answer_together(run, other):
     assert all(fold.others for fold in together(dropping, [other]))
 
 
-def test_a_recipe_that_is_not_there_is_told_before_anything_is_trained(home, tmp_path):
+def test_a_recipe_that_is_not_there_is_told_before_anything_is_trained(home, run, tmp_path):
     command = ["crossval", "--data", home / "data", "--cache", home / "cache"]
     command += ["--run", tmp_path / "new", "--preset", home / "tiny.toml", "--count", "2"]
     done = CliRunner().invoke(app, [str(word) for word in (*command, "--with", tmp_path / "none")])
     assert done.exit_code == 2
     assert "holds no cross-validation" in done.output
     assert not (tmp_path / "new").exists()
-    done = CliRunner().invoke(
-        app, [str(word) for word in (*command, "--with", home / "run", "--baseline")]
-    )
+    done = CliRunner().invoke(app, [str(word) for word in (*command, "--with", run, "--baseline")])
     assert done.exit_code == 2
     assert "--with makes a mean of several" in done.output
 
@@ -238,8 +236,8 @@ def test_no_recipe_may_have_more_members_than_another(home, run, other):
     assert "1 members of 2 recipes" in done.output
 
 
-def test_a_fold_that_is_not_at_its_end_is_named(home, release, config, prepared, tmp_path):
-    shutil.copytree(home / "run", tmp_path / "run")
+def test_a_fold_that_is_not_at_its_end_is_named(run, release, config, prepared, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
     for fold in plan(config, prepared, Which(tmp_path / "run", 2))[1:]:
         (fold.place / "state.pt").unlink()
     reading = Reading(config.preprocessing)
