@@ -97,9 +97,8 @@ class Optimiser:
     rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-4
     weight_decay: Amount = 0.0
     schedule: Literal["plateau", "cosine"] = "plateau"
-    patience: Annotated[int, Field(ge=1)] = (
-        4  # epochs without a better validation loss before the rate halves
-    )
+    # Epochs without a better validation loss before the rate halves.
+    patience: Annotated[int, Field(ge=1)] = 4
     stop: Count = 0  # epochs without a better validation loss after which a stage ends; 0 is never
     average: Share = 0.0  # decay of the exponential moving average of the weights a step; 0 is none
 

@@ -13,10 +13,9 @@ import numpy.typing as npt
 import torch
 from torchmetrics.functional.classification import binary_calibration_error
 
-from trainer.datasets.people import people
 from trainer.evaluation.intervals import RESAMPLES, bootstrap, exact, shares
 from trainer.evaluation.metrics import ratio, sensitivity, specificity
-from trainer.evaluation.studies import Study, by_slice, by_study, patients_of
+from trainer.evaluation.studies import Study, are_people, by_slice, by_study, patients_of
 
 BINS_ML = (0.0, 1.0, 5.0, 25.0, math.inf)
 PREVALENCES = (0.05, 0.1, 0.2)
@@ -53,11 +52,8 @@ def by_volume(studies: Sequence[Study]) -> list[dict[str, Any]]:
         called = np.array([s.called for s in inside], np.bool_)
         row = {"from_ml": low, "to_ml": high if math.isfinite(high) else None}
         hits, cases = int(called.sum()), len(inside)
-        are_people = len(people(patients_of(inside))) == cases
-        figures = {
-            "sensitivity": ratio(hits, cases),
-            "ci95": exact(hits, cases) if are_people else [],
-        }
+        interval = exact(hits, cases) if are_people(inside) else []
+        figures = {"sensitivity": ratio(hits, cases), "ci95": interval}
         rows.append({**row, "studies": cases, **figures})
     return rows
 
@@ -67,7 +63,7 @@ def exact_shares(studies: Sequence[Study]) -> dict[str, list[float]]:
 
     None where somebody has several scans: they are no independent cases, and are drawn together.
     """
-    if len(people(patients_of(studies))) < len(studies):
+    if not are_people(studies):
         return {}
     whole = by_study(studies)
     return shares(whole.truth, whole.called)

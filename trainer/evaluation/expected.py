@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import betabinom
 
+from trainer.evaluation.intervals import counts
+
 NEXT = 100
 Called = npt.NDArray[np.bool_]
 
@@ -50,7 +52,4 @@ def next_hundred(
 
 
 def _of(truth: Called, called: Called) -> dict[str, Expected]:
-    return {
-        "sensitivity": expected(int((truth & called).sum()), int(truth.sum())),
-        "specificity": expected(int((~truth & ~called).sum()), int((~truth).sum())),
-    }
+    return {name: expected(*pair) for name, pair in counts(truth, called).items()}

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.datasets.sources import Slice, read_mask
+from trainer.evaluation.studies import severity
 from worker.munet.card import CLASSES
 from worker.munet.inference import Prediction
 from worker.munet.preprocessing import Preprocessing, window
@@ -57,7 +58,9 @@ class Gallery:
         truth = np.stack([read_mask(ct_slice) for ct_slice in slices])
         index = int((truth != (found.labels > 0)).sum(axis=(1, 2)).argmax())
         example = self._example(slices[index], hu, index, truth[index], found)
-        example = replace(example, rank=_rank(slices, found))
+        bleeds = any(ct_slice.positive for ct_slice in slices)
+        called = found.probabilities["any"] >= found.alarm
+        example = replace(example, rank=severity(bleeds, called))
         wrong = [each for each in (*self.worst, example) if each.wrong_px]
         self.worst = sorted(wrong, key=lambda each: each.loss, reverse=True)[:WORST]
 
@@ -85,9 +88,3 @@ class Gallery:
         return Example(
             ct_slice.patient, ct_slice.number, shown, truth, found.labels[index] > 0, box
         )
-
-
-def _rank(slices: Sequence[Slice], found: Prediction) -> int:
-    bleeds = any(ct_slice.positive for ct_slice in slices)
-    called = found.probabilities["any"] >= found.alarm
-    return 2 if bleeds and not called else 1 if called and not bleeds else 0

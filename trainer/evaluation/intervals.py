@@ -66,9 +66,16 @@ def exact(hits: int, cases: int) -> list[float]:
     return [low, high]
 
 
+def counts(
+    truth: npt.NDArray[np.bool_], called: npt.NDArray[np.bool_]
+) -> dict[str, tuple[int, int]]:
+    """How many of each kind were called right, and how many there are."""
+    return {
+        "sensitivity": (int((truth & called).sum()), int(truth.sum())),
+        "specificity": (int((~truth & ~called).sum()), int((~truth).sum())),
+    }
+
+
 def shares(truth: npt.NDArray[np.bool_], called: npt.NDArray[np.bool_]) -> dict[str, list[float]]:
     """Exact intervals of sensitivity and specificity over patients."""
-    return {
-        "sensitivity": exact(int((truth & called).sum()), int(truth.sum())),
-        "specificity": exact(int((~truth & ~called).sum()), int((~truth).sum())),
-    }
+    return {name: exact(*pair) for name, pair in counts(truth, called).items()}

@@ -215,7 +215,7 @@ def each(change: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]) -
     return lambda head: head._replace(hu=np.stack([change(f) for f in head.hu]))
 
 
-CHANGES: Mapping[str, Change] = {
+BY_SLICES: Mapping[str, Change] = {
     "2.5 mm slices": thickness(2.5),
     "1.25 mm slices": thickness(1.25),
     "0.625 mm slices": thickness(0.625),
@@ -225,36 +225,24 @@ CHANGES: Mapping[str, Change] = {
     "slices in the other order": reversed_order,
     "rotated by 10 degrees": rotated(10),
     "rotated by 20 degrees": rotated(20),
+}
+BY_SHADES: Mapping[str, Change] = {
+    "sharp kernel": sharper(1.5),
+    "smooth kernel": sharper(-0.8),
+    "5 HU more": offset(5),
+    "5 HU less": offset(-5),
+}
+OTHERS: Mapping[str, Change] = {
     "rotated by 45 degrees": rotated(45),
     "rotated by 90 degrees": rotated(90),
     "gantry tilted by 15 degrees": tilted(15),
     "field of view 20 % wider": wider(0.2),
     "moving by 3 mm": moving(3),
-    "sharp kernel": sharper(1.5),
-    "smooth kernel": sharper(-0.8),
-    "5 HU more": offset(5),
-    "5 HU less": offset(-5),
     "noise of 10 HU": noisy(10),
 }
-
-
-# Of how many heads one may turn; of the other changes nothing is asked.
-OF_SLICES, OF_SHADES = 30, 10
-ALLOWED: Mapping[str, int] = {
-    "2.5 mm slices": OF_SLICES,
-    "1.25 mm slices": OF_SLICES,
-    "0.625 mm slices": OF_SLICES,
-    "half a slice further up": OF_SLICES,
-    "overlapping slices": OF_SLICES,
-    "10 mm slices": OF_SLICES,
-    "slices in the other order": OF_SLICES,
-    "rotated by 10 degrees": OF_SLICES,
-    "rotated by 20 degrees": OF_SLICES,
-    "sharp kernel": OF_SHADES,
-    "smooth kernel": OF_SHADES,
-    "5 HU more": OF_SHADES,
-    "5 HU less": OF_SHADES,
-}
+CHANGES: Mapping[str, Change] = {**BY_SLICES, **BY_SHADES, **OTHERS}
+OF_SLICES, OF_SHADES = 30, 10  # heads of which one may turn; of the others nothing is asked
+ALLOWED = dict.fromkeys(BY_SLICES, OF_SLICES) | dict.fromkeys(BY_SHADES, OF_SHADES)
 
 
 def outcomes(

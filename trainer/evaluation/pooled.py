@@ -72,9 +72,6 @@ def measured(studies: Sequence[Study], figures: Figures) -> dict[str, Measured]:
     """
     values = figures(studies)
     intervals = _drawn(studies, lambda rows: figures([studies[row] for row in rows]))
-    bleeding, healthy = kinds_of_people(studies)
-    unsure = OF_BLOOD if bleeding < FEWEST else ("study_auc",) if healthy < FEWEST else ()
-    intervals = without(intervals, unsure)
     if "study_sensitivity" in intervals:
         intervals |= {f"study_{name}": ends for name, ends in exact_shares(studies).items()}
     return _together(values, intervals)
@@ -113,9 +110,14 @@ def _drawn(
 
     patients = patients_of(studies)
     intervals = bootstrap(patients, complete)
-    for key in intervals.keys() & _of_one_person(kinds, patients):
-        intervals[key] = []
-    return intervals
+    return without(intervals, _of_one_person(kinds, patients) | _of_few(studies))
+
+
+def _of_few(studies: Sequence[Study]) -> set[str]:
+    """Name the figures of any blood that stand on fewer people than tell of the next."""
+    bleeding, healthy = kinds_of_people(studies)
+    unsure = set(OF_BLOOD) if bleeding < FEWEST else set()
+    return unsure | ({"study_auc"} if healthy < FEWEST else set())
 
 
 def _of_one_person(kinds: Mapping[str, Kinds], patients: Sequence[int]) -> set[str]:

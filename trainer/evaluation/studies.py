@@ -75,6 +75,16 @@ def patients_of(studies: Sequence[Study]) -> list[int]:
     return [study.patient for study in studies]
 
 
+def are_people(studies: Sequence[Study]) -> bool:
+    """Whether each scan is of another person, so that they are independent cases."""
+    return len(people(patients_of(studies))) == len(studies)
+
+
+def severity(bleeds: bool, called: bool) -> int:
+    """Rank what went wrong with a study: nothing, a false alarm, a bleed that was missed."""
+    return 0 if bleeds == called else 2 if bleeds else 1
+
+
 def kinds_of_people(studies: Sequence[Study]) -> tuple[int, int]:
     """How many people have blood in a scan, and how many have a scan without."""
     with_blood = people([study.patient for study in studies if study.bleeds])

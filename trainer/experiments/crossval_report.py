@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from trainer.config import RunConfig
-from trainer.datasets.people import people
 from trainer.evaluation.clinical import clinical_figures
 from trainer.evaluation.evaluate import evaluate
 from trainer.evaluation.expected import NEXT
@@ -17,7 +16,7 @@ from trainer.evaluation.studies import Study, patients_of
 from trainer.experiments.crossval import Network
 from trainer.reports import figures, robustness
 from trainer.reports.document import Section, Table, shown
-from trainer.reports.tables import by_patient, outlined_types
+from trainer.reports.tables import by_patient, counted, outlined_types
 from worker.munet.card import CLASSES
 
 NAMES = {"munet": "MUNet", "unet": "plain U-Net of the same budget"}
@@ -161,7 +160,7 @@ def _patients(made: Outcome, gallery: Gallery) -> Section:
 def behind(networks: Sequence[Network]) -> str:
     """Say how much stands behind the figures of each network."""
     return "".join(
-        f" {NAMES[network.architecture]}: {len(people(patients_of(network.studies)))} patients,"
+        f" {NAMES[network.architecture]}: {counted(patients_of(network.studies))},"
         f" {sum(len(study.types) for study in network.studies)} slices,"
         f" finished folds {', '.join(map(str, network.folds))}."
         for network in networks

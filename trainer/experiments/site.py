@@ -9,15 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from trainer.config import ConfigError
-from trainer.evaluation.intervals import shares
+from trainer.evaluation.intervals import counts, shares
 from trainer.evaluation.operating import LEAST, POINTS
 from trainer.experiments.verdicts import Verdict
 from worker.munet.card import Card
-
-Kinds = npt.NDArray[np.bool_]  # (study,)
 
 
 def calibrated(card: Card, verdicts: Sequence[Verdict]) -> Card:
@@ -53,14 +50,6 @@ def calibrated(card: Card, verdicts: Sequence[Verdict]) -> Card:
         "note": "thresholds were chosen on these studies, so their intervals flatter",
     }
     return replace(card, operating_points=points, training={**card.training, "site": record})
-
-
-def counts(truth: Kinds, called: Kinds) -> dict[str, tuple[int, int]]:
-    """Count how many of each kind were called right, and how many there are."""
-    return {
-        "sensitivity": (int((truth & called).sum()), int(truth.sum())),
-        "specificity": (int((~truth & ~called).sum()), int((~truth).sum())),
-    }
 
 
 def told(record: Mapping[str, Any]) -> Iterator[str]:

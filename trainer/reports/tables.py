@@ -8,7 +8,7 @@ import numpy as np
 
 from trainer.datasets.people import people
 from trainer.evaluation.metrics import ANSWERS, ratio
-from trainer.evaluation.studies import Study
+from trainer.evaluation.studies import Study, severity
 from trainer.reports import published
 from trainer.reports.document import UNKNOWN, Table, shown
 from worker.munet.card import CLASSES
@@ -249,8 +249,7 @@ def outcome(study: Study) -> str:
 def clinical_loss(study: Study) -> tuple[int, float]:
     """Rank of what went wrong, and how much of it."""
     truth, found = study.volume_ml
-    rank = {"missed": 2, "false alarm": 1}.get(outcome(study), 0)
-    return rank, abs(found - truth)
+    return severity(study.bleeds, study.called), abs(found - truth)
 
 
 PAPER_TABLES = (table_7, table_9, table_9_outlined, table_10, table_11)
